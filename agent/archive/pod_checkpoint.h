@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod::archive {
+
+inline constexpr int kSchemaVersion = 1;
+
+struct NodeFacts {
+  std::string architecture;    // uname -m
+  std::string kernel;          // uname -r
+  std::string cgroup_version;  // "v1", "v2"
+  std::string criu_version;
+  std::string runtime_name;
+  std::string runtime_version;
+  std::vector<std::string> cpu_flags;  // of /proc/cpuinfo, sorted
+  bool operator==(const NodeFacts&) const = default;
+};
+
+struct MountRecord {
+  std::string destination;  // in the container
+  std::string source;       // on the node
+  bool read_only = false;
+  bool operator==(const MountRecord&) const = default;
+};
+
+struct ContainerCheckpoint {
+  std::string name;
+  std::string id;             // on the source node
+  std::string image;          // as the pod asked for it
+  std::string image_ref;      // resolved, with digest where the runtime knows it
+  uint32_t tasks = 0;         // threads dumped
+  uint32_t processes = 0;
+  uint64_t images_bytes = 0;  // CRIU images before compression
+  uint64_t rootfs_bytes = 0;  // writable layer before compression
+  std::vector<MountRecord> mounts;
+  bool operator==(const ContainerCheckpoint&) const = default;
+};
+
+struct PhaseTiming {
+  std::string name;
+  uint64_t duration_us = 0;
+  bool operator==(const PhaseTiming&) const = default;
+};
+
+// The config blob of the pod's manifest: what was checkpointed, where, and what it lacks.
+struct PodCheckpoint {
+  int schema_version = kSchemaVersion;
+  std::string created;  // RFC 3339, UTC
+  std::string pod_name;
+  std::string pod_namespace;
+  std::string pod_uid;
+  std::string sandbox_id;
+  std::string runtime_handler;
+  std::string hostname;
+  bool shares_pid_namespace = false;
+  NodeFacts node;
+  std::vector<ContainerCheckpoint> containers;  // in the order in which they were created
+  std::vector<PhaseTiming> phases;              // up to the archive stage
+  uint64_t freeze_us = 0;
+  std::vector<std::string> lacks;  // content that was left out, a sentence each
+  bool operator==(const PodCheckpoint&) const = default;
+};
+
+std::string ToJson(const PodCheckpoint& checkpoint);
+// Hostile input. Limits: 4 MiB, depth 32, 1,024 containers; every string a valid one of its kind.
+// A newer schema version is refused by number. Errors: kDataLoss, kUnimplemented.
+Result<PodCheckpoint> ParsePodCheckpoint(std::string_view json);
+
+}  // namespace cryopod::archive

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod::criu {
+
+// One process of pstree.img. PIDs are those of the container's PID namespace.
+struct DumpedProcess {
+  pid_t pid = 0;
+  pid_t parent_pid = 0;
+  std::vector<pid_t> threads;  // the main thread included
+};
+
+// Shape   two magic numbers (u32), then entries: u32 size, protobuf pstree_entry.
+// Source  CRIU images/pstree.proto, include/image.h (IMG_COMMON_MAGIC, PSTREE_MAGIC).
+Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image);
+Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd);
+
+// stats-dump: durations in microseconds. Source: CRIU images/stats.proto.
+struct DumpStats {
+  uint64_t freezing_us = 0;
+  uint64_t frozen_us = 0;
+  uint64_t memdump_us = 0;
+  uint64_t memwrite_us = 0;
+  uint64_t pages_scanned = 0;
+  uint64_t pages_written = 0;
+};
+Result<DumpStats> ParseDumpStats(std::string_view image);
+Result<DumpStats> ReadDumpStats(int work_dir_fd);
+
+}  // namespace cryopod::criu

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod {
+
+enum class CgroupVersion { kV1, kV2 };
+
+enum class FreezeState { kThawed, kFreezing, kFrozen };
+
+// One cgroup as far as freezing and counting go: the freezer hierarchy on v1, the unified one on v2.
+// It is its directory descriptor, not its path: a cgroup that is removed and made again is another.
+//
+// Source   kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst
+//          ("cgroup.freeze", "cgroup.events", "cgroup.kill").
+// Threads  any; there is no state but the descriptor.
+class Cgroup {
+ public:
+  // The leaf cgroup of a process: /proc/<pid>/cgroup looked up in the mounts of this node. v1's
+  // freezer wins where it is mounted and has the process, else the unified hierarchy.
+  // Errors: kNotFound (no such process), kFailedPrecondition (no hierarchy that can freeze; names it).
+  static Result<Cgroup> OfProcess(pid_t pid);
+  // A cgroup by the path of its directory.
+  static Result<Cgroup> Open(const std::string& path);
+
+  CgroupVersion version() const { return version_; }
+  const std::string& path() const { return path_; }
+  int dir_fd() const { return dir_fd_.get(); }
+
+  // Asks; returns at once.
+  Status Freeze() const;
+  Status Thaw() const;
+  Result<FreezeState> State() const;
+  // Waits (poll on cgroup.events; v1 has no event and is read again with a growing pause).
+  // Errors: kDeadlineExceeded.
+  Status WaitFrozen(Deadline deadline) const;
+
+  // Of this cgroup and all beneath it, sorted, without duplicates.
+  Result<std::vector<pid_t>> Processes() const;
+  Result<std::vector<pid_t>> Threads() const;
+
+  // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on v1
+  // SIGKILL to every process, then thaw. Waits until it is empty. Errors: kDeadlineExceeded.
+  Status Kill(Deadline deadline) const;
+
+ private:
+  Cgroup(CgroupVersion version, std::string path, UniqueFd dir_fd)
+      : version_(version), path_(std::move(path)), dir_fd_(std::move(dir_fd)) {}
+  CgroupVersion version_;
+  std::string path_;
+  UniqueFd dir_fd_;
+};
+
+// Pure: the state in the text of freezer.state (v1) or cgroup.events (v2).
+Result<FreezeState> ParseFreezerState(std::string_view text);
+Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked);
+
+// A cgroup of our own, beside everybody else's: made in every v1 hierarchy that is mounted, and in
+// the unified one, so that no limit or kill of the agent's own cgroup reaches what runs in it.
+class OperationCgroup {
+ public:
+  // "cryopod/<name>" in each hierarchy. An existing one is used again.
+  static Result<OperationCgroup> Create(const std::string& name);
+  // Directories to pass as SpawnOptions::cgroup_dir_fds.
+  std::vector<int> dir_fds() const;
+  // Kills what is left in the cgroups of `name` and removes them; absent is success.
+  static Status Remove(const std::string& name, Deadline deadline);
+  // The operations that have a cgroup.
+  static Result<std::vector<std::string>> List();
+
+ private:
+  std::vector<UniqueFd> dirs_;
+};
+
+// Directories where a hierarchy is mounted on this node: {"freezer" → "/sys/fs/cgroup/freezer",
+// "" → the unified one}. Pure over the text of /proc/self/mountinfo.
+struct CgroupMount {
+  std::string controllers;  // "freezer", "cpu,cpuacct", "name=systemd"; "" for v2
+  std::string path;
+  std::string root;  // mountinfo's fourth field: what the mount shows of the hierarchy
+};
+std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
+
+}  // namespace cryopod

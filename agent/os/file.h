@@ -1,0 +1,51 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod {
+
+// Largest file under /proc or /sys/fs/cgroup that is read whole: mountinfo and smaps of a busy
+// container stay well below it.
+inline constexpr size_t kControlFileBytesMax = size_t{16} << 20;
+
+// openat(2) with O_CLOEXEC. `dir_fd` may be AT_FDCWD. Errors as in ErrnoStatus.
+Result<UniqueFd> OpenAt(int dir_fd, const std::string& path, int flags, mode_t mode = 0);
+// A directory by path, O_DIRECTORY | O_RDONLY.
+Result<UniqueFd> OpenDirectory(const std::string& path);
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, and RESOLVE_NO_XDEV
+// unless `cross_mounts`: for names that a stranger chose. Source: openat2(2).
+Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode = 0,
+                             bool cross_mounts = false);
+
+// Reads to the end. Errors: kResourceExhausted when there is more than `size_bytes_max`.
+Result<std::string> ReadAll(int fd, size_t size_bytes_max);
+Result<std::string> ReadFile(const std::string& path, size_t size_bytes_max = kControlFileBytesMax);
+Result<std::string> ReadFileAt(int dir_fd, const std::string& name,
+                               size_t size_bytes_max = kControlFileBytesMax);
+
+Status WriteAll(int fd, std::string_view bytes);
+// One write(2) to an existing control file (cgroup, sysctl). Nothing is created or truncated.
+Status WriteControlFileAt(int dir_fd, const std::string& name, std::string_view bytes);
+// A reader sees the old bytes or the new ones, also after a power cut. A leftover "<name>.partial"
+// is ignored by readers and truncated by the next writer.
+Status WriteFileAtomically(int dir_fd, const std::string& name, std::string_view bytes,
+                           mode_t mode = 0600);
+// Copies `from_fd` from its current offset to its end into `to_fd` (copy_file_range where the file
+// systems allow it, else through a buffer); holes inside the copied range stay holes. Returns the
+// number of bytes of the file.
+Result<uint64_t> CopyFileBytes(int from_fd, int to_fd);
+
+// fsync of a file or directory; `subject` names it in the error.
+Status Sync(int fd, std::string_view subject);
+
+bool PathExists(const std::string& path);
+
+}  // namespace cryopod

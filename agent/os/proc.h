@@ -1,0 +1,70 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod {
+
+// What /proc/<pid>/stat and status say of one task. Source: proc(5).
+struct ProcessInfo {
+  pid_t pid = 0;
+  pid_t parent_pid = 0;
+  char state = '?';              // R S D Z T t X
+  uint64_t start_time_ticks = 0;  // since boot; with the PID it identifies a process
+  std::string command;           // comm, at most 15 bytes, may hold anything
+  std::vector<pid_t> namespace_pids;  // NSpid: ours first, the innermost last
+  uint32_t uid = 0;              // real uid
+  int tracer_pid = 0;
+};
+
+// Errors: kNotFound when there is no such task.
+Result<ProcessInfo> ReadProcessInfo(pid_t pid);
+Result<std::vector<pid_t>> ListThreads(pid_t pid);
+// Pure parsers of the two files.
+Result<ProcessInfo> ParseProcStat(std::string_view text);
+
+// One line of mountinfo. Source: proc_pid_mountinfo(5).
+struct MountEntry {
+  int mount_id = 0;
+  int parent_id = 0;
+  std::string device;           // "8:1"
+  std::string root;
+  std::string mount_point;      // octal escapes undone
+  std::string mount_options;
+  std::string file_system_type;
+  std::string source;
+  std::string super_options;
+};
+Result<std::vector<MountEntry>> ReadMountInfo(pid_t pid);
+Result<std::vector<MountEntry>> ParseMountInfo(std::string_view text);
+
+// One mapping of /proc/<pid>/maps that a file backs.
+struct FileMapping {
+  std::string permissions;  // "rw-s"
+  std::string path;         // as the process sees it; " (deleted)" stays
+};
+Result<std::vector<FileMapping>> ReadFileMappings(pid_t pid);
+
+// Target of /proc/<pid>/<name>: "root", "fd/0", "ns/net". Errors: kNotFound.
+Result<std::string> ReadProcLink(pid_t pid, const std::string& name);
+// Inode of /proc/<pid>/ns/<name>: two processes share the namespace when it is equal.
+Result<uint64_t> NamespaceInode(pid_t pid, const std::string& name);
+Result<uint64_t> NamespaceInode(const std::string& path);
+
+// Numbers of the open descriptors.
+Result<std::vector<int>> ListDescriptors(pid_t pid);
+
+// Bytes that a dump of the process would hold: anonymous, shmem and dirty private file pages
+// (smaps_rollup: Anonymous + Pss_Shmem). 0 for a process without memory.
+Result<uint64_t> DumpableBytes(pid_t pid);
+
+// MemAvailable of /proc/meminfo.
+Result<uint64_t> AvailableMemoryBytes();
+
+}  // namespace cryopod

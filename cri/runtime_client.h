@@ -1,0 +1,88 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "cri/pod_sandbox.h"
+
+namespace cryopod::cri {
+
+struct RuntimeVersion {
+  std::string name;
+  std::string version;
+  std::string api_version;
+};
+
+struct ExecResult {
+  int exit_code = 0;
+  std::string output;  // stdout
+  std::string error;   // stderr
+};
+
+// A client of the container runtime's CRI socket. Every call has a deadline; every error names the
+// socket or the object and carries the runtime's own words.
+//
+// Source   CRI v1, k8s.io/cri-api pkg/apis/runtime/v1/api.proto (cri/api.proto holds the fields that
+//          are used here, with CRI's package, names and numbers; unknown fields survive).
+// Threads  any.
+class RuntimeClient {
+ public:
+  explicit RuntimeClient(const std::string& socket_path);
+  ~RuntimeClient();
+  RuntimeClient(RuntimeClient&&) noexcept;
+
+  Result<RuntimeVersion> Version(Deadline deadline);
+
+  // All sandboxes, without containers and without config_json.
+  Result<std::vector<PodSandbox>> ListPodSandboxes(Deadline deadline);
+  // With containers and every verbose field. Containers that have exited are listed too.
+  // Errors: kNotFound.
+  Result<PodSandbox> DescribePodSandbox(const std::string& sandbox_id, Deadline deadline);
+  // `pod` is NAMESPACE/POD or a unique prefix of a sandbox ID; of several sandboxes of one pod the
+  // ready one with the highest attempt. Errors: kNotFound, kInvalidArgument (ambiguous; lists them).
+  Result<PodSandbox> FindPod(const std::string& pod, Deadline deadline);
+
+  // Configurations are CRI messages as JSON: proto field names or camelCase, unknown fields are
+  // refused by name (kInvalidArgument).
+  Result<std::string> RunPodSandbox(const std::string& config_json,
+                                    const std::string& runtime_handler, Deadline deadline);
+  Result<std::string> CreateContainer(const std::string& sandbox_id,
+                                      const std::string& container_config_json,
+                                      const std::string& sandbox_config_json, Deadline deadline);
+  Status StartContainer(const std::string& container_id, Deadline deadline);
+  // `grace_seconds`: SIGTERM first, SIGKILL after it; 0 kills at once.
+  Status StopContainer(const std::string& container_id, int grace_seconds, Deadline deadline);
+  Status RemoveContainer(const std::string& container_id, Deadline deadline);
+  Status StopPodSandbox(const std::string& sandbox_id, Deadline deadline);
+  Status RemovePodSandbox(const std::string& sandbox_id, Deadline deadline);
+  Result<Container> ContainerStatus(const std::string& container_id, Deadline deadline);
+  Result<ExecResult> ExecSync(const std::string& container_id,
+                              const std::vector<std::string>& command, Deadline deadline);
+
+ private:
+  struct Stubs;
+  std::unique_ptr<Stubs> stubs_;
+  std::string socket_path_;
+};
+
+// Adds `annotations` to a PodSandboxConfig in JSON. Errors: kInvalidArgument.
+Result<std::string> AddAnnotations(const std::string& sandbox_config_json,
+                                   const std::map<std::string, std::string>& annotations);
+
+// RestorePodRequest's shape in JSON {"config": …, "container_configs": […]} taken apart and checked:
+// unknown fields are refused by name, container names are unique and not empty.
+struct PodRequest {
+  std::string sandbox_config_json;
+  std::string pod_name;
+  std::string pod_namespace;
+  std::string pod_uid;
+  std::vector<std::pair<std::string, std::string>> containers;  // name → ContainerConfig JSON
+};
+Result<PodRequest> ParsePodRequest(const std::string& json);
+
+}  // namespace cryopod::cri

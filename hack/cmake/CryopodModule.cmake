@@ -1,0 +1,98 @@
+# Warnings are errors. A target that holds only the flags keeps generated code, which is not ours to
+# mend, free of them.
+add_library(cryopod_warnings INTERFACE)
+target_compile_options(cryopod_warnings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+
+# cryopod_module(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …])
+#
+# A static library of floor n. USES names modules of lower floors; anything else stops the
+# configuration. LIBRARIES names libraries that are not ours; they are not passed on to users.
+function(cryopod_module name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLOOR" "SOURCES;USES;LIBRARIES")
+  if(NOT DEFINED arg_FLOOR OR NOT arg_SOURCES)
+    message(FATAL_ERROR "cryopod_module(${name}): FLOOR and SOURCES are required")
+  endif()
+  add_library(${name} STATIC ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES CRYOPOD_FLOOR ${arg_FLOOR})
+  cryopod_check_floor(${name} ${arg_FLOOR} ${arg_USES})
+  target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${arg_USES} PRIVATE ${arg_LIBRARIES} cryopod_warnings)
+endfunction()
+
+# cryopod_program(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …] [DESTINATION dir])
+#
+# A program of floor n, installed into DESTINATION (bin unless told otherwise). Its main may use
+# modules of its own floor: the program is the roof over them.
+function(cryopod_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
+  if(NOT DEFINED arg_FLOOR OR NOT arg_SOURCES)
+    message(FATAL_ERROR "cryopod_program(${name}): FLOOR and SOURCES are required")
+  endif()
+  if(NOT arg_DESTINATION)
+    set(arg_DESTINATION bin)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  math(EXPR roof "${arg_FLOOR} + 1")
+  cryopod_check_floor(${name} ${roof} ${arg_USES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} cryopod_warnings)
+  install(TARGETS ${name} DESTINATION ${arg_DESTINATION})
+endfunction()
+
+function(cryopod_check_floor name floor)
+  foreach(used IN LISTS ARGN)
+    get_target_property(used_floor ${used} CRYOPOD_FLOOR)
+    if(used_floor STREQUAL "used_floor-NOTFOUND")
+      message(FATAL_ERROR "${name} uses ${used}, which is not a module; name it under LIBRARIES")
+    endif()
+    if(NOT used_floor LESS floor)
+      message(FATAL_ERROR "${name} (floor ${floor}) may not use ${used} (floor ${used_floor})")
+    endif()
+  endforeach()
+endfunction()
+
+# cryopod_proto(NAME PROTO file.proto [GRPC])
+#
+# A static library of the code generated from one proto file, compiled without our warnings. Its
+# header is "<folder of the proto from the root>/<file>.pb.h".
+function(cryopod_proto name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "GRPC;LITE" "PROTO" "")
+  set(proto ${CMAKE_CURRENT_SOURCE_DIR}/${arg_PROTO})
+  file(RELATIVE_PATH relative ${PROJECT_SOURCE_DIR} ${proto})
+  string(REGEX REPLACE "\\.proto$" "" stem ${relative})
+  set(out ${PROJECT_BINARY_DIR}/generated)
+  set(generated ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+  set(command protobuf::protoc -I ${PROJECT_SOURCE_DIR} --cpp_out=${out} ${proto})
+  if(arg_GRPC)
+    list(APPEND generated ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+    list(APPEND command --grpc_out=${out} --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
+  endif()
+  file(MAKE_DIRECTORY ${out})
+  add_custom_command(OUTPUT ${generated} COMMAND ${command} DEPENDS ${proto} VERBATIM)
+  add_library(${name} STATIC ${generated})
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  if(arg_GRPC)
+    target_link_libraries(${name} PUBLIC gRPC::grpc++)
+  elseif(arg_LITE)
+    target_link_libraries(${name} PUBLIC protobuf::libprotobuf-lite)
+  else()
+    target_link_libraries(${name} PUBLIC protobuf::libprotobuf)
+  endif()
+endfunction()
+
+# cryopod_test(NAME SOURCES … [USES …] [LIBRARIES …] [LABEL unit])
+#
+# One GoogleTest program; every TEST in it is a ctest of its own under LABEL.
+function(cryopod_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;USES;LIBRARIES")
+  if(NOT arg_LABEL)
+    set(arg_LABEL unit)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest GTest::gmock
+    GTest::gtest_main cryopod_warnings)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120)
+endfunction()
