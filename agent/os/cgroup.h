@@ -16,8 +16,9 @@ enum class CgroupVersion { kV1, kV2 };
 
 enum class FreezeState { kThawed, kFreezing, kFrozen };
 
-// One cgroup as far as freezing and counting go: the freezer hierarchy on v1, the unified one on v2.
-// It is its directory descriptor, not its path: a cgroup that is removed and made again is another.
+// One cgroup as far as freezing and counting go: the freezer hierarchy on v1, the unified one on
+// v2. It is its directory descriptor, not its path: a cgroup that is removed and made again is
+// another.
 //
 // Source   kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst
 //          ("cgroup.freeze", "cgroup.events", "cgroup.kill").
@@ -26,7 +27,8 @@ class Cgroup {
  public:
   // The leaf cgroup of a process: /proc/<pid>/cgroup looked up in the mounts of this node. v1's
   // freezer wins where it is mounted and has the process, else the unified hierarchy.
-  // Errors: kNotFound (no such process), kFailedPrecondition (no hierarchy that can freeze; names it).
+  // Errors: kNotFound (no such process), kFailedPrecondition (no hierarchy that can freeze; names
+  // it).
   static Result<Cgroup> OfProcess(pid_t pid);
   // A cgroup by the path of its directory.
   static Result<Cgroup> Open(const std::string& path);
@@ -47,8 +49,8 @@ class Cgroup {
   Result<std::vector<pid_t>> Processes() const;
   Result<std::vector<pid_t>> Threads() const;
 
-  // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on v1
-  // SIGKILL to every process, then thaw. Waits until it is empty. Errors: kDeadlineExceeded.
+  // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on
+  // v1 SIGKILL to every process, then thaw. Waits until it is empty. Errors: kDeadlineExceeded.
   Status Kill(Deadline deadline) const;
 
  private:

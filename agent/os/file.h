@@ -20,8 +20,8 @@ inline constexpr size_t kControlFileBytesMax = size_t{16} << 20;
 Result<UniqueFd> OpenAt(int dir_fd, const std::string& path, int flags, mode_t mode = 0);
 // A directory by path, O_DIRECTORY | O_RDONLY.
 Result<UniqueFd> OpenDirectory(const std::string& path);
-// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, and RESOLVE_NO_XDEV
-// unless `cross_mounts`: for names that a stranger chose. Source: openat2(2).
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, and
+// RESOLVE_NO_XDEV unless `cross_mounts`: for names that a stranger chose. Source: openat2(2).
 Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode = 0,
                              bool cross_mounts = false);
 

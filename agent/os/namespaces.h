@@ -22,7 +22,8 @@ Result<std::string> RunInNamespace(int ns_fd, int ns_type,
 Result<std::string> ReadHostname(int uts_ns_fd, Deadline deadline);
 Status WriteHostname(int uts_ns_fd, const std::string& hostname, Deadline deadline);
 
-// System V IPC objects of the IPC namespace, one "shm key 0x1 id 3"-like line each; empty when none.
+// System V IPC objects of the IPC namespace, one "shm key 0x1 id 3"-like line each; empty when
+// none.
 Result<std::string> ListSysVIpc(int ipc_ns_fd, Deadline deadline);
 
 // Forks a child into the PID namespace and returns the PID that it got there. Two calls whose

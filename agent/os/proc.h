@@ -15,17 +15,19 @@ namespace cryopod {
 struct ProcessInfo {
   pid_t pid = 0;
   pid_t parent_pid = 0;
-  char state = '?';              // R S D Z T t X
-  uint64_t start_time_ticks = 0;  // since boot; with the PID it identifies a process
-  std::string command;           // comm, at most 15 bytes, may hold anything
+  char state = '?';                   // R S D Z T t X
+  uint64_t start_time_ticks = 0;      // since boot; with the PID it identifies a process
+  std::string command;                // comm, at most 15 bytes, may hold anything
   std::vector<pid_t> namespace_pids;  // NSpid: ours first, the innermost last
-  uint32_t uid = 0;              // real uid
+  uint32_t uid = 0;                   // real uid
   int tracer_pid = 0;
 };
 
 // Errors: kNotFound when there is no such task.
 Result<ProcessInfo> ReadProcessInfo(pid_t pid);
 Result<std::vector<pid_t>> ListThreads(pid_t pid);
+// The process that a thread belongs to (Tgid).
+Result<pid_t> ReadThreadGroup(pid_t thread);
 // Pure parsers of the two files.
 Result<ProcessInfo> ParseProcStat(std::string_view text);
 
@@ -33,9 +35,9 @@ Result<ProcessInfo> ParseProcStat(std::string_view text);
 struct MountEntry {
   int mount_id = 0;
   int parent_id = 0;
-  std::string device;           // "8:1"
+  std::string device;  // "8:1"
   std::string root;
-  std::string mount_point;      // octal escapes undone
+  std::string mount_point;  // octal escapes undone
   std::string mount_options;
   std::string file_system_type;
   std::string source;

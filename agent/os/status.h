@@ -61,8 +61,8 @@ Status ErrnoStatus(int error_number, std::string_view action, std::string_view s
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}            // NOLINT(google-explicit-constructor)
-  Result(Status status) : state_(std::move(status)) {}     // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : state_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   // Success when there is a value.
@@ -90,10 +90,9 @@ class [[nodiscard]] Result {
 #define CRYOPOD_CONCAT_INNER_(a, b) a##b
 #define CRYOPOD_CONCAT_(a, b) CRYOPOD_CONCAT_INNER_(a, b)
 
-#define CRYOPOD_RETURN_IF_ERROR(expression)                                 \
-  do {                                                                      \
-    if (::cryopod::Status status_or_ok_ = (expression); !status_or_ok_.ok()) \
-      return status_or_ok_;                                                 \
+#define CRYOPOD_RETURN_IF_ERROR(expression)                                                        \
+  do {                                                                                             \
+    if (::cryopod::Status status_or_ok_ = (expression); !status_or_ok_.ok()) return status_or_ok_; \
   } while (false)
 
 #define CRYOPOD_ASSIGN_OR_RETURN(declaration, expression) \

@@ -30,9 +30,9 @@ struct SpawnOptions {
   // {child number, our descriptor}: in the child ours becomes the number, without close-on-exec.
   // Numbers 0..2 that are not named become /dev/null. Every other descriptor is closed.
   std::vector<std::pair<int, int>> descriptors;
-  bool new_session = false;              // setsid
-  int death_signal = 0;                  // PR_SET_PDEATHSIG; fires when the *thread* that spawned ends
-  int umask = -1;                        // -1: ours
+  bool new_session = false;  // setsid
+  int death_signal = 0;      // PR_SET_PDEATHSIG; fires when the *thread* that spawned ends
+  int umask = -1;            // -1: ours
   // Directories of cgroups that the child enters before exec (one per v1 hierarchy, or one of v2).
   std::vector<int> cgroup_dir_fds;
 };
@@ -59,7 +59,8 @@ class Subprocess {
   // Waits and reaps. When the deadline passes the child is left running.
   // Errors: kDeadlineExceeded.
   Result<ExitStatus> WaitOnly(Deadline deadline);
-  // The same, but a child that outlives the deadline is killed and reaped. Errors: kDeadlineExceeded.
+  // The same, but a child that outlives the deadline is killed and reaped. Errors:
+  // kDeadlineExceeded.
   Result<ExitStatus> Wait(Deadline deadline);
 
  private:
@@ -69,7 +70,8 @@ class Subprocess {
   bool reaped_ = false;
 };
 
-// Runs a program to its end and returns what it wrote to stdout and stderr together (at most 1 MiB).
+// Runs a program to its end and returns what it wrote to stdout and stderr together (at most 1
+// MiB).
 struct CommandOutput {
   ExitStatus status;
   std::string text;

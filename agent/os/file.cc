@@ -1,0 +1,212 @@
+#include "agent/os/file.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <vector>
+
+namespace cryopod {
+namespace {
+
+constexpr size_t kCopyBufferBytes = size_t{256} << 10;
+// openat2 gives up with EAGAIN when somebody renames while it walks beneath a directory.
+constexpr int kBeneathTries = 16;
+
+bool CannotCopyInKernel(int error_number) {
+  return error_number == EXDEV || error_number == EINVAL || error_number == EOPNOTSUPP ||
+         error_number == ENOSYS || error_number == EPERM || error_number == ETXTBSY ||
+         error_number == EBADF;
+}
+
+// At most `size_bytes` from one descriptor's offset to the other's; less only at the end of the
+// file.
+Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) {
+  std::vector<char> buffer(kCopyBufferBytes);
+  uint64_t copied = 0;
+  while (copied < size_bytes) {
+    const size_t want = std::min<uint64_t>(buffer.size(), size_bytes - copied);
+    const ssize_t got = ::read(from_fd, buffer.data(), want);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "read", "while copying");
+    if (got == 0) break;
+    CRYOPOD_RETURN_IF_ERROR(
+        WriteAll(to_fd, std::string_view(buffer.data(), static_cast<size_t>(got))));
+    copied += static_cast<uint64_t>(got);
+  }
+  return copied;
+}
+
+Result<uint64_t> CopyData(int from_fd, int to_fd, uint64_t size_bytes) {
+  uint64_t copied = 0;
+  while (copied < size_bytes) {
+    const size_t want = std::min<uint64_t>(size_bytes - copied, uint64_t{1} << 30);
+    const ssize_t got = ::copy_file_range(from_fd, nullptr, to_fd, nullptr, want, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && copied == 0 && CannotCopyInKernel(errno)) {
+      return CopyThroughBuffer(from_fd, to_fd, size_bytes);
+    }
+    if (got < 0) return ErrnoStatus(errno, "copy_file_range", "");
+    if (got == 0) break;
+    copied += static_cast<uint64_t>(got);
+  }
+  return copied;
+}
+
+// The data ranges of [start, end), each at its place relative to `to_base`.
+Result<uint64_t> CopyRanges(int from_fd, int to_fd, off_t start, off_t end, off_t to_base) {
+  off_t position = start;
+  while (position < end) {
+    const off_t data = ::lseek(from_fd, position, SEEK_DATA);
+    if (data < 0 && errno != ENXIO) return ErrnoStatus(errno, "lseek SEEK_DATA", "");
+    if (data < 0 || data >= end) break;
+    const off_t hole = ::lseek(from_fd, data, SEEK_HOLE);
+    if (hole < 0 && errno != ENXIO) return ErrnoStatus(errno, "lseek SEEK_HOLE", "");
+    if (hole < 0) break;
+    if (::lseek(from_fd, data, SEEK_SET) < 0 ||
+        ::lseek(to_fd, to_base + data - start, SEEK_SET) < 0)
+      return ErrnoStatus(errno, "lseek", "");
+    const auto want = static_cast<uint64_t>(std::min(hole, end) - data);
+    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t copied, CopyData(from_fd, to_fd, want));
+    position = data + static_cast<off_t>(copied);
+    if (copied < want) {  // truncated by its owner meanwhile
+      end = position;
+      break;
+    }
+  }
+  const off_t size = end - start;
+  if (::ftruncate(to_fd, to_base + size) != 0) return ErrnoStatus(errno, "ftruncate", "");
+  if (::lseek(from_fd, end, SEEK_SET) < 0 || ::lseek(to_fd, to_base + size, SEEK_SET) < 0)
+    return ErrnoStatus(errno, "lseek", "");
+  return static_cast<uint64_t>(size);
+}
+
+}  // namespace
+
+Result<UniqueFd> OpenAt(int dir_fd, const std::string& path, int flags, mode_t mode) {
+  while (true) {
+    const int fd = ::openat(dir_fd, path.c_str(), flags | O_CLOEXEC, mode);
+    if (fd >= 0) return UniqueFd(fd);
+    if (errno != EINTR) return ErrnoStatus(errno, "open", path);
+  }
+}
+
+Result<UniqueFd> OpenDirectory(const std::string& path) {
+  return OpenAt(AT_FDCWD, path, O_DIRECTORY | O_RDONLY);
+}
+
+Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode,
+                             bool cross_mounts) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  // openat2 refuses a mode without a file to make.
+  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  if (!cross_mounts) how.resolve |= RESOLVE_NO_XDEV;
+  int error_number = EAGAIN;
+  for (int i = 0; i < kBeneathTries && (error_number == EAGAIN || error_number == EINTR); ++i) {
+    const long fd = ::syscall(SYS_openat2, dir_fd, path.c_str(), &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    error_number = errno;
+  }
+  return ErrnoStatus(error_number, "openat2", path);
+}
+
+Result<std::string> ReadAll(int fd, size_t size_bytes_max) {
+  std::string bytes;
+  std::array<char, 16384> buffer;
+  while (true) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, "read", "");
+    if (got == 0) return bytes;
+    if (bytes.size() + static_cast<size_t>(got) > size_bytes_max) {
+      return Status(Code::kResourceExhausted,
+                    "read: more than " + std::to_string(size_bytes_max) + " bytes");
+    }
+    bytes.append(buffer.data(), static_cast<size_t>(got));
+  }
+}
+
+Result<std::string> ReadFile(const std::string& path, size_t size_bytes_max) {
+  return ReadFileAt(AT_FDCWD, path, size_bytes_max);
+}
+
+Result<std::string> ReadFileAt(int dir_fd, const std::string& name, size_t size_bytes_max) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenAt(dir_fd, name, O_RDONLY));
+  return ReadAll(file.get(), size_bytes_max).While(name);
+}
+
+Status WriteAll(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(errno, "write", "");
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return Status();
+}
+
+Status WriteControlFileAt(int dir_fd, const std::string& name, std::string_view bytes) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenAt(dir_fd, name, O_WRONLY));
+  while (true) {
+    const ssize_t written = ::write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(errno, "write", name);
+    if (static_cast<size_t>(written) != bytes.size()) {
+      return Status(Code::kInternal, "write " + name + ": the kernel took only a part");
+    }
+    return Status();
+  }
+}
+
+Status WriteFileAtomically(int dir_fd, const std::string& name, std::string_view bytes,
+                           mode_t mode) {
+  const std::string partial = name + ".partial";
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const UniqueFd file,
+      OpenAt(dir_fd, partial, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  // The leftover of another writer may have other bits, and our umask may have taken some away.
+  if (::fchmod(file.get(), mode) != 0) return ErrnoStatus(errno, "fchmod", partial);
+  CRYOPOD_RETURN_IF_ERROR(WriteAll(file.get(), bytes).While("writing " + partial));
+  CRYOPOD_RETURN_IF_ERROR(Sync(file.get(), partial));
+  if (::renameat(dir_fd, partial.c_str(), dir_fd, name.c_str()) != 0) {
+    return ErrnoStatus(errno, "rename", name);
+  }
+  return Sync(dir_fd, "directory of " + name);
+}
+
+Result<uint64_t> CopyFileBytes(int from_fd, int to_fd) {
+  struct stat from {};
+  struct stat to {};
+  if (::fstat(from_fd, &from) != 0 || ::fstat(to_fd, &to) != 0)
+    return ErrnoStatus(errno, "fstat", "while copying");
+  // A size of 0 says nothing: /proc has regular files without one. Pipes have no holes.
+  if (!S_ISREG(from.st_mode) || !S_ISREG(to.st_mode) || from.st_size == 0) {
+    return CopyThroughBuffer(from_fd, to_fd, UINT64_MAX);
+  }
+  const off_t start = ::lseek(from_fd, 0, SEEK_CUR);
+  const off_t to_base = ::lseek(to_fd, 0, SEEK_CUR);
+  if (start < 0 || to_base < 0) return ErrnoStatus(errno, "lseek", "while copying");
+  if (start >= from.st_size) return uint64_t{0};
+  return CopyRanges(from_fd, to_fd, start, from.st_size, to_base);
+}
+
+Status Sync(int fd, std::string_view subject) {
+  while (::fsync(fd) != 0) {
+    if (errno != EINTR) return ErrnoStatus(errno, "fsync", subject);
+  }
+  return Status();
+}
+
+bool PathExists(const std::string& path) {
+  struct stat ignored {};
+  return ::fstatat(AT_FDCWD, path.c_str(), &ignored, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+}  // namespace cryopod

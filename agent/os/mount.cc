@@ -1,0 +1,50 @@
+#include "agent/os/mount.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "agent/os/directory.h"
+
+namespace cryopod {
+namespace {
+
+// More mounts than anybody stacks on one directory; an end for the loop.
+constexpr int kStackedMountsMax = 4096;
+
+}  // namespace
+
+Status MountTmpfs(const std::string& path, uint64_t size_bytes) {
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path, 0700));
+  const std::string options = "mode=0700,size=" + std::to_string(size_bytes);
+  if (::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) !=
+      0) {
+    return ErrnoStatus(errno, "mount tmpfs at", path);
+  }
+  // Below a shared parent a mount would spread to every namespace that listens.
+  if (::mount(nullptr, path.c_str(), nullptr, MS_PRIVATE, nullptr) != 0) {
+    Status status = ErrnoStatus(errno, "make private the mount at", path);
+    ::umount2(path.c_str(), MNT_DETACH);
+    return status;
+  }
+  return Status();
+}
+
+Status UnmountAll(const std::string& path) {
+  for (int i = 0; i < kStackedMountsMax; ++i) {
+    if (::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) continue;
+    if (errno == EINVAL || errno == ENOENT) return Status();  // not a mount point, or nothing there
+    return ErrnoStatus(errno, "umount", path);
+  }
+  return Status(Code::kResourceExhausted, "umount " + path + ": too many mounts on one directory");
+}
+
+bool IsMountPoint(const std::string& path) {
+  struct statx info {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) != 0) return false;
+  return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+}  // namespace cryopod

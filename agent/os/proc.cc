@@ -1,0 +1,189 @@
+#include "agent/os/proc.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+#include "agent/os/text.h"
+
+namespace cryopod {
+namespace {
+
+std::string ProcPath(pid_t pid, std::string_view name) {
+  std::string path = "/proc/" + std::to_string(pid);
+  if (!name.empty()) {
+    path += '/';
+    path += name;
+  }
+  return path;
+}
+
+Status Malformed(std::string_view file) {
+  return Status(Code::kDataLoss, std::string(file) + ": not in the form of proc(5)");
+}
+
+Status ParseNamespacePids(std::string_view values, std::vector<pid_t>& pids) {
+  for (const std::string_view word : SplitWords(values)) {
+    pid_t pid = 0;
+    if (!ParseNumber(word, pid)) return Malformed("status NSpid");
+    pids.push_back(pid);
+  }
+  return Status();
+}
+
+Status ParseProcStatus(std::string_view text, ProcessInfo& info) {
+  for (std::string_view line : SplitLines(text)) {
+    const size_t colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    const std::string_view key = line.substr(0, colon);
+    const std::string_view values = line.substr(colon + 1);
+    if (key == "NSpid") {
+      CRYOPOD_RETURN_IF_ERROR(ParseNamespacePids(values, info.namespace_pids));
+    } else if (key == "Uid" || key == "TracerPid") {
+      const std::vector<std::string_view> words = SplitWords(values);
+      if (words.empty()) return Malformed("status");
+      const bool parsed =
+          key == "Uid" ? ParseNumber(words[0], info.uid) : ParseNumber(words[0], info.tracer_pid);
+      if (!parsed) return Malformed("status");
+    }
+  }
+  return Status();
+}
+
+Result<std::vector<int>> ListNumbers(const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(path));
+  std::vector<int> numbers;
+  numbers.reserve(entries.size());
+  for (const DirectoryEntry& entry : entries) {
+    int number = 0;
+    if (ParseNumber(entry.name, number)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+// "Anonymous:            1234 kB" → 1234 * 1024.
+Result<uint64_t> KilobyteField(std::string_view text, std::string_view key) {
+  for (const std::string_view line : SplitLines(text)) {
+    if (line.substr(0, key.size()) != key || line.substr(key.size(), 1) != ":") continue;
+    const std::vector<std::string_view> words = SplitWords(line.substr(key.size() + 1));
+    uint64_t kilobytes = 0;
+    if (words.empty() || !ParseNumber(words[0], kilobytes)) return Malformed(key);
+    return kilobytes * 1024;
+  }
+  return Status(Code::kNotFound, "no line " + std::string(key));
+}
+
+}  // namespace
+
+Result<ProcessInfo> ParseProcStat(std::string_view text) {
+  // The command stands in brackets and may hold brackets, blanks and newlines itself.
+  const size_t open = text.find(" (");
+  const size_t close = text.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open + 2) {
+    return Malformed("stat");
+  }
+  const std::vector<std::string_view> fields = SplitWords(text.substr(close + 1));
+  // Field 3 of proc(5) is the first here; the start time is field 22.
+  constexpr size_t kStartTime = 22 - 3;
+  ProcessInfo info;
+  if (fields.size() <= kStartTime || fields[0].size() != 1 ||
+      !ParseNumber(text.substr(0, open), info.pid) || !ParseNumber(fields[1], info.parent_pid) ||
+      !ParseNumber(fields[kStartTime], info.start_time_ticks)) {
+    return Malformed("stat");
+  }
+  info.state = fields[0][0];
+  info.command = text.substr(open + 2, close - open - 2);
+  return info;
+}
+
+Result<ProcessInfo> ReadProcessInfo(pid_t pid) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string stat, ReadFile(ProcPath(pid, "stat")));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(pid, "status")));
+  CRYOPOD_ASSIGN_OR_RETURN(ProcessInfo info, ParseProcStat(stat));
+  CRYOPOD_RETURN_IF_ERROR(ParseProcStatus(status, info));
+  return info;
+}
+
+Result<std::vector<pid_t>> ListThreads(pid_t pid) { return ListNumbers(ProcPath(pid, "task")); }
+
+Result<pid_t> ReadThreadGroup(pid_t thread) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(thread, "status")));
+  for (const std::string_view line : SplitLines(status)) {
+    const std::vector<std::string_view> words = SplitWords(line);
+    pid_t process = 0;
+    if (words.size() == 2 && words[0] == "Tgid:" && ParseNumber(words[1], process)) return process;
+  }
+  return Malformed("status Tgid");
+}
+
+Result<std::vector<FileMapping>> ReadFileMappings(pid_t pid) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcPath(pid, "maps")));
+  std::vector<FileMapping> mappings;
+  for (const std::string_view line : SplitLines(text)) {
+    const size_t slash = line.find('/');
+    const size_t blank = line.find(' ');
+    if (slash == std::string_view::npos || blank == std::string_view::npos || blank > slash)
+      continue;
+    FileMapping mapping;
+    mapping.permissions = line.substr(blank + 1, 4);
+    // Only a newline is escaped in this file, so nothing else may be unescaped.
+    mapping.path = line.substr(slash);
+    for (size_t at = mapping.path.find("\\012"); at != std::string::npos;
+         at = mapping.path.find("\\012", at + 1)) {
+      mapping.path.replace(at, 4, "\n");
+    }
+    mappings.push_back(std::move(mapping));
+  }
+  return mappings;
+}
+
+Result<std::string> ReadProcLink(pid_t pid, const std::string& name) {
+  const std::string path = ProcPath(pid, name);
+  std::array<char, PATH_MAX + 64> target;
+  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  if (length < 0) return ErrnoStatus(errno, "readlink", path);
+  return std::string(target.data(), static_cast<size_t>(length));
+}
+
+Result<uint64_t> NamespaceInode(pid_t pid, const std::string& name) {
+  return NamespaceInode(ProcPath(pid, "ns/" + name));
+}
+
+Result<uint64_t> NamespaceInode(const std::string& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "stat", path);
+  return uint64_t{info.st_ino};
+}
+
+Result<std::vector<int>> ListDescriptors(pid_t pid) { return ListNumbers(ProcPath(pid, "fd")); }
+
+Result<uint64_t> DumpableBytes(pid_t pid) {
+  Result<std::string> text = ReadFile(ProcPath(pid, "smaps_rollup"));
+  if (!text.ok()) {
+    // A zombie or a kernel thread has an entry but no memory: reading says "no such process" too.
+    const bool gone = !PathExists(ProcPath(pid, ""));
+    if (text.status().code() == Code::kNotFound && !gone) return uint64_t{0};
+    return text.status();
+  }
+  if (text->empty()) return uint64_t{0};
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t anonymous, KilobyteField(*text, "Anonymous"));
+  // Kernels before 5.4 do not tell shared memory apart.
+  const Result<uint64_t> shmem = KilobyteField(*text, "Pss_Shmem");
+  return anonymous + (shmem.ok() ? *shmem : 0);
+}
+
+Result<uint64_t> AvailableMemoryBytes() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo"));
+  return KilobyteField(text, "MemAvailable").While("/proc/meminfo");
+}
+
+}  // namespace cryopod
