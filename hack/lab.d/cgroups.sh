@@ -68,6 +68,23 @@ cgroup_join() {
   done < <(cgroup_directories "$1")
 }
 
+# Starts a command in the background, inside the cgroups of node $1, with its output in file $2; its
+# process number is $!. It holds the lab's lock (descriptor 9) until it is inside: a run that comes
+# after a kill at this very moment must not miss it.
+cgroup_launch() {
+  local node=$1 log=$2
+  shift 2
+  # shellcheck disable=SC2016  # expanded by the new shell
+  setsid bash -c '
+    set -e
+    . "$1/cgroups.sh"; lab_name=$2 node=$3; shift 3
+    cgroup_join "$node" $BASHPID
+    grep -q "/cryopod-lab\.$lab_name\.$node\$" /proc/self/cgroup
+    exec 9>&-
+    exec "$@"' _ "$parts" "$lab_name" "$node" "$@" </dev/null >"$log" 2>&1 &
+  disown
+}
+
 # Ends whatever lives in the cgroups of one node, or of the whole lab, and removes them. Bounded.
 cgroup_end() {
   local node=${1:-} directories round

@@ -36,9 +36,9 @@ lab_compile() {
   for source in "$repository"/tests/workloads/*.cc; do
     [ -e "$source" ] || continue
     [[ $source != *_test.cc ]] || continue
-    timeout -s KILL 300 g++ -std=c++20 -O2 -g1 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
+    bounded 300 g++ -std=c++20 -O2 -g1 -Wall -Wextra -Wpedantic -Wshadow -Wconversion \
       -Werror -static -pthread -I "$repository" \
-      -o "$out/bin/$(basename "$source" .cc)" "$source" 8>&- &
+      -o "$out/bin/$(basename "$source" .cc)" "$source" &
     jobs=$((jobs + 1))
     # As many compilers as processors.
     if [ $jobs -ge "$(nproc)" ]; then

@@ -18,11 +18,7 @@ network_pod_subnet() {
 network_start_switch() {
   [ -z "$(network_switch_pid)" ] || return 0
   cgroup_make switch
-  setsid bash -c '
-    . "$1/cgroups.sh"; lab_name=$2
-    cgroup_join switch $BASHPID
-    exec unshare --net sleep infinity' _ "$parts" "$lab_name" \
-    </dev/null >"$this_lab/switch.log" 2>&1 9>&- &
+  cgroup_launch switch "$this_lab/switch.log" unshare --net sleep infinity
   local deadline=$((SECONDS + 10))
   until [ -n "$(network_switch_pid)" ]; do
     [ $SECONDS -lt $deadline ] || die "the network namespace of the lab does not come up"
@@ -44,13 +40,13 @@ network_switch_pid() {
 }
 
 network_in_switch() {
-  timeout -s KILL $step_timeout_s nsenter --net --target "$(network_switch_pid)" -- "$@"
+  bounded $step_timeout_s nsenter --net --target "$(network_switch_pid)" -- "$@"
 }
 
 network_in_node() {
   local pid=$1
   shift
-  timeout -s KILL $step_timeout_s nsenter --net --target "$pid" -- "$@"
+  bounded $step_timeout_s nsenter --net --target "$pid" -- "$@"
 }
 
 # Plugs node $1, whose init is process $2, into the bridge, and tells it where the pods of the

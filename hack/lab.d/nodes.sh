@@ -63,13 +63,10 @@ node_start() {
   node_write_files "$node"
   cgroup_make "$node"
   # `unshare --fork` stays outside and waits for the node; it dies with the node's cgroup.
-  setsid bash -c '
-    . "$1/cgroups.sh"; lab_name=$2; node=$3; shift 3
-    cgroup_join "$node" $BASHPID
-    exec unshare --mount --propagation private --pid --fork --uts --ipc --net --cgroup -- "$@"
-  ' _ "$parts" "$lab_name" "$node" \
+  cgroup_launch "$node" "$dir/setup.log" \
+    unshare --mount --propagation private --pid --fork --uts --ipc --net --cgroup -- \
     bash "$parts/node/setup" "$dir" "$lab_dir/root" "$lab_cgroup" "$lab_prefix" "node-$node" \
-    "$(cgroup_hierarchies)" </dev/null >"$dir/setup.log" 2>&1 9>&- &
+    "$(cgroup_hierarchies)"
   launcher=$!
   deadline=$((SECONDS + 20))
   until pid=$(node_find_init "$launcher") && [ -n "$pid" ]; do
@@ -82,7 +79,6 @@ node_start() {
   # Where version 2 has controllers, no process may be left in the node's root cgroup.
   cgroup_join "$node" "$launcher" enter
   network_connect "$node" "$pid"
-  disown "$launcher" 2>/dev/null || true
 }
 
 # The child of the launcher that has become the node's init, which says so by its name.

@@ -50,10 +50,9 @@ lab_debootstrap() {
   )
   # Debian 12 has no script for a release so young; all of them are sid's.
   # In namespaces of its own: what it mounts and starts cannot outlive a kill.
-  timeout -s KILL 900 unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-    debootstrap --variant=minbase --include="$include" "$root_suite" \
-    "$target" "$mirror" /usr/share/debootstrap/scripts/sid \
-    >"$lab_dir/root.log" 2>&1 </dev/null 8>&-
+  bounded 900 unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+    debootstrap --variant=minbase --include="$include" "$root_suite" "$target" "$mirror" \
+    /usr/share/debootstrap/scripts/sid >"$lab_dir/root.log" 2>&1 </dev/null
 }
 
 # A running node still reads from the root that it was started on.
