@@ -45,7 +45,7 @@ struct PodSandbox {
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::string ip;
-  std::string config_json;  // CRI PodSandboxConfig, JSON
+  std::string config_json;            // CRI PodSandboxConfig, JSON
   std::vector<Container> containers;  // in the order of creation
 };
 

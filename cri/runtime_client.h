@@ -27,7 +27,8 @@ struct ExecResult {
 // A client of the container runtime's CRI socket. Every call has a deadline; every error names the
 // socket or the object and carries the runtime's own words.
 //
-// Source   CRI v1, k8s.io/cri-api pkg/apis/runtime/v1/api.proto (cri/api.proto holds the fields that
+// Source   CRI v1, k8s.io/cri-api pkg/apis/runtime/v1/api.proto (cri/api.proto holds the fields
+// that
 //          are used here, with CRI's package, names and numbers; unknown fields survive).
 // Threads  any.
 class RuntimeClient {
@@ -44,7 +45,8 @@ class RuntimeClient {
   // Errors: kNotFound.
   Result<PodSandbox> DescribePodSandbox(const std::string& sandbox_id, Deadline deadline);
   // `pod` is NAMESPACE/POD or a unique prefix of a sandbox ID; of several sandboxes of one pod the
-  // ready one with the highest attempt. Errors: kNotFound, kInvalidArgument (ambiguous; lists them).
+  // ready one with the highest attempt. Errors: kNotFound, kInvalidArgument (ambiguous; lists
+  // them).
   Result<PodSandbox> FindPod(const std::string& pod, Deadline deadline);
 
   // Configurations are CRI messages as JSON: proto field names or camelCase, unknown fields are
@@ -74,8 +76,8 @@ class RuntimeClient {
 Result<std::string> AddAnnotations(const std::string& sandbox_config_json,
                                    const std::map<std::string, std::string>& annotations);
 
-// RestorePodRequest's shape in JSON {"config": …, "container_configs": […]} taken apart and checked:
-// unknown fields are refused by name, container names are unique and not empty.
+// RestorePodRequest's shape in JSON {"config": …, "container_configs": […]} taken apart and
+// checked: unknown fields are refused by name, container names are unique and not empty.
 struct PodRequest {
   std::string sandbox_config_json;
   std::string pod_name;

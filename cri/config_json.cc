@@ -1,0 +1,55 @@
+#include "cri/config_json.h"
+
+#include <google/protobuf/message.h>
+#include <google/protobuf/util/json_util.h>
+
+#include <nlohmann/json.hpp>
+
+namespace cryopod::cri {
+namespace {
+
+namespace json_util = google::protobuf::util;
+
+Status ParseJson(std::string_view json, std::string_view what, bool ignore_unknown_fields,
+                 google::protobuf::Message* message) {
+  const std::string subject(what);
+  if (json.size() > kConfigBytesMax) {
+    return Status(Code::kInvalidArgument,
+                  subject + " is larger than " + std::to_string(kConfigBytesMax >> 20) + " MiB");
+  }
+  // protobuf's own parser also takes single quotes, unquoted names and trailing commas.
+  if (!nlohmann::json::accept(json)) {
+    return Status(Code::kInvalidArgument, subject + " is not valid JSON");
+  }
+  json_util::JsonParseOptions options;
+  options.ignore_unknown_fields = ignore_unknown_fields;
+  const auto parsed = json_util::JsonStringToMessage(
+      google::protobuf::StringPiece(json.data(), json.size()), message, options);
+  if (!parsed.ok()) {
+    return Status(Code::kInvalidArgument, subject + ": " + std::string(parsed.message()));
+  }
+  return Status();
+}
+
+}  // namespace
+
+Status ParseStrictJson(std::string_view json, std::string_view what,
+                       google::protobuf::Message* message) {
+  return ParseJson(json, what, /*ignore_unknown_fields=*/false, message);
+}
+
+Status ParseLenientJson(std::string_view json, std::string_view what,
+                        google::protobuf::Message* message) {
+  return ParseJson(json, what, /*ignore_unknown_fields=*/true, message);
+}
+
+std::string PrintJson(const google::protobuf::Message& message) {
+  json_util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  // Fails only for well-known types with impossible content (Any, Timestamp); CRI has none.
+  const auto printed = json_util::MessageToJsonString(message, &json, options);
+  return printed.ok() ? json : std::string();
+}
+
+}  // namespace cryopod::cri

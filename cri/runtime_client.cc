@@ -1,0 +1,247 @@
+#include "cri/runtime_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <string_view>
+
+#include "cri/api.grpc.pb.h"
+#include "cri/config_json.h"
+#include "cri/find_pod.h"
+#include "cri/grpc_status.h"
+#include "cri/messages.h"
+
+namespace cryopod::cri {
+namespace {
+
+namespace v1 = runtime::v1;
+using v1::RuntimeService;
+
+// As the kubelet: the verbose answer about a container with many mounts has been seen above gRPC's
+// own limit of 4 MiB.
+constexpr int kMessageBytesMax = 16 << 20;
+
+// gRPC turns an instant into a timeout header and overflows on one that is centuries away.
+constexpr std::chrono::hours kWaitMax{24};
+
+// A runtime that was restarted is found again within a second (gRPC's default grows to two
+// minutes).
+constexpr int kReconnectFirstMs = 100;
+constexpr int kReconnectLastMs = 1000;
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLastMs);
+  // Go's server refuses an authority that is a path.
+  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+  // Without it clients of one process share a connection, and with it the wait after a failure.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel("unix:" + socket_path, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+}  // namespace
+
+struct RuntimeClient::Stubs {
+  explicit Stubs(const std::string& path)
+      : socket_path(path), service(RuntimeService::NewStub(OpenChannel(path))) {}
+
+  template <typename Request, typename Response>
+  using Method = grpc::Status (RuntimeService::Stub::*)(grpc::ClientContext*, const Request&,
+                                                        Response*);
+
+  // `doing` names the call and its object: "StartContainer 4f1c…".
+  template <typename Request, typename Response>
+  Result<Response> Call(Method<Request, Response> method, const Request& request,
+                        std::string_view doing, Deadline deadline) {
+    const std::string where = std::string(doing) + " at " + socket_path;
+    if (deadline.expired()) {
+      return Status(Code::kDeadlineExceeded, "no time left").While(where);
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() +
+                         std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
+    Response response;
+    const grpc::Status status = (service.get()->*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status).While(where);
+    return response;
+  }
+
+  std::string socket_path;
+  std::unique_ptr<RuntimeService::Stub> service;
+};
+
+RuntimeClient::RuntimeClient(const std::string& socket_path)
+    : stubs_(std::make_unique<Stubs>(socket_path)), socket_path_(socket_path) {}
+RuntimeClient::~RuntimeClient() = default;
+RuntimeClient::RuntimeClient(RuntimeClient&&) noexcept = default;
+
+Result<RuntimeVersion> RuntimeClient::Version(Deadline deadline) {
+  v1::VersionRequest request;
+  request.set_version("v1");
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::VersionResponse response,
+      stubs_->Call(&RuntimeService::Stub::Version, request, "Version", deadline));
+  return RuntimeVersion{response.runtime_name(), response.runtime_version(),
+                        response.runtime_api_version()};
+}
+
+Result<std::vector<PodSandbox>> RuntimeClient::ListPodSandboxes(Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::ListPodSandboxResponse response,
+                           stubs_->Call(&RuntimeService::Stub::ListPodSandbox,
+                                        v1::ListPodSandboxRequest(), "ListPodSandbox", deadline));
+  std::vector<PodSandbox> sandboxes;
+  sandboxes.reserve(static_cast<size_t>(response.items_size()));
+  for (const v1::PodSandbox& item : response.items()) sandboxes.push_back(FromMessage(item));
+  return sandboxes;
+}
+
+Result<PodSandbox> RuntimeClient::DescribePodSandbox(const std::string& sandbox_id,
+                                                     Deadline deadline) {
+  v1::PodSandboxStatusRequest status_request;
+  status_request.set_pod_sandbox_id(sandbox_id);
+  status_request.set_verbose(true);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::PodSandboxStatusResponse status,
+                           stubs_->Call(&RuntimeService::Stub::PodSandboxStatus, status_request,
+                                        "PodSandboxStatus " + sandbox_id, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(PodSandbox sandbox,
+                           FromMessage(status).While("describing sandbox " + sandbox_id));
+
+  v1::ListContainersRequest list_request;
+  list_request.mutable_filter()->set_pod_sandbox_id(sandbox.id);
+  CRYOPOD_ASSIGN_OR_RETURN(v1::ListContainersResponse list,
+                           stubs_->Call(&RuntimeService::Stub::ListContainers, list_request,
+                                        "ListContainers of sandbox " + sandbox.id, deadline));
+  std::stable_sort(list.mutable_containers()->begin(), list.mutable_containers()->end(),
+                   [](const v1::Container& a, const v1::Container& b) {
+                     return a.created_at() < b.created_at();
+                   });
+  for (const v1::Container& listed : list.containers()) {
+    Result<Container> container = ContainerStatus(listed.id(), deadline);
+    // Removed between the two calls: it is no longer a container of this pod.
+    if (container.status().code() == Code::kNotFound) continue;
+    if (!container.ok()) return container.status();
+    sandbox.containers.push_back(std::move(container).value());
+  }
+  return sandbox;
+}
+
+Result<PodSandbox> RuntimeClient::FindPod(const std::string& pod, Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<PodSandbox> sandboxes, ListPodSandboxes(deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const PodSandbox chosen, ChoosePod(sandboxes, pod));
+  return DescribePodSandbox(chosen.id, deadline);
+}
+
+Result<std::string> RuntimeClient::RunPodSandbox(const std::string& config_json,
+                                                 const std::string& runtime_handler,
+                                                 Deadline deadline) {
+  v1::RunPodSandboxRequest request;
+  CRYOPOD_RETURN_IF_ERROR(
+      ParseStrictJson(config_json, "the sandbox configuration", request.mutable_config()));
+  request.set_runtime_handler(runtime_handler);
+  const v1::PodSandboxMetadata& metadata = request.config().metadata();
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::RunPodSandboxResponse response,
+      stubs_->Call(&RuntimeService::Stub::RunPodSandbox, request,
+                   "RunPodSandbox " + metadata.namespace_() + "/" + metadata.name(), deadline));
+  return response.pod_sandbox_id();
+}
+
+Result<std::string> RuntimeClient::CreateContainer(const std::string& sandbox_id,
+                                                   const std::string& container_config_json,
+                                                   const std::string& sandbox_config_json,
+                                                   Deadline deadline) {
+  v1::CreateContainerRequest request;
+  request.set_pod_sandbox_id(sandbox_id);
+  CRYOPOD_RETURN_IF_ERROR(ParseStrictJson(container_config_json, "the container configuration",
+                                          request.mutable_config()));
+  CRYOPOD_RETURN_IF_ERROR(ParseStrictJson(sandbox_config_json, "the sandbox configuration",
+                                          request.mutable_sandbox_config()));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::CreateContainerResponse response,
+      stubs_->Call(&RuntimeService::Stub::CreateContainer, request,
+                   "CreateContainer " + request.config().metadata().name(), deadline));
+  return response.container_id();
+}
+
+Status RuntimeClient::StartContainer(const std::string& container_id, Deadline deadline) {
+  v1::StartContainerRequest request;
+  request.set_container_id(container_id);
+  return stubs_
+      ->Call(&RuntimeService::Stub::StartContainer, request, "StartContainer " + container_id,
+             deadline)
+      .status();
+}
+
+Status RuntimeClient::StopContainer(const std::string& container_id, int grace_seconds,
+                                    Deadline deadline) {
+  v1::StopContainerRequest request;
+  request.set_container_id(container_id);
+  request.set_timeout(grace_seconds);
+  return stubs_
+      ->Call(&RuntimeService::Stub::StopContainer, request, "StopContainer " + container_id,
+             deadline)
+      .status();
+}
+
+Status RuntimeClient::RemoveContainer(const std::string& container_id, Deadline deadline) {
+  v1::RemoveContainerRequest request;
+  request.set_container_id(container_id);
+  return stubs_
+      ->Call(&RuntimeService::Stub::RemoveContainer, request, "RemoveContainer " + container_id,
+             deadline)
+      .status();
+}
+
+Status RuntimeClient::StopPodSandbox(const std::string& sandbox_id, Deadline deadline) {
+  v1::StopPodSandboxRequest request;
+  request.set_pod_sandbox_id(sandbox_id);
+  return stubs_
+      ->Call(&RuntimeService::Stub::StopPodSandbox, request, "StopPodSandbox " + sandbox_id,
+             deadline)
+      .status();
+}
+
+Status RuntimeClient::RemovePodSandbox(const std::string& sandbox_id, Deadline deadline) {
+  v1::RemovePodSandboxRequest request;
+  request.set_pod_sandbox_id(sandbox_id);
+  return stubs_
+      ->Call(&RuntimeService::Stub::RemovePodSandbox, request, "RemovePodSandbox " + sandbox_id,
+             deadline)
+      .status();
+}
+
+Result<Container> RuntimeClient::ContainerStatus(const std::string& container_id,
+                                                 Deadline deadline) {
+  v1::ContainerStatusRequest request;
+  request.set_container_id(container_id);
+  request.set_verbose(true);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::ContainerStatusResponse response,
+                           stubs_->Call(&RuntimeService::Stub::ContainerStatus, request,
+                                        "ContainerStatus " + container_id, deadline));
+  return FromMessage(response).While("describing container " + container_id);
+}
+
+Result<ExecResult> RuntimeClient::ExecSync(const std::string& container_id,
+                                           const std::vector<std::string>& command,
+                                           Deadline deadline) {
+  v1::ExecSyncRequest request;
+  request.set_container_id(container_id);
+  for (const std::string& word : command) request.add_cmd(word);
+  // The runtime ends the command at its own timeout, and we wait no longer than that either.
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(
+      std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
+  request.set_timeout(std::max<int64_t>(1, seconds.count()));
+  CRYOPOD_ASSIGN_OR_RETURN(v1::ExecSyncResponse response,
+                           stubs_->Call(&RuntimeService::Stub::ExecSync, request,
+                                        "ExecSync in " + container_id, deadline));
+  return ExecResult{response.exit_code(), std::move(*response.mutable_stdout()),
+                    std::move(*response.mutable_stderr())};
+}
+
+}  // namespace cryopod::cri

@@ -1,0 +1,462 @@
+#include "tests/fakes/fake_cri_server.h"
+
+#include <grpcpp/grpcpp.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "cri/api.grpc.pb.h"
+#include "cri/config_json.h"
+#include "tests/fakes/go_json.h"
+
+namespace cryopod::test {
+namespace {
+
+namespace v1 = runtime::v1;
+using grpc::ServerContext;
+
+// Above every limit of the client, so that it is the client's limit that a test meets.
+constexpr int kMessageBytesMax = 256 << 20;
+
+struct Sandbox {
+  v1::PodSandboxConfig config;
+  std::string runtime_handler;
+  bool ready = true;
+  int64_t created_at_ns = 0;
+  pid_t pid = 1;
+};
+
+struct Container {
+  v1::ContainerConfig config;
+  std::string sandbox_id;
+  v1::ContainerState state = v1::CONTAINER_CREATED;
+  int64_t created_at_ns = 0;
+  pid_t pid = 0;
+};
+
+grpc::Status NotFound(const std::string& id) {
+  return {grpc::StatusCode::NOT_FOUND, "an error occurred when try to find \"" + id + "\""};
+}
+
+template <typename Map>
+std::vector<std::string> Keys(const Map& map) {
+  std::vector<std::string> keys;
+  for (const auto& entry : map) keys.push_back(entry.first);
+  return keys;
+}
+
+// As containerd: an ID or a prefix of it.
+template <typename Map>
+typename Map::iterator FindByPrefix(Map* map, const std::string& id) {
+  const auto it = map->lower_bound(id);
+  return it != map->end() && it->first.compare(0, id.size(), id) == 0 ? it : map->end();
+}
+
+}  // namespace
+
+class FakeCriServer::Service final : public v1::RuntimeService::Service {
+ public:
+  void Serve(const std::string& socket_path) {
+    ::unlink(socket_path.c_str());
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
+    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+    builder.SetMaxSendMessageSize(kMessageBytesMax);
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) std::abort();
+  }
+
+  void Stop() {
+    stopping_ = true;
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    server_->Wait();
+  }
+
+  grpc::Status Version(ServerContext* context, const v1::VersionRequest*,
+                       v1::VersionResponse* response) override {
+    if (grpc::Status status = Enter(context, "Version", ""); !status.ok()) return status;
+    response->set_version("0.1.0");
+    response->set_runtime_name("containerd");
+    response->set_runtime_version("2.1.9");
+    response->set_runtime_api_version("v1");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RunPodSandbox(ServerContext* context, const v1::RunPodSandboxRequest* request,
+                             v1::RunPodSandboxResponse* response) override {
+    if (grpc::Status status = Enter(context, "RunPodSandbox", request->config().metadata().name());
+        !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    const std::string id = NewId();
+    sandboxes_[id] = {request->config(), request->runtime_handler(), true, next_instant_++, 1};
+    response->set_pod_sandbox_id(id);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status StopPodSandbox(ServerContext* context, const v1::StopPodSandboxRequest* request,
+                              v1::StopPodSandboxResponse*) override {
+    if (grpc::Status status = Enter(context, "StopPodSandbox", request->pod_sandbox_id());
+        !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    const auto it = sandboxes_.find(request->pod_sandbox_id());
+    if (it == sandboxes_.end()) return grpc::Status::OK;  // idempotent, as CRI wants it
+    it->second.ready = false;
+    for (auto& [id, container] : containers_) {
+      if (container.sandbox_id == it->first) SetExited(&container);
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RemovePodSandbox(ServerContext* context, const v1::RemovePodSandboxRequest* request,
+                                v1::RemovePodSandboxResponse*) override {
+    const std::string& id = request->pod_sandbox_id();
+    if (grpc::Status status = Enter(context, "RemovePodSandbox", id); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    std::erase_if(containers_, [&id](const auto& entry) { return entry.second.sandbox_id == id; });
+    sandboxes_.erase(id);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status PodSandboxStatus(ServerContext* context, const v1::PodSandboxStatusRequest* request,
+                                v1::PodSandboxStatusResponse* response) override {
+    const std::string& asked = request->pod_sandbox_id();
+    if (grpc::Status status = Enter(context, "PodSandboxStatus", asked); !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    const auto it = FindByPrefix(&sandboxes_, asked);
+    if (it == sandboxes_.end()) return NotFound(asked);
+    const Sandbox& sandbox = it->second;
+    FillSandbox(it->first, sandbox, response->mutable_status());
+    response->mutable_status()->mutable_network()->set_ip("10.88.0.7");
+    if (request->verbose()) {
+      nlohmann::json info = {{"pid", sandbox.pid},
+                             {"processStatus", "running"},
+                             {"runtimeHandler", sandbox.runtime_handler},
+                             {"config", nlohmann::json::parse(GoJson(sandbox.config))}};
+      FillInfo(it->first, info, response->mutable_info());
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ListPodSandbox(ServerContext* context, const v1::ListPodSandboxRequest*,
+                              v1::ListPodSandboxResponse* response) override {
+    if (grpc::Status status = Enter(context, "ListPodSandbox", ""); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, sandbox] : sandboxes_) FillSandbox(id, sandbox, response->add_items());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status CreateContainer(ServerContext* context, const v1::CreateContainerRequest* request,
+                               v1::CreateContainerResponse* response) override {
+    if (grpc::Status status =
+            Enter(context, "CreateContainer", request->config().metadata().name());
+        !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    if (sandboxes_.count(request->pod_sandbox_id()) == 0)
+      return NotFound(request->pod_sandbox_id());
+    const std::string id = NewId();
+    containers_[id] = {request->config(), request->pod_sandbox_id(), v1::CONTAINER_CREATED,
+                       next_instant_++, 0};
+    response->set_container_id(id);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status StartContainer(ServerContext* context, const v1::StartContainerRequest* request,
+                              v1::StartContainerResponse*) override {
+    const std::string& id = request->container_id();
+    if (grpc::Status status = Enter(context, "StartContainer", id); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    const auto it = containers_.find(id);
+    if (it == containers_.end()) return NotFound(id);
+    if (it->second.state != v1::CONTAINER_CREATED) {
+      return {grpc::StatusCode::UNKNOWN, "container \"" + id + "\" is not in created state"};
+    }
+    it->second.state = v1::CONTAINER_RUNNING;
+    it->second.pid = next_pid_++;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status StopContainer(ServerContext* context, const v1::StopContainerRequest* request,
+                             v1::StopContainerResponse*) override {
+    const std::string& id = request->container_id();
+    if (grpc::Status status =
+            Enter(context, "StopContainer", id + " " + std::to_string(request->timeout()));
+        !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    const auto it = containers_.find(id);
+    if (it != containers_.end()) SetExited(&it->second);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RemoveContainer(ServerContext* context, const v1::RemoveContainerRequest* request,
+                               v1::RemoveContainerResponse*) override {
+    const std::string& id = request->container_id();
+    if (grpc::Status status = Enter(context, "RemoveContainer", id); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    containers_.erase(id);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ListContainers(ServerContext* context, const v1::ListContainersRequest* request,
+                              v1::ListContainersResponse* response) override {
+    const std::string& sandbox_id = request->filter().pod_sandbox_id();
+    if (grpc::Status status = Enter(context, "ListContainers", sandbox_id); !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, container] : containers_) {
+      if (!sandbox_id.empty() && container.sandbox_id != sandbox_id) continue;
+      v1::Container* listed = response->add_containers();
+      listed->set_id(id);
+      listed->set_pod_sandbox_id(container.sandbox_id);
+      *listed->mutable_metadata() = container.config.metadata();
+      listed->set_state(container.state);
+      listed->set_created_at(container.created_at_ns);
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ContainerStatus(ServerContext* context, const v1::ContainerStatusRequest* request,
+                               v1::ContainerStatusResponse* response) override {
+    const std::string& asked = request->container_id();
+    if (grpc::Status status = Enter(context, "ContainerStatus", asked); !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    const auto it = FindByPrefix(&containers_, asked);
+    if (it == containers_.end()) return NotFound(asked);
+    FillContainer(it->first, it->second, response->mutable_status());
+    if (request->verbose()) {
+      nlohmann::json info = {{"sandboxID", it->second.sandbox_id},
+                             {"pid", it->second.pid},
+                             {"removing", false},
+                             {"config", nlohmann::json::parse(GoJson(it->second.config))}};
+      FillInfo(it->first, info, response->mutable_info());
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ExecSync(ServerContext* context, const v1::ExecSyncRequest* request,
+                        v1::ExecSyncResponse* response) override {
+    std::string subject = request->container_id();
+    for (const std::string& word : request->cmd()) subject += " " + word;
+    if (grpc::Status status = Enter(context, "ExecSync", subject); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    if (containers_.count(request->container_id()) == 0) return NotFound(request->container_id());
+    response->set_stdout(exec_result_.output);
+    response->set_stderr(exec_result_.error);
+    response->set_exit_code(exec_result_.exit_code);
+    return grpc::Status::OK;
+  }
+
+  void ForgetLastCall() {
+    const std::lock_guard lock(mutex_);
+    calls_.pop_back();
+  }
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Sandbox> sandboxes_;
+  std::map<std::string, Container> containers_;
+  std::map<std::string, std::string> verbose_info_;
+  std::map<std::string, grpc::Status> failures_;
+  std::set<std::string> hanging_;
+  std::vector<std::string> calls_;
+  cri::ExecResult exec_result_;
+  size_t padding_bytes_ = 0;
+
+ private:
+  // Records the call, and serves the failure or the silence that was ordered for it.
+  grpc::Status Enter(ServerContext* context, const std::string& method,
+                     const std::string& subject) {
+    bool hangs = false;
+    {
+      const std::lock_guard lock(mutex_);
+      calls_.push_back(subject.empty() ? method : method + " " + subject);
+      hangs = hanging_.count(method) > 0;
+      if (const auto it = failures_.find(method); it != failures_.end()) {
+        const grpc::Status status = it->second;
+        failures_.erase(it);
+        return status;
+      }
+    }
+    while (hangs && !context->IsCancelled() && !stopping_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return hangs ? grpc::Status(grpc::StatusCode::CANCELLED, "hung") : grpc::Status::OK;
+  }
+
+  std::string NewId() {
+    std::string id = std::to_string(next_id_++);
+    // The digits that differ come first, so that a short prefix names one object.
+    return id + std::string(64 - id.size(), 'f');
+  }
+
+  template <typename Message>
+  static void FillSandbox(const std::string& id, const Sandbox& sandbox, Message* message) {
+    message->set_id(id);
+    *message->mutable_metadata() = sandbox.config.metadata();
+    message->set_state(sandbox.ready ? v1::SANDBOX_READY : v1::SANDBOX_NOTREADY);
+    message->set_created_at(sandbox.created_at_ns);
+    *message->mutable_labels() = sandbox.config.labels();
+    *message->mutable_annotations() = sandbox.config.annotations();
+    message->set_runtime_handler(sandbox.runtime_handler);
+  }
+
+  static void FillContainer(const std::string& id, const Container& container,
+                            v1::ContainerStatus* status) {
+    status->set_id(id);
+    *status->mutable_metadata() = container.config.metadata();
+    status->set_state(container.state);
+    status->set_created_at(container.created_at_ns);
+    *status->mutable_image() = container.config.image();
+    status->set_image_ref("sha256:feed");
+    status->set_log_path(container.config.log_path());
+    *status->mutable_mounts() = container.config.mounts();
+    *status->mutable_labels() = container.config.labels();
+    *status->mutable_annotations() = container.config.annotations();
+  }
+
+  void FillInfo(const std::string& id, const nlohmann::json& info,
+                google::protobuf::Map<std::string, std::string>* map) const {
+    const auto it = verbose_info_.find(id);
+    (*map)["info"] = it != verbose_info_.end() ? it->second : info.dump();
+    if (padding_bytes_ > 0) (*map)["padding"] = std::string(padding_bytes_, 'x');
+  }
+
+  static void SetExited(Container* container) {
+    container->state = v1::CONTAINER_EXITED;
+    container->pid = 0;
+  }
+
+  std::atomic<bool> stopping_ = false;
+  int next_id_ = 100;
+  int64_t next_instant_ = 1;
+  pid_t next_pid_ = 4'000'000;  // no process of this machine
+  std::unique_ptr<grpc::Server> server_;
+};
+
+FakeCriServer::FakeCriServer(const std::string& socket_path)
+    : service_(std::make_unique<Service>()) {
+  service_->Serve(socket_path);
+}
+
+FakeCriServer::~FakeCriServer() { service_->Stop(); }
+
+std::string FakeCriServer::AddPod(const std::string& sandbox_config_json,
+                                  const std::string& runtime_handler) {
+  ServerContext context;
+  v1::RunPodSandboxRequest request;
+  v1::RunPodSandboxResponse response;
+  if (!cri::ParseStrictJson(sandbox_config_json, "pod", request.mutable_config()).ok())
+    std::abort();
+  request.set_runtime_handler(runtime_handler);
+  if (!service_->RunPodSandbox(&context, &request, &response).ok()) std::abort();
+  service_->ForgetLastCall();
+  return response.pod_sandbox_id();
+}
+
+std::string FakeCriServer::AddContainer(const std::string& sandbox_id,
+                                        const std::string& container_config_json, pid_t pid) {
+  ServerContext context;
+  v1::CreateContainerRequest request;
+  v1::CreateContainerResponse response;
+  request.set_pod_sandbox_id(sandbox_id);
+  if (!cri::ParseStrictJson(container_config_json, "container", request.mutable_config()).ok()) {
+    std::abort();
+  }
+  if (!service_->CreateContainer(&context, &request, &response).ok()) std::abort();
+  service_->ForgetLastCall();
+  SetContainerState(response.container_id(), cri::ContainerState::kRunning);
+  SetContainerPid(response.container_id(), pid);
+  return response.container_id();
+}
+
+void FakeCriServer::SetSandboxReady(const std::string& sandbox_id, bool ready) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->sandboxes_.at(sandbox_id).ready = ready;
+}
+
+void FakeCriServer::SetContainerState(const std::string& container_id, cri::ContainerState state) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->containers_.at(container_id).state = static_cast<v1::ContainerState>(state);
+}
+
+void FakeCriServer::SetContainerPid(const std::string& container_id, pid_t pid) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->containers_.at(container_id).pid = pid;
+}
+
+void FakeCriServer::SetVerboseInfo(const std::string& sandbox_or_container_id,
+                                   const std::string& json) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->verbose_info_[sandbox_or_container_id] = json;
+}
+
+void FakeCriServer::SetExecResult(const cri::ExecResult& result) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->exec_result_ = result;
+}
+
+void FakeCriServer::FailNext(const std::string& method, Code code, const std::string& message) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->failures_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
+}
+
+void FakeCriServer::Hang(const std::string& method) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->hanging_.insert(method);
+}
+
+void FakeCriServer::PadVerboseAnswers(size_t size_bytes) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->padding_bytes_ = size_bytes;
+}
+
+std::vector<std::string> FakeCriServer::calls() const {
+  const std::lock_guard lock(service_->mutex_);
+  return service_->calls_;
+}
+
+std::vector<std::string> FakeCriServer::sandbox_ids() const {
+  const std::lock_guard lock(service_->mutex_);
+  return Keys(service_->sandboxes_);
+}
+
+std::vector<std::string> FakeCriServer::container_ids() const {
+  const std::lock_guard lock(service_->mutex_);
+  return Keys(service_->containers_);
+}
+
+std::string FakeCriServer::sandbox_config(const std::string& sandbox_id) const {
+  const std::lock_guard lock(service_->mutex_);
+  return cri::PrintJson(service_->sandboxes_.at(sandbox_id).config);
+}
+
+std::string FakeCriServer::container_config(const std::string& container_id) const {
+  const std::lock_guard lock(service_->mutex_);
+  return cri::PrintJson(service_->containers_.at(container_id).config);
+}
+
+cri::ContainerState FakeCriServer::container_state(const std::string& container_id) const {
+  const std::lock_guard lock(service_->mutex_);
+  return static_cast<cri::ContainerState>(service_->containers_.at(container_id).state);
+}
+
+}  // namespace cryopod::test

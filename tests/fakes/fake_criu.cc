@@ -1,0 +1,160 @@
+// A criu that speaks swrk on the wire and behaves as its name says:
+//
+//   criu            version 4.2.1; a dump succeeds
+//   criu-old        version 3.17.1, as in Debian 12
+//   criu-fails      a dump logs an error of io_uring and is answered with failure
+//   criu-silent     a dump fails without a log
+//   criu-dies       gets SIGKILL when it is asked
+//   criu-garbage    answers what is no protobuf
+//   criu-late       finishes a dump 300 ms after it was asked
+//   criu-hangs      never answers; SIGTERM ends it
+//   criu-stubborn   never answers; ignores SIGTERM
+//   criu-unfit      its check fails
+//
+// A dump leaves in the work directory the request as it came ("request") and what the process found
+// itself to be ("circumstances"), so that tests can look at both.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "agent/criu/proto/rpc.pb.h"
+
+extern char** environ;
+
+namespace {
+
+namespace wire = cryopod::criu::wire;
+
+std::string name_of_program;
+int swrk_socket = -1;
+
+bool Is(std::string_view behaviour) { return name_of_program == behaviour; }
+
+void Reply(const wire::criu_resp& response) {
+  const std::string bytes = response.SerializeAsString();
+  if (::send(swrk_socket, bytes.data(), bytes.size(), MSG_NOSIGNAL) < 0) ::_exit(3);
+}
+
+// Descriptor numbers of a request are those of the process that made the socket pair.
+std::string DirectoryOfPeer(int number) {
+  struct ucred peer {};
+  socklen_t length = sizeof(peer);
+  ::getsockopt(swrk_socket, SOL_SOCKET, SO_PEERCRED, &peer, &length);
+  return "/proc/" + std::to_string(peer.pid) + "/fd/" + std::to_string(number);
+}
+
+std::string Circumstances() {
+  std::string text;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    text += "env " + std::string(*variable) + "\n";
+  }
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  text += "umask " + std::to_string(mask) + "\n";
+  text += std::string("session ") + (::getsid(0) == ::getpid() ? "own" : "inherited") + "\n";
+  for (int fd = 0; fd < 10; ++fd) {
+    std::array<char, 256> target{};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    const ssize_t length = ::readlink(link.c_str(), target.data(), target.size() - 1);
+    if (length > 0) text += "fd " + std::to_string(fd) + " " + target.data() + "\n";
+  }
+  return text;
+}
+
+void Write(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+int Dump(const wire::criu_req& request, const std::string& bytes) {
+  const std::string work = DirectoryOfPeer(request.opts().work_dir_fd());
+  const std::string images = DirectoryOfPeer(request.opts().images_dir_fd());
+  const std::string circumstances = Circumstances();
+  Write(work + "/circumstances", circumstances);
+  Write(work + "/request", bytes);
+  wire::criu_resp response;
+  response.set_type(wire::DUMP);
+  response.set_success(!Is("criu-fails") && !Is("criu-silent"));
+  if (Is("criu-hangs") || Is("criu-stubborn")) {
+    while (true) ::pause();
+  }
+  if (Is("criu-late")) ::usleep(300'000);
+  if (Is("criu-fails")) {
+    Write(work + "/" + request.opts().log_file(),
+          "(00.000100) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: "
+          "Operation not permitted\n"
+          "(00.030000) Error (criu/proc_parse.c:99): Unknown shit 600 (anon_inode:[io_uring])\n"
+          "(00.040000) Error (criu/cr-dump.c:1975): Dumping FAILED.\n");
+  }
+  if (Is("criu-silent")) response.set_cr_errmsg("something at\x1b[31m the start");
+  if (response.success()) Write(images + "/pstree.img", "images");
+  Reply(response);
+  return response.success() ? 0 : 1;
+}
+
+int TellVersion() {
+  wire::criu_resp response;
+  response.set_type(wire::VERSION);
+  response.set_success(true);
+  wire::criu_version* version = response.mutable_version();
+  version->set_major_number(Is("criu-old") ? 3 : 4);
+  version->set_minor_number(Is("criu-old") ? 17 : 2);
+  version->set_sublevel(1);
+  Reply(response);
+  return 0;
+}
+
+int Check() {
+  wire::criu_resp response;
+  response.set_type(wire::CHECK);
+  response.set_success(!Is("criu-unfit"));
+  if (Is("criu-unfit")) {
+    std::fprintf(stderr, "Error (criu/cr-check.c:12): The kernel has no CONFIG_CHECKPOINT\n");
+  }
+  Reply(response);
+  return 0;
+}
+
+int Serve() {
+  std::string bytes(size_t{1} << 20, '\0');
+  const ssize_t length = ::recv(swrk_socket, bytes.data(), bytes.size(), 0);
+  if (length <= 0) return 1;
+  bytes.resize(static_cast<size_t>(length));
+  wire::criu_req request;
+  if (!request.ParseFromString(bytes)) return 1;
+  if (Is("criu-dies")) ::raise(SIGKILL);
+  if (Is("criu-garbage")) {
+    constexpr std::string_view kGarbage = "\xff\xff\xff garbage";
+    ::send(swrk_socket, kGarbage.data(), kGarbage.size(), MSG_NOSIGNAL);
+    return 0;
+  }
+  switch (request.type()) {
+    case wire::VERSION:
+      return TellVersion();
+    case wire::CHECK:
+      return Check();
+    case wire::DUMP:
+      return Dump(request, bytes);
+    default:
+      return 1;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string path = argv[0];
+  name_of_program = path.substr(path.find_last_of('/') + 1);
+  if (argc < 3 || std::string_view(argv[argc - 2]) != "swrk") return 2;
+  swrk_socket = std::atoi(argv[argc - 1]);
+  if (Is("criu-stubborn")) ::signal(SIGTERM, SIG_IGN);
+  return Serve();
+}
