@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+#include "restore/runtime/arguments.h"
+
+namespace cryopod::runtime {
+
+// Says why the runtime's call fails, where its caller looks for it: as the last line of the file of
+// --log (JSON when --log-format says so), which containerd puts into the pod's event word for word.
+// Without --log it is the caller's stderr, as with the real runtime. Returns the exit code, 1.
+int Fail(const Arguments& arguments, const std::string& reason);
+
+// The error messages in the last `size_bytes_max` of the log file, for the other side to judge.
+std::string ReadLogTail(const Arguments& arguments, size_t size_bytes_max);
+
+}  // namespace cryopod::runtime

@@ -1,0 +1,70 @@
+#include "restore/runtime/programs.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <string_view>
+#include <utility>
+
+namespace cryopod::runtime {
+namespace {
+
+constexpr char kUsualPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr char kSelf[] = "/proc/self/exe";
+
+bool IsThisProgram(const std::string& path) {
+  struct stat self {};
+  struct stat other {};
+  return ::stat(kSelf, &self) == 0 && ::stat(path.c_str(), &other) == 0 &&
+         self.st_dev == other.st_dev && self.st_ino == other.st_ino;
+}
+
+bool IsProgram(const std::string& path) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::access(path.c_str(), X_OK) == 0;
+}
+
+}  // namespace
+
+Result<std::string> FindProgram(const std::string& name, const std::string& search_path) {
+  if (name.find('/') != std::string::npos) {
+    if (!IsProgram(name)) return Status(Code::kNotFound, "no program at " + name);
+    if (IsThisProgram(name)) return Status(Code::kNotFound, name + " is cryopod-runtime itself");
+    return name;
+  }
+  const std::string directories = search_path.empty() ? kUsualPath : search_path;
+  std::string_view left = directories;
+  while (!left.empty()) {
+    const size_t end = left.find(':');
+    const std::string path = std::string(left.substr(0, end)) + "/" + name;
+    left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
+    if (IsProgram(path) && !IsThisProgram(path)) return path;
+  }
+  return Status(Code::kNotFound, "no program " + name + " in " + directories);
+}
+
+Result<std::string> FindLauncherDirectory() {
+  char target[PATH_MAX];
+  const ssize_t length = ::readlink(kSelf, target, sizeof(target));
+  if (length < 0) return ErrnoStatus(errno, "readlink", kSelf);
+  std::string path(target, static_cast<size_t>(length));
+  for (int up = 0; up < 2; ++up) path.resize(path.rfind('/'));
+  path += "/libexec/cryopod/launcher";
+  if (!IsProgram(path + "/criu"))
+    return Status(Code::kNotFound, "no launcher at " + path + "/criu");
+  return path;
+}
+
+Status Execute(const std::string& program, const std::vector<std::string>& arguments) {
+  std::vector<char*> argv;
+  argv.push_back(const_cast<char*>(program.c_str()));
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  return ErrnoStatus(errno, "execve", program);
+}
+
+}  // namespace cryopod::runtime

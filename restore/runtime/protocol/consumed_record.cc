@@ -1,0 +1,125 @@
+#include "restore/runtime/protocol/consumed_record.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <ctime>
+#include <utility>
+#include <vector>
+
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+#include "restore/runtime/protocol/key_values.h"
+
+namespace cryopod::runtime {
+namespace {
+
+constexpr char kDirectoryName[] = "consumed";
+constexpr size_t kComponentLengthMax = 253;  // of a Kubernetes name
+
+std::string PodDirectory(const std::string& state_dir, const std::string& pod_uid) {
+  return state_dir + "/" + kDirectoryName + "/" + pod_uid;
+}
+
+std::string Now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  return std::string(text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc));
+}
+
+Status SyncDirectory(const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(path));
+  return Sync(dir.get(), path);
+}
+
+bool Matches(const ConsumedRecord& record, const Request& request) {
+  return record.restore_from == request.restore_from &&
+         record.restore_operation == request.restore_operation;
+}
+
+Result<bool> IsContainerConsumed(const std::string& state_dir, const Request& request,
+                                 const std::string& container_name) {
+  Result<ConsumedRecord> record = ReadConsumed(state_dir, request.pod_uid, container_name);
+  if (record.ok()) return Matches(*record, request);
+  if (record.status().code() == Code::kNotFound) return false;
+  return record.status();
+}
+
+}  // namespace
+
+Status CheckComponent(const std::string& value, const std::string& what) {
+  const bool allowed = std::all_of(value.begin(), value.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+  if (!allowed || value.empty() || value.front() == '.' || value.size() > kComponentLengthMax) {
+    return Status(Code::kInvalidArgument, what +
+                                              " must be 1 to 253 of [A-Za-z0-9._-] and not begin "
+                                              "with a dot");
+  }
+  return Status();
+}
+
+Status WriteConsumed(const std::string& state_dir, const std::string& pod_uid,
+                     const std::string& container_name, ConsumedRecord record) {
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(pod_uid, "the pod UID"));
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(container_name, "the container name"));
+  if (record.time.empty()) record.time = Now();
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           FormatKeyValues({{"restore_from", record.restore_from},
+                                            {"restore_operation", record.restore_operation},
+                                            {"operation_id", record.operation_id},
+                                            {"time", record.time}}));
+  const std::string path = PodDirectory(state_dir, pod_uid);
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(path));
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(dir.get(), container_name, text)
+                              .While("recording that " + container_name + " was restored"));
+  CRYOPOD_RETURN_IF_ERROR(SyncDirectory(state_dir + "/" + kDirectoryName));
+  return SyncDirectory(state_dir);
+}
+
+Result<ConsumedRecord> ReadConsumed(const std::string& state_dir, const std::string& pod_uid,
+                                    const std::string& container_name) {
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(pod_uid, "the pod UID"));
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(container_name, "the container name"));
+  const std::string path = PodDirectory(state_dir, pod_uid) + "/" + container_name;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kKeyValuesBytesMax));
+  Result<KeyValues> values = ParseKeyValues(text);
+  if (!values.ok() || values->count("restore_from") == 0) {
+    return Status(Code::kDataLoss, "the consumed record " + path +
+                                       " is damaged: remove it to allow "
+                                       "another restore, or write it anew to allow a cold start");
+  }
+  return ConsumedRecord{Get(*values, "restore_from"), Get(*values, "restore_operation"),
+                        Get(*values, "operation_id"), Get(*values, "time")};
+}
+
+Result<bool> IsConsumed(const std::string& state_dir, const Request& request) {
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(request.pod_uid, "the pod UID"));
+  if (!request.container_name.empty()) {
+    return IsContainerConsumed(state_dir, request, request.container_name);
+  }
+  Result<std::vector<DirectoryEntry>> entries =
+      ListDirectory(PodDirectory(state_dir, request.pod_uid));
+  if (!entries.ok()) {
+    if (entries.status().code() == Code::kNotFound) return false;
+    return entries.status();
+  }
+  for (const DirectoryEntry& entry : *entries) {
+    if (!CheckComponent(entry.name, "").ok() || entry.name.ends_with(".partial")) continue;
+    CRYOPOD_ASSIGN_OR_RETURN(const bool consumed,
+                             IsContainerConsumed(state_dir, request, entry.name));
+    if (consumed) return true;
+  }
+  return false;
+}
+
+Status RemoveConsumed(const std::string& state_dir, const std::string& pod_uid) {
+  CRYOPOD_RETURN_IF_ERROR(CheckComponent(pod_uid, "the pod UID"));
+  return RemoveTree(PodDirectory(state_dir, pod_uid));
+}
+
+}  // namespace cryopod::runtime

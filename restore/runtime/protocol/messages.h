@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+
+// The messages of runtime.proto as plain values. Fields are described there.
+//
+// Threads  no state; a connection belongs to one thread at a time.
+namespace cryopod::runtime {
+
+// Annotations of a pod that ask for a restore.
+inline constexpr char kRestoreFromAnnotation[] = "cryopod.dev/restore-from";
+inline constexpr char kRestoreOperationAnnotation[] = "cryopod.dev/restore-operation";
+
+struct Request {
+  enum class Kind { kUnspecified = 0, kSandbox = 1, kCreate = 2, kStart = 3, kDeleted = 4 };
+  Kind kind = Kind::kUnspecified;
+  std::string container_id;
+  std::string sandbox_id;
+  std::string pod_name;
+  std::string pod_namespace;
+  std::string pod_uid;
+  std::string container_name;
+  std::string restore_from;
+  std::string restore_operation;
+  std::string bundle;
+  std::string state_dir;
+  std::string rootfs;
+  std::string cgroups_path;
+  std::map<std::string, std::string> namespace_paths;
+  bool cgroup_namespace = false;
+  bool terminal = false;
+
+  bool operator==(const Request&) const = default;
+};
+
+struct Plan {
+  std::string images_dir;
+  std::string work_dir;
+  std::string criu_config_file;
+  std::string operation_id;
+
+  bool operator==(const Plan&) const = default;
+};
+
+struct Answer {
+  enum class Decision { kUnspecified = 0, kPass = 1, kRestore = 2, kFail = 3 };
+  Decision decision = Decision::kUnspecified;
+  std::string reason;
+  Plan plan;
+
+  static Answer Pass() { return {Decision::kPass, "", {}}; }
+  static Answer Fail(std::string reason) { return {Decision::kFail, std::move(reason), {}}; }
+  static Answer Restore(Plan plan) { return {Decision::kRestore, "", std::move(plan)}; }
+
+  bool operator==(const Answer&) const = default;
+};
+
+struct Outcome {
+  bool restored = false;
+  int exit_code = 0;
+  int64_t pid = 0;
+  std::string log;
+
+  bool operator==(const Outcome&) const = default;
+};
+
+inline constexpr size_t kOutcomeLogBytesMax = 4096;
+
+std::string Serialize(const Request& request);
+std::string Serialize(const Answer& answer);
+std::string Serialize(const Outcome& outcome);
+// The bytes of one frame. Errors: kDataLoss (no such message, or no kind or decision that is
+// known).
+Result<Request> ParseRequest(std::string_view bytes);
+Result<Answer> ParseAnswer(std::string_view bytes);
+Result<Outcome> ParseOutcome(std::string_view bytes);
+
+// One frame each way. Errors as in SendFrame and ReceiveFrame, and kDataLoss of the parsers.
+Status Send(int fd, const Request& request, Deadline deadline);
+Status Send(int fd, const Answer& answer, Deadline deadline);
+Status Send(int fd, const Outcome& outcome, Deadline deadline);
+Result<Request> ReceiveRequest(int fd, Deadline deadline);
+Result<Answer> ReceiveAnswer(int fd, Deadline deadline);
+Result<Outcome> ReceiveOutcome(int fd, Deadline deadline);
+
+}  // namespace cryopod::runtime

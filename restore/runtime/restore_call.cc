@@ -1,0 +1,149 @@
+#include "restore/runtime/restore_call.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <utility>
+
+#include "agent/os/file.h"
+#include "agent/os/subprocess.h"
+#include "restore/runtime/failure.h"
+#include "restore/runtime/programs.h"
+#include "restore/runtime/protocol/container_marks.h"
+#include "restore/runtime/protocol/interrupted_restore.h"
+
+namespace cryopod::runtime {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kDiscardTimeout{10};
+// After the restore's own deadline: for the report and for the answer to it.
+constexpr seconds kReportTimeout{3};
+constexpr size_t kPidFileBytesMax = 32;
+
+std::string PidFile(const Call& call, const Plan& plan) {
+  return call.arguments.pid_file.empty() ? plan.work_dir + "/init.pid" : call.arguments.pid_file;
+}
+
+std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.log"; }
+
+// What the launcher has to know goes through the real runtime as environment: its arguments are
+// that runtime's choice.
+Result<std::vector<std::string>> RestoreEnvironment(const Call& call, const Request& request,
+                                                    const Plan& plan) {
+  const char* path = std::getenv("PATH");
+  const std::string search_path = path != nullptr ? path : "";
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string launcher, FindLauncherDirectory());
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string criu, FindProgram(call.settings.criu, search_path));
+  return std::vector<std::string>{
+      "PATH=" + launcher + (search_path.empty() ? "" : ":" + search_path),
+      "CRYOPOD_CRIU=" + criu,
+      "CRYOPOD_CRIU_CONFIG=" + plan.criu_config_file,
+      "CRYOPOD_LAUNCHER_LOG=" + LauncherLog(plan),
+      std::string("CRYOPOD_CGROUP_NAMESPACE=") + (request.cgroup_namespace ? "1" : "0"),
+  };
+}
+
+Result<ExitStatus> RunRestore(const Call& call, const Request& request, const Plan& plan,
+                              Deadline deadline) {
+  SpawnOptions options;
+  options.argv = RestoreCommand(call, request, plan);
+  CRYOPOD_ASSIGN_OR_RETURN(options.environment, RestoreEnvironment(call, request, plan));
+  options.inherit_environment = true;
+  // 0, 1 and 2 become the restored container's.
+  options.descriptors = {{0, 0}, {1, 1}, {2, 2}};
+  options.death_signal = SIGKILL;
+  CRYOPOD_ASSIGN_OR_RETURN(Subprocess child, Subprocess::Spawn(options));
+  return child.Wait(deadline).While("restoring with " + call.runtime);
+}
+
+int64_t ReadPid(const std::string& path) {
+  const Result<std::string> text = ReadFile(path, kPidFileBytesMax);
+  int64_t pid = 0;
+  if (text.ok()) std::from_chars(text->data(), text->data() + text->size(), pid);
+  return pid;
+}
+
+Outcome Judge(const Call& call, const Plan& plan, const Result<ExitStatus>& exit) {
+  Outcome outcome;
+  if (!exit.ok()) {
+    outcome.exit_code = -1;
+    outcome.log = exit.status().message();
+    return outcome;
+  }
+  outcome.exit_code = exit->exit_code;
+  outcome.pid = ReadPid(PidFile(call, plan));
+  outcome.restored = exit->success() && outcome.pid > 0;
+  if (outcome.restored) return outcome;
+  const Result<std::string> launcher_log = ReadFile(LauncherLog(plan), kOutcomeLogBytesMax);
+  outcome.log = "the runtime's restore ended with " + exit->Describe() + "\n" +
+                (launcher_log.ok() ? *launcher_log : "") +
+                ReadLogTail(call.arguments, kOutcomeLogBytesMax / 2);
+  return outcome;
+}
+
+// What a failed `create` leaves: nothing.
+void Discard(const Call& call, const Request& request) {
+  SpawnOptions options;
+  options.argv = {call.runtime};
+  options.argv.insert(options.argv.end(), call.arguments.globals.begin(),
+                      call.arguments.globals.end());
+  for (const char* argument : {"delete", "--force"}) options.argv.push_back(argument);
+  options.argv.push_back(request.container_id);
+  options.inherit_environment = true;
+  options.death_signal = SIGKILL;
+  static_cast<void>(DetachRestoreMounts(request.state_dir, request.rootfs).ok());
+  Result<Subprocess> child = Subprocess::Spawn(options);
+  if (child.ok()) static_cast<void>(child->Wait(Deadline::After(kDiscardTimeout)).ok());
+}
+
+// The reason for a failure, or an empty string.
+std::string FailureOf(const Outcome& outcome, const Result<Answer>& answer) {
+  if (!answer.ok()) {
+    return outcome.restored ? answer.status().message()
+                            : outcome.log + " (" + answer.status().message() + ")";
+  }
+  if (answer->decision == Answer::Decision::kPass && outcome.restored) return "";
+  return answer->reason.empty() ? "the restore failed: " + outcome.log : answer->reason;
+}
+
+}  // namespace
+
+std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
+                                        const Plan& plan) {
+  std::vector<std::string> command = {call.runtime};
+  command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
+  // file-locks is an option here because the runtime sends CRIU "no" without it, which outranks the
+  // options file.
+  command.insert(command.end(),
+                 {"restore", "--detach", "--image-path", plan.images_dir, "--work-path",
+                  plan.work_dir, "--bundle", request.bundle, "--pid-file", PidFile(call, plan),
+                  "--manage-cgroups-mode", "ignore", "--file-locks"});
+  if (!call.arguments.console_socket.empty()) {
+    command.insert(command.end(), {"--console-socket", call.arguments.console_socket});
+  }
+  if (call.arguments.no_pivot) command.push_back("--no-pivot");
+  command.push_back(request.container_id);
+  return command;
+}
+
+int RestoreContainer(const Call& call, const Request& request, AgentConnection connection,
+                     Deadline deadline) {
+  const Plan plan = connection.answer().plan;
+  const Outcome outcome = Judge(call, plan, RunRestore(call, request, plan, deadline));
+  const Result<Answer> answer =
+      connection.Report(outcome, Deadline::At(deadline.instant() + kReportTimeout));
+  std::string reason = FailureOf(outcome, answer);
+  if (reason.empty()) {
+    const Status marked = WriteRestoredMark(request.state_dir, request);
+    if (marked.ok()) return 0;
+    reason = marked.message();
+  }
+  Discard(call, request);
+  return Fail(call.arguments, reason);
+}
+
+}  // namespace cryopod::runtime

@@ -1,0 +1,72 @@
+#include "agent/os/deadline.h"
+#include "agent/os/file.h"
+#include "restore/runtime/agent_connection.h"
+#include "restore/runtime/failure.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
+#include "restore/runtime/protocol/interrupted_restore.h"
+#include "restore/runtime/wrapper.h"
+
+namespace cryopod::runtime {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kDeletedTimeout{2};
+
+int Started(const std::string& state_dir) {
+  // The mark only decides whom `start` asks: a leftover one is harmless.
+  static_cast<void>(RemoveRestoredMark(state_dir).ok());
+  return 0;
+}
+
+// The other side went away. It writes the record as the last thing before it answers, so what is
+// consumed has been let run, or has only to be.
+int StartWithoutAnswer(const Call& call, const Request& request, const Status& why) {
+  const Result<bool> consumed = IsConsumed(call.settings.state_dir, request);
+  if (!consumed.ok() || !*consumed) {
+    return Fail(call.arguments, why.message() +
+                                    ". The restored container was not started: start "
+                                    "cryopod-agent on this node");
+  }
+  const Status released = ReleaseHeld(request.state_dir);
+  if (!released.ok() && released.code() != Code::kNotFound) {
+    return Fail(call.arguments, released.message());
+  }
+  return Started(request.state_dir);
+}
+
+}  // namespace
+
+int Start(const Call& call) {
+  const std::string state_dir = call.arguments.state_dir();
+  Result<Request> request = ReadRestoredMark(state_dir);
+  if (!request.ok()) {
+    if (request.status().code() == Code::kNotFound) return PassThrough(call);
+    return Fail(call.arguments, request.status().message());
+  }
+  request->kind = Request::Kind::kStart;
+  const Result<AgentConnection> connection = AgentConnection::Ask(
+      call.settings.agent_socket, *request, Deadline::After(call.settings.answer_timeout));
+  if (!connection.ok()) return StartWithoutAnswer(call, *request, connection.status());
+  const Answer& answer = connection->answer();
+  if (answer.decision != Answer::Decision::kPass) return Fail(call.arguments, answer.reason);
+  return Started(state_dir);
+}
+
+int Delete(const Call& call) {
+  const std::string state_dir = call.arguments.state_dir();
+  Result<Request> request = ReadRestoredMark(state_dir);
+  if (request.ok()) {
+    request->kind = Request::Kind::kDeleted;
+    // A courtesy: the agent also learns it from the next attempt.
+    static_cast<void>(
+        AgentConnection::Ask(call.settings.agent_socket, *request, Deadline::After(kDeletedTimeout))
+            .ok());
+  }
+  const Status detached = DetachRestoreMounts(state_dir, "");
+  if (!detached.ok()) return Fail(call.arguments, detached.message());
+  return PassThrough(call);
+}
+
+}  // namespace cryopod::runtime

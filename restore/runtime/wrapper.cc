@@ -1,0 +1,78 @@
+#include "restore/runtime/wrapper.h"
+
+#include <cstdlib>
+#include <utility>
+
+#include "restore/runtime/bundle.h"
+#include "restore/runtime/failure.h"
+#include "restore/runtime/programs.h"
+#include "restore/runtime/protocol/container_marks.h"
+
+namespace cryopod::runtime {
+namespace {
+
+std::string SearchPath() {
+  const char* path = std::getenv("PATH");
+  return path != nullptr ? path : "";
+}
+
+// `run` is create and start in one, and nothing that a CRI runtime calls.
+int Run(const Call& call) {
+  const Result<std::optional<Request>> request =
+      ReadRestoreRequest(call.arguments.bundle.empty() ? std::string(".") : call.arguments.bundle);
+  if (!request.ok()) return Fail(call.arguments, request.status().message());
+  if (request->has_value()) {
+    return Fail(call.arguments, std::string("a bundle with the annotation ") +
+                                    kRestoreFromAnnotation + " is restored by create, not by run");
+  }
+  return PassThrough(call);
+}
+
+// These reach into the container or wait for it, which a held one would not answer; `ps`, `state`
+// and the like only look.
+bool NeedsRunningProcesses(const std::string& subcommand) {
+  return subcommand == "exec" || subcommand == "kill" || subcommand == "pause" ||
+         subcommand == "checkpoint";
+}
+
+int Dispatch(const Call& call) {
+  const std::string& subcommand = call.arguments.subcommand;
+  const std::string& id = call.arguments.id;
+  if (subcommand == "create") return Create(call);
+  if (subcommand == "run") return Run(call);
+  // An id that is no file name is the real runtime's to refuse.
+  if (id.empty() || id.find('/') != std::string::npos || id[0] == '.') return PassThrough(call);
+  if (subcommand == "start") return Start(call);
+  if (subcommand == "delete") return Delete(call);
+  if (NeedsRunningProcesses(subcommand)) {
+    const Status released = ReleaseHeld(call.arguments.state_dir());
+    if (!released.ok() && released.code() != Code::kNotFound) {
+      return Fail(call.arguments, released.message());
+    }
+  }
+  return PassThrough(call);
+}
+
+}  // namespace
+
+int PassThrough(const Call& call) {
+  return Fail(call.arguments, Execute(call.runtime, call.arguments.all).message());
+}
+
+int RunWrapper(std::vector<std::string> arguments) {
+  Call call;
+  call.arguments = ParseArguments(std::move(arguments));
+  Result<Settings> settings = ReadSettings();
+  if (!settings.ok()) return Fail(call.arguments, settings.status().message());
+  call.settings = std::move(*settings);
+  Result<std::string> runtime = FindProgram(call.settings.runtime, SearchPath());
+  if (!runtime.ok()) {
+    return Fail(call.arguments, runtime.status().message() +
+                                    "; name the real runtime in /etc/cryopod/runtime.conf "
+                                    "(runtime=/usr/sbin/runc)");
+  }
+  call.runtime = std::move(*runtime);
+  return Dispatch(call);
+}
+
+}  // namespace cryopod::runtime
