@@ -21,23 +21,28 @@ struct RuntimeMount {
 
 // What runc knows about one of its containers.
 //
-// Shape   <runtime root>/<id>/state.json (libcontainer.State): init_process_pid,
+// Shape   <runtime root>/<id>/state.json (libcontainer.State): id, init_process_pid,
 //         init_process_start, cgroup_paths, config{rootfs, namespaces, mounts, mask_paths,
-//         devices}, external_descriptors.
+//         readonly_paths, devices}, external_descriptors.
 // Source  runc 1.1 to 1.3, libcontainer/container_linux.go (State) and configs/config.go.
 struct ContainerState {
   std::string id;
   pid_t init_pid = 0;
   uint64_t init_start_ticks = 0;
   std::string rootfs;  // path on the node, mounted
-  std::map<std::string, std::string> namespace_paths;  // "NEWNET" → path; "" for a namespace of its own
+  // "NEWNET" → path of the namespace that was joined; "" for one of its own. A type that is absent
+  // is the node's.
+  std::map<std::string, std::string> namespace_paths;
   std::vector<RuntimeMount> mounts;
+  std::map<std::string, std::string> cgroup_paths;  // "freezer" → directory; "" for v2
   std::vector<std::string> mask_paths;
+  std::vector<std::string> readonly_paths;
   std::vector<std::string> device_paths;
   std::vector<std::string> external_descriptors;  // "/dev/null", "pipe:[123]", …; of fds 0, 1, 2
 };
 
-// Errors: kNotFound (no such container under the root), kDataLoss (unreadable; names the file).
+// Errors: kInvalidArgument (an ID that is no name of a directory), kNotFound (no such container
+// under the root), kDataLoss (unreadable; names the file).
 Result<ContainerState> ReadContainerState(const std::string& runtime_root, const std::string& id);
 Result<ContainerState> ParseContainerState(std::string_view json);
 

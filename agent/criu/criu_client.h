@@ -2,16 +2,17 @@
 
 #include <sys/types.h>
 
-#include <cstdint>
+#include <chrono>
+#include <memory>
 #include <string>
 
 #include "agent/criu/dump_options.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
-#include "agent/os/subprocess.h"
-#include "agent/os/unique_fd.h"
 
 namespace cryopod::criu {
+
+struct Swrk;
 
 struct Version {
   int major = 0;
@@ -24,43 +25,63 @@ struct Version {
 inline constexpr int kMajorMin = 4;
 inline constexpr int kMinorMin = 1;
 
-// Asks `criu` for its version and refuses one below 4.1 with a message that names both versions.
-// Errors: kNotFound (no such program; names it and the package to install), kFailedPrecondition.
+// Asks `criu_program` (a path, or a name in our PATH) for its version and refuses one below 4.1
+// with a message that names both versions. Errors: kNotFound (no such program; names it and the
+// package to install), kFailedPrecondition (too old, or no CRIU), kDeadlineExceeded.
 Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline);
 // `criu check` (CHECK request): can this CRIU work on this kernel? Errors: kFailedPrecondition with
-// CRIU's own reason.
+// CRIU's own reason, kNotFound, kDeadlineExceeded.
 Status CheckFeatures(const std::string& criu_program, Deadline deadline);
 
+// How a dump that is late is ended: it gets `unwind` to end by itself, then SIGTERM, then, after
+// `term`, SIGKILL.
+struct Patience {
+  std::chrono::milliseconds unwind{10'000};
+  std::chrono::milliseconds term{5'000};
+};
+
 // One `criu swrk` process: started and parked until Dump sends it its request, so that its start-up
-// costs nothing inside a freeze. Own session, empty environment (PATH only), umask 077, stdin/out/err
-// on /dev/null. CRIU is never killed inside a dump: destroying a CriuProcess that is dumping closes
-// the socket and leaves the process to finish or unwind.
+// costs nothing inside a freeze. Own session, empty environment (PATH only), umask 077,
+// stdin/out/err on /dev/null, the node's CRIU configuration files not read. CRIU is never killed
+// inside a dump: destroying a CriuProcess that is dumping closes the socket and leaves the process
+// to finish or unwind. So does the death of the process that owns it.
 //
 // Source   CRIU criu/cr-service.c (swrk), images/rpc.proto.
 // Threads  one thread at a time.
 class CriuProcess {
  public:
-  static Result<CriuProcess> Spawn(const std::string& criu_program);
+  // Errors: kNotFound (no such program; names the package).
+  static Result<CriuProcess> Spawn(const std::string& criu_program, Patience patience = {});
 
-  int pidfd() const { return process_.pidfd(); }
-  pid_t pid() const { return process_.pid(); }
+  CriuProcess(CriuProcess&&) noexcept;
+  CriuProcess& operator=(CriuProcess&&) noexcept;
+  ~CriuProcess();
+
+  int pidfd() const;
+  pid_t pid() const;
 
   // Dumps with leave-running into `images_dir_fd`, logs to dump.log in `work_dir_fd`, and waits for
   // CRIU to end. manage_cgroups IGNORE, network_lock SKIP, tcp_close, tcp_skip_in_flight,
   // file_locks, link_remap off, force_irmap, orphan_pts_master, log level 4.
-  // When the deadline passes, CRIU is given `grace` more to end by itself; then SIGTERM, then, after
-  // 5 s, SIGKILL; that is reported.
-  // Errors: kDeadlineExceeded; kUnknown or a better code with the reason out of the log.
+  //
+  // The directories are borrowed until the return. They need not have been open when the process
+  // was spawned: CRIU opens /proc/<pid>/fd/<number> of whoever made the socket, so Dump belongs
+  // into the process that called Spawn, and a child forked in between cannot take it over. Once
+  // only. Errors: kDeadlineExceeded (also for a dump that succeeded later; says how CRIU ended),
+  // kUnavailable (CRIU had ended before), kFailedPrecondition (second call), kUnknown or a better
+  // code with the reason out of the log.
   Status Dump(const DumpOptions& options, int images_dir_fd, int work_dir_fd, Deadline deadline);
 
-  // Ends a parked process that has not been asked to dump.
+  // Ends a parked process that has not been asked to dump; returns when it is gone. Does nothing
+  // after a Dump.
   void Discard();
 
  private:
-  CriuProcess(Subprocess process, UniqueFd socket)
-      : process_(std::move(process)), socket_(std::move(socket)) {}
-  Subprocess process_;
-  UniqueFd socket_;
+  CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience);
+
+  std::unique_ptr<Swrk> swrk_;
+  Patience patience_;
+  bool asked_ = false;
 };
 
 }  // namespace cryopod::criu

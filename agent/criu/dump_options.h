@@ -15,9 +15,9 @@ namespace cryopod::criu {
 // The options of one dump, free of descriptors. Source: CRIU images/rpc.proto (criu_opts).
 struct DumpOptions {
   pid_t pid = 0;
-  std::string root;                                               // rootfs on the node
-  std::string freeze_cgroup;                                      // directory of the leaf cgroup
-  std::vector<std::string> externals;                             // "net[4026532]:extRootNetNS"
+  std::string root;                                                  // rootfs on the node
+  std::string freeze_cgroup;                                         // directory of the leaf cgroup
+  std::vector<std::string> externals;                                // "net[4026532]:extRootNetNS"
   std::vector<std::pair<std::string, std::string>> external_mounts;  // mount point → key
 };
 

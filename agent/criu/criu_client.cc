@@ -1,0 +1,194 @@
+#include "agent/criu/criu_client.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "agent/criu/criu_log.h"
+#include "agent/criu/criu_request.h"
+#include "agent/criu/printable.h"
+#include "agent/criu/swrk.h"
+#include "agent/os/file.h"
+
+namespace cryopod::criu {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr size_t kCheckOutputBytesMax = size_t{256} << 10;
+
+std::string MinimumText() {
+  return std::to_string(kMajorMin) + "." + std::to_string(kMinorMin) + " or newer";
+}
+
+// One request to a CRIU of its own, which is killed when it does not answer and end in time.
+Result<Answer> AskOnce(const std::string& criu_program, const std::string& request, int stderr_fd,
+                       Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, stderr_fd));
+  Result<Answer> answer = Status(Code::kUnavailable, "CRIU was not asked");
+  if (const Status sent = SendMessage(swrk, request); !sent.ok()) {
+    answer = sent;
+  } else if (Result<std::string> message = ReceiveMessage(swrk, deadline); message.ok()) {
+    answer = ParseAnswer(*message);
+  } else {
+    answer = message.status();
+  }
+  swrk.socket.Reset();
+  const Result<ExitStatus> exit = swrk.process.Wait(deadline.SoonerAfter(seconds(2)));
+  if (!answer.ok() && answer.status().code() == Code::kUnavailable && exit.ok()) {
+    return Status(Code::kFailedPrecondition,
+                  criu_program + " does not work: " + exit->Describe() + " without an answer");
+  }
+  return std::move(answer).While("asking " + criu_program);
+}
+
+// What CRIU wrote to its stderr; it has ended and the pipe holds all there will be.
+std::string Drain(int pipe_fd) {
+  std::string text(kCheckOutputBytesMax, '\0');
+  size_t length = 0;
+  while (length < text.size()) {
+    const ssize_t got = ::read(pipe_fd, text.data() + length, text.size() - length);
+    if (got <= 0) break;
+    length += static_cast<size_t>(got);
+  }
+  text.resize(length);
+  return text;
+}
+
+// The end of the log, where the errors stand; empty when there is none.
+std::string ReadLogTail(int work_dir_fd) {
+  constexpr off_t kTailBytes = off_t{4} << 20;
+  Result<UniqueFd> log = OpenAt(work_dir_fd, kDumpLogName, O_RDONLY | O_NOFOLLOW);
+  if (!log.ok()) return {};
+  const off_t size = ::lseek(log->get(), 0, SEEK_END);
+  if (size < 0 || ::lseek(log->get(), std::max<off_t>(0, size - kTailBytes), SEEK_SET) < 0) {
+    return {};
+  }
+  Result<std::string> text = ReadAll(log->get(), size_t{8} << 20);
+  return text.ok() ? std::move(text).value() : std::string();
+}
+
+Status FailureOf(const Result<Answer>& answer, const ExitStatus& exit, int work_dir_fd) {
+  const std::string log = ReadLogTail(work_dir_fd);
+  const Status reason = ReasonFromLog(log);
+  if (!reason.ok()) return reason;
+  if (answer.ok() && !answer->error_message.empty()) {
+    return Status(Code::kUnknown, "CRIU failed: " + Printable(answer->error_message));
+  }
+  if (!answer.ok()) return answer.status().While("CRIU (" + exit.Describe() + ")");
+  return Status(Code::kUnknown, "CRIU failed and gave no reason (" + exit.Describe() + ")");
+}
+
+// Lets a dump whose time is over end by itself, then stops it; says which of these happened.
+std::string EndLate(Subprocess& process, Patience patience) {
+  if (process.WaitOnly(Deadline::After(patience.unwind)).ok()) {
+    return "CRIU ended by itself after the deadline";
+  }
+  static_cast<void>(process.Kill(SIGTERM));
+  if (process.WaitOnly(Deadline::After(patience.term)).ok()) {
+    return "CRIU had to be stopped with SIGTERM";
+  }
+  static_cast<void>(process.Kill(SIGKILL));
+  if (process.WaitOnly(Deadline::After(patience.term)).ok()) {
+    return "CRIU had to be killed; it may have left the container stopped";
+  }
+  return "CRIU cannot be killed: it hangs in the kernel";
+}
+
+// CRIU's own limit for stopping the tasks, so that it gives up and unwinds before we lose patience.
+uint32_t FreezeTimeout(Deadline deadline) {
+  constexpr int64_t kSecondsMax = 10;  // CRIU's default
+  const int64_t left = std::chrono::floor<seconds>(deadline.remaining()).count();
+  return static_cast<uint32_t>(std::clamp<int64_t>(left, 1, kSecondsMax));
+}
+
+}  // namespace
+
+std::string Version::text() const {
+  std::string text = std::to_string(major) + "." + std::to_string(minor);
+  if (sublevel > 0) text += "." + std::to_string(sublevel);
+  return text;
+}
+
+Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const Answer answer,
+                           AskOnce(criu_program, VersionRequest(), -1, deadline));
+  if (!answer.success || !answer.has_version) {
+    return Status(Code::kFailedPrecondition,
+                  criu_program + " does not tell its version: install CRIU " + MinimumText());
+  }
+  const Version version{answer.version_major, answer.version_minor, answer.version_sublevel};
+  if (std::pair(version.major, version.minor) < std::pair(kMajorMin, kMinorMin)) {
+    return Status(Code::kFailedPrecondition,
+                  criu_program + " is CRIU " + version.text() +
+                      ", which cannot dump a cgroup that is frozen already: install CRIU " +
+                      MinimumText());
+  }
+  return version;
+}
+
+Status CheckFeatures(const std::string& criu_program, Deadline deadline) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe2", "");
+  const UniqueFd reading(pipe[0]);
+  UniqueFd writing(pipe[1]);
+  Result<Answer> answer = AskOnce(criu_program, CheckRequest(), writing.get(), deadline);
+  writing.Reset();
+  if (!answer.ok()) return answer.status();
+  if (answer->success) return Status();
+  const Status reason = ReasonFromLog(Drain(reading.get()));
+  const std::string why = reason.ok() ? Printable(answer->error_message) : reason.message();
+  return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why);
+}
+
+CriuProcess::CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience)
+    : swrk_(std::move(swrk)), patience_(patience) {}
+CriuProcess::CriuProcess(CriuProcess&&) noexcept = default;
+CriuProcess& CriuProcess::operator=(CriuProcess&&) noexcept = default;
+CriuProcess::~CriuProcess() = default;
+
+Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience patience) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program));
+  return CriuProcess(std::make_unique<Swrk>(std::move(swrk)), patience);
+}
+
+int CriuProcess::pidfd() const { return swrk_->process.pidfd(); }
+pid_t CriuProcess::pid() const { return swrk_->process.pid(); }
+
+Status CriuProcess::Dump(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
+                         Deadline deadline) {
+  if (std::exchange(asked_, true)) {
+    return Status(Code::kFailedPrecondition, "this CRIU process has been used already");
+  }
+  CRYOPOD_RETURN_IF_ERROR(SendMessage(
+      *swrk_, DumpRequest(options, images_dir_fd, work_dir_fd, FreezeTimeout(deadline))));
+
+  Result<Answer> answer = Status(Code::kDeadlineExceeded, "no answer");
+  Result<std::string> message = ReceiveMessage(*swrk_, deadline);
+  if (message.ok()) {
+    answer = ParseAnswer(*message);
+  } else {
+    answer = message.status();
+  }
+  const Result<ExitStatus> exit = swrk_->process.WaitOnly(deadline);
+  if (!exit.ok() && exit.status().code() == Code::kDeadlineExceeded) {
+    return Status(Code::kDeadlineExceeded,
+                  "the dump did not end in time; " + EndLate(swrk_->process, patience_));
+  }
+  CRYOPOD_RETURN_IF_ERROR(exit.status().While("waiting for CRIU"));
+  if (answer.ok() && answer->success && exit->success()) return Status();
+  return FailureOf(answer, *exit, work_dir_fd);
+}
+
+void CriuProcess::Discard() {
+  if (std::exchange(asked_, true)) return;
+  // A parked CRIU reads the end of the stream and exits.
+  swrk_->socket.Reset();
+  static_cast<void>(swrk_->process.Wait(Deadline::After(seconds(2))));
+}
+
+}  // namespace cryopod::criu
