@@ -1,0 +1,232 @@
+#include "agent/api/client.h"
+
+#include <grpcpp/grpcpp.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/messages.h"
+#include "agent/os/unix_socket.h"
+
+namespace cryopod::api {
+namespace {
+
+using v1::PodCheckpoints;
+using Stub = PodCheckpoints::Stub;
+
+constexpr int kMessageBytesMax = 16 << 20;
+// Large enough that a message costs nothing beside its bytes, small enough for both ends' buffers.
+constexpr size_t kImportChunkBytes = size_t{256} << 10;
+// gRPC turns an instant into a timeout header and overflows on one that is centuries away.
+constexpr std::chrono::hours kWaitMax{24 * 7};
+constexpr int kReconnectFirstMs = 100;
+constexpr int kReconnectLastMs = 1000;
+
+std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLastMs);
+  arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel("unix:" + socket_path, grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+void SetDeadline(Deadline deadline, grpc::ClientContext* context) {
+  context->set_deadline(std::chrono::system_clock::now() +
+                        std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
+}
+
+// Reads what is there, at most a chunk, and waits for the first byte. Empty at the end of the file.
+Status ReadChunk(int fd, Deadline deadline, std::string* chunk) {
+  chunk->resize(kImportChunkBytes);
+  for (;;) {
+    pollfd waiting = {fd, POLLIN, 0};
+    const int ready = ::poll(&waiting, 1, deadline.poll_timeout_ms());
+    if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll", "the file to import");
+    if (ready == 0 && deadline.expired()) {
+      return Status(Code::kDeadlineExceeded, "the file to import gave no bytes in time");
+    }
+    if (ready <= 0) continue;
+    const ssize_t got = ::read(fd, chunk->data(), chunk->size());
+    if (got >= 0) {
+      chunk->resize(static_cast<size_t>(got));
+      return Status();
+    }
+    if (errno != EINTR && errno != EAGAIN) return ErrnoStatus(errno, "read", "the file to import");
+  }
+}
+
+}  // namespace
+
+struct Client::Channel {
+  explicit Channel(const std::string& path)
+      : socket_path(path), stub(PodCheckpoints::NewStub(OpenChannel(path))) {}
+
+  // gRPC says of every failure to connect the same thing at length; the socket itself says which.
+  Status FromGrpc(const grpc::Status& status) const {
+    if (status.ok()) return Status();
+    const Code code = CodeFromNumber(static_cast<int>(status.error_code()));
+    if (code == Code::kUnavailable) {
+      const Result<UniqueFd> probe =
+          ConnectUnix(socket_path, Deadline::After(std::chrono::seconds(1)));
+      if (!probe.ok()) {
+        return Status(Code::kUnavailable, "no answer from the agent: " + probe.status().message());
+      }
+    }
+    if (status.error_message().empty()) return Status(code, std::string(CodeName(code)));
+    return Status(code, status.error_message());
+  }
+
+  template <typename Response, typename Request>
+  Result<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                     Response*),
+                        const Request& request, Deadline deadline) const {
+    grpc::ClientContext context;
+    SetDeadline(deadline, &context);
+    Response response;
+    const grpc::Status status = (stub.get()->*method)(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status);
+    return response;
+  }
+
+  // Hands every event on; the last one holds the result.
+  template <typename Answer, typename Event>
+  Result<Answer> Follow(grpc::ClientReader<Event>* reader, const ProgressSink& on_progress) const {
+    Event event;
+    Event last;
+    while (reader->Read(&event)) {
+      if (on_progress) on_progress(FromMessage(event));
+      last.Swap(&event);
+    }
+    const grpc::Status status = reader->Finish();
+    if (!status.ok()) return FromGrpc(status);
+    if (!last.has_result()) {
+      return Status(Code::kInternal, "the agent ended the operation without a result");
+    }
+    return FromMessage(last.result());
+  }
+
+  std::string socket_path;
+  std::unique_ptr<Stub> stub;
+};
+
+Client::Client(const std::string& socket_path) : channel_(std::make_unique<Channel>(socket_path)) {}
+Client::~Client() = default;
+Client::Client(Client&&) noexcept = default;
+
+Result<CheckpointResult> Client::Checkpoint(const CheckpointRequest& request,
+                                            const ProgressSink& on_progress, Deadline deadline) {
+  v1::CheckpointRequest message;
+  ToMessage(request, &message);
+  grpc::ClientContext context;
+  SetDeadline(deadline, &context);
+  const auto reader = channel_->stub->Checkpoint(&context, message);
+  return channel_->Follow<CheckpointResult>(reader.get(), on_progress);
+}
+
+Result<RestoreResult> Client::Restore(const RestoreRequest& request,
+                                      const ProgressSink& on_progress, Deadline deadline) {
+  v1::RestoreRequest message;
+  ToMessage(request, &message);
+  grpc::ClientContext context;
+  SetDeadline(deadline, &context);
+  const auto reader = channel_->stub->Restore(&context, message);
+  return channel_->Follow<RestoreResult>(reader.get(), on_progress);
+}
+
+Result<Listing> Client::List(const std::string& pod_namespace, Deadline deadline) {
+  v1::ListRequest request;
+  request.set_namespace_(pod_namespace);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::ListResponse response,
+                           channel_->Call(&Stub::List, request, deadline));
+  return FromMessage(response);
+}
+
+Result<Inspection> Client::Inspect(const std::string& archive, Deadline deadline) {
+  v1::InspectRequest request;
+  request.set_archive(archive);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::InspectResponse response,
+                           channel_->Call(&Stub::Inspect, request, deadline));
+  return Inspection{FromMessage(response.summary()), response.pod_checkpoint_json()};
+}
+
+Result<Verification> Client::Verify(const std::string& archive, Deadline deadline) {
+  v1::VerifyRequest request;
+  request.set_archive(archive);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::VerifyResponse response,
+                           channel_->Call(&Stub::Verify, request, deadline));
+  return Verification{response.digest(), response.blobs(), response.size_bytes()};
+}
+
+Status Client::Delete(const std::string& archive, Deadline deadline) {
+  v1::DeleteRequest request;
+  request.set_archive(archive);
+  return channel_->Call(&Stub::Delete, request, deadline).status();
+}
+
+Status Client::Export(const std::string& archive, const std::string& container,
+                      const ByteSink& sink, Deadline deadline) {
+  v1::ExportRequest request;
+  request.set_archive(archive);
+  request.set_container(container);
+  grpc::ClientContext context;
+  SetDeadline(deadline, &context);
+  const auto reader = channel_->stub->Export(&context, request);
+  v1::ExportChunk chunk;
+  while (reader->Read(&chunk)) {
+    const Status taken = sink(chunk.data());
+    if (taken.ok()) continue;
+    context.TryCancel();
+    reader->Finish();
+    return taken;
+  }
+  return channel_->FromGrpc(reader->Finish());
+}
+
+Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline deadline) {
+  grpc::ClientContext context;
+  SetDeadline(deadline, &context);
+  v1::ImportResponse response;
+  const auto writer = channel_->stub->Import(&context, &response);
+  v1::ImportChunk chunk;
+  chunk.set_name(name);
+  for (;;) {
+    const Status read = ReadChunk(fd, deadline, chunk.mutable_data());
+    if (!read.ok()) {
+      context.TryCancel();
+      writer->Finish();
+      return read;
+    }
+    const bool ended = chunk.data().empty();
+    // The first message goes out even for an empty file: the agent answers for its name. A write
+    // that fails means that the agent has answered already.
+    if ((!ended || !chunk.name().empty()) && !writer->Write(chunk)) break;
+    if (ended) break;
+    chunk.clear_name();
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  if (!status.ok()) return channel_->FromGrpc(status);
+  return FromMessage(response.archive());
+}
+
+Result<NodeInfo> Client::DescribeNode(Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::NodeInfoResponse response,
+                           channel_->Call(&Stub::NodeInfo, v1::NodeInfoRequest(), deadline));
+  return FromMessage(response);
+}
+
+Result<std::string> Client::Metrics(Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::MetricsResponse response,
+                           channel_->Call(&Stub::Metrics, v1::MetricsRequest(), deadline));
+  return response.text();
+}
+
+}  // namespace cryopod::api

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/api/types.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+
+namespace cryopod::api {
+
+inline constexpr char kDefaultSocket[] = "/run/cryopod/agent.sock";
+
+// Called on the caller's thread, in the order in which the agent reports.
+using ProgressSink = std::function<void(const Progress& progress)>;
+// Receives the bytes of a file in order. An error ends the transfer and is returned.
+using ByteSink = std::function<Status(std::string_view bytes)>;
+
+// A client of the agent socket.
+//
+// Errors   those of the agent as they are; their codes are listed in agent/api/cryopod.proto.
+//          kUnavailable when nobody answers at the socket: the message names it.
+// Threads  any; calls are independent. A call that is abandoned (its process ends) is cancelled.
+class Client {
+ public:
+  explicit Client(const std::string& socket_path);
+  ~Client();
+  Client(Client&&) noexcept;
+
+  Result<CheckpointResult> Checkpoint(const CheckpointRequest& request,
+                                      const ProgressSink& on_progress, Deadline deadline);
+  Result<RestoreResult> Restore(const RestoreRequest& request, const ProgressSink& on_progress,
+                                Deadline deadline);
+  // `pod_namespace` empty: all.
+  Result<Listing> List(const std::string& pod_namespace, Deadline deadline);
+  Result<Inspection> Inspect(const std::string& archive, Deadline deadline);
+  Result<Verification> Verify(const std::string& archive, Deadline deadline);
+  Status Delete(const std::string& archive, Deadline deadline);
+  // `container` empty: the whole pod as an oci-archive.
+  Status Export(const std::string& archive, const std::string& container, const ByteSink& sink,
+                Deadline deadline);
+  // Sends `fd` (borrowed; a file, pipe or socket) to its end. `name` empty: the name that stands in
+  // the archive.
+  Result<ArchiveSummary> Import(const std::string& name, int fd, Deadline deadline);
+  Result<NodeInfo> DescribeNode(Deadline deadline);
+  // Prometheus text format.
+  Result<std::string> Metrics(Deadline deadline);
+
+ private:
+  struct Channel;
+  std::unique_ptr<Channel> channel_;
+};
+
+}  // namespace cryopod::api

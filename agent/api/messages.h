@@ -1,0 +1,30 @@
+#pragma once
+
+#include "agent/api/types.h"
+
+namespace cryopod::v1 {
+class ArchiveSummary;
+class CheckpointEvent;
+class CheckpointRequest;
+class CheckpointResult;
+class ListResponse;
+class NodeInfoResponse;
+class RestoreEvent;
+class RestoreRequest;
+class RestoreResult;
+}  // namespace cryopod::v1
+
+namespace cryopod::api {
+
+void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message);
+void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message);
+
+Progress FromMessage(const v1::CheckpointEvent& message);
+Progress FromMessage(const v1::RestoreEvent& message);
+CheckpointResult FromMessage(const v1::CheckpointResult& message);
+RestoreResult FromMessage(const v1::RestoreResult& message);
+ArchiveSummary FromMessage(const v1::ArchiveSummary& message);
+Listing FromMessage(const v1::ListResponse& message);
+NodeInfo FromMessage(const v1::NodeInfoResponse& message);
+
+}  // namespace cryopod::api

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+// What the agent is asked for and what it answers, as value types.
+//
+// Source  agent/api/cryopod.proto: same names, same meaning.
+namespace cryopod::api {
+
+struct CheckpointRequest {
+  std::string pod;      // NAMESPACE/POD, or a unique prefix of a sandbox ID
+  std::string archive;  // empty: the agent makes a name
+  bool stop_source = false;
+  bool without_volumes = false;
+  std::chrono::seconds timeout{0};  // of the operation; 0: the agent's default
+};
+
+// How far an operation is. A stage without a size has bytes_total 0.
+struct Progress {
+  std::string operation_id;
+  std::string stage;
+  std::string container;  // empty: the pod
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+
+struct Phase {
+  std::string name;
+  uint64_t duration_us = 0;
+};
+
+struct CheckpointResult {
+  std::string archive;
+  std::string digest;
+  uint64_t size_bytes = 0;
+  uint64_t captured_bytes = 0;
+  uint64_t freeze_us = 0;
+  std::vector<Phase> phases;
+  std::vector<std::string> lacks;
+  bool source_stopped = false;
+};
+
+struct RestoreRequest {
+  std::string archive;       // NAME[@sha256:DIGEST]
+  std::string request_json;  // excludes request_from_archive
+  bool request_from_archive = false;
+  std::string runtime_handler;      // empty: the agent's default
+  std::chrono::seconds timeout{0};  // 0: the agent's default
+};
+
+struct RestoredContainer {
+  std::string name;
+  std::string container_id;
+  uint32_t pid = 0;
+};
+
+struct RestoreResult {
+  std::string pod_sandbox_id;
+  std::vector<RestoredContainer> containers;
+  std::vector<Phase> phases;
+  std::string outcome;
+};
+
+struct ArchiveSummary {
+  std::string name;
+  std::string digest;
+  std::string pod_namespace;
+  std::string pod;
+  std::string pod_uid;
+  std::string created;  // RFC 3339
+  uint64_t size_bytes = 0;
+  std::vector<std::string> containers;
+  std::string damage;  // empty, or why the archive cannot be read
+};
+
+struct RunningOperation {
+  std::string operation_id;
+  std::string kind;  // "checkpoint" or "restore"
+  std::string pod;
+  std::string stage;
+};
+
+struct Listing {
+  std::vector<ArchiveSummary> archives;
+  std::vector<RunningOperation> operations;
+};
+
+struct Inspection {
+  ArchiveSummary summary;
+  std::string pod_checkpoint_json;
+};
+
+struct Verification {
+  std::string digest;
+  uint64_t blobs = 0;
+  uint64_t size_bytes = 0;
+};
+
+struct NodeInfo {
+  std::string agent_version;
+  std::string criu_version;
+  std::string runtime_name;
+  std::string runtime_version;
+  std::string kernel;
+  std::string cgroup_version;
+  std::string architecture;
+  std::vector<std::string> problems;  // empty when the node can checkpoint and restore
+};
+
+}  // namespace cryopod::api
