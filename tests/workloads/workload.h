@@ -1,0 +1,282 @@
+// What all workloads share: how they are started, asked and judged.
+//
+//   NAME ARGUMENTS…      runs and serves one-line requests on a Unix stream socket
+//   NAME ask REQUEST     sends one request, prints the answer, and says the same by its exit code:
+//                        0 fine, 1 the answer is "bad: REASON", 2 nobody answered
+//
+// Requests of every workload
+//   report    one line of JSON; "instance" is drawn at random when the program starts, so it stays
+//             the same through a restore and differs after a cold start
+//   verify    "ok", or "bad: REASON": the workload has looked at all of its state
+//   corrupt   damages the state on purpose; the next verify must be bad
+//
+// The socket is /tmp/NAME.sock, or what WORKLOAD_SOCKET says; "@name" is an abstract one, for
+// containers with a read-only root. No connection stays open between requests, so a dump finds
+// none.
+#pragma once
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace cryopod::workload {
+
+inline constexpr int kAskTimeoutSeconds = 60;
+inline constexpr std::size_t kLineBytesMax = 64 * 1024;
+
+// One step of splitmix64: a cheap generator and mixer whose next value depends on all earlier ones.
+inline std::uint64_t Mix(std::uint64_t value) {
+  value += 0x9e3779b97f4a7c15U;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
+  return value ^ (value >> 31);
+}
+
+inline std::uint64_t HashBytes(const void* bytes, std::size_t size_bytes) {
+  const auto* at = static_cast<const unsigned char*>(bytes);
+  std::uint64_t hash = size_bytes;
+  for (; size_bytes >= 8; at += 8, size_bytes -= 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, 8);
+    hash = (hash ^ word) * 0x9fb21c651e98df25U;
+    hash ^= hash >> 32;
+  }
+  std::uint64_t rest = 0;
+  std::memcpy(&rest, at, size_bytes);
+  return Mix(hash ^ rest);
+}
+
+inline std::uint64_t RandomNumber() {
+  std::uint64_t value = 0;
+  if (::getrandom(&value, sizeof(value), 0) != static_cast<ssize_t>(sizeof(value))) std::abort();
+  return value;
+}
+
+inline std::string Hex(std::uint64_t value) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+[[noreturn]] inline void Die(const std::string& what) {
+  std::fprintf(stderr, "%s: %s\n", what.c_str(), std::strerror(errno));
+  std::_Exit(3);
+}
+
+// A flat JSON object; names and texts here never need escaping beyond quotes and controls.
+class JsonLine {
+ public:
+  JsonLine& Number(std::string_view name, std::uint64_t value) {
+    return Raw(name, std::to_string(value));
+  }
+  JsonLine& Text(std::string_view name, std::string_view value) {
+    std::string quoted = "\"";
+    for (const char c : value) {
+      const bool is_plain = static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+      quoted += is_plain ? c : '?';
+    }
+    return Raw(name, quoted + "\"");
+  }
+  std::string Finish() const { return "{" + text_ + "}"; }
+
+ private:
+  JsonLine& Raw(std::string_view name, const std::string& value) {
+    if (!text_.empty()) text_ += ",";
+    text_ += "\"" + std::string(name) + "\":" + value;
+    return *this;
+  }
+  std::string text_;
+};
+
+// Keeps the largest gap between ticks of 1 ms: what a freeze looks like to the application.
+class GapWatch {
+ public:
+  void Start() {
+    std::thread([this] { Run(); }).detach();
+  }
+  void Reset() { largest_gap_us_ = 0; }
+  std::uint64_t largest_gap_us() const { return largest_gap_us_; }
+  std::uint64_t ticks() const { return ticks_; }
+
+ private:
+  void Run() {
+    auto last = std::chrono::steady_clock::now();
+    for (;;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const auto now = std::chrono::steady_clock::now();
+      const auto gap_us = std::chrono::duration_cast<std::chrono::microseconds>(now - last).count();
+      last = now;
+      ++ticks_;
+      if (static_cast<std::uint64_t>(gap_us) > largest_gap_us_) {
+        largest_gap_us_ = static_cast<std::uint64_t>(gap_us);
+      }
+    }
+  }
+  std::atomic<std::uint64_t> largest_gap_us_ = 0;
+  std::atomic<std::uint64_t> ticks_ = 0;
+};
+
+struct Address {
+  sockaddr_un value = {};
+  socklen_t size = 0;
+  bool is_abstract = false;
+};
+
+inline Address SocketAddress(const std::string& name) {
+  const char* from_environment = std::getenv("WORKLOAD_SOCKET");
+  std::string path = from_environment != nullptr ? from_environment : "/tmp/" + name + ".sock";
+  Address address;
+  address.value.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(address.value.sun_path)) {
+    errno = ENAMETOOLONG;
+    Die("WORKLOAD_SOCKET");
+  }
+  std::memcpy(address.value.sun_path, path.data(), path.size());
+  address.is_abstract = path.front() == '@';
+  if (address.is_abstract) address.value.sun_path[0] = '\0';
+  // The length is part of an abstract name; a path ends with its zero.
+  address.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() +
+                                        (address.is_abstract ? 0 : 1));
+  return address;
+}
+
+// Reads up to the end of the line, without it; also ends at end of file, error or size.
+inline std::string ReadLine(int fd) {
+  std::string line;
+  char c = 0;
+  while (line.size() < kLineBytesMax && ::read(fd, &c, 1) == 1 && c != '\n') line += c;
+  return line;
+}
+
+inline bool WriteAll(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+inline void SetTimeout(int fd, int seconds) {
+  const timeval limit = {.tv_sec = seconds, .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+// The client: `NAME ask REQUEST`. Never returns.
+[[noreturn]] inline void Ask(const std::string& name, const std::string& request) {
+  const Address address = SocketAddress(name);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  SetTimeout(fd, kAskTimeoutSeconds);
+  if (::connect(fd, reinterpret_cast<const sockaddr*>(&address.value), address.size) != 0) {
+    std::fprintf(stderr, "%s does not listen: %s\n", name.c_str(), std::strerror(errno));
+    std::exit(2);
+  }
+  WriteAll(fd, request + "\n");
+  const std::string answer = ReadLine(fd);
+  if (answer.empty()) {
+    std::fprintf(stderr, "%s does not answer within %d s\n", name.c_str(), kAskTimeoutSeconds);
+    std::exit(2);
+  }
+  std::printf("%s\n", answer.c_str());
+  std::exit(answer.starts_with("bad") ? 1 : 0);
+}
+
+// How a workload answers. All three are called by one thread, one after another.
+struct Answers {
+  std::function<JsonLine()> report;     // "workload", "instance" and "pid" are added
+  std::function<std::string()> verify;  // empty when all is well, else the reason
+  std::function<void()> corrupt;
+  // Any other request; an empty answer means that there is none of that name.
+  std::function<std::string(std::string_view)> other = [](std::string_view) { return ""; };
+};
+
+inline std::string AnswerOf(const Answers& answers, const std::string& name, std::uint64_t instance,
+                            std::string_view request) {
+  if (request == "report") {
+    return answers.report()
+        .Text("workload", name)
+        .Text("instance", Hex(instance))
+        .Number("pid", static_cast<std::uint64_t>(::getpid()))
+        .Finish();
+  }
+  if (request == "verify") {
+    const std::string reason = answers.verify();
+    return reason.empty() ? "ok" : "bad: " + reason;
+  }
+  if (request == "corrupt") {
+    answers.corrupt();
+    return "corrupted";
+  }
+  const std::string answer = answers.other(request);
+  return answer.empty() ? "bad: no such request" : answer;
+}
+
+inline int Listen(const std::string& name) {
+  const Address address = SocketAddress(name);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (!address.is_abstract) ::unlink(address.value.sun_path);
+  // An exec into the container may ask as another user.
+  const mode_t old_mask = ::umask(0);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address.value), address.size) != 0) Die("bind");
+  ::umask(old_mask);
+  if (::listen(fd, 16) != 0) Die("listen");
+  return fd;
+}
+
+// Serves requests for ever. Call it when the workload is set up; then it is also ready for others.
+[[noreturn]] inline void Serve(const std::string& name, const Answers& answers) {
+  const std::uint64_t instance = RandomNumber();
+  const int listener = Listen(name);
+  for (;;) {
+    const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    SetTimeout(client, 5);
+    const std::string request = ReadLine(client);
+    WriteAll(client, AnswerOf(answers, name, instance, request) + "\n");
+    ::close(client);
+  }
+}
+
+// To be called first in main: serves `ask`, and makes the program end like any other when it is the
+// first process of its PID namespace, where signals without a handler do nothing.
+inline void Begin(const std::string& name, int argc, char** argv) {
+  if (argc == 3 && std::string_view(argv[1]) == "ask") Ask(name, argv[2]);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGTERM, [](int) { std::_Exit(0); });
+  std::signal(SIGINT, [](int) { std::_Exit(0); });
+}
+
+// A positive number among the arguments, or the end with a word of help.
+inline std::uint64_t NumberArgument(int argc, char** argv, int index, const char* usage) {
+  char* end = nullptr;
+  const unsigned long long value = index < argc ? std::strtoull(argv[index], &end, 10) : 0;
+  if (value == 0 || end == nullptr || *end != '\0') {
+    std::fprintf(stderr, "usage: %s\n", usage);
+    std::exit(3);
+  }
+  return value;
+}
+
+}  // namespace cryopod::workload
