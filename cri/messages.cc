@@ -72,6 +72,7 @@ Result<Container> FromMessage(const v1::ContainerStatusResponse& message) {
   container.name = status.metadata().name();
   container.attempt = status.metadata().attempt();
   container.state = ReadState(status.state());
+  container.exit_code = status.exit_code();
   container.created_at_ns = status.created_at();
   container.image = ReadImage(status.image());
   container.image_ref = status.image_ref();

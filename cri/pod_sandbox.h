@@ -22,6 +22,7 @@ struct Container {
   std::string name;
   uint32_t attempt = 0;
   ContainerState state = ContainerState::kUnknown;
+  int32_t exit_code = 0;  // of one that has exited
   int64_t created_at_ns = 0;
   std::string image;      // as the pod asked for it
   std::string image_ref;  // resolved

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/archive/archive_writer.h"
+#include "agent/checkpoint/capture_pod.h"
+#include "agent/checkpoint/job.h"
+#include "agent/checkpoint/prepare_dumps.h"
+#include "agent/os/status.h"
+
+namespace cryopod::checkpoint {
+
+// Everything that Commit needs, already in the archive's blobs.
+struct ArchivedPod {
+  archive::PodCheckpoint checkpoint;
+  archive::Descriptor pod_metadata;
+  std::vector<archive::ContainerLayers> containers;
+  uint64_t captured_bytes = 0;
+};
+
+// Called with done and total source bytes, from several threads, not more often than ten times a
+// second.
+using ArchiveProgress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
+
+// Stage 8: compresses and hashes what was captured. The pod runs meanwhile, or waits for its end.
+Result<ArchivedPod> ArchivePod(const CheckpointJob& job, const ResolvedPod& pod,
+                               const std::vector<PreparedDump>& dumps,
+                               const std::vector<CapturedContainer>& captured,
+                               archive::NodeFacts node, archive::ArchiveWriter& writer,
+                               const ArchiveProgress& progress);
+
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,87 @@
+#include "agent/checkpoint/capture_pod.h"
+
+#include <set>
+#include <thread>
+
+#include "agent/checkpoint/check_members.h"
+#include "agent/checkpoint/resolve_pod.h"
+#include "agent/os/proc.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+// Files of the root file system that some process of the container may change by a store.
+Result<std::set<std::string>> SharedWritableFiles(const DumpTarget& target) {
+  std::set<std::string> paths;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, target.cgroup.Processes());
+  for (const pid_t pid : pids) {
+    const Result<std::vector<FileMapping>> mappings = ReadFileMappings(pid);
+    if (!mappings.ok()) continue;
+    for (const FileMapping& mapping : *mappings) {
+      if (mapping.permissions != "rw-s" && mapping.permissions != "rwxs" &&
+          mapping.permissions != "-w-s") {
+        continue;
+      }
+      if (mapping.path.starts_with('/')) paths.insert(mapping.path.substr(1));
+    }
+  }
+  return paths;
+}
+
+Status FinishUpper(PreparedDump& dump) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(*dump.target));
+  return dump.upper.Finish(mapped);
+}
+
+Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
+  std::vector<Status> dumped(dumps.size());
+  std::vector<Status> copied(dumps.size());
+  {
+    std::vector<std::jthread> threads;
+    for (size_t i = 0; i < dumps.size(); ++i) {
+      threads.emplace_back([&dump = dumps[i], &status = dumped[i], deadline] {
+        status = dump.criu.Dump(dump.target->options, deadline);
+      });
+    }
+    // On this thread: a copy of the few files that changed takes less time than any dump.
+    for (size_t i = 0; i < dumps.size(); ++i) copied[i] = FinishUpper(dumps[i]);
+  }
+  for (size_t i = 0; i < dumps.size(); ++i) {
+    const std::string container = "container " + dumps[i].target->requested.name;
+    CRYOPOD_RETURN_IF_ERROR(std::move(dumped[i]).While("dumping " + container));
+    CRYOPOD_RETURN_IF_ERROR(
+        std::move(copied[i]).While("taking the writable layer of " + container));
+  }
+  return Status();
+}
+
+Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
+  CapturedContainer captured;
+  CRYOPOD_ASSIGN_OR_RETURN(captured.processes, criu::ReadPstree(dump.images_dir.get()));
+  captured.rootfs_bytes = dump.upper.bytes();
+  return captured;
+}
+
+}  // namespace
+
+Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
+                                                  std::vector<PreparedDump>& dumps,
+                                                  const FrozenPod& frozen, Deadline deadline) {
+  CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, ReadBirthMarks(pod, deadline));
+  CRYOPOD_RETURN_IF_ERROR(DumpAll(dumps, deadline));
+  CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozen(deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks after, ReadBirthMarks(pod, deadline));
+  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBorn(before, after));
+  std::vector<CapturedContainer> captured;
+  for (const PreparedDump& dump : dumps) {
+    const std::string container = "container " + dump.target->requested.name;
+    CRYOPOD_ASSIGN_OR_RETURN(CapturedContainer part,
+                             ReadCapture(dump).While("reading the dump of " + container));
+    CRYOPOD_RETURN_IF_ERROR(CheckMembers(*dump.target, part.processes));
+    captured.push_back(std::move(part));
+  }
+  return captured;
+}
+
+}  // namespace cryopod::checkpoint

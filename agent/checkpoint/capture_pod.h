@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/freeze_pod.h"
+#include "agent/checkpoint/prepare_dumps.h"
+#include "agent/criu/criu_images.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+
+namespace cryopod::checkpoint {
+
+// What the freeze yielded of one container.
+struct CapturedContainer {
+  std::vector<criu::DumpedProcess> processes;
+  uint64_t rootfs_bytes = 0;
+};
+
+// Stage 6: dumps all containers at once and takes what has changed of their writable layers, then
+// proves that nothing came in meanwhile. The pod is frozen and stays so.
+// Errors: kAborted: the capture is no cut, discard it and try again; else why a dump failed, with
+// the container's name.
+Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
+                                                  std::vector<PreparedDump>& dumps,
+                                                  const FrozenPod& frozen, Deadline deadline);
+
+}  // namespace cryopod::checkpoint

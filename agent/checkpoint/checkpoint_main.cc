@@ -1,0 +1,57 @@
+// cryopod-checkpoint: one checkpoint of one pod. Started by the agent in a session and a cgroup of
+// its own, and able to finish without it. Links no gRPC: what CRI answered stands in the request.
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "agent/checkpoint/checkpoint_pod.h"
+#include "agent/checkpoint/event_log.h"
+#include "agent/checkpoint/guard.h"
+#include "agent/checkpoint/job.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+constexpr size_t kRequestBytesMax = size_t{64} << 20;
+
+Status Run(const std::string& job_dir) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(const ProcessIdentity self, IdentifyProcess(::getpid()));
+  CRYOPOD_RETURN_IF_ERROR(WriteProcessFile(directory.get(), self));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           ReadFileAt(directory.get(), kRequestFile, kRequestBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const CheckpointJob job, ParseCheckpointJob(text));
+  // Before any thread exists.
+  CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork());
+  CRYOPOD_ASSIGN_OR_RETURN(const EventLog events, EventLog::Open(directory.get()));
+  const JobResult result = CheckpointPod(job, job_dir, guard, events);
+  CRYOPOD_RETURN_IF_ERROR(
+      WriteFileAtomically(directory.get(), kResultFile, ToJson(result)).While("reporting"));
+  return result.status;
+}
+
+}  // namespace
+}  // namespace cryopod::checkpoint
+
+int main(int argc, char** argv) {
+  using namespace cryopod;
+  if (argc != 3 || std::string(argv[1]) != "--job") {
+    std::fprintf(stderr, "usage: cryopod-checkpoint --job DIRECTORY\n");
+    return 2;
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  ::umask(077);
+  // A core of this process could hold pages of the pod.
+  ::prctl(PR_SET_DUMPABLE, 0);
+  const Status status = checkpoint::Run(argv[2]);
+  if (status.ok()) return 0;
+  Log(LogLevel::kError, "checkpoint failed", {{"reason", status.message()}});
+  return 1;
+}

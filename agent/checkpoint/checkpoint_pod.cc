@@ -1,0 +1,237 @@
+#include "agent/checkpoint/checkpoint_pod.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "agent/checkpoint/archive_pod.h"
+#include "agent/checkpoint/capture_pod.h"
+#include "agent/checkpoint/freeze_pod.h"
+#include "agent/checkpoint/kept_logs.h"
+#include "agent/checkpoint/node_facts.h"
+#include "agent/checkpoint/preflight.h"
+#include "agent/checkpoint/prepare_dumps.h"
+#include "agent/checkpoint/resolve_pod.h"
+#include "agent/checkpoint/staging_area.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr int kCaptureAttemptsMax = 5;
+// A leaf that has not frozen by then has a task that the kernel cannot stop.
+constexpr seconds kFreezeTimeout{10};
+// Publishing an archive whose blobs are written: syncs and a rename.
+constexpr seconds kCommitTimeout{120};
+constexpr seconds kKillTimeout{10};
+
+// One run of the stages: what they hand each other and what must be undone.
+class Checkpoint {
+ public:
+  Checkpoint(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
+             const EventLog& events)
+      : job_(job),
+        job_dir_(job_dir),
+        guard_(guard),
+        events_(events),
+        deadline_(Deadline::After(seconds(job.timeout_s))) {}
+
+  Status Run();
+  JobResult TakeResult() { return std::move(result_); }
+
+ private:
+  Status Prepare();
+  Status CaptureOnce();
+  Status Capture();
+  Status WriteJournal();
+  Status LetGo();
+  Status ArchiveAndCommit();
+  Status KillSource();
+  void Enter(const std::string& stage);
+
+  const CheckpointJob& job_;
+  const std::string job_dir_;
+  Guard& guard_;
+  const EventLog& events_;
+  const Deadline deadline_;
+
+  std::string stage_;
+  Deadline::Clock::time_point stage_began_ = Deadline::Clock::now();
+  JobResult result_;
+  ResolvedPod pod_;
+  PreflightReport report_;
+  archive::NodeFacts node_;
+  std::optional<archive::ArchiveWriter> writer_;
+  std::optional<StagingArea> staging_;
+  std::vector<PreparedDump> dumps_;
+  std::vector<CapturedContainer> captured_;
+  // Last, so that it goes first: nothing else is torn down while the pod is frozen.
+  std::optional<FrozenPod> frozen_;
+};
+
+void Checkpoint::Enter(const std::string& stage) {
+  const auto now = Deadline::Clock::now();
+  if (!stage_.empty()) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - stage_began_);
+    result_.phases.push_back({stage_, static_cast<uint64_t>(us.count())});
+  }
+  stage_ = stage;
+  stage_began_ = now;
+  if (!stage.empty()) events_.Append({stage, "", 0, 0});
+}
+
+Status Checkpoint::Prepare() {
+  Enter("resolve");
+  CRYOPOD_ASSIGN_OR_RETURN(pod_, ResolvePod(job_));
+  Enter("preflight");
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(job_.store_root));
+  CRYOPOD_ASSIGN_OR_RETURN(archive::ArchiveWriter writer, store.Create(job_.archive));
+  writer_.emplace(std::move(writer));
+  CRYOPOD_ASSIGN_OR_RETURN(report_, Preflight(job_, pod_));
+  result_.lacks = report_.lacks;
+  CRYOPOD_ASSIGN_OR_RETURN(node_, ReadNodeFacts());
+  node_.cgroup_version = pod_.targets.front().cgroup.version() == CgroupVersion::kV2 ? "v2" : "v1";
+  node_.criu_version = report_.criu_version;
+  node_.runtime_name = job_.runtime_name;
+  node_.runtime_version = job_.runtime_version;
+  Enter("prepare");
+  CRYOPOD_ASSIGN_OR_RETURN(StagingArea staging,
+                           StagingArea::Create(job_dir_ + "/" + kStagingDirectory,
+                                               job_.state_dir + "/staging/" + job_.operation_id,
+                                               report_.memory_bytes + report_.writable_bytes));
+  staging_.emplace(std::move(staging));
+  return Status();
+}
+
+Status Checkpoint::WriteJournal() {
+  Journal journal;
+  for (const DumpTarget& target : pod_.targets) {
+    journal.cgroups.push_back(target.cgroup.path());
+    journal.inits.push_back({target.state.init_pid, target.state.init_start_ticks});
+  }
+  for (const PreparedDump& dump : dumps_) {
+    CRYOPOD_ASSIGN_OR_RETURN(const ProcessIdentity criu, IdentifyProcess(dump.criu.pid()));
+    journal.criu.push_back(criu);
+  }
+  if (!staging_->in_memory()) journal.disk_staging = staging_->path();
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
+  return WriteFileAtomically(directory.get(), kJournalFile, ToJson(journal));
+}
+
+// From here to the thaw nothing happens that could happen before or after.
+Status Checkpoint::CaptureOnce() {
+  CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(job_.criu_program, pod_, *staging_));
+  CRYOPOD_RETURN_IF_ERROR(WriteJournal().While("writing the journal"));
+  for (const DumpTarget& target : pod_.targets) {
+    CRYOPOD_RETURN_IF_ERROR(guard_.Watch(target.cgroup));
+  }
+  for (const PreparedDump& dump : dumps_) {
+    CRYOPOD_RETURN_IF_ERROR(guard_.WatchCriu(dump.criu.pidfd()));
+  }
+  CRYOPOD_RETURN_IF_ERROR(guard_.Arm(deadline_));
+  Enter("freeze");
+  CRYOPOD_ASSIGN_OR_RETURN(FrozenPod frozen,
+                           FreezePod(pod_.targets, deadline_.SoonerAfter(kFreezeTimeout)));
+  frozen_.emplace(std::move(frozen));
+  Enter("dump");
+  CRYOPOD_ASSIGN_OR_RETURN(captured_, CapturePod(pod_, dumps_, *frozen_, deadline_));
+  if (job_.stop_source) return Status();
+  return LetGo();
+}
+
+Status Checkpoint::LetGo() {
+  Enter("thaw");
+  if (!frozen_) return Status();
+  const auto frozen_for = frozen_->FrozenFor();
+  Status thawed = frozen_->Thaw();
+  frozen_.reset();
+  result_.freeze_us = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(frozen_for).count());
+  Status kept = guard_.Disarm();
+  return thawed.ok() ? kept : thawed;
+}
+
+Status Checkpoint::Capture() {
+  const size_t phases_before = result_.phases.size();
+  for (int attempt = 1;; ++attempt) {
+    Status captured = CaptureOnce();
+    if (captured.ok()) return captured;
+    Status let_go = LetGo();
+    if (!let_go.ok()) Log(LogLevel::kError, "letting the pod go", {{"reason", let_go.message()}});
+    if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
+        deadline_.expired()) {
+      KeepLogs(job_.state_dir, job_.operation_id, dumps_);
+      return captured;
+    }
+    dumps_.clear();
+    Enter("prepare");
+    result_.phases.resize(phases_before);
+    CRYOPOD_ASSIGN_OR_RETURN(report_, Preflight(job_, pod_));
+  }
+}
+
+Status Checkpoint::ArchiveAndCommit() {
+  Enter("archive");
+  CRYOPOD_ASSIGN_OR_RETURN(ArchivedPod archived,
+                           ArchivePod(job_, pod_, dumps_, captured_, node_, *writer_,
+                                      [this](uint64_t done, uint64_t total) {
+                                        events_.Append({"archive", "", done, total});
+                                      }));
+  result_.captured_bytes = archived.captured_bytes;
+  archived.checkpoint.lacks = result_.lacks;
+  archived.checkpoint.freeze_us = result_.freeze_us;
+  Enter("commit");
+  archived.checkpoint.phases = result_.phases;
+  // A source that is held must still be frozen when the archive becomes visible, and stay so.
+  if (job_.stop_source) CRYOPOD_RETURN_IF_ERROR(guard_.Arm(Deadline::After(kCommitTimeout)));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const archive::Archive archive,
+      std::move(*writer_).Commit(archived.checkpoint, archived.pod_metadata, archived.containers));
+  result_.archive = archive.name();
+  result_.digest = archive.digest();
+  result_.size_bytes = archive.size_bytes();
+  return Status();
+}
+
+// Killed while frozen, so that nothing of the source runs past the cut.
+Status Checkpoint::KillSource() {
+  Enter("stop");
+  CRYOPOD_RETURN_IF_ERROR(guard_.Arm(Deadline::After(kCommitTimeout)));
+  result_.freeze_us = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(frozen_->FrozenFor()).count());
+  for (const DumpTarget& target : pod_.targets) {
+    CRYOPOD_RETURN_IF_ERROR(target.cgroup.Kill(Deadline::After(kKillTimeout))
+                                .While("stopping container " + target.requested.name));
+  }
+  frozen_->Forget();
+  frozen_.reset();
+  result_.source_killed = true;
+  return guard_.Disarm();
+}
+
+Status Checkpoint::Run() {
+  CRYOPOD_RETURN_IF_ERROR(Prepare());
+  CRYOPOD_RETURN_IF_ERROR(Capture());
+  CRYOPOD_RETURN_IF_ERROR(ArchiveAndCommit());
+  if (job_.stop_source) CRYOPOD_RETURN_IF_ERROR(KillSource());
+  Enter("");
+  return Status();
+}
+
+}  // namespace
+
+JobResult CheckpointPod(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
+                        const EventLog& events) {
+  Checkpoint checkpoint(job, job_dir, guard, events);
+  const Status status =
+      checkpoint.Run().While("checkpointing pod " + job.pod_namespace + "/" + job.pod_name);
+  JobResult result = checkpoint.TakeResult();
+  result.status = status;
+  return result;
+}
+
+}  // namespace cryopod::checkpoint

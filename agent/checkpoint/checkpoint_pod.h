@@ -1,0 +1,18 @@
+#pragma once
+
+#include "agent/archive/archive_store.h"
+#include "agent/checkpoint/event_log.h"
+#include "agent/checkpoint/guard.h"
+#include "agent/checkpoint/job.h"
+#include "agent/os/deadline.h"
+
+namespace cryopod::checkpoint {
+
+// The act: stages 1 to 10 in order. Whatever fails, the pod runs on and nothing is left but logs,
+// which are kept under <state dir>/logs/<operation id>/.
+//
+// `job_dir` is the operation's directory, `guard` was forked before any thread.
+JobResult CheckpointPod(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
+                        const EventLog& events);
+
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,99 @@
+#include "agent/checkpoint/describe_pod.h"
+
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+namespace cryopod::checkpoint {
+namespace {
+
+using nlohmann::json;
+
+std::string Dump(const json& value) {
+  return value.dump(2, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string FormatTime(int64_t time_ns) {
+  const time_t seconds = static_cast<time_t>(time_ns / 1'000'000'000);
+  tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  char text[32];
+  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return std::string(text, size);
+}
+
+archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& pod,
+                                   const std::vector<CapturedContainer>& captured,
+                                   const std::vector<uint64_t>& sizes_bytes,
+                                   archive::NodeFacts node, const std::string& created) {
+  archive::PodCheckpoint checkpoint;
+  checkpoint.created = created;
+  checkpoint.pod_name = job.pod_name;
+  checkpoint.pod_namespace = job.pod_namespace;
+  checkpoint.pod_uid = job.pod_uid;
+  checkpoint.sandbox_id = job.sandbox_id;
+  checkpoint.runtime_handler = job.runtime_handler;
+  checkpoint.hostname = pod.hostname;
+  checkpoint.shares_pid_namespace = pod.shares_pid_namespace;
+  checkpoint.node = std::move(node);
+  for (size_t i = 0; i < pod.targets.size(); ++i) {
+    const RequestedContainer& requested = pod.targets[i].requested;
+    archive::ContainerCheckpoint container;
+    container.name = requested.name;
+    container.id = requested.id;
+    container.image = requested.image;
+    container.image_ref = requested.image_ref;
+    container.mounts = requested.mounts;
+    container.processes = static_cast<uint32_t>(captured[i].processes.size());
+    for (const criu::DumpedProcess& process : captured[i].processes) {
+      container.tasks += static_cast<uint32_t>(process.threads.size());
+    }
+    container.images_bytes = sizes_bytes[i];
+    container.rootfs_bytes = captured[i].rootfs_bytes;
+    checkpoint.containers.push_back(std::move(container));
+  }
+  return checkpoint;
+}
+
+std::map<std::string, std::string> ContainerMetadata(const RequestedContainer& container,
+                                                     const std::string& runtime,
+                                                     const std::string& spec_json,
+                                                     const std::string& created) {
+  const std::string created_at = FormatTime(container.created_at_ns);
+  static constexpr char kNever[] = "0001-01-01T00:00:00Z";
+  const json config = {{"id", container.id},
+                       {"name", container.name},
+                       {"rootfsImage", container.image},
+                       {"rootfsImageRef", container.image_ref},
+                       {"rootfsImageName", container.image},
+                       {"runtime", runtime},
+                       {"createdTime", created_at},
+                       {"checkpointedTime", created},
+                       {"restoredTime", kNever},
+                       {"restored", false}};
+  const json status = {{"CreatedAt", container.created_at_ns},
+                       {"StartedAt", container.created_at_ns},
+                       {"FinishedAt", 0},
+                       {"ExitCode", 0},
+                       {"Pid", 0},
+                       {"Reason", ""},
+                       {"Message", ""}};
+  return {{"config.dump", Dump(config)},
+          {"status", Dump(status)},
+          {"status.dump", container.status_json},
+          {"spec.dump", spec_json},
+          {"container-config.json", container.config_json}};
+}
+
+std::map<std::string, std::string> PodMetadata(const CheckpointJob& job) {
+  json containers = json::object();
+  for (const RequestedContainer& container : job.containers) {
+    containers[container.name] = container.id + "-" + container.name;
+  }
+  const json options = {
+      {"version", 1}, {"containers", containers}, {"annotations", json::object()}};
+  return {{"pod.dump", job.sandbox_config_json}, {"pod.options", Dump(options)}};
+}
+
+}  // namespace cryopod::checkpoint

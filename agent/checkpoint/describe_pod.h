@@ -1,0 +1,35 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/archive/pod_checkpoint.h"
+#include "agent/checkpoint/capture_pod.h"
+#include "agent/checkpoint/job.h"
+
+namespace cryopod::checkpoint {
+
+// The archive's config blob. `sizes_bytes` are those of each container's CRIU images.
+// Pure, but for the clock that `created` was read from.
+archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& pod,
+                                   const std::vector<CapturedContainer>& captured,
+                                   const std::vector<uint64_t>& sizes_bytes,
+                                   archive::NodeFacts node, const std::string& created);
+
+// Files of a container's metadata layer that are made from words: config.dump, status, status.dump,
+// spec.dump, container-config.json.
+//
+// Source  checkpointctl lib/metadata.go (ContainerConfig, ContainerdStatus).
+std::map<std::string, std::string> ContainerMetadata(const RequestedContainer& container,
+                                                     const std::string& runtime,
+                                                     const std::string& spec_json,
+                                                     const std::string& created);
+
+// pod.dump and pod.options.
+std::map<std::string, std::string> PodMetadata(const CheckpointJob& job);
+
+// RFC 3339 in UTC with seconds. `time_ns` since the epoch.
+std::string FormatTime(int64_t time_ns);
+
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/checkpoint/job.h"
+#include "agent/criu/container_state.h"
+#include "agent/criu/dump_options.h"
+#include "agent/os/cgroup.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod::checkpoint {
+
+// One container on its way through a checkpoint: what CRI asked for, what the runtime knows, and
+// the kernel objects that identify it: init process by pidfd and start time, cgroup by directory.
+struct DumpTarget {
+  RequestedContainer requested;
+  criu::ContainerState state;
+  UniqueFd init_pidfd;
+  Cgroup cgroup;
+  criu::DumpOptions options;
+  std::string upper_dir;       // overlayfs upper directory of the root file system
+  uint64_t pid_namespace = 0;  // inode; containers that share it share one number
+};
+
+struct ResolvedPod {
+  std::vector<DumpTarget> targets;
+  std::string hostname;
+  bool shares_pid_namespace = false;
+};
+
+}  // namespace cryopod::checkpoint

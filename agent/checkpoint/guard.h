@@ -1,0 +1,50 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <utility>
+
+#include "agent/os/cgroup.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod::checkpoint {
+
+// A small child in a session of its own that thaws what we froze when we are gone, or when the
+// deadline passes, and again after the last CRIU of the pod has ended: CRIU writes THAWED when it
+// has seized the tasks and FROZEN again when it ends, so one thaw is not enough.
+//
+// Fork it before any thread exists. It holds descriptors only: the cgroups' directories, a pidfd of
+// each CRIU, and a socket to us whose end of file means that we are gone.
+//
+// Threads  one thread at a time.
+class Guard {
+ public:
+  static Result<Guard> Fork();
+  Guard(Guard&&) noexcept;
+  Guard& operator=(Guard&&) noexcept;
+  // Lets the guard go: what is frozen then is thawed by it.
+  ~Guard();
+
+  // What to thaw, whom to wait for. Errors: kInternal when the guard is gone; then nothing may be
+  // frozen.
+  Status Watch(const Cgroup& cgroup);
+  Status WatchCriu(int pidfd);
+  // Sets the instant at which the guard thaws although we live. Errors: kDeadlineExceeded when an
+  // earlier one has passed and the guard has thawed: what was captured since is no cut.
+  Status Arm(Deadline deadline);
+  // Forgets cgroups, CRIU processes and deadline: nothing of ours is frozen. Errors:
+  // kDeadlineExceeded as above.
+  Status Disarm();
+
+  pid_t pid() const { return pid_; }
+
+ private:
+  Guard(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
+  Status Ask(char kind, int64_t value, int fd);
+  pid_t pid_ = -1;
+  UniqueFd socket_;
+};
+
+}  // namespace cryopod::checkpoint

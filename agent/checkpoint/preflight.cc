@@ -1,0 +1,182 @@
+#include "agent/checkpoint/preflight.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <set>
+
+#include "agent/checkpoint/pod_content.h"
+#include "agent/checkpoint/upper_copy.h"
+#include "agent/criu/criu_client.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+#include "agent/os/namespaces.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+constexpr std::chrono::seconds kCriuTimeout{10};
+// Left free on the archive's file system whatever happens: logs, the journal, other people's pods.
+constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
+
+class Reasons {
+ public:
+  void Add(const std::string& reason) { reasons_.push_back(reason); }
+  bool empty() const { return reasons_.empty(); }
+  std::string Text() const {
+    std::string text;
+    for (const std::string& reason : reasons_) text += (text.empty() ? "" : "\n") + reason;
+    return text;
+  }
+
+ private:
+  std::vector<std::string> reasons_;
+};
+
+std::string NameOf(const ProcessInfo& process) {
+  return "process " + std::to_string(process.pid) + " (" + process.command + ")";
+}
+
+void CheckProcess(const ProcessInfo& process, const std::string& container, uint64_t user_namespace,
+                  Reasons& reasons) {
+  const std::string who = "container " + container + ": " + NameOf(process);
+  if (process.tracer_pid != 0) {
+    reasons.Add(who + " is traced by PID " + std::to_string(process.tracer_pid) +
+                "; end the debugger first");
+  }
+  if (process.state == 'T' || process.state == 't') {
+    reasons.Add(who + " is stopped; continue it or end it first");
+  }
+  const Result<uint64_t> user = NamespaceInode(process.pid, "user");
+  if (user.ok() && *user != user_namespace) {
+    reasons.Add(who + " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
+  }
+  const Result<std::vector<int>> descriptors = ListDescriptors(process.pid);
+  if (!descriptors.ok()) return;
+  std::set<std::string> told;
+  for (const int number : *descriptors) {
+    const Result<std::string> link = ReadProcLink(process.pid, "fd/" + std::to_string(number));
+    if (!link.ok()) continue;
+    const std::string reason = ReasonAgainstDescriptor(*link);
+    if (!reason.empty() && told.insert(reason).second) reasons.Add(who + " " + reason);
+  }
+}
+
+void CheckNamespaces(const DumpTarget& target, Reasons& reasons) {
+  const Result<uint64_t> ours = NamespaceInode(::getpid(), "pid");
+  if (ours.ok() && *ours == target.pid_namespace) {
+    reasons.Add(
+        "container " + target.requested.name +
+        " shares the node's PID namespace (hostPID: true); its PIDs would be taken elsewhere");
+  }
+}
+
+Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t user_namespace, NamespaceInode(::getpid(), "user"));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, target.cgroup.Processes());
+  std::vector<ProcessInfo> processes;
+  uint64_t memory_bytes = 0;
+  for (const pid_t pid : pids) {
+    Result<ProcessInfo> info = ReadProcessInfo(pid);
+    if (!info.ok()) continue;  // it has ended meanwhile
+    CheckProcess(*info, target.requested.name, user_namespace, reasons);
+    const Result<uint64_t> bytes = DumpableBytes(pid);
+    if (bytes.ok()) memory_bytes += *bytes;
+    processes.push_back(std::move(info).value());
+  }
+  for (const StrayProcess& stray : FindStrayProcesses(processes, target.state.init_pid)) {
+    reasons.Add(
+        "container " + target.requested.name + ": process " + std::to_string(stray.pid) + " (" +
+        stray.command +
+        ") does not descend from the container's first process (an exec session, or an orphan of a"
+        " pod that shares its PID namespace); let it end and try again");
+  }
+  CheckNamespaces(target, reasons);
+  return memory_bytes;
+}
+
+std::string Mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+void CheckSpace(const CheckpointJob& job, const PreflightReport& report, Status& status) {
+  const uint64_t needed = report.memory_bytes + report.writable_bytes + kDiskReserveBytes;
+  const Result<uint64_t> free = FreeBytes(job.store_root);
+  if (!free.ok()) {
+    status = free.status();
+  } else if (*free < needed) {
+    status = Status(Code::kResourceExhausted, "the archive may need " + Mib(needed) + " and " +
+                                                  job.store_root + " has " + Mib(*free) +
+                                                  " free; delete archives or free space there");
+  }
+}
+
+}  // namespace
+
+std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& processes,
+                                             pid_t init) {
+  std::map<pid_t, const ProcessInfo*> by_pid;
+  for (const ProcessInfo& process : processes) by_pid[process.pid] = &process;
+  std::vector<StrayProcess> strays;
+  for (const ProcessInfo& process : processes) {
+    pid_t pid = process.pid;
+    // A chain of parents is never longer than the list; reading /proc is no snapshot, so a loop
+    // cannot be excluded.
+    for (size_t steps = 0; pid != init && steps <= processes.size(); ++steps) {
+      const auto parent = by_pid.find(pid);
+      if (parent == by_pid.end()) break;
+      pid = parent->second->parent_pid;
+    }
+    if (pid != init) strays.push_back({process.pid, process.command});
+  }
+  return strays;
+}
+
+std::string ReasonAgainstDescriptor(const std::string& link) {
+  static constexpr std::pair<std::string_view, std::string_view> kRefused[] = {
+      {"anon_inode:[io_uring]",
+       "uses io_uring, which CRIU cannot dump; turn it off in the application"},
+      {"anon_inode:[userfaultfd]", "uses userfaultfd, which CRIU cannot dump"},
+      {"anon_inode:seccomp notify", "supervises seccomp notifications, which CRIU cannot dump"},
+      {"anon_inode:[landlock-ruleset]", "holds a Landlock ruleset, which CRIU cannot dump"},
+      {"anon_inode:bpf-", "holds a BPF object, which CRIU cannot dump"},
+      {"anon_inode:[perf_event]", "holds a perf event, which CRIU cannot dump"},
+  };
+  for (const auto& [prefix, reason] : kRefused) {
+    if (link.starts_with(prefix)) return std::string(reason);
+  }
+  return std::string();
+}
+
+Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod) {
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Version version,
+                           criu::CheckVersion(job.criu_program, Deadline::After(kCriuTimeout)));
+  PreflightReport report;
+  report.criu_version = version.text();
+  Reasons reasons;
+  for (const DumpTarget& target : pod.targets) {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const uint64_t memory_bytes,
+        CheckContainer(target, reasons).While("container " + target.requested.name));
+    report.memory_bytes += memory_bytes;
+    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t writable_bytes, TreeBytes(target.upper_dir));
+    report.writable_bytes += writable_bytes;
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(report.lacks, UncarriedContent(pod));
+  if (!job.without_volumes) {
+    for (const std::string& content : report.lacks) {
+      reasons.Add(content +
+                  ", which an archive does not carry yet; remove it, or leave it out knowingly with"
+                  " --without-volumes");
+    }
+  }
+  if (!reasons.empty()) return Status(Code::kFailedPrecondition, reasons.Text());
+  Status space;
+  CheckSpace(job, report, space);
+  if (!space.ok()) return space;
+  return report;
+}
+
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/job.h"
+#include "agent/os/proc.h"
+#include "agent/os/status.h"
+
+namespace cryopod::checkpoint {
+
+// What preflight measured on the way.
+struct PreflightReport {
+  std::string criu_version;
+  uint64_t memory_bytes = 0;       // that the dumps will hold
+  uint64_t writable_bytes = 0;     // in the writable layers
+  std::vector<std::string> lacks;  // content that is left out because the caller said so
+};
+
+// Stage 2: everything that can be known to fail, before anything is frozen. Changes nothing.
+// Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line.
+Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod);
+
+// Pure: tasks of the cgroup that do not descend from the container's init: exec sessions.
+// `parents` maps every process of the cgroup to its parent.
+struct StrayProcess {
+  pid_t pid = 0;
+  std::string command;
+};
+std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init);
+
+// Pure: why a process with such a descriptor cannot be dumped; empty when it can.
+std::string ReasonAgainstDescriptor(const std::string& link);
+
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,47 @@
+#include "agent/checkpoint/prepare_dumps.h"
+
+#include <utility>
+
+#include "agent/os/file.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarget& target,
+                                 StagingArea& staging) {
+  const std::string& name = target.requested.name;
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd images_dir, staging.MakeDirectory(name + ".images"));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd work_dir, staging.MakeDirectory(name + ".work"));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd rootfs_dir, staging.MakeDirectory(name + ".rootfs"));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd upper_dir, OpenDirectory(target.upper_dir));
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(images_dir.get(), "descriptors.json",
+                                              criu::DescriptorsJson(target.state)));
+  UpperCopy upper(upper_dir.get(), rootfs_dir.get());
+  CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead());
+  CRYOPOD_ASSIGN_OR_RETURN(
+      criu::CriuProcess criu,
+      criu::CriuProcess::Spawn(criu_program, images_dir.get(), work_dir.get()));
+  return PreparedDump{&target,
+                      std::move(images_dir),
+                      std::move(work_dir),
+                      std::move(rootfs_dir),
+                      std::move(upper_dir),
+                      std::move(criu),
+                      std::move(upper)};
+}
+
+}  // namespace
+
+Result<std::vector<PreparedDump>> PrepareDumps(const std::string& criu_program,
+                                               const ResolvedPod& pod, StagingArea& staging) {
+  std::vector<PreparedDump> dumps;
+  for (const DumpTarget& target : pod.targets) {
+    CRYOPOD_ASSIGN_OR_RETURN(PreparedDump dump,
+                             PrepareDump(criu_program, target, staging)
+                                 .While("preparing container " + target.requested.name));
+    dumps.push_back(std::move(dump));
+  }
+  return dumps;
+}
+
+}  // namespace cryopod::checkpoint

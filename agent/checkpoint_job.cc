@@ -1,0 +1,101 @@
+#include "agent/checkpoint_job.h"
+
+#include <ctime>
+#include <set>
+
+#include "agent/archive/archive_store.h"
+
+namespace cryopod::agent {
+namespace {
+
+// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
+std::string DefaultArchiveName(const cri::PodSandbox& pod) {
+  const time_t now = ::time(nullptr);
+  tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  const size_t size = std::strftime(text, sizeof text, "_%Y%m%dT%H%M%SZ", &utc);
+  static constexpr size_t kPodBytesMax = 180;
+  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + std::string(text, size);
+}
+
+checkpoint::RequestedContainer Describe(const cri::Container& container) {
+  checkpoint::RequestedContainer requested;
+  requested.name = container.name;
+  requested.id = container.id;
+  requested.image = container.image;
+  requested.image_ref = container.image_ref;
+  requested.created_at_ns = container.created_at_ns;
+  requested.config_json = container.config_json;
+  requested.status_json = container.status_json;
+  for (const cri::Mount& mount : container.mounts) {
+    requested.mounts.push_back({mount.container_path, mount.host_path, mount.read_only});
+  }
+  return requested;
+}
+
+}  // namespace
+
+Result<std::vector<cri::Container>> SelectContainers(
+    const std::vector<cri::Container>& containers) {
+  std::set<std::string> running;
+  for (const cri::Container& container : containers) {
+    if (container.state == cri::ContainerState::kRunning) running.insert(container.name);
+  }
+  std::vector<cri::Container> selected;
+  for (const cri::Container& container : containers) {
+    if (container.state == cri::ContainerState::kRunning) {
+      selected.push_back(container);
+    } else if (running.contains(container.name)) {
+      continue;  // an earlier attempt of one that runs
+    } else if (container.state != cri::ContainerState::kExited || container.exit_code != 0) {
+      return Status(Code::kFailedPrecondition,
+                    "container " + container.name +
+                        (container.state == cri::ContainerState::kExited
+                             ? " has ended with exit code " + std::to_string(container.exit_code)
+                             : std::string(" has not been started")) +
+                        "; a pod is checkpointed when all of its containers run");
+    }
+  }
+  if (selected.empty()) {
+    return Status(Code::kFailedPrecondition, "the pod has no running container");
+  }
+  return selected;
+}
+
+Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
+                                                        const CheckpointOptions& options,
+                                                        const cri::PodSandbox& pod,
+                                                        const cri::RuntimeVersion& runtime,
+                                                        const std::string& operation_id) {
+  const std::string name = pod.namespace_ + "/" + pod.name;
+  if (!pod.ready) {
+    return Status(Code::kFailedPrecondition,
+                  "pod " + name + " does not run: its sandbox has stopped");
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<cri::Container> containers,
+                           SelectContainers(pod.containers).While("pod " + name));
+  checkpoint::CheckpointJob job;
+  job.operation_id = operation_id;
+  job.archive = options.archive.empty() ? DefaultArchiveName(pod) : options.archive;
+  CRYOPOD_RETURN_IF_ERROR(archive::CheckArchiveName(job.archive));
+  job.sandbox_id = pod.id;
+  job.pod_name = pod.name;
+  job.pod_namespace = pod.namespace_;
+  job.pod_uid = pod.uid;
+  job.runtime_handler = pod.runtime_handler;
+  job.sandbox_config_json = pod.config_json;
+  job.runtime_name = runtime.name;
+  job.runtime_version = runtime.version;
+  for (const cri::Container& container : containers) job.containers.push_back(Describe(container));
+  job.runtime_root = config.runtime_root;
+  job.store_root = config.store_root();
+  job.state_dir = config.state_dir;
+  job.criu_program = config.criu_program;
+  job.stop_source = options.stop_source;
+  job.without_volumes = options.without_volumes;
+  job.timeout_s = options.timeout_s != 0 ? options.timeout_s : config.checkpoint_timeout_s;
+  return job;
+}
+
+}  // namespace cryopod::agent

@@ -1,0 +1,213 @@
+#include "agent/checkpoint_operations.h"
+
+#include <atomic>
+#include <chrono>
+#include <utility>
+
+#include "agent/archive/archive_store.h"
+#include "agent/checkpoint/job.h"
+#include "agent/checkpoint/repair_job.h"
+#include "agent/checkpoint_job.h"
+#include "agent/job_files.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "agent/os/subprocess.h"
+#include "agent/record_metrics.h"
+
+namespace cryopod::agent {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kRuntimeTimeout{10};
+constexpr seconds kRemoveSourceTimeout{60};
+// A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
+constexpr seconds kRepairTimeout{600};
+constexpr milliseconds kFollowInterval{20};
+constexpr size_t kResultBytesMax = size_t{16} << 20;
+
+}  // namespace
+
+struct CheckpointOperations::Follower {
+  std::atomic<bool> ended = false;
+  std::jthread thread;
+};
+
+CheckpointOperations::CheckpointOperations(const Config& config, cri::RuntimeClient& runtime,
+                                           OperationTable& table, metrics::AgentMetrics& metrics)
+    : config_(config), runtime_(runtime), table_(table), metrics_(metrics) {}
+
+CheckpointOperations::~CheckpointOperations() {
+  const std::lock_guard lock(mutex_);
+  for (const std::unique_ptr<Follower>& follower : followers_) follower->thread.request_stop();
+  followers_.clear();
+}
+
+Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointOptions& options) {
+  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod,
+                           runtime_.FindPod(options.pod, Deadline::After(kRuntimeTimeout)));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      std::shared_ptr<Operation> operation,
+      table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name, pod.uid));
+  const Status launched = [&]() -> Status {
+    CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version,
+                             runtime_.Version(Deadline::After(kRuntimeTimeout)));
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const checkpoint::CheckpointJob job,
+        DescribeCheckpointJob(config_, options, pod, version, operation->id()));
+    return Launch(job, operation);
+  }();
+  if (launched.ok()) return operation;
+  table_.End(*operation);
+  return launched;
+}
+
+Status CheckpointOperations::Launch(const checkpoint::CheckpointJob& job,
+                                    const std::shared_ptr<Operation>& operation) {
+  CRYOPOD_RETURN_IF_ERROR(
+      CreateJobDirectory(config_.jobs_dir(), job.operation_id, checkpoint::ToJson(job)));
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  Result<Subprocess> process =
+      StartJobProcess(config_.checkpoint_program(), job_dir, job.operation_id);
+  if (!process.ok()) {
+    (void)RemoveJob(config_.jobs_dir(), job.operation_id);
+    return process.status().While("starting " + config_.checkpoint_program());
+  }
+  Log(LogLevel::kInfo, "checkpoint started",
+      {{"operation", job.operation_id}, {"pod", operation->pod()}, {"archive", job.archive}});
+  StartFollower(operation, job, JobProcess(std::move(process).value()));
+  return Status();
+}
+
+void CheckpointOperations::StartFollower(const std::shared_ptr<Operation>& operation,
+                                         const checkpoint::CheckpointJob& job, JobProcess process) {
+  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
+  const std::lock_guard lock(mutex_);
+  followers_.remove_if([](const std::unique_ptr<Follower>& old) { return old->ended.load(); });
+  followers_.push_back(std::make_unique<Follower>());
+  Follower* const follower = followers_.back().get();
+  follower->thread = std::jthread([this, follower, operation, job, process = std::move(process)](
+                                      const std::stop_token& stop) mutable {
+    Follow(stop, operation, job, process);
+    follower->ended = true;
+  });
+}
+
+void CheckpointOperations::Follow(const std::stop_token& stop,
+                                  const std::shared_ptr<Operation>& operation,
+                                  const checkpoint::CheckpointJob& job, const JobProcess& process) {
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  size_t offset = 0;
+  bool ended = false;
+  while (!ended) {
+    if (stop.stop_requested()) return;
+    ended = process.Ended(Deadline::After(kFollowInterval));
+    for (const checkpoint::JobEvent& event : ReadNewEvents(job_dir, offset)) {
+      operation->Report(event);
+    }
+  }
+  Finish(operation, job);
+}
+
+checkpoint::JobResult CheckpointOperations::CollectResult(const Operation& operation,
+                                                          const std::string& job_dir) const {
+  const Result<std::string> text =
+      ReadFile(job_dir + "/" + checkpoint::kResultFile, kResultBytesMax);
+  if (text.ok()) {
+    Result<checkpoint::JobResult> result = checkpoint::ParseJobResult(*text);
+    if (result.ok()) return std::move(result).value();
+  }
+  checkpoint::JobResult result;
+  const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout));
+  std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
+                        " without a result; nothing was archived and the pod runs on";
+  if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
+  // Living writers hold a lock on what they write.
+  const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
+  if (store.ok()) (void)store->RemoveLeftovers({});
+  result.status = Status(Code::kInternal, message);
+  return result;
+}
+
+Status CheckpointOperations::RemoveSource(const std::string& sandbox_id) {
+  const Deadline deadline = Deadline::After(kRemoveSourceTimeout);
+  Status stopped = runtime_.StopPodSandbox(sandbox_id, deadline);
+  if (!stopped.ok() && stopped.code() != Code::kNotFound) return stopped;
+  Status removed = runtime_.RemovePodSandbox(sandbox_id, deadline);
+  return removed.code() == Code::kNotFound ? Status() : removed;
+}
+
+void CheckpointOperations::Finish(const std::shared_ptr<Operation>& operation,
+                                  const checkpoint::CheckpointJob& job) {
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  checkpoint::JobResult result = CollectResult(*operation, job_dir);
+  if (result.source_killed) {
+    operation->Report({"remove", "", 0, 0});
+    const Status removed = RemoveSource(job.sandbox_id);
+    if (!removed.ok() && result.status.ok()) {
+      result.status = Status(removed.code(), "the archive " + result.archive +
+                                                 " is committed and the source is stopped, but "
+                                                 "removing it failed: " +
+                                                 removed.message());
+    }
+  }
+  const Status cleaned = RemoveJob(config_.jobs_dir(), job.operation_id);
+  if (!cleaned.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a checkpoint",
+        {{"operation", job.operation_id}, {"reason", cleaned.message()}});
+  }
+  Log(result.status.ok() ? LogLevel::kInfo : LogLevel::kWarning, "checkpoint ended",
+      {{"operation", job.operation_id},
+       {"pod", operation->pod()},
+       {"code", std::string(CodeName(result.status.code()))},
+       {"reason", result.status.message()},
+       {"freeze_us", std::to_string(result.freeze_us)},
+       {"bytes", std::to_string(result.size_bytes)}});
+  RecordCheckpoint(metrics_, result, operation->age());
+  table_.End(*operation);
+  operation->Finish(std::move(result));
+}
+
+Status CheckpointOperations::AdoptOrRepair() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListJobs(config_.jobs_dir(), "c-"));
+  for (const std::string& id : ids) Adopt(id);
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config_.store_root()));
+  return store.RemoveLeftovers({});
+}
+
+// A job whose process is gone is thawed here, before anything is served; the rest of its repair may
+// have to wait for a CRIU and is the follower's.
+void CheckpointOperations::Adopt(const std::string& operation_id) {
+  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
+  const Result<UniqueFd> directory = OpenDirectory(job_dir);
+  const Result<std::string> text =
+      ReadFile(job_dir + "/" + checkpoint::kRequestFile, kResultBytesMax);
+  const Result<checkpoint::CheckpointJob> job =
+      text.ok() ? checkpoint::ParseCheckpointJob(*text) : text.status();
+  if (!directory.ok() || !job.ok()) {
+    // Without a request nothing was started.
+    (void)RemoveJob(config_.jobs_dir(), operation_id);
+    return;
+  }
+  const Result<checkpoint::ProcessIdentity> identity =
+      checkpoint::ReadProcessFile(directory->get());
+  JobProcess process = identity.ok() ? JobProcess(*identity) : JobProcess();
+  if (!process.alive()) {
+    const Status thawed = checkpoint::ThawJob(job_dir);
+    if (!thawed.ok()) {
+      Log(LogLevel::kError, "thawing what a dead checkpoint left",
+          {{"operation", operation_id}, {"reason", thawed.message()}});
+    }
+  }
+  Result<std::shared_ptr<Operation>> operation =
+      table_.Begin(OperationKind::kCheckpoint, job->pod_namespace + "/" + job->pod_name,
+                   job->pod_uid, operation_id);
+  if (!operation.ok()) return;  // one per pod: the other one's end removes what is shared
+  Log(LogLevel::kInfo, process.alive() ? "checkpoint adopted" : "checkpoint repaired",
+      {{"operation", operation_id}, {"pod", operation.value()->pod()}});
+  StartFollower(*operation, *job, std::move(process));
+}
+
+}  // namespace cryopod::agent

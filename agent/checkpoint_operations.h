@@ -1,0 +1,58 @@
+#pragma once
+
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "agent/checkpoint_job.h"
+#include "agent/config.h"
+#include "agent/job_process.h"
+#include "agent/operation.h"
+#include "agent/os/status.h"
+#include "cri/runtime_client.h"
+#include "metrics/agent_metrics.h"
+
+namespace cryopod::agent {
+
+// Starts cryopod-checkpoint processes, follows them to their end, and finishes what only CRI can:
+// removing a source that was stopped. A process outlives the agent; the next agent adopts it.
+//
+// Threads  any. One follower thread an operation.
+class CheckpointOperations {
+ public:
+  CheckpointOperations(const Config& config, cri::RuntimeClient& runtime, OperationTable& table,
+                       metrics::AgentMetrics& metrics);
+  // Stops following; the processes go on.
+  ~CheckpointOperations();
+
+  // Errors: kNotFound (no such pod), kFailedPrecondition (it does not run), kAborted (another
+  // operation runs on it), kAlreadyExists (the archive's name).
+  Result<std::shared_ptr<Operation>> Start(const CheckpointOptions& options);
+
+  // At start-up, before anything is served: thaws what dead operations left at once, adopts living
+  // ones, repairs the rest in the background.
+  Status AdoptOrRepair();
+
+ private:
+  Status Launch(const checkpoint::CheckpointJob& job, const std::shared_ptr<Operation>& operation);
+  void Adopt(const std::string& operation_id);
+  void Follow(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
+              const checkpoint::CheckpointJob& job, const JobProcess& process);
+  checkpoint::JobResult CollectResult(const Operation& operation, const std::string& job_dir) const;
+  Status RemoveSource(const std::string& sandbox_id);
+  void Finish(const std::shared_ptr<Operation>& operation, const checkpoint::CheckpointJob& job);
+  void StartFollower(const std::shared_ptr<Operation>& operation,
+                     const checkpoint::CheckpointJob& job, JobProcess process);
+
+  const Config& config_;
+  cri::RuntimeClient& runtime_;
+  OperationTable& table_;
+  metrics::AgentMetrics& metrics_;
+  struct Follower;
+  std::mutex mutex_;  // guards followers_
+  std::list<std::unique_ptr<Follower>> followers_;
+};
+
+}  // namespace cryopod::agent

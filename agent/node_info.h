@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/config.h"
+#include "cri/runtime_client.h"
+
+namespace cryopod::agent {
+
+struct NodeInfo {
+  std::string criu_version;
+  std::string runtime_name;
+  std::string runtime_version;
+  std::string kernel;
+  std::string architecture;
+  std::string cgroup_version;         // "v1", "v2"
+  std::vector<std::string> problems;  // why this node cannot checkpoint or restore, with the remedy
+};
+
+// Asks CRIU, the runtime and the kernel. Takes some 100 ms.
+NodeInfo ReadNodeInfo(const Config& config, cri::RuntimeClient& runtime);
+
+}  // namespace cryopod::agent

@@ -1,0 +1,95 @@
+#include "agent/operation.h"
+
+#include <sys/random.h>
+
+#include <array>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+namespace cryopod::agent {
+namespace {
+
+// An operation that reports bytes for hours must not grow the agent: old progress is worth nothing.
+constexpr size_t kEventsMax = 4096;
+
+}  // namespace
+
+Operation::Operation(std::string id, OperationKind kind, std::string pod, std::string lock_key)
+    : id_(std::move(id)), kind_(kind), pod_(std::move(pod)), lock_key_(std::move(lock_key)) {}
+
+void Operation::Report(const checkpoint::JobEvent& event) {
+  const std::lock_guard lock(mutex_);
+  if (events_.size() < kEventsMax) {
+    events_.push_back(event);
+  } else {
+    events_.back() = event;
+  }
+  changed_.notify_all();
+}
+
+void Operation::Finish(checkpoint::JobResult result) {
+  const std::lock_guard lock(mutex_);
+  result_ = std::move(result);
+  finished_ = true;
+  changed_.notify_all();
+}
+
+Operation::News Operation::WaitForNews(size_t seen, Deadline deadline) const {
+  std::unique_lock lock(mutex_);
+  changed_.wait_until(lock, deadline.instant(), [&] { return finished_ || events_.size() > seen; });
+  News news;
+  news.finished = finished_;
+  for (size_t i = seen; i < events_.size(); ++i) news.events.push_back(events_[i]);
+  return news;
+}
+
+std::string Operation::stage() const {
+  const std::lock_guard lock(mutex_);
+  return events_.empty() ? std::string("starting") : events_.back().stage;
+}
+
+Result<std::shared_ptr<Operation>> OperationTable::Begin(OperationKind kind, const std::string& pod,
+                                                         const std::string& lock_key,
+                                                         const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  if (const auto running = running_.find(lock_key); running != running_.end()) {
+    return Status(Code::kAborted, "operation " + running->second->id() + " runs on pod " + pod +
+                                      "; one at a time: try again when it has ended");
+  }
+  auto operation =
+      std::make_shared<Operation>(id.empty() ? NewOperationId(kind) : id, kind, pod, lock_key);
+  running_[lock_key] = operation;
+  return operation;
+}
+
+void OperationTable::End(const Operation& operation) {
+  const std::lock_guard lock(mutex_);
+  const auto running = running_.find(operation.lock_key());
+  if (running != running_.end() && running->second.get() == &operation) running_.erase(running);
+}
+
+std::vector<std::shared_ptr<Operation>> OperationTable::List() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Operation>> list;
+  for (const auto& [key, operation] : running_) list.push_back(operation);
+  return list;
+}
+
+std::string NewOperationId(OperationKind kind) {
+  uint32_t chance = 0;
+  if (::getrandom(&chance, sizeof chance, 0) != sizeof chance) {
+    chance = static_cast<uint32_t>(Deadline::Clock::now().time_since_epoch().count());
+  }
+  const time_t now = ::time(nullptr);
+  tm utc{};
+  ::gmtime_r(&now, &utc);
+  std::array<char, 64> text{};
+  const size_t size = std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &utc);
+  std::array<char, 16> tail{};
+  std::snprintf(tail.data(), tail.size(), "-%08x", chance);
+  return std::string(kind == OperationKind::kCheckpoint ? "c-" : "r-") +
+         std::string(text.data(), size) + tail.data();
+}
+
+}  // namespace cryopod::agent

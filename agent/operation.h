@@ -1,0 +1,80 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/checkpoint/job.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+
+namespace cryopod::agent {
+
+enum class OperationKind { kCheckpoint, kRestore };
+
+// One checkpoint or restore while it runs, as seen by whoever waits for it.
+//
+// Threads  any.
+class Operation {
+ public:
+  Operation(std::string id, OperationKind kind, std::string pod, std::string lock_key);
+
+  const std::string& id() const { return id_; }
+  OperationKind kind() const { return kind_; }
+  const std::string& pod() const { return pod_; }  // NAMESPACE/NAME
+  const std::string& lock_key() const { return lock_key_; }
+
+  std::chrono::nanoseconds age() const { return Deadline::Clock::now() - began_; }
+
+  void Report(const checkpoint::JobEvent& event);
+  void Finish(checkpoint::JobResult result);
+
+  // Events from number `seen` on, at once when there are some, else when one comes, the operation
+  // ends or the deadline passes.
+  struct News {
+    std::vector<checkpoint::JobEvent> events;
+    bool finished = false;
+  };
+  News WaitForNews(size_t seen, Deadline deadline) const;
+  std::string stage() const;
+  // Only after News::finished.
+  const checkpoint::JobResult& result() const { return result_; }
+
+ private:
+  const std::string id_;
+  const OperationKind kind_;
+  const std::string pod_;
+  const std::string lock_key_;
+  const Deadline::Clock::time_point began_ = Deadline::Clock::now();
+  mutable std::mutex mutex_;  // guards everything below until finished_
+  mutable std::condition_variable changed_;
+  std::vector<checkpoint::JobEvent> events_;
+  bool finished_ = false;
+  checkpoint::JobResult result_;
+};
+
+// The operations that run: one per pod at a time.
+//
+// Threads  any.
+class OperationTable {
+ public:
+  // `lock_key` is the pod's UID. An empty `id` makes a new one. Errors: kAborted with the ID of the
+  // operation that runs.
+  Result<std::shared_ptr<Operation>> Begin(OperationKind kind, const std::string& pod,
+                                           const std::string& lock_key, const std::string& id = "");
+  void End(const Operation& operation);
+  std::vector<std::shared_ptr<Operation>> List() const;
+
+ private:
+  mutable std::mutex mutex_;                                   // guards running_
+  std::map<std::string, std::shared_ptr<Operation>> running_;  // by lock key
+};
+
+// "c-20261124-221502-1a2b3c4d": kind, UTC time, chance.
+std::string NewOperationId(OperationKind kind);
+
+}  // namespace cryopod::agent

@@ -1,0 +1,185 @@
+#include "agent/restore_pod.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "agent/archive/archive_store.h"
+#include "agent/os/deadline.h"
+#include "agent/os/directory.h"
+#include "agent/os/log.h"
+#include "agent/os/proc.h"
+#include "agent/restore_request.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/messages.h"
+
+namespace cryopod::agent {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr char kDefaultHandler[] = "cryopod";
+constexpr seconds kRollbackTimeout{60};
+constexpr seconds kReleaseTimeout{30};
+constexpr milliseconds kReleaseInterval{5};
+
+// One pod on its way: what was made is removed unless Keep is called.
+class NewPod {
+ public:
+  NewPod(const Config& config, cri::RuntimeClient& runtime, const RestoreOptions& options,
+         const StageReport& report, Deadline deadline)
+      : config_(config),
+        runtime_(runtime),
+        options_(options),
+        report_(report),
+        deadline_(deadline) {}
+  ~NewPod() {
+    if (!kept_ && !restored_.sandbox_id.empty()) Rollback();
+  }
+
+  Status Make(const archive::Archive& archive, const cri::PodRequest& request);
+  RestoreReport Keep() {
+    kept_ = true;
+    return std::move(restored_);
+  }
+
+ private:
+  void Enter(const std::string& stage, const std::string& container = "") {
+    const auto now = Deadline::Clock::now();
+    if (!stage_.empty()) {
+      const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
+      restored_.phases.push_back({stage_, static_cast<uint64_t>(us.count())});
+    }
+    stage_ = container.empty() ? stage : stage + " " + container;
+    began_ = now;
+    if (!stage.empty()) report_(stage, container);
+  }
+  Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
+  Status Verify(const cri::PodRequest& request);
+  void Rollback();
+
+  const Config& config_;
+  cri::RuntimeClient& runtime_;
+  const RestoreOptions& options_;
+  const StageReport& report_;
+  const Deadline deadline_;
+  // Tells this restore from an earlier one of a pod with the same UID.
+  const std::string operation_ = NewUid();
+  RestoreReport restored_;
+  std::string stage_;
+  Deadline::Clock::time_point began_;
+  bool kept_ = false;
+};
+
+void NewPod::Rollback() {
+  const Deadline deadline = Deadline::After(kRollbackTimeout);
+  Status removed = runtime_.StopPodSandbox(restored_.sandbox_id, deadline);
+  if (removed.ok()) removed = runtime_.RemovePodSandbox(restored_.sandbox_id, deadline);
+  if (!removed.ok()) {
+    Log(LogLevel::kError, "removing a pod whose restore failed",
+        {{"sandbox", restored_.sandbox_id}, {"reason", removed.message()}});
+  }
+}
+
+// The runtime opens log files in a directory that the kubelet would have made.
+Status MakeLogDirectory(const std::string& sandbox_config) {
+  const nlohmann::json config = nlohmann::json::parse(sandbox_config, nullptr, false);
+  for (const char* key : {"log_directory", "logDirectory"}) {
+    const auto directory = config.find(key);
+    if (directory == config.end() || !directory->is_string()) continue;
+    const std::string path = directory->get<std::string>();
+    if (!path.empty() && path.starts_with('/')) return MakeDirectories(path, 0755);
+  }
+  return Status();
+}
+
+Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config) {
+  for (const auto& [name, config] : request.containers) {
+    Enter("create", name);
+    CRYOPOD_ASSIGN_OR_RETURN(
+        std::string id,
+        runtime_.CreateContainer(restored_.sandbox_id, config, sandbox_config, deadline_)
+            .While("creating container " + name));
+    restored_.containers.push_back({name, std::move(id), 0});
+  }
+  for (const RestoreReport::Container& container : restored_.containers) {
+    Enter("restore", container.name);
+    CRYOPOD_RETURN_IF_ERROR(runtime_.StartContainer(container.id, deadline_)
+                                .While("restoring container " + container.name));
+  }
+  return Status();
+}
+
+// A pod that runs is no proof that it was restored: the consumed records are.
+Status NewPod::Verify(const cri::PodRequest& request) {
+  Enter("verify");
+  const Deadline deadline = deadline_.SoonerAfter(kReleaseTimeout);
+  for (RestoreReport::Container& container : restored_.containers) {
+    const Result<runtime::ConsumedRecord> record =
+        runtime::ReadConsumed(config_.state_dir, request.pod_uid, container.name);
+    if (!record.ok() || record->restore_operation != operation_) {
+      return Status(Code::kInternal,
+                    "container " + container.name + " runs and was not restored by this operation");
+    }
+    CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
+                             runtime_.ContainerStatus(container.id, deadline));
+    container.pid = live.pid;
+    // Stopped as long as the pod's other containers are waited for.
+    for (char state = 'T'; state == 'T'; std::this_thread::sleep_for(kReleaseInterval)) {
+      CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info,
+                               ReadProcessInfo(live.pid).While("container " + container.name +
+                                                               " ended after its restore"));
+      state = info.state;
+      if (deadline.expired()) {
+        return Status(Code::kDeadlineExceeded,
+                      "container " + container.name + " was restored and not let go in time");
+      }
+    }
+  }
+  return Status();
+}
+
+Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& request) {
+  Enter("sandbox");
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const std::string sandbox_config,
+      cri::AddAnnotations(
+          request.sandbox_config_json,
+          {{runtime::kRestoreFromAnnotation, archive.name() + "@" + archive.digest()},
+           {runtime::kRestoreOperationAnnotation, operation_}}));
+  CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
+  const std::string handler =
+      options_.runtime_handler.empty() ? kDefaultHandler : options_.runtime_handler;
+  CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
+                           runtime_.RunPodSandbox(sandbox_config, handler, deadline_));
+  CRYOPOD_RETURN_IF_ERROR(MakeContainers(request, sandbox_config));
+  CRYOPOD_RETURN_IF_ERROR(Verify(request));
+  Enter("");
+  return Status();
+}
+
+}  // namespace
+
+Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runtime,
+                                 const RestoreOptions& options, const StageReport& report) {
+  const Deadline deadline = Deadline::After(
+      seconds(options.timeout_s != 0 ? options.timeout_s : config.restore_timeout_s));
+  report("open", "");
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
+                           archive::ParseArchiveReference(options.archive));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config.store_root()));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive, store.OpenArchive(reference));
+  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodRequest request,
+                           BuildPodRequest(config, archive, options.request_json,
+                                           options.request_from_archive, deadline));
+  NewPod pod(config, runtime, options, report, deadline);
+  CRYOPOD_RETURN_IF_ERROR(pod.Make(archive, request)
+                              .While("restoring pod " + request.pod_namespace + "/" +
+                                     request.pod_name + " from " + archive.name()));
+  return pod.Keep();
+}
+
+}  // namespace cryopod::agent

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/archive/pod_checkpoint.h"
+#include "agent/config.h"
+#include "agent/os/status.h"
+#include "cri/runtime_client.h"
+
+namespace cryopod::agent {
+
+struct RestoreOptions {
+  std::string archive;       // NAME[@sha256:DIGEST]
+  std::string request_json;  // CRI RestorePodRequest's shape
+  bool request_from_archive = false;
+  std::string runtime_handler;  // empty: "cryopod"
+  uint32_t timeout_s = 0;       // 0: the configured one
+};
+
+struct RestoreReport {
+  struct Container {
+    std::string name;
+    std::string id;
+    pid_t pid = 0;
+  };
+  std::string sandbox_id;
+  std::vector<Container> containers;
+  std::vector<archive::PhaseTiming> phases;
+};
+
+// Called with the stage and, where it concerns one, the container.
+using StageReport = std::function<void(const std::string& stage, const std::string& container)>;
+
+// A new pod out of an archive of this node, through CRI: a sandbox with the annotation that asks
+// for the restore, containers, started, and proven to be the restored ones by their consumed
+// records. On any error everything that was made is removed again.
+Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runtime,
+                                 const RestoreOptions& options, const StageReport& report);
+
+}  // namespace cryopod::agent

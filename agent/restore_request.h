@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "agent/archive/archive_store.h"
+#include "agent/config.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "cri/runtime_client.h"
+
+namespace cryopod::agent {
+
+// The request that a restore is made from: the caller's, or, as an explicit act, what the archive
+// recorded, under a new UID and with a log directory of this node's. Containers are the archive's
+// and in its order. Errors: kInvalidArgument (names differ, both or neither given), kDataLoss.
+Result<cri::PodRequest> BuildPodRequest(const Config& config, const archive::Archive& archive,
+                                        const std::string& request_json, bool request_from_archive,
+                                        Deadline deadline);
+
+// Pure: are the request's containers exactly the archive's? Puts them into the archive's order.
+Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest& request);
+
+// A random UUID, version 4. Source: RFC 9562 section 5.4.
+std::string NewUid();
+
+}  // namespace cryopod::agent
