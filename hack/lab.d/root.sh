@@ -5,7 +5,7 @@
 root_suite=forky
 root_packages=(
   containerd runc crun criu containernetworking-plugins skopeo docker-registry checkpointctl
-  iproute2 nftables procps ca-certificates jq python3 busybox-static zstd attr strace
+  iproute2 iptables nftables procps ca-certificates jq python3 busybox-static zstd attr strace
 )
 
 # Builds the root unless the one at hand was made from this very list. Built aside and renamed when
