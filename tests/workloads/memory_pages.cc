@@ -62,6 +62,7 @@ class Pages {
   void Corrupt() {
     const std::lock_guard lock(mutex_);
     Words(hashes_.size() / 2)[kPageWords / 2] ^= 1;
+    is_corrupted_ = true;  // else a page written anew would hide the damage
   }
 
   void ForgetGap() { gaps_.Reset(); }
@@ -91,6 +92,7 @@ class Pages {
       for (std::uint64_t i = 0; i < batch; ++i) {
         random = Mix(random);
         const std::lock_guard lock(mutex_);
+        if (is_corrupted_) continue;
         Fill(random % hashes_.size());
         ++pages_written_;
       }
@@ -99,6 +101,7 @@ class Pages {
   }
 
   std::mutex mutex_;
+  bool is_corrupted_ = false;
   std::uint64_t random_ = RandomNumber();
   std::uint64_t* words_ = nullptr;
   std::vector<std::uint64_t> hashes_;

@@ -127,6 +127,8 @@ TEST(WorkloadsTest, PagesThatAreWrittenAllTheTimeAreStillOk) {
   ASSERT_EQ(workload.AskUntil("verify", 0).exit_code, 0);
 
   for (int round = 0; round < 10; ++round) EXPECT_EQ(workload.Ask("verify").text, "ok\n");
+  workload.Ask("corrupt");
+  EXPECT_EQ(workload.Ask("verify").exit_code, 1);
 }
 
 TEST(WorkloadsTest, AThreadWithADamagedStateDeepInTheTreeIsBad) {
