@@ -96,13 +96,13 @@ struct Client::Channel {
     return response;
   }
 
-  // Hands every event on; the last one holds the result.
+  // Hands every event on but the last one, which holds the result.
   template <typename Answer, typename Event>
   Result<Answer> Follow(grpc::ClientReader<Event>* reader, const ProgressSink& on_progress) const {
     Event event;
     Event last;
     while (reader->Read(&event)) {
-      if (on_progress) on_progress(FromMessage(event));
+      if (on_progress && !event.has_result()) on_progress(FromMessage(event));
       last.Swap(&event);
     }
     const grpc::Status status = reader->Finish();
@@ -205,8 +205,8 @@ Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline 
       return read;
     }
     const bool ended = chunk.data().empty();
-    // The first message goes out even for an empty file: the agent answers for its name. A write
-    // that fails means that the agent has answered already.
+    // The first message goes out even for an empty file, since it holds the name. A write that
+    // fails means that the agent has answered already.
     if ((!ended || !chunk.name().empty()) && !writer->Write(chunk)) break;
     if (ended) break;
     chunk.clear_name();

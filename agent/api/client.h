@@ -22,7 +22,8 @@ using ByteSink = std::function<Status(std::string_view bytes)>;
 //
 // Errors   those of the agent as they are; their codes are listed in agent/api/cryopod.proto.
 //          kUnavailable when nobody answers at the socket: the message names it.
-// Threads  any; calls are independent. A call that is abandoned (its process ends) is cancelled.
+// Threads  any; calls are independent. A checkpoint that has begun goes on when its caller goes
+// away.
 class Client {
  public:
   explicit Client(const std::string& socket_path);
@@ -41,8 +42,7 @@ class Client {
   // `container` empty: the whole pod as an oci-archive.
   Status Export(const std::string& archive, const std::string& container, const ByteSink& sink,
                 Deadline deadline);
-  // Sends `fd` (borrowed; a file, pipe or socket) to its end. `name` empty: the name that stands in
-  // the archive.
+  // Sends `fd` (borrowed; a file, pipe or socket) to its end; it becomes the archive `name`.
   Result<ArchiveSummary> Import(const std::string& name, int fd, Deadline deadline);
   Result<NodeInfo> DescribeNode(Deadline deadline);
   // Prometheus text format.

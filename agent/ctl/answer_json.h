@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "agent/api/types.h"
+
+// The agent's answers for programs: one JSON object in one line, the field names of cryopod.proto.
+namespace cryopod::ctl {
+
+std::string ToJson(const api::CheckpointResult& result);
+std::string ToJson(const api::RestoreResult& result);
+std::string ToJson(const api::Listing& listing);
+std::string ToJson(const api::Inspection& inspection);
+std::string ToJson(const api::Verification& verification);
+std::string ToJson(const api::ArchiveSummary& summary);
+std::string ToJson(const api::NodeInfo& node);
+// {"file": …, "size_bytes": …} of an export.
+std::string ExportToJson(const std::string& file, uint64_t size_bytes);
+std::string DeletionToJson(const std::string& archive);
+
+}  // namespace cryopod::ctl

@@ -1,0 +1,208 @@
+#include "agent/ctl/commands.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "agent/api/client.h"
+#include "agent/ctl/answer_json.h"
+#include "agent/ctl/answer_text.h"
+#include "agent/ctl/command_line.h"
+#include "agent/ctl/export_file.h"
+#include "agent/ctl/progress.h"
+#include "agent/ctl/text.h"
+#include "agent/os/file.h"
+
+namespace cryopod::ctl {
+namespace {
+
+using std::chrono::seconds;
+
+// Answers that cost the agent a look into its store.
+constexpr seconds kShortWait{60};
+// Operations that read or write whole archives, and those whose time the agent chooses.
+constexpr seconds kLongWait{2 * 3600};
+// So that the agent's own word about a passed deadline arrives before ours.
+constexpr seconds kAnswerGrace{30};
+constexpr size_t kRequestBytesMax = size_t{4} << 20;
+
+Deadline OperationDeadline(unsigned timeout_seconds) {
+  return Deadline::After(timeout_seconds > 0 ? seconds(timeout_seconds) + kAnswerGrace : kLongWait);
+}
+
+// One command against one agent; every method prints its answer.
+class Commands {
+ public:
+  Commands(const CommandLine& line, const Console& console)
+      : line_(line), console_(console), client_(line.socket) {}
+
+  Status operator()(const CheckpointCommand& command) {
+    api::CheckpointRequest request;
+    request.pod = command.pod;
+    request.archive = command.archive;
+    request.stop_source = command.stop;
+    request.without_volumes = command.without_volumes;
+    request.timeout = seconds(command.timeout_seconds);
+    const auto run = [&](const api::ProgressSink& sink) {
+      return client_.Checkpoint(request, sink, OperationDeadline(command.timeout_seconds));
+    };
+    CRYOPOD_ASSIGN_OR_RETURN(const api::CheckpointResult result,
+                             WithProgress("checkpoint " + command.pod, run));
+    return Answer(result);
+  }
+
+  Status operator()(const RestoreCommand& command) {
+    api::RestoreRequest request;
+    request.archive = command.archive;
+    request.runtime_handler = command.handler;
+    request.timeout = seconds(command.timeout_seconds);
+    request.request_from_archive = command.request_file.empty();
+    if (!request.request_from_archive) {
+      CRYOPOD_ASSIGN_OR_RETURN(request.request_json, ReadRequest(command.request_file));
+    }
+    const auto run = [&](const api::ProgressSink& sink) {
+      return client_.Restore(request, sink, OperationDeadline(command.timeout_seconds));
+    };
+    CRYOPOD_ASSIGN_OR_RETURN(const api::RestoreResult result,
+                             WithProgress("restore " + command.archive, run));
+    return Answer(result);
+  }
+
+  Status operator()(const ListCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const api::Listing listing,
+                             client_.List(command.pod_namespace, Deadline::After(kShortWait)));
+    return Answer(listing);
+  }
+
+  Status operator()(const InspectCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const api::Inspection inspection,
+                             client_.Inspect(command.archive, Deadline::After(kShortWait))
+                                 .While("inspect " + command.archive));
+    return Answer(inspection);
+  }
+
+  Status operator()(const VerifyCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const api::Verification verification,
+                             client_.Verify(command.archive, Deadline::After(kLongWait))
+                                 .While("verify " + command.archive));
+    return Answer(verification);
+  }
+
+  Status operator()(const DeleteCommand& command) {
+    CRYOPOD_RETURN_IF_ERROR(client_.Delete(command.archive, Deadline::After(kShortWait))
+                                .While("delete " + command.archive));
+    return PrintAnswer(console_, line_.output == Output::kJson
+                                     ? DeletionToJson(command.archive)
+                                     : "deleted " + OneLine(command.archive) + "\n");
+  }
+
+  Status operator()(const ExportCommand& command) {
+    return (command.file == "-" ? ExportToOut(command) : ExportToFile(command))
+        .While("export " + command.archive);
+  }
+
+  Status operator()(const ImportCommand& command) {
+    int fd = console_.in;
+    UniqueFd file;
+    if (command.file != "-") {
+      CRYOPOD_ASSIGN_OR_RETURN(file, OpenAt(AT_FDCWD, command.file, O_RDONLY));
+      fd = file.get();
+    }
+    CRYOPOD_ASSIGN_OR_RETURN(const api::ArchiveSummary archive,
+                             client_.Import(command.archive, fd, Deadline::After(kLongWait))
+                                 .While("import " + command.file + " as " + command.archive));
+    return Answer(archive);
+  }
+
+  Status operator()(const NodeCommand&) {
+    CRYOPOD_ASSIGN_OR_RETURN(const api::NodeInfo node,
+                             client_.DescribeNode(Deadline::After(kShortWait)));
+    return Answer(node);
+  }
+
+  // Prometheus text whatever --output says: that is the format its readers know.
+  Status operator()(const MetricsCommand&) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string text, client_.Metrics(Deadline::After(kShortWait)));
+    return PrintAnswer(console_, text);
+  }
+
+ private:
+  template <typename T>
+  Status Answer(const T& answer) {
+    return PrintAnswer(console_, line_.output == Output::kJson ? ToJson(answer) : ToText(answer));
+  }
+
+  // The report has left the screen when this returns, so that the answer or the error stands alone.
+  template <typename Operation>
+  auto WithProgress(const std::string& title, const Operation& operation)
+      -> decltype(operation(api::ProgressSink())) {
+    if (line_.output == Output::kJson) return operation(api::ProgressSink()).While(title);
+    ProgressReport report(console_, title);
+    return operation([&report](const api::Progress& progress) { report.Show(progress); })
+        .While(title);
+  }
+
+  Result<std::string> ReadRequest(const std::string& file) {
+    if (file == "-") {
+      return ReadAll(console_.in, kRequestBytesMax).While("reading the request");
+    }
+    return ReadFile(file, kRequestBytesMax).While("reading the request");
+  }
+
+  Status ExportToOut(const ExportCommand& command) {
+    if (console_.out_is_terminal) {
+      return Status(Code::kInvalidArgument,
+                    "a tar file does not belong on a terminal; use -o FILE");
+    }
+    const int out = console_.out;
+    return client_.Export(
+        command.archive, command.container,
+        [out](std::string_view bytes) { return WriteAll(out, bytes); }, Deadline::After(kLongWait));
+  }
+
+  Status ExportToFile(const ExportCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(ExportFile file, ExportFile::Create(command.file, command.force));
+    CRYOPOD_RETURN_IF_ERROR(client_.Export(
+        command.archive, command.container,
+        [&file](std::string_view bytes) { return file.Append(bytes); },
+        Deadline::After(kLongWait)));
+    CRYOPOD_RETURN_IF_ERROR(file.Commit());
+    return PrintAnswer(console_, line_.output == Output::kJson
+                                     ? ExportToJson(command.file, file.size_bytes())
+                                     : "wrote " + OneLine(command.file) + ", " +
+                                           FormatMib(file.size_bytes()) + "\n");
+  }
+
+  const CommandLine& line_;
+  const Console& console_;
+  api::Client client_;
+};
+
+std::string Describe(const Status& status) {
+  const std::string remedy = Remedy(status.code());
+  // A message that names a command or an option has said it better than a table can.
+  const bool says_how = status.message().find("cryopodctl ") != std::string::npos ||
+                        status.message().find(" --") != std::string::npos;
+  return remedy.empty() || says_how ? status.message() : status.message() + "; " + remedy;
+}
+
+}  // namespace
+
+ExitCode Run(const std::vector<std::string>& arguments, const Console& console) {
+  const Result<CommandLine> line = ParseCommandLine(arguments);
+  if (!line.ok()) {
+    PrintError(console, line.status().message());
+    return ExitCode::kUsage;
+  }
+  Status status;
+  if (!line->help.empty()) {
+    status = PrintAnswer(console, line->help);
+  } else {
+    status = std::visit(Commands(*line, console), line->command);
+  }
+  if (!status.ok()) PrintError(console, Describe(status));
+  return ExitCodeFor(status.code());
+}
+
+}  // namespace cryopod::ctl

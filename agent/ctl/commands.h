@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/ctl/console.h"
+#include "agent/ctl/exit_code.h"
+
+namespace cryopod::ctl {
+
+// cryopodctl from its arguments (without the program's name) to its exit code.
+ExitCode Run(const std::vector<std::string>& arguments, const Console& console);
+
+}  // namespace cryopod::ctl

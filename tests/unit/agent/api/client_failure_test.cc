@@ -1,0 +1,173 @@
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <string>
+
+#include "agent/api/client.h"
+#include "agent/os/unique_fd.h"
+#include "tests/fakes/fake_agent_server.h"
+#include "tests/support/temp_directory.h"
+
+namespace cryopod::api {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::HasSubstr;
+
+class ClientFailureTest : public testing::Test {
+ protected:
+  static Deadline Soon() { return Deadline::After(seconds(20)); }
+
+  test::TempDirectory temp_;
+  const std::string socket_ = temp_.path() / "agent.sock";
+};
+
+TEST_F(ClientFailureTest, AnAbsentSocketIsUnavailableAndNamed) {
+  Client client(socket_);
+
+  const Status status = client.List("", Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("nobody listens on " + socket_));
+}
+
+TEST_F(ClientFailureTest, AFileInTheSocketsPlaceIsUnavailableAndNamed) {
+  std::ofstream(socket_) << "not a socket";
+  Client client(socket_);
+
+  const Status status = client.Checkpoint({}, nullptr, Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr(socket_));
+}
+
+TEST_F(ClientFailureTest, ARuntimeThatDoesNotAnswerKeepsTheAgentsWords) {
+  test::FakeAgentServer server(socket_);
+  server.FailNext("Checkpoint", Code::kUnavailable, "containerd.sock: connection refused");
+  Client client(socket_);
+
+  const Status status = client.Checkpoint({}, nullptr, Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_EQ(status.message(), "containerd.sock: connection refused");
+}
+
+TEST_F(ClientFailureTest, AnOperationThatHangsEndsAtItsDeadline) {
+  test::FakeAgentServer server(socket_);
+  server.Hang("Checkpoint");
+  Client client(socket_);
+  const auto start = Deadline::Clock::now();
+
+  const Status status = client.Checkpoint({}, nullptr, Deadline::After(milliseconds(200))).status();
+
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_LT(Deadline::Clock::now() - start, seconds(5));
+}
+
+TEST_F(ClientFailureTest, AnErrorAfterTheLastEventIsTheOperationsError) {
+  test::FakeAgentServer server(socket_);
+  server.SetCheckpoint({{"op", "dump", "db", 0, 0}}, {});
+  server.FailAtEnd("Checkpoint", Code::kFailedPrecondition, "io_uring in container db");
+  Client client(socket_);
+  int events = 0;
+
+  const Status status = client
+                            .Checkpoint(
+                                {}, [&events](const Progress&) { ++events; }, Soon())
+                            .status();
+
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_EQ(status.message(), "io_uring in container db");
+  EXPECT_EQ(events, 1);
+}
+
+TEST_F(ClientFailureTest, AnOperationWithoutAResultIsNoSuccess) {
+  test::FakeAgentServer server(socket_);
+  server.WithholdResults();
+  Client client(socket_);
+
+  EXPECT_EQ(client.Checkpoint({}, nullptr, Soon()).status().code(), Code::kInternal);
+  EXPECT_EQ(client.Restore({}, nullptr, Soon()).status().code(), Code::kInternal);
+}
+
+TEST_F(ClientFailureTest, AnExportThatBreaksOffIsNoSuccess) {
+  test::FakeAgentServer server(socket_);
+  ArchiveSummary summary;
+  summary.name = "web1";
+  server.AddArchive(summary, std::string(200'000, 'x'));
+  server.FailAtEnd("Export", Code::kDataLoss, "blob sha256:4f is damaged");
+  Client client(socket_);
+
+  const Status status = client.Export(
+      "web1", "", [](std::string_view) { return Status(); }, Soon());
+
+  EXPECT_EQ(status.code(), Code::kDataLoss);
+}
+
+TEST_F(ClientFailureTest, AnExportEndsWithTheErrorOfItsReceiver) {
+  test::FakeAgentServer server(socket_);
+  ArchiveSummary summary;
+  summary.name = "web1";
+  server.AddArchive(summary, std::string(2'000'000, 'x'));
+  Client client(socket_);
+  int chunks = 0;
+
+  const Status status = client.Export(
+      "web1", "",
+      [&chunks](std::string_view) {
+        ++chunks;
+        return Status(Code::kResourceExhausted, "disk full");
+      },
+      Soon());
+
+  EXPECT_EQ(status.code(), Code::kResourceExhausted);
+  EXPECT_EQ(status.message(), "disk full");
+  EXPECT_EQ(chunks, 1);
+}
+
+TEST_F(ClientFailureTest, AnImportThatIsRefusedTellsTheAgentsReason) {
+  test::FakeAgentServer server(socket_);
+  server.FailNext("Import", Code::kAlreadyExists, "archive \"web1\" exists already");
+  Client client(socket_);
+  const UniqueFd endless(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+
+  const Status status = client.Import("web1", endless.get(), Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kAlreadyExists);
+  EXPECT_THAT(status.message(), HasSubstr("web1"));
+}
+
+TEST_F(ClientFailureTest, AnImportOfAPipeThatStaysSilentEndsAtItsDeadline) {
+  const test::FakeAgentServer server(socket_);
+  Client client(socket_);
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const UniqueFd reader(ends[0]);
+  const UniqueFd writer(ends[1]);
+
+  const Status status =
+      client.Import("web1", reader.get(), Deadline::After(milliseconds(200))).status();
+
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_FALSE(server.has_archive("web1"));
+}
+
+TEST_F(ClientFailureTest, AnImportOfWhatCannotBeReadLeavesNoArchive) {
+  const test::FakeAgentServer server(socket_);
+  Client client(socket_);
+  const UniqueFd directory(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+
+  const Status status = client.Import("web1", directory.get(), Soon()).status();
+
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(status.message(), HasSubstr("the file to import"));
+  EXPECT_FALSE(server.has_archive("web1"));
+}
+
+}  // namespace
+}  // namespace cryopod::api
