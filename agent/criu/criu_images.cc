@@ -48,7 +48,9 @@ class EntryReader {
     if (!size || *size > rest_.size()) return Broken(name_, "cut off inside an entry");
     const std::string_view bytes = rest_.substr(0, *size);
     rest_.remove_prefix(*size);
-    if (!message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    // In two steps: ParseFromArray would print to stderr what is missing.
+    if (!message->ParsePartialFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+        !message->IsInitialized()) {
       return Broken(name_, "an entry does not parse");
     }
     return Status();

@@ -1,7 +1,9 @@
 #include "agent/criu/criu_log.h"
 
-#include <array>
+#include <algorithm>
+#include <iterator>
 #include <optional>
+#include <string>
 
 #include "agent/criu/printable.h"
 
@@ -18,10 +20,112 @@ struct Pattern {
   std::string_view sentence;
 };
 
-// Complaints that CRIU survives, or that only say that something before them failed.
-constexpr std::array<std::string_view, 14> kNoise = {
-    "Can't setup RLIMIT_NOFILE for self",
-    "Can't get nr_open",
+constexpr Code kUnsupported = Code::kFailedPrecondition;
+
+// Wordings of CRIU 4.2.1, most of them provoked on Linux 6.18. The first line of the log that fits
+// decides; among patterns that fit one line the first does, so narrow ones stand before wide ones.
+constexpr Pattern kPatterns[] = {
+    {"No space left on device", "", Code::kResourceExhausted,
+     "the place for the dump is full: free space there, or give the staging area more"},
+    {"Disk quota exceeded", "", Code::kResourceExhausted,
+     "the place for the dump is full: raise its quota"},
+    {"Can't get rlimit", "Operation not permitted", Code::kPermissionDenied,
+     "CRIU may not read the limits of a process of another user: give the agent CAP_SYS_RESOURCE"},
+    {"send_fds failed (-22)", "", kUnsupported,
+     "a process has a descriptor that cannot be handed on, as those of io_uring cannot: stop using "
+     "io_uring in the container"},
+    {"io_uring", "", kUnsupported,
+     "a process uses io_uring, which cannot be saved: stop using it in the container"},
+    {"Unable to interrupt task", "Operation not permitted", kUnsupported,
+     "a process is traced already, or its first thread has ended: detach the debugger or tracer"},
+    {"Unable to interrupt task", "No such process", Code::kNotFound,
+     "the process to dump does not exist any more"},
+    {"Unseizable non-zombie", "", kUnsupported,
+     "a process waits in the kernel and cannot be stopped: try again when it has gone on"},
+    {"Unable to freeze cgroup", "", Code::kDeadlineExceeded,
+     "the cgroup of the container did not freeze in time: a process waits in the kernel"},
+    {"Timeout reached", "", Code::kDeadlineExceeded,
+     "the processes of the container could not be stopped in time"},
+    {"External socket is used", "", kUnsupported,
+     "a process is connected to a unix socket outside the container: close the connection, or let "
+     "the other end be part of the container"},
+    {"Can't dump half of stream unix connection", "", kUnsupported,
+     "a process is connected to a unix socket outside the container: close the connection"},
+    {"Can't dump name-less external socket", "", kUnsupported,
+     "a process has a unix socket pair whose other end is outside the container"},
+    {"with unreachable peer", "", kUnsupported,
+     "a process sends to a unix socket outside the container"},
+    {"Can't dump ghost file", "increase limit", kUnsupported,
+     "a process holds a deleted file of more than 1 MiB open: close it, or do not delete it"},
+    {"Can't create link remap", "", kUnsupported,
+     "a process holds a file open under a name that was deleted while the file has another name: "
+     "close it, or keep the name"},
+    {"Unsupported proto 262", "", kUnsupported,
+     "a process uses multipath TCP: turn it off (GODEBUG=multipathtcp=0 for Go programs)"},
+    {"Unsupported proto", "", kUnsupported, "a process has a socket of an unsupported protocol"},
+    {"Connected TCP socket, consider", "", kUnsupported,
+     "a process has an established TCP connection: close it before the checkpoint"},
+    {"In-flight connection", "", kUnsupported, "a connection waits to be accepted: try again"},
+    {"Can't dump corked dgram socket", "", kUnsupported,
+     "a process holds an unsent datagram back (UDP_CORK): try again"},
+    {"Unknown socket collected (family", "", kUnsupported,
+     "a process has a socket of an unsupported family, such as vsock"},
+    {"anon_inode:[userfaultfd]", "", kUnsupported, "a process uses userfaultfd"},
+    {"anon_inode:[perf_event]", "", kUnsupported, "a process has a perf event open"},
+    {"Can't dump file", "(chr ", kUnsupported,
+     "a process has a device open that cannot be saved: close it before the checkpoint"},
+    {"Can't dump file", "of that type", kUnsupported,
+     "a process has a descriptor open of a kind that cannot be saved"},
+    {"/secretmem", "", kUnsupported, "a process uses secret memory (memfd_secret)"},
+    {"pidfd pid", "is not a part of process tree", kUnsupported,
+     "a process holds a pidfd of a process outside the container"},
+    {"Can't dump nested pid namespace", "", kUnsupported,
+     "a process of the container made a PID namespace of its own: end it before the checkpoint"},
+    {"Can't dump nested user namespace", "", kUnsupported,
+     "a process of the container made a user namespace of its own: end it before the checkpoint"},
+    {"Can't dump nested", "namespace", kUnsupported,
+     "a process of the container made a namespace of its own: end it before the checkpoint"},
+    {"Can't lookup mount=", "", kUnsupported,
+     "a process has a file open that lies outside the container's mounts, such as an inherited log "
+     "file, or on a mount that was detached: close it"},
+    {"Open files on overmounted mounts", "", kUnsupported,
+     "a process has a file open that another mount has covered since: close it"},
+    {"has unreachable sharing", "", kUnsupported,
+     "a mount of the container is a slave of a mount outside: mount the volume with private "
+     "propagation"},
+    {"doesn't have a proper root mount", "", kUnsupported,
+     "a mount of the container shows a part of a file system whose root is not mounted in it"},
+    {"FS mnt", "unsupported id", kUnsupported,
+     "a mount of the container is of a file system that cannot be saved"},
+    {"with SysVIPC shmem map", "", kUnsupported,
+     "a process shares System V memory with the node (hostIPC): use an IPC namespace of the pod"},
+    {"Can't find suitable path for handle", "", kUnsupported,
+     "a process watches a file with inotify whose path cannot be found: end the watch"},
+    {"Unresolved lock found", "", kUnsupported,
+     "a file lock belongs to a process outside the container"},
+    {"is outside of its pid namespace", "", kUnsupported,
+     "a process belongs to a session that was started from outside (exec): end the exec session"},
+    {"ctty inheritance detected", "", kUnsupported,
+     "a process belongs to a terminal session that was started from outside (exec): end it"},
+    {"Found dangling tty", "", kUnsupported,
+     "a process has a terminal of an exec session open: end the exec session"},
+    {"correspond master peer", "", kUnsupported,
+     "a process has a terminal open whose other side is outside the container"},
+    {"Individually stopped threads not supported", "", kUnsupported,
+     "a thread of a process is stopped: let it continue"},
+    {"Unknown shit", "", kUnsupported,
+     "a process has a memory mapping of a kind that cannot be saved"},
+    {"Neither a cgroupv1", "", kUnsupported,
+     "the cgroup of the container cannot be frozen: it was removed or is not a freezer"},
+    {"Can't open images directory", "", Code::kInternal,
+     "CRIU cannot open the directory for the dump"},
+};
+
+// A complaint that CRIU survives: without CAP_SYS_RESOURCE it keeps the limit that it has.
+constexpr std::string_view kHarmless = "Can't setup RLIMIT_NOFILE for self";
+
+// Lines that only say that something before them failed.
+constexpr std::string_view kFollowers[] = {
     "Dumping FAILED",
     "failed with -1",
     "failed with error",
@@ -30,14 +134,9 @@ constexpr std::array<std::string_view, 14> kNoise = {
     "Can't infect (pid",
     "Can't dump threads",
     "Unable to detach from",
-    "couldn't read",
     "Can't stop daemon in parasite",
-    "RPC error",
-    "Can't run",
-};
-
-constexpr std::array kPatterns = {
-    Pattern{"anon_inode:[io_uring]", "", Code::kFailedPrecondition, "a process uses io_uring"},
+    "Message reply from daemon is trimmed",
+    "Can't send response",
 };
 
 std::string_view NextLine(std::string_view* log) {
@@ -47,18 +146,16 @@ std::string_view NextLine(std::string_view* log) {
   return line;
 }
 
-bool IsNoise(std::string_view line) {
-  for (const std::string_view noise : kNoise) {
-    if (line.find(noise) != std::string_view::npos) return true;
-  }
-  return false;
+bool IsFollower(std::string_view line) {
+  return std::any_of(std::begin(kFollowers), std::end(kFollowers), [&](std::string_view follower) {
+    return line.find(follower) != std::string_view::npos;
+  });
 }
 
 // "(00.067301) Error (criu/files-reg.c:1790): Can't lookup mount=75" → "Can't lookup mount=75".
 std::string_view Message(std::string_view line) {
-  const size_t location = line.find("Error (");
-  const size_t colon = line.find("): ", location);
-  return colon == std::string_view::npos ? line.substr(location) : line.substr(colon + 3);
+  const size_t end_of_location = line.find("): ");
+  return end_of_location == std::string_view::npos ? line : line.substr(end_of_location + 3);
 }
 
 const Pattern* Match(std::string_view line) {
@@ -74,15 +171,22 @@ const Pattern* Match(std::string_view line) {
 Status ReasonFromLog(std::string_view log) {
   if (log.size() > kLogBytesMax) log.remove_prefix(log.size() - kLogBytesMax);
   std::optional<std::string_view> first_unknown;
+  std::optional<std::string_view> first_follower;
   while (!log.empty()) {
     const std::string_view line = NextLine(&log);
-    if (line.find("Error (") == std::string_view::npos) continue;
+    const bool is_error = line.find("Error (") != std::string_view::npos;
+    // Why a task cannot be stopped is only a warning to CRIU.
+    if (!is_error && line.find("Warn  (") == std::string_view::npos) continue;
+    if (line.find(kHarmless) != std::string_view::npos) continue;
     if (const Pattern* pattern = Match(line)) {
       return Status(pattern->code, Printable(std::string(pattern->sentence) +
                                              " (CRIU: " + std::string(Message(line)) + ")"));
     }
-    if (!first_unknown && !IsNoise(line)) first_unknown = Message(line);
+    if (!is_error) continue;
+    std::optional<std::string_view>& first = IsFollower(line) ? first_follower : first_unknown;
+    if (!first) first = Message(line);
   }
+  if (!first_unknown) first_unknown = first_follower;
   if (!first_unknown) return Status();
   return Status(Code::kUnknown, Printable("CRIU failed: " + std::string(*first_unknown)));
 }

@@ -75,7 +75,9 @@ std::string CheckRequest() {
 
 Result<Answer> ParseAnswer(std::string_view message) {
   wire::criu_resp response;
-  if (!response.ParseFromArray(message.data(), static_cast<int>(message.size()))) {
+  // In two steps: ParseFromArray would print to stderr what is missing.
+  if (!response.ParsePartialFromArray(message.data(), static_cast<int>(message.size())) ||
+      !response.IsInitialized()) {
     return Status(Code::kDataLoss, "the answer is not one of CRIU");
   }
   Answer answer;

@@ -1,0 +1,171 @@
+#include "agent/criu/criu_images.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+
+#include "agent/criu/proto/images.pb.h"
+#include "agent/os/file.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace cryopod::criu {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr uint32_t kImageMagic = 0x54564319;
+constexpr uint32_t kServiceMagic = 0x55105940;
+constexpr uint32_t kPstreeMagic = 0x50273030;
+constexpr uint32_t kStatsMagic = 0x57093306;
+
+std::string Number(uint32_t number) {
+  std::string bytes(sizeof(number), '\0');
+  std::memcpy(bytes.data(), &number, sizeof(number));
+  return bytes;
+}
+
+template <typename Message>
+std::string Entry(const Message& message) {
+  const std::string bytes = message.SerializePartialAsString();
+  return Number(static_cast<uint32_t>(bytes.size())) + bytes;
+}
+
+wire::pstree_entry Process(uint32_t pid, uint32_t parent, std::vector<uint32_t> threads) {
+  wire::pstree_entry entry;
+  entry.set_pid(pid);
+  entry.set_ppid(parent);
+  entry.set_pgid(pid);
+  entry.set_sid(1);
+  for (const uint32_t thread : threads) entry.add_threads(thread);
+  return entry;
+}
+
+std::string Pstree(const std::vector<wire::pstree_entry>& processes) {
+  std::string image = Number(kImageMagic) + Number(kPstreeMagic);
+  for (const wire::pstree_entry& process : processes) image += Entry(process);
+  return image;
+}
+
+wire::stats_entry Stats() {
+  wire::stats_entry stats;
+  wire::dump_stats_entry* dump = stats.mutable_dump();
+  dump->set_freezing_time(1);
+  dump->set_frozen_time(2);
+  dump->set_memdump_time(3);
+  dump->set_memwrite_time(4);
+  dump->set_pages_scanned(5);
+  dump->set_pages_skipped_parent(0);
+  dump->set_pages_written(6);
+  return stats;
+}
+
+TEST(PstreeTest, HoldsEveryProcessWithItsParentAndThreads) {
+  const std::string image = Pstree({Process(1, 0, {1}), Process(7, 1, {7, 8, 9})});
+
+  const Result<std::vector<DumpedProcess>> processes = ParsePstree(image);
+
+  ASSERT_THAT(processes, IsOk());
+  ASSERT_EQ(processes->size(), 2u);
+  EXPECT_EQ(processes->at(0).pid, 1);
+  EXPECT_EQ(processes->at(0).parent_pid, 0);
+  EXPECT_EQ(processes->at(1).parent_pid, 1);
+  EXPECT_THAT(processes->at(1).threads, ElementsAre(7, 8, 9));
+}
+
+TEST(PstreeTest, IsReadFromTheDirectoryOfTheImages) {
+  const cryopod::test::TempDirectory images;
+  cryopod::test::WriteText(images.path() / "pstree.img", Pstree({Process(1, 0, {1})}));
+  const Result<UniqueFd> dir = OpenDirectory(images.path());
+  ASSERT_THAT(dir, IsOk());
+
+  EXPECT_THAT(ReadPstree(dir->get()), IsOk());
+}
+
+TEST(PstreeTest, AnAbsentImageIsNotFound) {
+  const cryopod::test::TempDirectory images;
+  const Result<UniqueFd> dir = OpenDirectory(images.path());
+  ASSERT_THAT(dir, IsOk());
+
+  EXPECT_THAT(ReadPstree(dir->get()), StatusIs(Code::kNotFound, HasSubstr("pstree.img")));
+}
+
+TEST(PstreeTest, AnImageOfAnotherKindIsRefused) {
+  const std::string stats = Number(kServiceMagic) + Number(kStatsMagic) + Entry(Stats());
+
+  EXPECT_THAT(ParsePstree(stats), StatusIs(Code::kDataLoss, HasSubstr("pstree.img")));
+  EXPECT_THAT(ParsePstree(""), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePstree("text that is long enough"), StatusIs(Code::kDataLoss));
+}
+
+TEST(PstreeTest, AnImageWithoutAProcessIsRefused) {
+  EXPECT_THAT(ParsePstree(Pstree({})), StatusIs(Code::kDataLoss));
+}
+
+TEST(PstreeTest, AnImageThatIsCutAnywhereInsideAnEntryIsRefused) {
+  const std::string whole = Pstree({Process(1, 0, {1}), Process(7, 1, {7})});
+  const size_t first_entry_ends = Pstree({Process(1, 0, {1})}).size();
+
+  for (size_t length = 0; length < whole.size(); ++length) {
+    if (length == first_entry_ends) continue;  // a valid image of one process
+    EXPECT_THAT(ParsePstree(whole.substr(0, length)), StatusIs(Code::kDataLoss)) << length;
+  }
+}
+
+TEST(PstreeTest, ALengthBeyondTheImageIsRefused) {
+  const std::string image = Number(kImageMagic) + Number(kPstreeMagic) + Number(0xffffffff) + "x";
+
+  EXPECT_THAT(ParsePstree(image), StatusIs(Code::kDataLoss, HasSubstr("cut off")));
+}
+
+TEST(PstreeTest, AnEntryWithoutARequiredFieldIsRefused) {
+  wire::pstree_entry entry;
+  entry.set_pid(1);
+
+  EXPECT_THAT(ParsePstree(Pstree({entry})), StatusIs(Code::kDataLoss, HasSubstr("parse")));
+}
+
+TEST(PstreeTest, NumbersThatAreNoPidsAreRefused) {
+  EXPECT_THAT(ParsePstree(Pstree({Process(0, 0, {})})), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePstree(Pstree({Process(0xfffffff0, 0, {})})), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePstree(Pstree({Process(1, 0x80000000, {})})), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePstree(Pstree({Process(1, 0, {1, 0})})), StatusIs(Code::kDataLoss));
+}
+
+TEST(DumpStatsTest, HoldsTimesAndPages) {
+  const std::string image = Number(kServiceMagic) + Number(kStatsMagic) + Entry(Stats());
+
+  const Result<DumpStats> stats = ParseDumpStats(image);
+
+  ASSERT_THAT(stats, IsOk());
+  EXPECT_EQ(stats->freezing_us, 1u);
+  EXPECT_EQ(stats->frozen_us, 2u);
+  EXPECT_EQ(stats->memdump_us, 3u);
+  EXPECT_EQ(stats->memwrite_us, 4u);
+  EXPECT_EQ(stats->pages_scanned, 5u);
+  EXPECT_EQ(stats->pages_written, 6u);
+}
+
+TEST(DumpStatsTest, StatisticsOfARestoreAreRefused) {
+  const std::string image =
+      Number(kServiceMagic) + Number(kStatsMagic) + Entry(wire::stats_entry());
+
+  EXPECT_THAT(ParseDumpStats(image), StatusIs(Code::kDataLoss));
+}
+
+TEST(DumpStatsTest, AnAbsentFileIsNotFound) {
+  const cryopod::test::TempDirectory work;
+  const Result<UniqueFd> dir = OpenDirectory(work.path());
+  ASSERT_THAT(dir, IsOk());
+
+  EXPECT_THAT(ReadDumpStats(dir->get()), StatusIs(Code::kNotFound));
+}
+
+}  // namespace
+}  // namespace cryopod::criu
