@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <ctime>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "agent/os/file.h"
@@ -13,6 +15,8 @@
 
 namespace cryopod::runtime {
 namespace {
+
+constexpr size_t kTailBytesMax = size_t{64} << 10;
 
 std::string Rfc3339Now() {
   const std::time_t now = std::time(nullptr);
@@ -30,6 +34,17 @@ std::string FormatLine(const Arguments& arguments, const std::string& reason) {
   return "time=\"" + Rfc3339Now() + "\" level=error msg=\"" + escaped + "\"\n";
 }
 
+// The log is the runtime's own: only its end matters.
+std::string ReadTail(const std::string& path) {
+  const Result<UniqueFd> log = OpenAt(AT_FDCWD, path, O_RDONLY);
+  struct stat status {};
+  if (!log.ok() || ::fstat(log->get(), &status) != 0) return "";
+  const off_t start = std::max<off_t>(0, status.st_size - static_cast<off_t>(kTailBytesMax));
+  if (::lseek(log->get(), start, SEEK_SET) < 0) return "";
+  Result<std::string> tail = ReadAll(log->get(), 2 * kTailBytesMax);
+  return tail.ok() ? std::move(*tail) : "";
+}
+
 }  // namespace
 
 int Fail(const Arguments& arguments, const std::string& reason) {
@@ -44,17 +59,21 @@ int Fail(const Arguments& arguments, const std::string& reason) {
   return 1;
 }
 
-std::string ReadLogTail(const Arguments& arguments, size_t size_bytes_max) {
+std::string ReadLastError(const Arguments& arguments) {
   if (arguments.log.empty()) return "";
-  const Result<UniqueFd> log = OpenAt(AT_FDCWD, arguments.log, O_RDONLY);
-  struct stat status {};
-  if (!log.ok() || ::fstat(log->get(), &status) != 0) return "";
-  const off_t start = std::max<off_t>(0, status.st_size - static_cast<off_t>(size_bytes_max));
-  if (::lseek(log->get(), start, SEEK_SET) < 0) return "";
-  std::string tail(size_bytes_max, '\0');
-  const ssize_t length = ::read(log->get(), tail.data(), tail.size());
-  tail.resize(length > 0 ? static_cast<size_t>(length) : 0);
-  return tail;
+  std::string last;
+  std::istringstream lines(ReadTail(arguments.log));
+  for (std::string line; std::getline(lines, line);) {
+    if (arguments.log_format != "json") {
+      if (line.find("level=error") != std::string::npos) last = line;
+      continue;
+    }
+    const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!entry.is_object() || entry.value("level", nlohmann::json()) != "error") continue;
+    const nlohmann::json message = entry.value("msg", nlohmann::json());
+    if (message.is_string()) last = message.get<std::string>();
+  }
+  return last;
 }
 
 }  // namespace cryopod::runtime

@@ -11,7 +11,7 @@ namespace cryopod::runtime {
 // Without --log it is the caller's stderr, as with the real runtime. Returns the exit code, 1.
 int Fail(const Arguments& arguments, const std::string& reason);
 
-// The error messages in the last `size_bytes_max` of the log file, for the other side to judge.
-std::string ReadLogTail(const Arguments& arguments, size_t size_bytes_max);
+// The last error that the real runtime wrote into the file of --log, or "".
+std::string ReadLastError(const Arguments& arguments);
 
 }  // namespace cryopod::runtime

@@ -79,9 +79,8 @@ Outcome Judge(const Call& call, const Plan& plan, const Result<ExitStatus>& exit
   outcome.restored = exit->success() && outcome.pid > 0;
   if (outcome.restored) return outcome;
   const Result<std::string> launcher_log = ReadFile(LauncherLog(plan), kOutcomeLogBytesMax);
-  outcome.log = "the runtime's restore ended with " + exit->Describe() + "\n" +
-                (launcher_log.ok() ? *launcher_log : "") +
-                ReadLogTail(call.arguments, kOutcomeLogBytesMax / 2);
+  outcome.log = launcher_log.ok() ? *launcher_log : ReadLastError(call.arguments);
+  if (outcome.log.empty()) outcome.log = "the runtime's restore ended with " + exit->Describe();
   return outcome;
 }
 

@@ -81,6 +81,8 @@ Status WriteHeldMark(const std::string& state_dir, const std::string& cgroup_dir
 
 bool IsHeld(const std::string& state_dir) { return PathExists(state_dir + "/" + kHeldMark); }
 
+Status RemoveHeldMark(const std::string& state_dir) { return RemoveMark(state_dir, kHeldMark); }
+
 Status ReleaseHeld(const std::string& state_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
   const std::string cgroup_dir = Get(values, "cgroup");

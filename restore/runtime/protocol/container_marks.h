@@ -20,6 +20,8 @@ Status RemoveRestoredMark(const std::string& state_dir);
 // directory of the container's leaf cgroup.
 Status WriteHeldMark(const std::string& state_dir, const std::string& cgroup_dir);
 bool IsHeld(const std::string& state_dir);
+// Takes the mark back without letting anything run.
+Status RemoveHeldMark(const std::string& state_dir);
 
 // Lets the processes of a held container run and removes the mark. Whoever comes first does it: the
 // restore process with the pod's last container, or the wrapper when an exec arrives.

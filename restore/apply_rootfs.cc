@@ -1,0 +1,49 @@
+#include "restore/apply_rootfs.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "agent/archive/unpack.h"
+#include "agent/os/file.h"
+#include "agent/os/mount.h"
+#include "restore/rootfs_writer.h"
+#include "restore/stage_archive.h"
+
+namespace cryopod::restore {
+namespace {
+
+// A writable layer larger than it claims is damaged; the claim does not count names and padding.
+constexpr uint64_t kLayerRoomBytes = uint64_t{64} << 20;
+
+uint64_t LayerBytesMax(const archive::PodCheckpoint& checkpoint, const std::string& container) {
+  for (const archive::ContainerCheckpoint& entry : checkpoint.containers) {
+    if (entry.name == container) return entry.rootfs_bytes + kLayerRoomBytes;
+  }
+  return kLayerRoomBytes;
+}
+
+}  // namespace
+
+Status ApplyRootfs(const RestoreJob& job, const archive::Archive& archive,
+                   const std::string& container, const std::string& rootfs, Deadline deadline) {
+  const std::string doing = "container " + container;
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts parts, FindParts(archive, container));
+  if (parts.rootfs_diff.digest.empty()) return Status();
+  // Without a mount there, the layer would be written into the node's own directories.
+  if (!IsMountPoint(rootfs)) {
+    return Status(Code::kFailedPrecondition,
+                  doing + ": no root file system is mounted at " + rootfs);
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd root, OpenDirectory(rootfs));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob,
+                           archive.OpenVerifiedBlob(parts.rootfs_diff).While(doing));
+  RootfsWriter writer(root.get());
+  archive::UnpackLimits limits;
+  limits.bytes_max = LayerBytesMax(archive.checkpoint(), container);
+  CRYOPOD_RETURN_IF_ERROR(
+      archive::UnpackLayer(job.unpack_program, blob.get(), writer, limits, deadline).While(doing));
+  return writer.Finish().While(doing);
+}
+
+}  // namespace cryopod::restore

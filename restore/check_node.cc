@@ -1,0 +1,97 @@
+#include "restore/check_node.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "agent/criu/criu_client.h"
+#include "agent/os/cgroup.h"
+#include "agent/os/file.h"
+#include "restore/cpu_flags.h"
+
+namespace cryopod::restore {
+namespace {
+
+// First two numbers of "6.18.0-12-generic"; 0 where there is none.
+std::pair<int, int> MajorMinor(std::string_view version) {
+  std::pair<int, int> numbers{0, 0};
+  const char* const end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, numbers.first);
+  if (error == std::errc() && dot != end && *dot == '.') {
+    std::from_chars(dot + 1, end, numbers.second);
+  }
+  return numbers;
+}
+
+void CompareVersion(const std::string& what, const std::string& source, const std::string& target,
+                    std::vector<std::string>& mismatches) {
+  if (source.empty() || MajorMinor(target) >= MajorMinor(source)) return;
+  mismatches.push_back(what + " " + target + " is older than the source's " + source);
+}
+
+std::string Joined(const std::vector<std::string>& parts, const char* separator) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : separator) + part;
+  return text;
+}
+
+// The same choice as Cgroup makes: version 1 where its freezer is mounted.
+Result<std::string> ReadCgroupVersion() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  const std::vector<CgroupMount> mounts = ParseCgroupMounts(mountinfo);
+  const bool freezer = std::any_of(mounts.begin(), mounts.end(), [](const CgroupMount& mount) {
+    return mount.controllers.find("freezer") != std::string::npos;
+  });
+  return std::string(freezer ? "v1" : "v2");
+}
+
+}  // namespace
+
+std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::NodeFacts& target) {
+  std::vector<std::string> mismatches;
+  if (source.architecture != target.architecture) {
+    mismatches.push_back("architecture " + target.architecture + " is not the source's " +
+                         source.architecture);
+  } else if (const std::vector<std::string> missing =
+                 MissingCpuFlags(source.cpu_flags, target.cpu_flags);
+             !missing.empty()) {
+    mismatches.push_back("the processor lacks " + Joined(missing, " ") +
+                         ", which the source's has");
+  }
+  CompareVersion("kernel", source.kernel, target.kernel, mismatches);
+  CompareVersion("CRIU", source.criu_version, target.criu_version, mismatches);
+  if (!source.cgroup_version.empty() && source.cgroup_version != target.cgroup_version) {
+    mismatches.push_back("cgroup " + target.cgroup_version + " is not the source's " +
+                         source.cgroup_version);
+  }
+  return mismatches;
+}
+
+Result<archive::NodeFacts> ReadThisNode(const std::string& criu_program, Deadline deadline) {
+  utsname names{};
+  if (::uname(&names) != 0) return ErrnoStatus(errno, "uname", "node");
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string cpuinfo, ReadFile("/proc/cpuinfo"));
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Version criu, criu::CheckVersion(criu_program, deadline));
+  archive::NodeFacts facts;
+  facts.architecture = names.machine;
+  facts.kernel = names.release;
+  facts.criu_version = criu.text();
+  facts.cpu_flags = ParseCpuFlags(cpuinfo);
+  CRYOPOD_ASSIGN_OR_RETURN(facts.cgroup_version, ReadCgroupVersion());
+  return facts;
+}
+
+Status CheckNode(const archive::PodCheckpoint& checkpoint, const std::string& criu_program,
+                 Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::NodeFacts node, ReadThisNode(criu_program, deadline));
+  const std::vector<std::string> mismatches = Fits(checkpoint.node, node);
+  if (mismatches.empty()) return Status();
+  return Status(Code::kFailedPrecondition,
+                "this node does not fit the checkpoint: " + Joined(mismatches, "; "));
+}
+
+}  // namespace cryopod::restore

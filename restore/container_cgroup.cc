@@ -1,0 +1,65 @@
+#include "restore/container_cgroup.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "agent/os/cgroup.h"
+#include "agent/os/file.h"
+#include "agent/os/text.h"
+
+namespace cryopod::restore {
+namespace {
+
+Status BadPath(std::string_view cgroups_path) {
+  return Status(Code::kInvalidArgument,
+                "cgroupsPath " + std::string(cgroups_path) + " names no cgroup of a container");
+}
+
+// "a-b-c.slice" lies in "a-b.slice", which lies in "a.slice".
+std::string ExpandSlice(std::string_view slice) {
+  constexpr std::string_view kSuffix = ".slice";
+  if (slice == "-.slice" || slice.empty()) return "";
+  const std::string_view stem = slice.substr(0, slice.size() - kSuffix.size());
+  std::string path;
+  for (size_t end = stem.find('-');; end = stem.find('-', end + 1)) {
+    path += "/" + std::string(stem.substr(0, end)) + std::string(kSuffix);
+    if (end == std::string_view::npos) return path;
+  }
+}
+
+}  // namespace
+
+Result<std::string> CgroupPathOf(std::string_view cgroups_path) {
+  const std::vector<std::string_view> parts = Split(cgroups_path, ':');
+  std::string path(cgroups_path);
+  if (parts.size() == 3 && parts[0].ends_with(".slice")) {
+    const std::string prefix = parts[1].empty() ? "" : std::string(parts[1]) + "-";
+    path = ExpandSlice(parts[0]) + "/" + prefix + std::string(parts[2]) + ".scope";
+  }
+  if (!path.starts_with('/')) return BadPath(cgroups_path);
+  bool names_something = false;
+  for (const std::string_view name : Split(path, '/')) {
+    if (name == "..") return BadPath(cgroups_path);
+    names_something = names_something || (!name.empty() && name != ".");
+  }
+  if (!names_something) return BadPath(cgroups_path);
+  return path;
+}
+
+Result<std::string> CgroupDirectoryOf(const std::string& cgroups_path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string path, CgroupPathOf(cgroups_path));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  const CgroupMount* unified = nullptr;
+  const std::vector<CgroupMount> mounts = ParseCgroupMounts(mountinfo);
+  for (const CgroupMount& mount : mounts) {
+    const std::vector<std::string_view> controllers = Split(mount.controllers, ',');
+    if (std::find(controllers.begin(), controllers.end(), "freezer") != controllers.end()) {
+      return mount.path + path;
+    }
+    if (mount.controllers.empty()) unified = &mount;
+  }
+  if (unified != nullptr) return unified->path + path;
+  return Status(Code::kFailedPrecondition, "no cgroup hierarchy is mounted that can freeze");
+}
+
+}  // namespace cryopod::restore

@@ -1,0 +1,230 @@
+#include "restore/pod_restore.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/os/log.h"
+#include "restore/check_node.h"
+#include "restore/end_restore.h"
+#include "restore/open_archive.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
+#include "restore/verify_container.h"
+
+namespace cryopod::restore {
+namespace {
+
+using runtime::Answer;
+using std::chrono::seconds;
+
+constexpr seconds kCheckTimeout{20};
+// Below the time that the kubelet gives a `create`, which may have to wait for it.
+constexpr seconds kStageTimeout{100};
+
+bool Runs(const ContainerReport& container) {
+  return container.phase == Phase::kStarted || container.phase == Phase::kColdStarted;
+}
+
+bool IsStartedOrHeld(const ContainerReport& container) {
+  return Runs(container) || container.phase == Phase::kHeld;
+}
+
+}  // namespace
+
+PodRestore::PodRestore(RestoreJob job, std::string job_dir, UniqueFd job_dir_fd)
+    : job_(std::move(job)), job_dir_(std::move(job_dir)), job_dir_fd_(std::move(job_dir_fd)) {}
+
+PodRestore::~PodRestore() = default;
+
+void PodRestore::Save() {
+  const Status written = WriteReport(job_dir_fd_.get(), report_);
+  if (!written.ok()) Log(LogLevel::kWarning, written.message());
+}
+
+std::string PodRestore::DiskStagingPath() const {
+  return job_.state_dir + "/staging/" + job_.operation_id;
+}
+
+Status PodRestore::Check() {
+  CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
+  for (const archive::ContainerParts& parts : archive.containers()) {
+    CRYOPOD_RETURN_IF_ERROR(runtime::CheckComponent(parts.name, "a container name in the archive"));
+    if (!FindContainer(parts.name).ok()) {
+      ContainerReport container;
+      container.name = parts.name;
+      report_.containers.push_back(std::move(container));
+    }
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, StagingBytes(archive.checkpoint()));
+  CRYOPOD_ASSIGN_OR_RETURN(StagingArea area,
+                           StagingArea::Create(job_.staging_dir, DiskStagingPath(), bytes));
+  staging_.emplace(std::move(area));
+  archive_.emplace(std::move(archive));
+  return Status();
+}
+
+// What has failed is tried again with every request: an archive can be pulled, a CRIU installed.
+Status PodRestore::Prepare() {
+  if (archive_.has_value()) return Status();
+  Status status = Check().While("restoring from archive " + job_.archive);
+  report_.stage = status.ok() ? Stage::kStaging : Stage::kFailed;
+  report_.error = status;
+  Save();
+  return status;
+}
+
+bool PodRestore::HasWork() const {
+  if (!archive_.has_value()) return report_.stage == Stage::kChecking;
+  return std::any_of(
+      report_.containers.begin(), report_.containers.end(),
+      [](const ContainerReport& container) { return container.phase == Phase::kWaiting; });
+}
+
+void PodRestore::Work() {
+  if (!archive_.has_value()) {
+    static_cast<void>(Prepare().ok());
+    return;
+  }
+  for (ContainerReport& container : report_.containers) {
+    if (container.phase != Phase::kWaiting) continue;
+    const Status staged = EnsureStaged(container);
+    if (!staged.ok()) Failed(container, staged);
+    break;
+  }
+  if (!HasWork() && report_.stage == Stage::kStaging) report_.stage = Stage::kServing;
+  Save();
+}
+
+Status PodRestore::EnsureStaged(ContainerReport& container) {
+  if (container.phase == Phase::kStaged) return Status();
+  CRYOPOD_RETURN_IF_ERROR(
+      StageContainer(job_, *archive_, container.name, *staging_, Deadline::After(kStageTimeout)));
+  container.phase = Phase::kStaged;
+  container.reason.clear();
+  return Status();
+}
+
+Result<ContainerReport*> PodRestore::FindContainer(const std::string& name) {
+  for (ContainerReport& container : report_.containers) {
+    if (container.name == name) return &container;
+  }
+  if (archive_.has_value()) return FindParts(*archive_, name).status();
+  return Status(Code::kNotFound, "no container " + name);
+}
+
+uint32_t PodRestore::TasksOf(const std::string& container) const {
+  if (!archive_.has_value()) return 0;
+  for (const archive::ContainerCheckpoint& entry : archive_->checkpoint().containers) {
+    if (entry.name == container) return entry.tasks;
+  }
+  return 0;
+}
+
+Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
+  container.phase = Phase::kFailed;
+  container.reason = why.message();
+  Log(LogLevel::kError, "a container was not restored",
+      {{"container", container.name}, {"reason", why.message()}});
+  Save();
+  return Answer::Fail(why.message());
+}
+
+void PodRestore::EndAttempt(ContainerReport& container) {
+  constexpr seconds kEndTimeout{10};
+  const Status ended = EndRestore(container, Deadline::After(kEndTimeout));
+  if (!ended.ok()) Log(LogLevel::kError, ended.message());
+  container.pid = 0;
+  work_dirs_.erase(container.name);
+}
+
+void PodRestore::ReleaseHeld() {
+  for (ContainerReport& container : report_.containers) {
+    if (container.phase != Phase::kHeld) continue;
+    const Status released = runtime::ReleaseHeld(container.state_dir);
+    // Without a mark an exec has let it run already.
+    if (!released.ok() && released.code() != Code::kNotFound) {
+      Log(LogLevel::kError, released.message(), {{"container", container.name}});
+    }
+    container.phase = Phase::kStarted;
+  }
+  hold_end_.reset();
+  barrier_open_ = true;
+  if (finished()) report_.stage = Stage::kRestored;
+  Save();
+}
+
+bool PodRestore::finished() const {
+  return !report_.containers.empty() &&
+         std::all_of(report_.containers.begin(), report_.containers.end(), Runs);
+}
+
+Answer PodRestore::OnStart(const runtime::Request& request) {
+  const Result<ContainerReport*> found = FindContainer(request.container_name);
+  if (!found.ok()) return Answer::Fail(found.status().message());
+  ContainerReport& container = **found;
+  if (container.id != request.container_id) {
+    return Answer::Fail("container " + request.container_id + " is not the one that was restored");
+  }
+  if (IsStartedOrHeld(container)) return Answer::Pass();
+  if (container.phase != Phase::kRestored) {
+    return Answer::Fail("container " + container.name + " is " +
+                        std::string(PhaseName(container.phase)) + ", not restored");
+  }
+  const Status consumed = Consume(request, container);
+  if (!consumed.ok()) {
+    EndAttempt(container);
+    return Failed(container, consumed);
+  }
+  container.phase = Phase::kHeld;
+  Save();
+  if (staging_.has_value()) staging_->RemoveContainer(container.name);
+  if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
+  const bool all =
+      std::all_of(report_.containers.begin(), report_.containers.end(), IsStartedOrHeld);
+  if (all || barrier_open_) ReleaseHeld();
+  return Answer::Pass();
+}
+
+// The record is durable before anything can run. The mark comes first: with both in place a wrapper
+// that gets no answer can let the processes run by itself.
+Status PodRestore::Consume(const runtime::Request& request, ContainerReport& container) {
+  CRYOPOD_RETURN_IF_ERROR(VerifyAlive(container));
+  container.state_dir = request.state_dir;
+  CRYOPOD_RETURN_IF_ERROR(runtime::WriteHeldMark(container.state_dir, container.cgroup_dir));
+  Status written =
+      runtime::WriteConsumed(job_.state_dir, job_.pod_uid, container.name,
+                             {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
+  if (!written.ok()) static_cast<void>(runtime::RemoveHeldMark(container.state_dir).ok());
+  return written;
+}
+
+Answer PodRestore::OnDeleted(const runtime::Request& request) {
+  const Result<ContainerReport*> found = FindContainer(request.container_name);
+  if (!found.ok() || (*found)->id != request.container_id) return Answer::Pass();
+  ContainerReport& container = **found;
+  if (container.phase == Phase::kRestored) {
+    EndAttempt(container);
+    container.phase = Phase::kWaiting;
+    Save();
+  }
+  return Answer::Pass();
+}
+
+void PodRestore::End() {
+  ReleaseHeld();
+  for (ContainerReport& container : report_.containers) {
+    if (container.phase == Phase::kRestoring || container.phase == Phase::kRestored) {
+      EndAttempt(container);
+      Failed(container, Status(Code::kAborted, "the restore was ended before this container ran"));
+    }
+  }
+  staging_.reset();
+  const Status removed = StagingArea::RemoveLeftovers(job_.staging_dir, DiskStagingPath());
+  if (!removed.ok()) Log(LogLevel::kError, removed.message());
+  report_.stage = finished() ? Stage::kRestored : Stage::kAbandoned;
+  Save();
+}
+
+}  // namespace cryopod::restore

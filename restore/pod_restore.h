@@ -1,0 +1,90 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "agent/archive/archive_store.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+#include "restore/job.h"
+#include "restore/report.h"
+#include "restore/runtime/protocol/messages.h"
+#include "restore/stage_archive.h"
+
+namespace cryopod::restore {
+
+// The restore of one pod: answers the runtime's calls for its containers and keeps the report of
+// the job directory up to date.
+//
+// A container goes waiting → staged → restoring → restored → held → started. What fails before
+// START can be tried again with a new container; what was let run is consumed, and never restored
+// again.
+//
+// Threads  one. Calls may take as long as verifying and unpacking a container takes.
+class PodRestore {
+ public:
+  PodRestore(RestoreJob job, std::string job_dir, UniqueFd job_dir_fd);
+  ~PodRestore();
+
+  // Comes first. Goes on where an earlier process of this job has ended, if its report is not
+  // empty: releases what it held, ends what it was restoring, keeps what it had restored and is
+  // still there.
+  void Adopt(const Report& left);
+
+  // Work that can be done before anybody asks: checking, and staging one container a call.
+  bool HasWork() const;
+  void Work();
+
+  runtime::Answer OnSandbox(const runtime::Request& request);
+  // RESTORE opens an attempt, which OnOutcome or OnWrapperGone closes.
+  runtime::Answer OnCreate(const runtime::Request& request);
+  runtime::Answer OnOutcome(const std::string& container_id, const runtime::Outcome& outcome);
+  void OnWrapperGone(const std::string& container_id);
+  runtime::Answer OnStart(const runtime::Request& request);
+  runtime::Answer OnDeleted(const runtime::Request& request);
+
+  // When the started containers must be let run, whoever is missing.
+  std::optional<Deadline> hold_end() const { return hold_end_; }
+  void ReleaseHeld();
+
+  // Every container of the checkpoint runs.
+  bool finished() const;
+  // Lets run what is consumed, ends what is not, removes the staging area, writes the last report.
+  void End();
+
+  const Report& report() const { return report_; }
+
+ private:
+  Status Prepare();
+  Status Check();
+  Status EnsureStaged(ContainerReport& container);
+  Result<ContainerReport*> FindContainer(const std::string& name);
+  // The container whose attempt is open under this id, or nullptr.
+  ContainerReport* FindAttempt(const std::string& container_id);
+  Status CheckRequest(const runtime::Request& request) const;
+  Result<runtime::Plan> BeginAttempt(const runtime::Request& request, ContainerReport& container);
+  Status Judge(ContainerReport& container, const runtime::Outcome& outcome);
+  Status Consume(const runtime::Request& request, ContainerReport& container);
+  runtime::Answer Failed(ContainerReport& container, const Status& why);
+  void EndAttempt(ContainerReport& container);
+  void AdoptContainer(ContainerReport& container);
+  bool IsConsumed(const ContainerReport& container) const;
+  std::string DiskStagingPath() const;
+  uint32_t TasksOf(const std::string& container) const;
+  void Save();
+
+  const RestoreJob job_;
+  const std::string job_dir_;
+  const UniqueFd job_dir_fd_;
+  std::optional<archive::Archive> archive_;
+  std::optional<StagingArea> staging_;
+  Report report_;
+  std::map<std::string, int> attempts_;           // by container: number of the last one
+  std::map<std::string, std::string> work_dirs_;  // by container: of the attempt that is open
+  std::optional<Deadline> hold_end_;
+  bool barrier_open_ = false;  // containers that start from now on are not held
+};
+
+}  // namespace cryopod::restore

@@ -1,0 +1,141 @@
+// The part of PodRestore that answers `create`.
+#include <utility>
+
+#include "agent/os/log.h"
+#include "restore/apply_rootfs.h"
+#include "restore/container_cgroup.h"
+#include "restore/pod_restore.h"
+#include "restore/restore_container.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/verify_container.h"
+
+namespace cryopod::restore {
+namespace {
+
+using runtime::Answer;
+using runtime::Request;
+using std::chrono::seconds;
+
+constexpr seconds kApplyTimeout{90};
+constexpr seconds kHostnameTimeout{5};
+
+}  // namespace
+
+Status PodRestore::CheckRequest(const Request& request) const {
+  if (request.pod_uid != job_.pod_uid) {
+    return Status(Code::kInvalidArgument, "this restore is for the pod with UID " + job_.pod_uid +
+                                              ", not " + request.pod_uid);
+  }
+  if (request.restore_from != job_.restore_from) {
+    return Status(Code::kFailedPrecondition, "the pod is being restored from " + job_.restore_from +
+                                                 ", not from " + request.restore_from);
+  }
+  return Status();
+}
+
+bool PodRestore::IsConsumed(const ContainerReport& container) const {
+  Request request;
+  request.pod_uid = job_.pod_uid;
+  request.container_name = container.name;
+  request.restore_from = job_.restore_from;
+  request.restore_operation = job_.restore_operation;
+  const Result<bool> consumed = runtime::IsConsumed(job_.state_dir, request);
+  return consumed.ok() && *consumed;
+}
+
+Answer PodRestore::OnSandbox(const Request& request) {
+  Status status = CheckRequest(request);
+  if (status.ok()) status = Prepare();
+  return status.ok() ? Answer::Pass() : Answer::Fail(status.message());
+}
+
+Answer PodRestore::OnCreate(const Request& request) {
+  Status status = CheckRequest(request);
+  if (status.ok()) status = Prepare();
+  if (!status.ok()) return Answer::Fail(status.message());
+  const Result<ContainerReport*> found = FindContainer(request.container_name);
+  if (!found.ok()) return Answer::Fail(found.status().message());
+  ContainerReport& container = **found;
+
+  if (IsConsumed(container)) {
+    if (container.phase != Phase::kHeld && container.phase != Phase::kStarted) {
+      container.phase = Phase::kColdStarted;
+      container.id = request.container_id;
+      if (finished()) report_.stage = Stage::kRestored;
+      Save();
+    }
+    return Answer::Pass();
+  }
+  // An earlier attempt whose container was deleted without a word.
+  if (container.phase == Phase::kRestoring || container.phase == Phase::kRestored) {
+    EndAttempt(container);
+    container.phase = Phase::kWaiting;
+  }
+  Result<runtime::Plan> plan = BeginAttempt(request, container);
+  if (!plan.ok()) return Failed(container, plan.status());
+  return Answer::Restore(std::move(*plan));
+}
+
+Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, ContainerReport& container) {
+  container.id = request.container_id;
+  container.state_dir = request.state_dir;
+  container.rootfs = request.rootfs;
+  container.pid = 0;
+  container.start_time_ticks = 0;
+  CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
+  CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
+  CRYOPOD_RETURN_IF_ERROR(
+      ApplyRootfs(job_, *archive_, container.name, request.rootfs, Deadline::After(kApplyTimeout)));
+  CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      runtime::Plan plan,
+      PrepareAttempt(job_dir_, job_.operation_id, staging_->images_dir(container.name),
+                     container.name, ++attempts_[container.name]));
+  work_dirs_[container.name] = plan.work_dir;
+  container.phase = Phase::kRestoring;
+  Save();
+  return plan;
+}
+
+Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& outcome) {
+  if (!outcome.restored) {
+    return ReasonOf(outcome, work_dirs_[container.name])
+        .While("restoring container " + container.name + " from archive " + job_.archive);
+  }
+  container.pid = static_cast<pid_t>(outcome.pid);
+  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)));
+  return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
+}
+
+ContainerReport* PodRestore::FindAttempt(const std::string& container_id) {
+  for (ContainerReport& container : report_.containers) {
+    if (container.phase == Phase::kRestoring && container.id == container_id) return &container;
+  }
+  return nullptr;
+}
+
+Answer PodRestore::OnOutcome(const std::string& container_id, const runtime::Outcome& outcome) {
+  ContainerReport* const container = FindAttempt(container_id);
+  if (container == nullptr) return Answer::Fail("a newer attempt has taken the place of this one");
+  const Status judged = Judge(*container, outcome);
+  if (!judged.ok()) {
+    EndAttempt(*container);
+    return Failed(*container, judged);
+  }
+  work_dirs_.erase(container->name);
+  container->phase = Phase::kRestored;
+  Log(LogLevel::kInfo, "a container was restored",
+      {{"container", container->name}, {"pid", std::to_string(container->pid)}});
+  Save();
+  return Answer::Pass();
+}
+
+void PodRestore::OnWrapperGone(const std::string& container_id) {
+  ContainerReport* const container = FindAttempt(container_id);
+  if (container == nullptr) return;
+  EndAttempt(*container);
+  Failed(*container, Status(Code::kAborted,
+                            "the runtime ended while it restored container " + container->name));
+}
+
+}  // namespace cryopod::restore

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "restore/report.h"
+#include "restore/runtime/protocol/messages.h"
+
+namespace cryopod::restore {
+
+// One run of the real runtime's restore over one container. The wrapper runs it; here is what has
+// to stand before, and what has to be judged and mended after it.
+
+// Makes the directory of attempt number `attempt` and the options file for CRIU: the processes stay
+// stopped, TCP connections of the source are closed.
+Result<runtime::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
+                                     const std::string& images_dir, const std::string& container,
+                                     int attempt);
+
+// CRIU writes the source's host name into the UTS namespace that the pod shares. Remembers the
+// pod's own in `container`, when it has such a namespace.
+Status RememberHostname(const runtime::Request& request, ContainerReport& container,
+                        Deadline deadline);
+Status PutHostnameBack(const ContainerReport& container, Deadline deadline);
+
+// Why a restore failed: CRIU's own words where its log in `work_dir` has some, else the runtime's.
+Status ReasonOf(const runtime::Outcome& outcome, const std::string& work_dir);
+
+}  // namespace cryopod::restore

@@ -1,0 +1,50 @@
+// cryopod-restore --job DIR: restores one pod. See restore/job.h.
+#include <sys/stat.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "restore/job.h"
+#include "restore/pod_restore.h"
+#include "restore/report.h"
+#include "restore/restore_server.h"
+
+namespace {
+
+constexpr int kExitUsage = 2;
+constexpr int kExitAbandoned = 3;
+
+cryopod::Status Restore(const std::string& job_dir, bool& finished) {
+  CRYOPOD_ASSIGN_OR_RETURN(const cryopod::restore::RestoreJob job,
+                           cryopod::restore::ReadRestoreJob(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
+  const cryopod::Result<cryopod::restore::Report> left = cryopod::restore::ReadReport(job_dir);
+  CRYOPOD_ASSIGN_OR_RETURN(cryopod::restore::RestoreServer server,
+                           cryopod::restore::RestoreServer::Create(job, job_dir));
+  cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
+  pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
+  const cryopod::Status served = server.Run(pod);
+  pod.End();
+  finished = pod.finished();
+  return served;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3 || std::strcmp(argv[1], "--job") != 0) {
+    cryopod::Log(cryopod::LogLevel::kError, "usage: cryopod-restore --job DIR");
+    return kExitUsage;
+  }
+  ::umask(0077);
+  bool finished = false;
+  const cryopod::Status status = Restore(argv[2], finished);
+  if (!status.ok()) {
+    cryopod::Log(cryopod::LogLevel::kError, status.message(), {{"job", argv[2]}});
+    return 1;
+  }
+  return finished ? 0 : kExitAbandoned;
+}

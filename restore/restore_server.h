@@ -1,0 +1,58 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+#include "restore/job.h"
+#include "restore/pod_restore.h"
+
+namespace cryopod::restore {
+
+// Serves one pod's restore on the control socket of its job directory until every container runs,
+// nobody has asked for long, or the process is told to end (SIGTERM, SIGINT).
+//
+// Threads  one, on purpose: calls are answered one after another, and `start` of one container
+//          returns before `create` of the next is asked, so nobody waits for anybody.
+class RestoreServer {
+ public:
+  // Listens on the control socket; blocks SIGTERM and SIGINT in this thread.
+  static Result<RestoreServer> Create(const RestoreJob& job, const std::string& job_dir);
+
+  // Returns when it is over; the last report says how. Errors: kInternal (poll).
+  Status Run(PodRestore& pod);
+
+ private:
+  // A wrapper whose runtime restores now.
+  struct Attempt {
+    UniqueFd connection;
+    std::string container_id;
+  };
+  // What a round of waiting has found.
+  struct Ready {
+    bool signal = false;
+    bool connection = false;
+    std::vector<size_t> controls;
+    std::vector<size_t> attempts;
+    bool any() const { return signal || connection || !controls.empty() || !attempts.empty(); }
+  };
+
+  RestoreServer(UniqueFd listener, UniqueFd signals, std::chrono::seconds idle_timeout)
+      : listener_(std::move(listener)), signals_(std::move(signals)), idle_timeout_(idle_timeout) {}
+
+  Result<Ready> Wait(const PodRestore& pod, Deadline idle_end) const;
+  void Accept();
+  void ServeControls(PodRestore& pod, const std::vector<size_t>& ready);
+  void ServeAttempts(PodRestore& pod, const std::vector<size_t>& ready);
+  void Serve(PodRestore& pod, const std::string& bytes, UniqueFd connection);
+
+  UniqueFd listener_;
+  UniqueFd signals_;
+  std::chrono::seconds idle_timeout_;
+  std::vector<UniqueFd> controls_;
+  std::vector<Attempt> attempts_;
+};
+
+}  // namespace cryopod::restore

@@ -1,0 +1,46 @@
+#include "restore/verify_container.h"
+
+#include <string>
+#include <vector>
+
+#include "agent/os/cgroup.h"
+#include "agent/os/proc.h"
+
+namespace cryopod::restore {
+namespace {
+
+Status NotRestored(const std::string& why) {
+  return Status(Code::kFailedPrecondition,
+                "the restored processes are not those of the checkpoint: " + why);
+}
+
+}  // namespace
+
+Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
+  CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo init, ReadProcessInfo(container.pid));
+  CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::OfProcess(container.pid));
+  if (!container.cgroup_dir.empty() && cgroup.path() != container.cgroup_dir) {
+    return NotRestored("the init process is in the cgroup " + cgroup.path() + ", not in " +
+                       container.cgroup_dir);
+  }
+  if (init.state != 'T' && init.state != 't') return NotRestored("they run already");
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
+  if (tasks != 0 && threads.size() != tasks) {
+    return NotRestored("there are " + std::to_string(threads.size()) +
+                       " tasks, the checkpoint has " + std::to_string(tasks));
+  }
+  container.start_time_ticks = init.start_time_ticks;
+  container.cgroup_dir = cgroup.path();
+  return Status();
+}
+
+Status VerifyAlive(const ContainerReport& container) {
+  const Result<ProcessInfo> init = ReadProcessInfo(container.pid);
+  if (!init.ok() || init->start_time_ticks != container.start_time_ticks || init->state == 'Z') {
+    return Status(Code::kFailedPrecondition,
+                  "the restored process " + std::to_string(container.pid) + " has ended");
+  }
+  return Status();
+}
+
+}  // namespace cryopod::restore
