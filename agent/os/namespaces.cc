@@ -149,8 +149,11 @@ Result<std::string> RunInNamespace(int ns_fd, int ns_type,
   if (pid < 0) return ErrnoStatus(errno, "fork", "");
   write_end.Reset();
   Result<std::string> wire = ReadUntilClosed(read_end.get(), deadline);
+  // A child that has one of its own ends that one first, at the same deadline.
+  const bool ends_by_itself = wire.ok() || ns_type == CLONE_NEWPID;
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid() || !PidfdEnded(pidfd.get(), Deadline::After(kGrace))) ::kill(pid, SIGKILL);
+  const Deadline grace = Deadline::After(ends_by_itself ? kGrace : std::chrono::seconds(0));
+  if (!pidfd.valid() || !PidfdEnded(pidfd.get(), grace)) ::kill(pid, SIGKILL);
   Reap(pid);
   if (!wire.ok()) return wire;
   return DecodeAnswer(*wire);

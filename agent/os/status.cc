@@ -27,70 +27,65 @@ constexpr std::array<std::string_view, 17> kCodeNames = {
     "UNAUTHENTICATED",
 };
 
+struct ErrnoCode {
+  int error_number;
+  Code code;
+};
+
+constexpr std::array<ErrnoCode, 46> kErrnoCodes = {{
+    {ENOENT, Code::kNotFound},
+    {ESRCH, Code::kNotFound},
+    {ENODEV, Code::kNotFound},
+    {ENXIO, Code::kNotFound},
+    {EEXIST, Code::kAlreadyExists},
+    {EACCES, Code::kPermissionDenied},
+    {EPERM, Code::kPermissionDenied},
+    {ENOSPC, Code::kResourceExhausted},
+    {EDQUOT, Code::kResourceExhausted},
+    {EMFILE, Code::kResourceExhausted},
+    {ENFILE, Code::kResourceExhausted},
+    {ENOMEM, Code::kResourceExhausted},
+    {ENOBUFS, Code::kResourceExhausted},
+    {EMLINK, Code::kResourceExhausted},
+    {EINVAL, Code::kInvalidArgument},
+    {ENAMETOOLONG, Code::kInvalidArgument},
+    {E2BIG, Code::kInvalidArgument},
+    {EILSEQ, Code::kInvalidArgument},
+    {EFBIG, Code::kOutOfRange},
+    {EOVERFLOW, Code::kOutOfRange},
+    {ERANGE, Code::kOutOfRange},
+    {ENOTEMPTY, Code::kFailedPrecondition},
+    {EBUSY, Code::kFailedPrecondition},
+    {ENOTDIR, Code::kFailedPrecondition},
+    {EISDIR, Code::kFailedPrecondition},
+    {ELOOP, Code::kFailedPrecondition},
+    {EXDEV, Code::kFailedPrecondition},
+    {EROFS, Code::kFailedPrecondition},
+    {ETXTBSY, Code::kFailedPrecondition},
+    {EPIPE, Code::kFailedPrecondition},
+    {ECHILD, Code::kFailedPrecondition},
+    {EBADF, Code::kFailedPrecondition},
+    {ETIMEDOUT, Code::kDeadlineExceeded},
+    {EAGAIN, Code::kUnavailable},
+    {EINTR, Code::kUnavailable},
+    {ECONNREFUSED, Code::kUnavailable},
+    {ECONNRESET, Code::kUnavailable},
+    {ECONNABORTED, Code::kUnavailable},
+    {ENOSYS, Code::kUnimplemented},
+    {EOPNOTSUPP, Code::kUnimplemented},
+    {ESTALE, Code::kAborted},
+    {EDEADLK, Code::kAborted},
+    {ECANCELED, Code::kCancelled},
+    {EIO, Code::kDataLoss},
+    {EUCLEAN, Code::kDataLoss},
+    {EBADMSG, Code::kDataLoss},
+}};
+
 Code CodeOfErrno(int error_number) {
-  switch (error_number) {
-    case ENOENT:
-    case ESRCH:
-    case ENODEV:
-    case ENXIO:
-      return Code::kNotFound;
-    case EEXIST:
-      return Code::kAlreadyExists;
-    case EACCES:
-    case EPERM:
-      return Code::kPermissionDenied;
-    case ENOSPC:
-    case EDQUOT:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case ENOBUFS:
-    case EMLINK:
-      return Code::kResourceExhausted;
-    case EINVAL:
-    case ENAMETOOLONG:
-    case E2BIG:
-    case EILSEQ:
-      return Code::kInvalidArgument;
-    case EFBIG:
-    case EOVERFLOW:
-    case ERANGE:
-      return Code::kOutOfRange;
-    case ENOTEMPTY:
-    case EBUSY:
-    case ENOTDIR:
-    case EISDIR:
-    case ELOOP:
-    case EXDEV:
-    case EROFS:
-    case ETXTBSY:
-    case EPIPE:
-    case ECHILD:
-    case EBADF:
-      return Code::kFailedPrecondition;
-    case ETIMEDOUT:
-      return Code::kDeadlineExceeded;
-    case EAGAIN:
-    case EINTR:
-    case ECONNREFUSED:
-    case ECONNRESET:
-    case ECONNABORTED:
-      return Code::kUnavailable;
-    case ENOSYS:
-    case EOPNOTSUPP:
-      return Code::kUnimplemented;
-    case ESTALE:
-    case EDEADLK:
-      return Code::kAborted;
-    case ECANCELED:
-      return Code::kCancelled;
-    case EIO:
-    case EUCLEAN:
-    case EBADMSG:
-      return Code::kDataLoss;
-    default:
-      return Code::kUnknown;
+  for (const ErrnoCode& one : kErrnoCodes) {
+    if (one.error_number == error_number) return one.code;
   }
+  return Code::kUnknown;
 }
 
 std::string Prefixed(std::string_view doing, const std::string& message) {

@@ -20,6 +20,8 @@ constexpr size_t kOutputBytesMax = size_t{1} << 20;
 // Between fork and exec a child does a dozen calls; it can be stopped there only by a frozen
 // cgroup.
 constexpr auto kExecWait = std::chrono::seconds(30);
+// A killed process is gone at once unless it sits in an uninterruptible call or a frozen v1 cgroup.
+constexpr auto kReapWait = std::chrono::seconds(10);
 
 int SendSignal(int pidfd, int signal) {
   return static_cast<int>(::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0));
@@ -29,7 +31,7 @@ bool WaitReadable(int fd, Deadline deadline) {
   while (true) {
     pollfd one{fd, POLLIN, 0};
     const int ready = ::poll(&one, 1, deadline.poll_timeout_ms());
-    if (ready > 0) return true;
+    if (ready > 0) return (one.revents & (POLLIN | POLLHUP)) != 0;
     if (ready == 0 && deadline.expired()) return false;
     if (ready < 0 && errno != EINTR) return false;
   }
@@ -45,10 +47,17 @@ ExitStatus FromSiginfo(const siginfo_t& info) {
   return status;
 }
 
-void KillAndReap(pid_t pid) {
-  ::kill(pid, SIGKILL);
+// False when it has been killed and still does not end.
+bool KillAndReap(pid_t pid, int pidfd) {
+  if (pidfd >= 0) {
+    SendSignal(pidfd, SIGKILL);
+    if (!WaitReadable(pidfd, Deadline::After(kReapWait))) return false;
+  } else {
+    ::kill(pid, SIGKILL);
+  }
   while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
+  return true;
 }
 
 // Success when the pipe closed without a word: exec took it away.
@@ -113,7 +122,7 @@ Result<Subprocess> Subprocess::Spawn(const SpawnOptions& options) {
   Status status = pidfd.valid() ? ReadSetupFailure(read_end.get(), setup.program())
                                 : ErrnoStatus(errno, "pidfd_open of", setup.program());
   if (!status.ok()) {
-    KillAndReap(pid);
+    KillAndReap(pid, pidfd.get());
     return status;
   }
   return Subprocess(pid, std::move(pidfd));
@@ -159,14 +168,10 @@ Result<ExitStatus> Subprocess::WaitOnly(Deadline deadline) {
 Result<ExitStatus> Subprocess::Wait(Deadline deadline) {
   Result<ExitStatus> status = WaitOnly(deadline);
   if (status.ok() || status.status().code() != Code::kDeadlineExceeded) return status;
-  SendSignal(pidfd_.get(), SIGKILL);
-  siginfo_t info{};
-  while (::waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info, WEXITED) != 0) {
-    if (errno != EINTR) return ErrnoStatus(errno, "wait for process", std::to_string(pid_));
-  }
-  reaped_ = true;
-  return Status(Code::kDeadlineExceeded,
-                "process " + std::to_string(pid_) + " outlived its deadline and was killed");
+  reaped_ = KillAndReap(pid_, pidfd_.get());
+  return Status(Code::kDeadlineExceeded, "process " + std::to_string(pid_) +
+                                             " outlived its deadline and was killed" +
+                                             (reaped_ ? "" : ", but does not end"));
 }
 
 Result<CommandOutput> RunCommand(SpawnOptions options, Deadline deadline) {

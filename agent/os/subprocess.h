@@ -59,7 +59,8 @@ class Subprocess {
   // Waits and reaps. When the deadline passes the child is left running.
   // Errors: kDeadlineExceeded.
   Result<ExitStatus> WaitOnly(Deadline deadline);
-  // The same, but a child that outlives the deadline is killed and reaped. Errors:
+  // The same, but a child that outlives the deadline is killed and reaped, for which it may take
+  // up to 10 s more (a v1 cgroup that is frozen, a hanging disk). Errors:
   // kDeadlineExceeded.
   Result<ExitStatus> Wait(Deadline deadline);
 

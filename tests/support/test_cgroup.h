@@ -48,7 +48,7 @@ class TestCgroup {
     if (!valid()) return;
     const Deadline deadline = Deadline::After(std::chrono::seconds(10));
     Result<Cgroup> cgroup = Cgroup::Open(path());
-    if (cgroup.ok()) EXPECT_TRUE(cgroup->Kill(deadline).ok());
+    EXPECT_TRUE(cgroup.ok() && cgroup->Kill(deadline).ok());
     Result<UniqueFd> mount = OpenDirectory(mount_);
     EXPECT_TRUE(mount.ok() && RemoveCgroupAt(mount->get(), name_, deadline).ok());
   }

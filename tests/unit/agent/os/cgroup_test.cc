@@ -1,5 +1,6 @@
 #include "agent/os/cgroup.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>

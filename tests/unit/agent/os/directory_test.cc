@@ -144,7 +144,7 @@ TEST_F(DirectoryTest, RefusesToRemoveWhatIsNotAName) {
 }
 
 TEST_F(DirectoryTest, RemovesATreeDeeperThanAnyDescriptorLimit) {
-  constexpr int kDepth = 3000;
+  constexpr int kDepth = 1500;
   CRYOPOD_ASSERT_OK_AND_ASSIGN(UniqueFd dir, OpenDirectory(temp_.path()));
   for (int i = 0; i < kDepth; ++i) {
     ASSERT_THAT(MakeDirectoryAt(dir.get(), "deep"), IsOk());

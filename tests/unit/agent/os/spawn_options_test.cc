@@ -39,7 +39,8 @@ std::string OutputOf(const SpawnOptions& options) {
 }
 
 UniqueFd FileWith(const std::string& text) {
-  UniqueFd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  const std::string folder = std::filesystem::temp_directory_path();
+  UniqueFd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!WriteAll(file.get(), text).ok()) ADD_FAILURE() << "cannot write";
   ::lseek(file.get(), 0, SEEK_SET);
   return file;

@@ -175,6 +175,11 @@ TEST(OpenPidfdTest, SeesTheEndOfAProcess) {
   EXPECT_TRUE(PidfdEnded(pidfd.get(), Soon()));
 }
 
+TEST(OpenPidfdTest, ADescriptorThatIsNoneIsNotAnEndedProcess) {
+  EXPECT_FALSE(PidfdEnded(987, Deadline::After(milliseconds(1))));
+  EXPECT_FALSE(PidfdEnded(-1, Deadline::After(milliseconds(1))));
+}
+
 TEST(OpenPidfdTest, AProcessThatIsNotThereIsNotFound) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Subprocess::Spawn(Shell("exit 0")));
   ASSERT_THAT(child.Wait(Soon()), IsOk());
