@@ -1,0 +1,114 @@
+"""Sizes of files and functions, lines of test per line of source, names, and promises in comments."""
+
+import re
+
+from .cpp_functions import functions_of
+from .floors import FLOORS, module_of
+from .source_tree import Report, code_lines, is_product
+
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 60
+TESTS_PER_SOURCE_MIN = 0.7
+
+TOP_LEVEL = {"CMakeLists.txt", "CMakePresets.json", "LICENSE", "README.md", "agent", "cri",
+             "restore", "metrics", "manifests", "tests", "hack"}
+CODE_SUFFIXES = (".cc", ".h", ".c", ".py", ".sh", ".cmake", ".proto", "CMakeLists.txt")
+CPP_NAME = re.compile(r"[a-z0-9_]+\.(cc|h)")
+# Names that say nothing of what is inside.
+EMPTY_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "stuff"}
+PROMISE = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
+
+# Places that exist on one machine only.
+MACHINE_PATH = re.compile(r"(?<![\w.}/-])/work/(main|shared|\.)")
+
+
+def is_script(path, text):
+    return path.startswith("hack/") and text.startswith("#!")
+
+
+def check_sizes(path, text):
+    lines = text.count("\n") + (not text.endswith("\n") and text != "")
+    if (path.endswith(CODE_SUFFIXES) or is_script(path, text)) and lines > FILE_LINES_MAX:
+        yield f"{path}:{lines}: the file has {lines} lines, more than {FILE_LINES_MAX}"
+    if is_product(path) and path.endswith((".cc", ".h")):
+        for function in functions_of(text):
+            if function.lines > FUNCTION_LINES_MAX:
+                yield (f"{path}:{function.first_line}: {function.name} has {function.lines} lines, "
+                       f"more than {FUNCTION_LINES_MAX}")
+
+
+def check_name(path):
+    top = path.split("/", 1)[0]
+    if top not in TOP_LEVEL and not top.startswith("."):
+        yield f"{path}:1: {top} does not belong to the top level"
+    name = path.rsplit("/", 1)[-1]
+    if name.endswith((".cc", ".h")) and not CPP_NAME.fullmatch(name):
+        yield f"{path}:1: the name is not snake_case"
+    for part in path.split("/"):
+        empty = EMPTY_WORDS.intersection(re.split(r"[^a-z0-9]+", part.lower()))
+        if empty:
+            yield f"{path}:1: \"{sorted(empty)[0]}\" says nothing of what is inside"
+            return
+
+
+def check_promises(path, text):
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = PROMISE.search(line)
+        if match:
+            yield f"{path}:{number}: {match.group()}: an error is handled or returned, never promised"
+
+
+def check_machine_paths(path, text):
+    for number, line in enumerate(text.splitlines(), start=1):
+        if MACHINE_PATH.search(line):
+            yield f"{path}:{number}: a path of one machine"
+
+
+class LineCounts:
+    """Lines of code of each module and of its unit tests."""
+
+    def __init__(self):
+        self.source = {module: 0 for module in FLOORS}
+        self.tests = {module: 0 for module in FLOORS}
+        self.all_tests = 0
+
+    def add(self, path, lines):
+        if is_product(path):
+            self.source[module_of(path)] += lines
+        elif path.startswith("tests/"):
+            self.all_tests += lines
+            module = module_of(path.removeprefix("tests/unit/"))
+            if path.startswith("tests/unit/") and module:
+                self.tests[module] += lines
+
+    def violations(self):
+        source = sum(self.source.values())
+        if self.all_tests < TESTS_PER_SOURCE_MIN * source:
+            yield (f"tests:1: {self.all_tests} lines of test for {source} lines of source, "
+                   f"less than {TESTS_PER_SOURCE_MIN} each")
+
+    def summary(self):
+        source = sum(self.source.values())
+        parts = [f"{module} {self.source[module]}/{self.tests[module]}"
+                 for module in FLOORS if self.source[module]]
+        ratio = self.all_tests / source if source else 0
+        return (f"{source} lines of source, {self.all_tests} of test ({ratio:.2f} each; "
+                f"source/unit test: {', '.join(parts)})")
+
+
+def check(tree):
+    violations = []
+    counts = LineCounts()
+    functions = 0
+    for path in tree.paths:
+        violations += check_name(path)
+        text = tree.read(path)
+        violations += check_sizes(path, text)
+        violations += check_promises(path, text)
+        violations += check_machine_paths(path, text)
+        if path.endswith((".cc", ".h", ".py")) and not path.startswith("hack/"):
+            counts.add(path, code_lines(path, text))
+        if path in tree.product_cpp():
+            functions += len(functions_of(text))
+    violations += counts.violations()
+    return Report(f"{len(tree.paths)} files, {functions} functions; {counts.summary()}", violations)
