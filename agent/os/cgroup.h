@@ -25,10 +25,11 @@ enum class FreezeState { kThawed, kFreezing, kFrozen };
 // Threads  any; there is no state but the descriptor.
 class Cgroup {
  public:
-  // The leaf cgroup of a process: /proc/<pid>/cgroup looked up in the mounts of this node. v1's
-  // freezer wins where it is mounted and has the process, else the unified hierarchy.
-  // Errors: kNotFound (no such process), kFailedPrecondition (no hierarchy that can freeze; names
-  // it).
+  // The leaf cgroup of a process: /proc/<pid>/cgroup looked up in the mounts of this node, and the
+  // process is listed there. v1's freezer wins where it has the process, else the unified
+  // hierarchy. The top of a hierarchy as this node sees it is never the answer: it holds the node.
+  // Errors: kNotFound (no such process), kFailedPrecondition (no hierarchy that can freeze; says
+  // where the process is).
   static Result<Cgroup> OfProcess(pid_t pid);
   // A cgroup by the path of its directory.
   static Result<Cgroup> Open(const std::string& path);

@@ -62,7 +62,9 @@ std::optional<Cgroup> OpenInMount(const CgroupMount& mount, const std::string& c
   if (in_mount.relation == PathInMount::kBeneath) path = mount.path + in_mount.path;
   int left = kSearchMax;
   if (in_mount.relation == PathInMount::kUnknown) path = FindByMember(mount.path, pid, left);
-  if (!path) return std::nullopt;
+  // The top of what this node sees holds the node itself, and us: nobody's leaf, also where a
+  // cgroup namespace makes it freezable.
+  if (!path || *path == mount.path) return std::nullopt;
   Result<Cgroup> cgroup = Cgroup::Open(*path);
   if (!cgroup.ok() || !Lists(cgroup->dir_fd(), pid)) return std::nullopt;
   return std::move(cgroup).value();
@@ -106,7 +108,7 @@ Result<Cgroup> Cgroup::OfProcess(pid_t pid) {
   }
   return Status(Code::kFailedPrecondition,
                 "process " + name +
-                    " is in no cgroup that can freeze and that a mounted hierarchy shows (" +
+                    " is in no cgroup beneath the top of a mounted hierarchy that can freeze (" +
                     DescribeCgroups(text) + ")");
 }
 
