@@ -40,7 +40,8 @@ Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < dumps.size(); ++i) {
       threads.emplace_back([&dump = dumps[i], &status = dumped[i], deadline] {
-        status = dump.criu.Dump(dump.target->options, deadline);
+        status = dump.criu.Dump(dump.target->options, dump.images_dir.get(), dump.work_dir.get(),
+                                deadline);
       });
     }
     // On this thread: a copy of the few files that changed takes less time than any dump.

@@ -18,9 +18,7 @@ Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarg
                                               criu::DescriptorsJson(target.state)));
   UpperCopy upper(upper_dir.get(), rootfs_dir.get());
   CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead());
-  CRYOPOD_ASSIGN_OR_RETURN(
-      criu::CriuProcess criu,
-      criu::CriuProcess::Spawn(criu_program, images_dir.get(), work_dir.get()));
+  CRYOPOD_ASSIGN_OR_RETURN(criu::CriuProcess criu, criu::CriuProcess::Spawn(criu_program));
   return PreparedDump{&target,
                       std::move(images_dir),
                       std::move(work_dir),
