@@ -43,6 +43,8 @@ class Archive {
   const PodCheckpoint& checkpoint() const { return checkpoint_; }
   const std::vector<ContainerParts>& containers() const { return containers_; }
   const Descriptor& pod_metadata() const { return pod_metadata_; }
+  // Every blob once, JSON documents and layers.
+  const std::vector<Descriptor>& blobs() const { return blobs_; }
 
   // Hashes every blob. Errors: kDataLoss, names the blob.
   Result<uint64_t> Verify(const std::function<void(uint64_t done, uint64_t total)>& progress,
@@ -56,13 +58,14 @@ class Archive {
   int layout_dir_fd() const { return layout_dir_.get(); }
 
  private:
-  friend class ArchiveStore;
+  friend class ArchiveReader;
   std::string name_;
   std::string digest_;
   uint64_t size_bytes_ = 0;
   PodCheckpoint checkpoint_;
   std::vector<ContainerParts> containers_;
   Descriptor pod_metadata_;
+  std::vector<Descriptor> blobs_;
   UniqueFd layout_dir_;
 };
 
@@ -70,7 +73,8 @@ class ArchiveWriter;
 
 // The archives of this node: one OCI image layout a directory, named by the archive.
 //
-// Shape    <root>/<name>/{oci-layout,index.json,blobs/sha256/…}; <root>/.partial/<name> while one is
+// Shape    <root>/<name>/{oci-layout,index.json,blobs/sha256/…}; <root>/.partial/<name> while one
+// is
 //          written or imported. Directories 0700, files 0600.
 // Threads  any: the state is on disk. Creating a name is exclusive.
 class ArchiveStore {
@@ -86,7 +90,8 @@ class ArchiveStore {
   Status Delete(const std::string& name) const;
   // Claims the name. Errors: kAlreadyExists (committed, or being written now).
   Result<ArchiveWriter> Create(const std::string& name) const;
-  // Removes what unfinished writers left, except the names in `running`.
+  // Removes what unfinished writers left, except the names in `running` and whatever a living
+  // process still writes (it holds a lock).
   Status RemoveLeftovers(const std::vector<std::string>& running) const;
 
   const std::string& root() const { return root_; }

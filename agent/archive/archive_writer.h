@@ -2,7 +2,7 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,7 +10,6 @@
 #include "agent/archive/descriptor.h"
 #include "agent/archive/pod_checkpoint.h"
 #include "agent/os/status.h"
-#include "agent/os/unique_fd.h"
 
 namespace cryopod::archive {
 
@@ -36,9 +35,11 @@ class ArchiveWriter {
   ArchiveWriter& operator=(ArchiveWriter&&) noexcept;
   ~ArchiveWriter();
 
-  // The regular files directly in `dir_fd` (no subdirectories) as one zstd-compressed tar blob:
-  // sorted, owner 0, mode 0600, no times. Bounded memory.
-  // Errors: kResourceExhausted (disk full, names the archive), kDataLoss.
+  // The files of `dir_fd` as one zstd-compressed tar blob: sorted, owner 0, mode 0600, no times.
+  // Bounded memory. Anything that is not a regular file, and any name that starts with '.', is
+  // refused rather than left out.
+  // Errors: kInvalidArgument (names the entry), kResourceExhausted (disk full, names the archive),
+  // kDataLoss (a file shrank while it was read).
   Result<Descriptor> PackFiles(int dir_fd, const std::string& media_type,
                                const ByteProgress& progress);
   // The same from memory: name → content.
@@ -52,19 +53,20 @@ class ArchiveWriter {
   // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, names the path.
   Result<Descriptor> PackOverlayUpper(int dir_fd, const ByteProgress& progress);
 
-  // Config blobs, manifests, the pod's index, index.json last; everything synced, then renamed into
-  // the store and the store synced: durable when this returns. The name is taken from here on.
+  // Config blobs, manifests, the pod's index, index.json last; read back, everything synced, then
+  // renamed into the store and the store synced: durable when this returns. `containers` are those
+  // of the checkpoint, in any order. Blobs that were packed and are named by none of them, such as
+  // those of a capture that was discarded, are removed. Annotations that the checkpoint answers
+  // (pod, node, image) are added to those given.
+  // Errors: kInvalidArgument, kAlreadyExists, kResourceExhausted (names the archive).
   Result<Archive> Commit(const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
                          const std::vector<ContainerLayers>& containers) &&;
 
  private:
   friend class ArchiveStore;
-  ArchiveWriter(const ArchiveStore* store, std::string name, UniqueFd layout_dir, UniqueFd blobs_dir);
-  std::string store_root_;
-  std::string name_;
-  UniqueFd layout_dir_;
-  UniqueFd blobs_dir_;
-  bool committed_ = false;
+  struct State;
+  explicit ArchiveWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace cryopod::archive

@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "agent/os/status.h"
+
 namespace cryopod::archive {
 
 // A content-addressed blob. Source: OCI image-spec v1.1, descriptor.md.
@@ -16,5 +18,10 @@ struct Descriptor {
 
   bool operator==(const Descriptor&) const = default;
 };
+
+// Exactly "sha256:" and 64 lower-case hex digits. Errors: kInvalidArgument.
+Status CheckDigest(const std::string& digest);
+// The hex digits of a checked digest: the name of its file in blobs/sha256.
+std::string DigestHex(const std::string& digest);
 
 }  // namespace cryopod::archive

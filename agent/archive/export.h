@@ -5,13 +5,11 @@
 #include <string_view>
 
 #include "agent/archive/archive_store.h"
+#include "agent/archive/byte_sink.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
-
-// Receives the bytes of a file in order. An error stops the export and is returned.
-using ByteSink = std::function<Status(std::string_view bytes)>;
 
 // The whole archive as one oci-archive tar (skopeo's "oci-archive:FILE:NAME"). Blobs are hashed on
 // the way; a damaged one ends the export with kDataLoss before the tar's end marker.

@@ -12,7 +12,8 @@ inline constexpr char kImageLayerZstdMediaType[] = "application/vnd.oci.image.la
 
 inline constexpr char kPodArtifactType[] = "application/vnd.cryopod.pod.checkpoint.v1";
 inline constexpr char kContainerArtifactType[] = "application/vnd.cryopod.container.checkpoint.v1";
-inline constexpr char kPodConfigMediaType[] = "application/vnd.cryopod.pod.checkpoint.config.v1+json";
+inline constexpr char kPodConfigMediaType[] =
+    "application/vnd.cryopod.pod.checkpoint.config.v1+json";
 inline constexpr char kContainerConfigMediaType[] =
     "application/vnd.cryopod.container.checkpoint.config.v1+json";
 inline constexpr char kMetadataLayerMediaType[] =

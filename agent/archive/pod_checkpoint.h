@@ -32,10 +32,10 @@ struct MountRecord {
 
 struct ContainerCheckpoint {
   std::string name;
-  std::string id;             // on the source node
-  std::string image;          // as the pod asked for it
-  std::string image_ref;      // resolved, with digest where the runtime knows it
-  uint32_t tasks = 0;         // threads dumped
+  std::string id;         // on the source node
+  std::string image;      // as the pod asked for it
+  std::string image_ref;  // resolved, with digest where the runtime knows it
+  uint32_t tasks = 0;     // threads dumped
   uint32_t processes = 0;
   uint64_t images_bytes = 0;  // CRIU images before compression
   uint64_t rootfs_bytes = 0;  // writable layer before compression

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod::archive {
+
+// One entry of a writable layer, validated: a relative path without "." or "..", at most 4,096
+// bytes, components at most 255.
+struct LayerEntry {
+  enum class Kind {
+    kFile,
+    kDirectory,
+    kSymlink,
+    kHardlink,
+    kFifo,
+    kCharDevice,
+    kBlockDevice,
+    kWhiteout,  // `path` is removed from the layers below
+    kOpaque,    // so is everything beneath the directory `path`
+  };
+  Kind kind = Kind::kFile;
+  std::string path;
+  std::string link_target;  // symlink: any text; hard link: a path like `path`, of an earlier file
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  uint32_t mode = 0;  // permission bits
+  int64_t mtime_ns = 0;
+  uint32_t device_major = 0;
+  uint32_t device_minor = 0;
+  uint64_t size_bytes = 0;  // of a file; its bytes follow
+  std::vector<std::pair<std::string, std::string>> xattrs;
+
+  bool operator==(const LayerEntry&) const = default;
+};
+
+struct UnpackLimits {
+  uint64_t bytes_max = uint64_t{1} << 40;  // of everything written or emitted
+  uint64_t entries_max = 1'000'000;
+};
+
+inline constexpr size_t kPathBytesMax = 4096;
+inline constexpr size_t kComponentBytesMax = 255;
+inline constexpr size_t kXattrsMax = 128;
+inline constexpr size_t kXattrNameBytesMax = 255;      // XATTR_NAME_MAX
+inline constexpr size_t kXattrValueBytesMax = 65'536;  // XATTR_SIZE_MAX
+inline constexpr size_t kXattrsBytesMax = size_t{512} << 10;
+
+// Errors: kDataLoss, names the path (escaped) and what is wrong with it.
+Status CheckRelativePath(std::string_view path);
+// The name of a file of PackFiles: one component that does not start with '.'.
+Status CheckFileName(std::string_view name);
+// The entry by itself: path, link, numbers, xattrs.
+Status CheckLayerEntry(const LayerEntry& entry);
+
+// A set of paths that costs 8 bytes and a node each. It keeps keyed hashes: no input can be made so
+// that two of its paths meet.
+class PathSet {
+ public:
+  PathSet();
+  // False when it was in it.
+  bool Insert(std::string_view path);
+  bool Contains(std::string_view path) const;
+
+ private:
+  uint64_t Hash(std::string_view path) const;
+  std::string key_;
+  std::unordered_set<uint64_t> hashes_;
+};
+
+// Checks the entries of one layer against each other and against the limits. Both sides of
+// cryopod-unpack's pipe run it: neither takes the other's word.
+//
+// Refused, besides what CheckLayerEntry refuses: a path twice, anything beneath something that the
+// layer itself made no directory, a hard link to what is no earlier file, too many, too large.
+class LayerChecker {
+ public:
+  enum class Accept {
+    kLayer,
+    kPlainFiles,  // only files with names that CheckFileName accepts
+  };
+  explicit LayerChecker(UnpackLimits limits, Accept accept = Accept::kLayer)
+      : limits_(limits), accept_(accept) {}
+  // Errors: kDataLoss; kResourceExhausted (limits).
+  Status Check(const LayerEntry& entry);
+
+ private:
+  Status CheckAncestors(const LayerEntry& entry) const;
+
+  UnpackLimits limits_;
+  Accept accept_;
+  uint64_t entries_ = 0;
+  uint64_t bytes_ = 0;
+  PathSet paths_;
+  PathSet opaque_;
+  PathSet files_;            // what a hard link may point to
+  PathSet not_directories_;  // what nothing may lie beneath
+};
+
+}  // namespace cryopod::archive

@@ -1,0 +1,238 @@
+#include "agent/archive/pod_checkpoint.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "agent/archive/strict_json.h"
+#include "agent/os/log.h"
+
+namespace cryopod::archive {
+namespace {
+
+using nlohmann::json;
+
+constexpr size_t kContainersMax = 1024;
+constexpr size_t kListMax = 8192;
+constexpr size_t kNameBytesMax = 253;
+
+// Names, IDs and the like: what CRI and Kubernetes let through, and nothing that could end up as a
+// path or a terminal escape.
+bool IsIdentifier(std::string_view text) {
+  if (text.size() > kNameBytesMax || text.starts_with('.')) return false;
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!letter && !(c >= '0' && c <= '9') && c != '.' && c != '_' && c != '-') return false;
+  }
+  return true;
+}
+
+bool IsPrintable(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
+  }
+  return true;
+}
+
+// JsonFields with the kinds of strings that stand in a PodCheckpoint.
+class CheckpointFields : public JsonFields {
+ public:
+  using JsonFields::JsonFields;
+
+  void Identifier(const char* key, std::string* out) {
+    OptionalString(key, out);
+    if (!IsIdentifier(*out)) Fail(key, "\"" + JsonEscape(out->substr(0, 80)) + "\" is no name");
+  }
+  void Name(const char* key, std::string* out) {
+    String(key, out);
+    Identifier(key, out);
+    if (out->empty()) Fail(key, "empty");
+  }
+  void Text(const char* key, std::string* out) {
+    OptionalString(key, out);
+    if (!IsPrintable(*out)) Fail(key, "holds control characters");
+  }
+  void Texts(const char* key, std::vector<std::string>* out) {
+    OptionalStrings(key, out, kListMax);
+    for (const std::string& text : *out) {
+      if (!IsPrintable(text)) Fail(key, "holds control characters");
+    }
+  }
+  void Unsigned32(const char* key, uint32_t* out) {
+    uint64_t wide = 0;
+    OptionalUnsigned(key, &wide);
+    if (wide > std::numeric_limits<uint32_t>::max()) Fail(key, "does not fit 32 bits");
+    *out = static_cast<uint32_t>(wide);
+  }
+};
+
+json NodeToJson(const NodeFacts& node) {
+  return {{"architecture", node.architecture},
+          {"kernel", node.kernel},
+          {"cgroupVersion", node.cgroup_version},
+          {"criuVersion", node.criu_version},
+          {"runtimeName", node.runtime_name},
+          {"runtimeVersion", node.runtime_version},
+          {"cpuFlags", node.cpu_flags}};
+}
+
+json ContainerToJson(const ContainerCheckpoint& container) {
+  json mounts = json::array();
+  for (const MountRecord& mount : container.mounts) {
+    mounts.push_back({{"destination", mount.destination},
+                      {"source", mount.source},
+                      {"readOnly", mount.read_only}});
+  }
+  return {{"name", container.name},
+          {"id", container.id},
+          {"image", container.image},
+          {"imageRef", container.image_ref},
+          {"tasks", container.tasks},
+          {"processes", container.processes},
+          {"imagesBytes", container.images_bytes},
+          {"rootfsBytes", container.rootfs_bytes},
+          {"mounts", std::move(mounts)}};
+}
+
+Status ReadNode(const JsonValue& value, NodeFacts* node) {
+  CheckpointFields fields(value, "node");
+  fields.Text("architecture", &node->architecture);
+  fields.Text("kernel", &node->kernel);
+  fields.Text("cgroupVersion", &node->cgroup_version);
+  fields.Text("criuVersion", &node->criu_version);
+  fields.Text("runtimeName", &node->runtime_name);
+  fields.Text("runtimeVersion", &node->runtime_version);
+  fields.Texts("cpuFlags", &node->cpu_flags);
+  return fields.status();
+}
+
+Status ReadMounts(const JsonValue::Array& array, std::vector<MountRecord>* mounts) {
+  for (const JsonValue& value : array) {
+    CheckpointFields fields(value, "mounts[" + std::to_string(mounts->size()) + "]");
+    MountRecord mount;
+    fields.Text("destination", &mount.destination);
+    fields.Text("source", &mount.source);
+    fields.OptionalBool("readOnly", &mount.read_only);
+    CRYOPOD_RETURN_IF_ERROR(fields.status());
+    mounts->push_back(std::move(mount));
+  }
+  return Status();
+}
+
+Status ReadContainer(const JsonValue& value, const std::string& where,
+                     ContainerCheckpoint* container) {
+  CheckpointFields fields(value, where);
+  fields.Name("name", &container->name);
+  fields.Identifier("id", &container->id);
+  fields.Text("image", &container->image);
+  fields.Text("imageRef", &container->image_ref);
+  fields.Unsigned32("tasks", &container->tasks);
+  fields.Unsigned32("processes", &container->processes);
+  fields.OptionalUnsigned("imagesBytes", &container->images_bytes);
+  fields.OptionalUnsigned("rootfsBytes", &container->rootfs_bytes);
+  const JsonValue::Array* mounts = fields.OptionalArray("mounts", kListMax);
+  CRYOPOD_RETURN_IF_ERROR(fields.status());
+  if (mounts == nullptr) return Status();
+  return ReadMounts(*mounts, &container->mounts).While(where);
+}
+
+Status ReadContainers(const JsonValue::Array& array, std::vector<ContainerCheckpoint>* containers) {
+  std::set<std::string> names;
+  for (const JsonValue& value : array) {
+    const std::string where = "containers[" + std::to_string(containers->size()) + "]";
+    ContainerCheckpoint container;
+    CRYOPOD_RETURN_IF_ERROR(ReadContainer(value, where, &container));
+    if (!names.insert(container.name).second) {
+      return Status(Code::kDataLoss, where + ": name: \"" + container.name + "\" stands twice");
+    }
+    containers->push_back(std::move(container));
+  }
+  return Status();
+}
+
+Status ReadPhases(const JsonValue::Array& array, std::vector<PhaseTiming>* phases) {
+  for (const JsonValue& value : array) {
+    CheckpointFields fields(value, "phases[" + std::to_string(phases->size()) + "]");
+    PhaseTiming phase;
+    fields.Text("name", &phase.name);
+    fields.OptionalUnsigned("durationUs", &phase.duration_us);
+    CRYOPOD_RETURN_IF_ERROR(fields.status());
+    phases->push_back(std::move(phase));
+  }
+  return Status();
+}
+
+// Before anything else: what a newer program wrote need not have our fields.
+Status CheckSchemaVersion(JsonFields& fields, int* version) {
+  uint64_t number = 0;
+  fields.Unsigned("schemaVersion", &number);
+  CRYOPOD_RETURN_IF_ERROR(fields.status());
+  if (number == 0) return Status(Code::kDataLoss, "PodCheckpoint: schemaVersion: 0");
+  if (number > static_cast<uint64_t>(kSchemaVersion)) {
+    return Status(Code::kUnimplemented, "PodCheckpoint: schema version " + std::to_string(number) +
+                                            " is newer than what this program reads (" +
+                                            std::to_string(kSchemaVersion) +
+                                            "); use a newer cryopod");
+  }
+  *version = static_cast<int>(number);
+  return Status();
+}
+
+}  // namespace
+
+std::string ToJson(const PodCheckpoint& checkpoint) {
+  json containers = json::array();
+  for (const ContainerCheckpoint& container : checkpoint.containers) {
+    containers.push_back(ContainerToJson(container));
+  }
+  json phases = json::array();
+  for (const PhaseTiming& phase : checkpoint.phases) {
+    phases.push_back({{"name", phase.name}, {"durationUs", phase.duration_us}});
+  }
+  const json document = {{"schemaVersion", checkpoint.schema_version},
+                         {"created", checkpoint.created},
+                         {"podName", checkpoint.pod_name},
+                         {"podNamespace", checkpoint.pod_namespace},
+                         {"podUid", checkpoint.pod_uid},
+                         {"sandboxId", checkpoint.sandbox_id},
+                         {"runtimeHandler", checkpoint.runtime_handler},
+                         {"hostname", checkpoint.hostname},
+                         {"sharesPidNamespace", checkpoint.shares_pid_namespace},
+                         {"node", NodeToJson(checkpoint.node)},
+                         {"containers", std::move(containers)},
+                         {"phases", std::move(phases)},
+                         {"freezeUs", checkpoint.freeze_us},
+                         {"lacks", checkpoint.lacks}};
+  // Paths of a container may be any bytes; JSON may not.
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+Result<PodCheckpoint> ParsePodCheckpoint(std::string_view text) {
+  Result<JsonValue> document = ParseStrictJson(text);
+  if (!document.ok()) return document.status().While("PodCheckpoint");
+  PodCheckpoint checkpoint;
+  CheckpointFields fields(*document, "PodCheckpoint");
+  CRYOPOD_RETURN_IF_ERROR(CheckSchemaVersion(fields, &checkpoint.schema_version));
+  fields.Text("created", &checkpoint.created);
+  fields.Name("podName", &checkpoint.pod_name);
+  fields.Name("podNamespace", &checkpoint.pod_namespace);
+  fields.Identifier("podUid", &checkpoint.pod_uid);
+  fields.Identifier("sandboxId", &checkpoint.sandbox_id);
+  fields.Text("runtimeHandler", &checkpoint.runtime_handler);
+  fields.Text("hostname", &checkpoint.hostname);
+  fields.OptionalBool("sharesPidNamespace", &checkpoint.shares_pid_namespace);
+  fields.OptionalUnsigned("freezeUs", &checkpoint.freeze_us);
+  fields.Texts("lacks", &checkpoint.lacks);
+  const JsonValue* node = fields.Object("node");
+  const JsonValue::Array* containers = fields.Array("containers", kContainersMax);
+  const JsonValue::Array* phases = fields.OptionalArray("phases", kListMax);
+  CRYOPOD_RETURN_IF_ERROR(fields.status());
+  CRYOPOD_RETURN_IF_ERROR(ReadNode(*node, &checkpoint.node).While("PodCheckpoint"));
+  CRYOPOD_RETURN_IF_ERROR(
+      ReadContainers(*containers, &checkpoint.containers).While("PodCheckpoint"));
+  if (phases == nullptr) return checkpoint;
+  CRYOPOD_RETURN_IF_ERROR(ReadPhases(*phases, &checkpoint.phases).While("PodCheckpoint"));
+  return checkpoint;
+}
+
+}  // namespace cryopod::archive

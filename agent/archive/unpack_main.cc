@@ -1,0 +1,38 @@
+#include <unistd.h>
+
+#include <clocale>
+#include <exception>
+#include <optional>
+#include <string>
+
+#include "agent/archive/unpack_child.h"
+#include "agent/archive/unpack_task.h"
+#include "agent/os/file.h"
+
+namespace cryopod::archive {
+namespace {
+
+Status RunGuarded(const UnpackTask& task) {
+  try {
+    return RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd);
+  } catch (const std::exception& error) {
+    // Of the standard library alone, such as bad_alloc at the limit of the address space.
+    return Status(Code::kResourceExhausted, std::string("gave up: ") + error.what());
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::archive
+
+int main(int argc, char** argv) {
+  using namespace cryopod::archive;  // NOLINT(google-build-using-namespace)
+  const std::optional<UnpackTask> task = ParseArguments(argc, argv);
+  if (!task) return 2;
+  Confine(*task);
+  // Names are bytes; in the C locale libarchive would refuse those that are not ASCII.
+  (void)::setlocale(LC_CTYPE, "C.UTF-8");
+  const cryopod::Status status = RunGuarded(*task);
+  if (status.ok()) return 0;
+  (void)cryopod::WriteAll(kUnpackReportFd, FormatReport(status)).ok();
+  return 1;
+}
