@@ -226,7 +226,8 @@ class CommandLine {
     CLI::App* exec = AddById("exec", "run a command in a container", "CID", [this](Tool& tool) {
       return tool.Exec(app_.get_subcommand("exec")->remaining(), &exit_code_);
     });
-    exec->prefix_command();
+    // The command's own words are never options of this program.
+    exec->fallthrough(false)->prefix_command();
   }
 
   int Main(int argc, char** argv) {

@@ -7,12 +7,12 @@
 
 Everything that waits has a deadline, and a test that gives up names what it waited for.
 """
-import contextlib
 import json
 import os
 import pathlib
 import shlex
 import subprocess
+import sys
 import time
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -33,14 +33,17 @@ class CommandFailed(AssertionError):
 
 
 def wait_until(condition, what, timeout_s=10, interval_s=0.05):
-    """Returns the first true value of condition(); fails with `what` after timeout_s."""
+    """Returns the first true value of condition(); fails with `what` after timeout_s.
+
+    `what` is the sentence that should have come true, or a function that gives it at the end.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
+            raise AssertionError(f"not within {timeout_s} s: {what() if callable(what) else what}")
         time.sleep(interval_s)
 
 
@@ -106,12 +109,15 @@ class Lab:
     """One lab, by its name. As a context it comes up, and goes down whatever happens."""
 
     def __init__(self, cgroup="v2", nodes=2, name=None, prefix=None):
-        self.name = name or f"e2e-{cgroup}-{os.getpid()}"
+        # The same for every run of a test, so that a run clears away what a killed one left.
+        test = pathlib.Path(sys.argv[0]).stem.replace("_", "-").lower()
+        self.name = name or f"{test}-{cgroup}"
         self.cgroup = cgroup
         self._node_count = nodes
         self._prefix = prefix or os.environ.get("CRYOPOD_PREFIX")
 
     def __enter__(self):
+        self.down()
         try:
             self.up()
         except BaseException:
@@ -133,8 +139,7 @@ class Lab:
         self.run(*arguments, timeout_s=900)
 
     def down(self):
-        with contextlib.suppress(FileNotFoundError):
-            self.run("down", timeout_s=120)
+        self.run("down", timeout_s=120)
 
     def run(self, *arguments, timeout_s=COMMAND_TIMEOUT_S, check=True, stdin=None):
         """hack/lab with these arguments; its output as text. Killed when the time is over."""
@@ -263,7 +268,13 @@ class Pod:
 
     def wait_for(self, name, timeout_s=20):
         """Waits until the workload answers, and says that its state is right."""
-        wait_until(lambda: self.verify(name) == "ok", f"workload of container {name} is ok",
+        answers = []
+
+        def is_ok():
+            answers[:] = [self.verify(name)]
+            return answers == ["ok"]
+
+        wait_until(is_ok, lambda: f"the workload of container {name} is ok, it says: {answers[0]}",
                    timeout_s)
 
     def status(self, name):

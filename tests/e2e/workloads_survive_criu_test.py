@@ -75,9 +75,7 @@ class WorkloadsSurviveCriu:
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = lab.Lab(cgroup=cls.cgroup, nodes=1)
-        cls.addClassCleanup(cls.lab.down)
-        cls.lab.up()
+        cls.lab = cls.enterClassContext(lab.Lab(cgroup=cls.cgroup, nodes=1))
         cls.node = cls.lab["a"]
         cls.node.shell("ip netns add pod && ip -n pod link set lo up")
 
