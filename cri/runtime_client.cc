@@ -22,6 +22,9 @@ using v1::RuntimeService;
 // own limit of 4 MiB.
 constexpr int kMessageBytesMax = 16 << 20;
 
+// An error travels as metadata, which gRPC cuts off at 8 KiB; runtimes quote whole logs in theirs.
+constexpr int kMetadataBytesMax = 256 << 10;
+
 // gRPC turns an instant into a timeout header and overflows on one that is centuries away.
 constexpr std::chrono::hours kWaitMax{24};
 
@@ -34,6 +37,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLastMs);

@@ -18,6 +18,9 @@ using v1::PodCheckpoints;
 using Stub = PodCheckpoints::Stub;
 
 constexpr int kMessageBytesMax = 16 << 20;
+// An error travels as metadata, which gRPC cuts off at 8 KiB: a preflight names every reason at
+// once.
+constexpr int kMetadataBytesMax = 256 << 10;
 // Large enough that a message costs nothing beside its bytes, small enough for both ends' buffers.
 constexpr size_t kImportChunkBytes = size_t{256} << 10;
 // gRPC turns an instant into a timeout header and overflows on one that is centuries away.
@@ -29,6 +32,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLastMs);

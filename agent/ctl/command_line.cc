@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "agent/api/client.h"
 #include "agent/ctl/exit_code.h"
@@ -27,11 +26,14 @@ class Parser {
     app_.set_version_flag("--version", std::string("cryopodctl ") + CRYOPOD_VERSION);
     app_.add_option("--socket", line_.socket, "Socket of the agent")
         ->envname("CRYOPOD_SOCKET")
+        ->type_name("PATH")
+        ->take_last()
         ->default_str(line_.socket);
-    app_.add_option("--output", line_.output, "text for people, json for programs")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, Output>{{"text", Output::kText}, {"json", Output::kJson}}))
-        ->default_str("text");
+    app_.add_option("--output", output_, "For people (text) or for programs (json)")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->type_name("")
+        ->take_last()
+        ->default_str(output_);
     AddCheckpoint();
     AddRestore();
     AddArchives();
@@ -51,12 +53,20 @@ class Parser {
       return line_;
     } catch (const CLI::ParseError& error) {
       return Status(Code::kInvalidArgument,
-                    std::string(error.what()) + "; `cryopodctl --help` shows the usage");
+                    Describe(error) + "; `cryopodctl --help` shows the usage");
     }
     return Take();
   }
 
  private:
+  // CLI11 misses a known subcommand before it complains of the unknown one.
+  std::string Describe(const CLI::ParseError& error) const {
+    const std::vector<std::string> unknown = app_.remaining();
+    return app_.get_subcommands().empty() && !unknown.empty()
+               ? "there is no command \"" + unknown.front() + "\""
+               : error.what();
+  }
+
   CLI::App* Add(const char* name, const char* description) {
     return app_.add_subcommand(name, description);
   }
@@ -65,7 +75,8 @@ class Parser {
     command
         ->add_option("--timeout", *timeout_seconds,
                      "Seconds for the whole operation (the agent's default otherwise)")
-        ->check(CLI::Range(1u, kTimeoutSecondsMax));
+        ->check(CLI::Range(1u, kTimeoutSecondsMax))
+        ->type_name("SECONDS");
   }
 
   void AddCheckpoint() {
@@ -137,6 +148,7 @@ class Parser {
 
   // The rules that CLI11 cannot state, and the names that follow from others.
   Result<CommandLine> Take() {
+    line_.output = output_ == "json" ? Output::kJson : Output::kText;
     if (std::holds_alternative<RestoreCommand>(line_.command) && !from_archive_ &&
         restore_.request_file.empty()) {
       return Status(Code::kInvalidArgument,
@@ -168,6 +180,7 @@ class Parser {
   CLI::App app_{"Checkpoints and restores whole pods on this node, through its cryopod-agent.",
                 "cryopodctl"};
   CommandLine line_{api::kDefaultSocket, Output::kText, NodeCommand(), ""};
+  std::string output_ = "text";
   CheckpointCommand checkpoint_;
   RestoreCommand restore_;
   bool from_archive_ = false;

@@ -31,6 +31,12 @@ Deadline OperationDeadline(unsigned timeout_seconds) {
   return Deadline::After(timeout_seconds > 0 ? seconds(timeout_seconds) + kAnswerGrace : kLongWait);
 }
 
+// A local file that is not there is the caller's mistake and no missing pod or archive.
+Status AsUsage(const Status& status) {
+  return status.code() == Code::kNotFound ? Status(Code::kInvalidArgument, status.message())
+                                          : status;
+}
+
 // One command against one agent; every method prints its answer.
 class Commands {
  public:
@@ -106,7 +112,9 @@ class Commands {
     int fd = console_.in;
     UniqueFd file;
     if (command.file != "-") {
-      CRYOPOD_ASSIGN_OR_RETURN(file, OpenAt(AT_FDCWD, command.file, O_RDONLY));
+      Result<UniqueFd> opened = OpenAt(AT_FDCWD, command.file, O_RDONLY);
+      if (!opened.ok()) return AsUsage(opened.status()).While("import");
+      file = std::move(opened).value();
       fd = file.get();
     }
     CRYOPOD_ASSIGN_OR_RETURN(const api::ArchiveSummary archive,
@@ -147,7 +155,9 @@ class Commands {
     if (file == "-") {
       return ReadAll(console_.in, kRequestBytesMax).While("reading the request");
     }
-    return ReadFile(file, kRequestBytesMax).While("reading the request");
+    const Result<std::string> request = ReadFile(file, kRequestBytesMax);
+    if (!request.ok()) return AsUsage(request.status()).While("reading the request");
+    return request;
   }
 
   Status ExportToOut(const ExportCommand& command) {
@@ -162,16 +172,17 @@ class Commands {
   }
 
   Status ExportToFile(const ExportCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(ExportFile file, ExportFile::Create(command.file, command.force));
+    Result<ExportFile> file = ExportFile::Create(command.file, command.force);
+    if (!file.ok()) return AsUsage(file.status());
     CRYOPOD_RETURN_IF_ERROR(client_.Export(
         command.archive, command.container,
-        [&file](std::string_view bytes) { return file.Append(bytes); },
+        [&file](std::string_view bytes) { return file->Append(bytes); },
         Deadline::After(kLongWait)));
-    CRYOPOD_RETURN_IF_ERROR(file.Commit());
+    CRYOPOD_RETURN_IF_ERROR(file->Commit());
     return PrintAnswer(console_, line_.output == Output::kJson
-                                     ? ExportToJson(command.file, file.size_bytes())
+                                     ? ExportToJson(command.file, file->size_bytes())
                                      : "wrote " + OneLine(command.file) + ", " +
-                                           FormatMib(file.size_bytes()) + "\n");
+                                           FormatMib(file->size_bytes()) + "\n");
   }
 
   const CommandLine& line_;

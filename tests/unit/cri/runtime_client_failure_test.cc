@@ -148,6 +148,18 @@ TEST_F(RuntimeClientFailureTest, TheRuntimesOwnCodeAndWordsComeThrough) {
   EXPECT_EQ(status.message(), "StopContainer 4f at " + socket_ + ": not today");
 }
 
+TEST_F(RuntimeClientFailureTest, AnErrorThatQuotesALogArrivesWhole) {
+  test::FakeCriServer server(socket_);
+  const std::string log(60'000, 'l');
+  server.FailNext("StartContainer", Code::kUnknown, log);
+  RuntimeClient client(socket_);
+
+  const Status status = client.StartContainer("4f", Soon());
+
+  EXPECT_EQ(status.code(), Code::kUnknown);
+  EXPECT_THAT(status.message(), HasSubstr(log));
+}
+
 TEST_F(RuntimeClientFailureTest, AnErrorWithoutWordsIsNamedByItsCode) {
   test::FakeCriServer server(socket_);
   server.FailNext("RemoveContainer", Code::kUnknown, "");

@@ -86,6 +86,18 @@ TEST_F(ClientFailureTest, AnErrorAfterTheLastEventIsTheOperationsError) {
   EXPECT_EQ(events, 1);
 }
 
+TEST_F(ClientFailureTest, AnErrorThatNamesManyReasonsArrivesWhole) {
+  test::FakeAgentServer server(socket_);
+  const std::string reasons(60'000, 'r');
+  server.FailNext("Checkpoint", Code::kFailedPrecondition, reasons);
+  Client client(socket_);
+
+  const Status status = client.Checkpoint({}, nullptr, Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+  EXPECT_EQ(status.message(), reasons);
+}
+
 TEST_F(ClientFailureTest, AnOperationWithoutAResultIsNoSuccess) {
   test::FakeAgentServer server(socket_);
   server.WithholdResults();

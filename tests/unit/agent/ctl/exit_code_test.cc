@@ -1,0 +1,39 @@
+#include "agent/ctl/exit_code.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace cryopod::ctl {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(ExitCodeTest, SuccessIsZeroAndEveryErrorIsNot) {
+  EXPECT_EQ(ExitCodeFor(Code::kOk), ExitCode::kOk);
+  for (int number = 1; number <= 16; ++number) {
+    EXPECT_NE(ExitCodeFor(CodeFromNumber(number)), ExitCode::kOk) << number;
+  }
+}
+
+TEST(ExitCodeTest, TheTableExplainsEveryCode) {
+  const std::string table = ExitCodeTable();
+
+  for (int number = 0; number <= 10; ++number) {
+    const std::string padded = (number < 10 ? "   " : "  ") + std::to_string(number) + "  ";
+    EXPECT_THAT(table, HasSubstr("\n" + padded));
+  }
+}
+
+TEST(ExitCodeTest, ErrorsThatSomebodyCanMendHaveARemedy) {
+  for (const Code code : {Code::kNotFound, Code::kAlreadyExists, Code::kDataLoss,
+                          Code::kUnavailable, Code::kResourceExhausted, Code::kAborted,
+                          Code::kDeadlineExceeded, Code::kPermissionDenied}) {
+    EXPECT_NE(Remedy(code), "") << CodeName(code);
+  }
+  EXPECT_EQ(Remedy(Code::kInternal), "");
+}
+
+}  // namespace
+}  // namespace cryopod::ctl
