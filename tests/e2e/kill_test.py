@@ -1,0 +1,130 @@
+"""SIGKILL of the agent, of cryopod-checkpoint, and of both, at every stage and at random instants:
+the pod runs on, nothing stays frozen, nothing is left, and nothing half is ever visible."""
+import json
+import os
+import random
+import sys
+import unittest
+
+import lab
+from lab import wait_until
+
+CGROUP = os.environ.get("CRYOPOD_E2E_CGROUP", "v2")
+SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
+STAGES = ["resolve", "preflight", "prepare", "freeze", "dump", "thaw", "archive", "commit"]
+RANDOM_KILLS = 3 if SHORT else 20
+THAW_S = 2.0
+SCRIPT = "/root/kill_at_stage.py"
+
+nodes = None
+
+
+def setUpModule():
+    global nodes
+    nodes = lab.Lab(cgroup=CGROUP, nodes=1)
+    nodes.__enter__()
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kill_at_stage.py")
+    with open(source, encoding="utf-8") as script:
+        nodes["a"].write(SCRIPT, script.read())
+
+
+def tearDownModule():
+    nodes.__exit__(None, None, None)
+
+
+class KillTest(unittest.TestCase):
+    def setUp(self):
+        self.node = nodes["a"]
+        self.node.agent("start")
+        self.pod = self.node.run_pod(
+            lab.pod(f"kill-{id(self)}"),
+            [lab.container("count", "counter"), lab.container("memory", "memory_pages 48")],
+            handler="cryopod")
+        self.pod.wait_for("count")
+        self.pod.wait_for("memory", timeout_s=60)
+        self.kills = 0
+
+    def tearDown(self):
+        self.pod.remove()
+        self.node.lab.run("agent", "a", "stop", check=False)
+
+    def kill(self, victims, stage, delay_ms=0.0):
+        self.kills += 1
+        archive = f"kill-{id(self)}-{self.kills}"
+        name = self.pod.config["metadata"]["name"]
+        answer = self.node.exec("python3", SCRIPT, f"default/{name}", archive, victims, stage,
+                                str(delay_ms), timeout_s=120)
+        return archive, json.loads(answer.stdout)
+
+    def check_pod_runs(self, kill):
+        """Thawed within 2 s, or within 2 s of the end of the last CRIU; and it counts."""
+        if kill["frozen_s"] is not None:
+            limit = THAW_S + (kill["criu_s"] or 0)
+            self.assertLess(kill["frozen_s"], limit, kill)
+        self.assertEqual(self.node.frozen_cgroups(), [], kill)
+        before = self.pod.report("count")["counter"]
+        wait_until(lambda: self.pod.report("count")["counter"] > before,
+                   f"the pod counts after {kill}")
+        self.assertEqual(self.pod.verify("memory"), "ok", kill)
+
+    def check_nothing_is_left(self, kill):
+        wait_until(lambda: self.node.shell("ls /run/cryopod/jobs").split() == [],
+                   f"no job is left after {kill}", timeout_s=30)
+        self.assertEqual(self.node.shell("ls /var/lib/cryopod/archives/.partial 2>/dev/null; true"),
+                         "", kill)
+        self.assertEqual(self.node.shell("grep /run/cryopod/ /proc/mounts; true"), "", kill)
+        self.assertEqual(
+            self.node.shell("find /sys/fs/cgroup -type d -path '*cryopod/*' | head -1"), "", kill)
+
+    def archives(self):
+        listing = json.loads(self.node.ctl("--output", "json", "list").stdout)
+        return {archive["name"]: archive["damage"] for archive in listing["archives"]}
+
+    def check_after(self, victims, archive, kill):
+        self.check_pod_runs(kill)
+        if victims in ("agent", "both") and kill["killed"]:
+            self.node.agent("start")
+        self.check_nothing_is_left(kill)
+        archives = self.archives()
+        self.assertEqual({damage for damage in archives.values()} - {""}, set(), kill)
+        if archive in archives:
+            self.node.ctl("verify", archive)
+        if victims == "agent":
+            self.assertIn(archive, archives, f"the checkpoint commits without the agent: {kill}")
+        elif victims == "checkpoint" and kill["exit_code"] == 0:
+            self.assertIn(archive, archives, kill)
+        elif victims == "checkpoint":
+            self.assertIn("runs on", kill["output"], kill)
+        self.check_pod_runs(kill)
+
+    def test_an_agent_killed_at_any_stage_leaves_a_checkpoint_that_commits(self):
+        for stage in STAGES:
+            with self.subTest(stage=stage):
+                archive, kill = self.kill("agent", stage)
+                self.check_after("agent", archive, kill)
+
+    def test_a_checkpoint_process_killed_at_any_stage_leaves_a_running_pod_and_nothing_else(self):
+        for stage in STAGES:
+            with self.subTest(stage=stage):
+                archive, kill = self.kill("checkpoint", stage)
+                self.check_after("checkpoint", archive, kill)
+
+    def test_both_killed_at_any_stage_leave_a_running_pod_and_nothing_after_the_next_start(self):
+        for stage in STAGES:
+            with self.subTest(stage=stage):
+                archive, kill = self.kill("both", stage)
+                self.check_after("both", archive, kill)
+
+    def test_kills_at_random_instants_leave_a_running_pod(self):
+        seed = random.randrange(1 << 30)
+        chance = random.Random(seed)
+        for attempt in range(RANDOM_KILLS):
+            victims = chance.choice(["agent", "checkpoint", "both"])
+            with self.subTest(seed=seed, attempt=attempt, victims=victims):
+                archive, kill = self.kill(victims, "any", chance.uniform(0, 400))
+                self.check_after(victims, archive, kill)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main(verbosity=2)
