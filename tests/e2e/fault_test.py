@@ -1,0 +1,127 @@
+"""What fails leaves the pod running, no archive and a reason; what enters a pod while it is dumped is
+in the archive or the archive is not made."""
+import json
+import os
+import random
+import sys
+import threading
+import unittest
+
+import lab
+from lab import wait_until
+from two_nodes import PodTest, a, setUpModule, tearDownModule, unique  # noqa: F401
+
+SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
+CHECKPOINTS = 4 if SHORT else 15
+
+
+class FaultTest(PodTest):
+    def archives(self):
+        listing = json.loads(a.ctl("--output", "json", "list").stdout)
+        return {archive["name"] for archive in listing["archives"]}
+
+    def check_runs(self, pod, name="count"):
+        self.assertEqual(a.frozen_cgroups(), [])
+        before = pod.report(name)["counter"]
+        wait_until(lambda: pod.report(name)["counter"] > before, "the pod counts")
+
+    def check_nothing_is_left(self):
+        self.assertEqual(a.shell("ls /run/cryopod/jobs"), "")
+        self.assertEqual(a.shell("ls /var/lib/cryopod/archives/.partial 2>/dev/null; true"), "")
+        self.assertEqual(a.shell("grep /run/cryopod/ /proc/mounts; true"), "")
+        self.assertEqual(a.shell("pgrep -x criu; true"), "")
+
+    def test_a_dump_that_fails_on_the_second_container_leaves_the_pod_running(self):
+        # A file of 2 MiB that is open and deleted: CRIU takes up to 1 MiB of such a one along.
+        ghost = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=65536 count=32 >&3 2>/dev/null;"
+                 "rm /tmp/ghost; while :; do sleep 1; done")
+        pod = self.run_pod("second", lab.container("count", "counter"),
+                           lab.container("ghost", ["/bin/sh", "-c", ghost],
+                                         image=lab.BUSYBOX_IMAGE))
+        wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
+                   "the file is deleted")
+        archive = unique("second")
+
+        answer = a.ctl("checkpoint", pod.sandbox, "--archive", archive, check=False)
+
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertIn("container ghost", answer.stderr)
+        self.assertIn("deleted", answer.stderr)
+        self.assertNotIn(archive, self.archives())
+        self.check_runs(pod)
+        self.check_nothing_is_left()
+
+    def test_the_log_of_a_failed_dump_is_kept(self):
+        ghost = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=65536 count=32 >&3 2>/dev/null;"
+                 "rm /tmp/ghost; while :; do sleep 1; done")
+        pod = self.run_pod("logs", lab.container("ghost", ["/bin/sh", "-c", ghost],
+                                                 image=lab.BUSYBOX_IMAGE))
+        wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
+                   "the file is deleted")
+        before = set(a.shell("ls /var/lib/cryopod/logs 2>/dev/null; true").split())
+
+        a.ctl("checkpoint", pod.sandbox, check=False)
+
+        new = set(a.shell("ls /var/lib/cryopod/logs").split()) - before
+        self.assertEqual(len(new), 1)
+        log = a.read(f"/var/lib/cryopod/logs/{new.pop()}/ghost.dump.log")
+        self.assertIn("Dumping FAILED", log)
+
+    def exec_until(self, pod, stop, command):
+        """Sessions that come and go at random while the pod is dumped."""
+        chance = random.Random()
+        while not stop.is_set():
+            pod.exec("memory", *command, check=False)
+            stop.wait(chance.uniform(0, 0.05))
+
+    def test_an_exec_in_mid_dump_never_yields_an_archive_without_its_task(self):
+        pod = self.run_pod("probe", lab.container("count", "counter"),
+                           lab.container("memory", "memory_pages 128"))
+        stop = threading.Event()
+        prober = threading.Thread(target=self.exec_until,
+                                  args=(pod, stop, ["/bin/sh", "-c", "echo x >>/tmp/probe"]))
+        prober.start()
+        made = refused = 0
+        try:
+            for _ in range(CHECKPOINTS):
+                archive = unique("probe")
+                answer = a.ctl("--output", "json", "checkpoint", pod.sandbox, "--archive", archive,
+                               check=False)
+                if answer.returncode == 0:
+                    made += 1
+                    self.check_tasks(archive)
+                else:
+                    refused += 1
+                    self.assertRegex(answer.stderr, "exec session|started in the pod|came in")
+                    self.assertNotIn(archive, self.archives())
+        finally:
+            stop.set()
+            prober.join()
+        print(f"\n{made} archives made, {refused} checkpoints refused", file=sys.stderr)
+        self.check_runs(pod)
+        self.check_nothing_is_left()
+
+    def check_tasks(self, archive):
+        checkpoint = json.loads(a.ctl("--output", "json", "inspect", archive).stdout)
+        checkpoint = checkpoint.get("pod_checkpoint", checkpoint.get("checkpoint", checkpoint))
+        processes = {c["name"]: c["processes"] for c in checkpoint["containers"]}
+        self.assertEqual(processes, {"count": 1, "memory": 1})
+
+    def test_an_exec_session_that_stays_is_named_and_refuses_the_checkpoint(self):
+        pod = self.run_pod("session", lab.container("count", "counter"))
+        session = threading.Thread(
+            target=lambda: pod.exec("count", "/bin/sleep", "8", check=False))
+        session.start()
+        self.addCleanup(session.join)
+        wait_until(lambda: "sleep 8" in a.shell("ps ax"), "the session runs")
+
+        answer = a.ctl("checkpoint", pod.sandbox, check=False)
+
+        self.assertEqual(answer.returncode, 5, answer.stderr)
+        self.assertIn("(sleep)", answer.stderr)
+        self.check_runs(pod)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main(verbosity=2)
