@@ -5,31 +5,14 @@
 
 #include "agent/checkpoint/check_members.h"
 #include "agent/checkpoint/resolve_pod.h"
-#include "agent/os/proc.h"
+#include "agent/checkpoint/shared_mappings.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-// Files of the root file system that some process of the container may change by a store.
-Result<std::set<std::string>> SharedWritableFiles(const DumpTarget& target) {
-  std::set<std::string> paths;
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, target.cgroup.Processes());
-  for (const pid_t pid : pids) {
-    const Result<std::vector<FileMapping>> mappings = ReadFileMappings(pid);
-    if (!mappings.ok()) continue;
-    for (const FileMapping& mapping : *mappings) {
-      if (mapping.permissions != "rw-s" && mapping.permissions != "rwxs" &&
-          mapping.permissions != "-w-s") {
-        continue;
-      }
-      if (mapping.path.starts_with('/')) paths.insert(mapping.path.substr(1));
-    }
-  }
-  return paths;
-}
-
 Status FinishUpper(PreparedDump& dump) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(*dump.target));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped,
+                           SharedWritableFiles(dump.target->cgroup));
   return dump.upper.Finish(mapped);
 }
 

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "agent/checkpoint/archive_pod.h"
@@ -27,6 +28,9 @@ constexpr seconds kFreezeTimeout{10};
 // Publishing an archive whose blobs are written: syncs and a rename.
 constexpr seconds kCommitTimeout{120};
 constexpr seconds kKillTimeout{10};
+// A probe's exec ends by itself; a session of a person does not.
+constexpr seconds kExecPatience{3};
+constexpr std::chrono::milliseconds kExecInterval{20};
 
 // One run of the stages: what they hand each other and what must be undone.
 class Checkpoint {
@@ -44,6 +48,7 @@ class Checkpoint {
 
  private:
   Status Prepare();
+  Status PassPreflight();
   Status CaptureOnce();
   Status Capture();
   Status WriteJournal();
@@ -91,7 +96,7 @@ Status Checkpoint::Prepare() {
                            archive::ArchiveStore::Open(job_.store_root));
   CRYOPOD_ASSIGN_OR_RETURN(archive::ArchiveWriter writer, store.Create(job_.archive));
   writer_.emplace(std::move(writer));
-  CRYOPOD_ASSIGN_OR_RETURN(report_, Preflight(job_, pod_));
+  CRYOPOD_RETURN_IF_ERROR(PassPreflight());
   result_.lacks = report_.lacks;
   CRYOPOD_ASSIGN_OR_RETURN(node_, ReadNodeFacts());
   node_.cgroup_version = pod_.targets.front().cgroup.version() == CgroupVersion::kV2 ? "v2" : "v1";
@@ -105,6 +110,20 @@ Status Checkpoint::Prepare() {
                                                report_.memory_bytes + report_.writable_bytes));
   staging_.emplace(std::move(staging));
   return Status();
+}
+
+Status Checkpoint::PassPreflight() {
+  const Deadline patience = deadline_.SoonerAfter(kExecPatience);
+  while (true) {
+    Result<PreflightReport> report = Preflight(job_, pod_);
+    if (report.ok()) {
+      report_ = std::move(report).value();
+      return Status();
+    }
+    if (report.status().code() != Code::kAborted) return report.status();
+    if (patience.expired()) return Status(Code::kFailedPrecondition, report.status().message());
+    std::this_thread::sleep_for(kExecInterval);
+  }
 }
 
 Status Checkpoint::WriteJournal() {
@@ -170,7 +189,7 @@ Status Checkpoint::Capture() {
     dumps_.clear();
     Enter("prepare");
     result_.phases.resize(phases_before);
-    CRYOPOD_ASSIGN_OR_RETURN(report_, Preflight(job_, pod_));
+    CRYOPOD_RETURN_IF_ERROR(PassPreflight());
   }
 }
 

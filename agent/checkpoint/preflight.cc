@@ -25,16 +25,26 @@ constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 
 class Reasons {
  public:
-  void Add(const std::string& reason) { reasons_.push_back(reason); }
-  bool empty() const { return reasons_.empty(); }
+  void Add(const std::string& reason) {
+    reasons_.push_back(reason);
+    lasting_ = true;
+  }
+  // One that may be gone in a moment.
+  void AddPassing(const std::string& reason) { reasons_.push_back(reason); }
+  Status ToStatus() const {
+    if (reasons_.empty()) return Status();
+    return Status(lasting_ ? Code::kFailedPrecondition : Code::kAborted, Text());
+  }
+
+ private:
   std::string Text() const {
     std::string text;
     for (const std::string& reason : reasons_) text += (text.empty() ? "" : "\n") + reason;
     return text;
   }
 
- private:
   std::vector<std::string> reasons_;
+  bool lasting_ = false;
 };
 
 std::string NameOf(const ProcessInfo& process) {
@@ -172,7 +182,7 @@ Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& p
                   " --without-volumes");
     }
   }
-  if (!reasons.empty()) return Status(Code::kFailedPrecondition, reasons.Text());
+  CRYOPOD_RETURN_IF_ERROR(reasons.ToStatus());
   Status space;
   CheckSpace(job, report, space);
   if (!space.ok()) return space;

@@ -20,7 +20,8 @@ struct PreflightReport {
 };
 
 // Stage 2: everything that can be known to fail, before anything is frozen. Changes nothing.
-// Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line.
+// Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line; kAborted when
+// nothing stands against it but exec sessions, which may end in a moment.
 Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod);
 
 // Pure: tasks of the cgroup that do not descend from the container's init: exec sessions.

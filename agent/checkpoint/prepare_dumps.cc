@@ -1,7 +1,9 @@
 #include "agent/checkpoint/prepare_dumps.h"
 
+#include <set>
 #include <utility>
 
+#include "agent/checkpoint/shared_mappings.h"
 #include "agent/os/file.h"
 
 namespace cryopod::checkpoint {
@@ -17,7 +19,8 @@ Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarg
   CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(images_dir.get(), "descriptors.json",
                                               criu::DescriptorsJson(target.state)));
   UpperCopy upper(upper_dir.get(), rootfs_dir.get());
-  CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead());
+  CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(target.cgroup));
+  CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead(mapped));
   CRYOPOD_ASSIGN_OR_RETURN(criu::CriuProcess criu, criu::CriuProcess::Spawn(criu_program));
   return PreparedDump{&target,
                       std::move(images_dir),

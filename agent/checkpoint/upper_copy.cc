@@ -10,6 +10,7 @@
 #include <climits>
 #include <cstring>
 #include <ctime>
+#include <utility>
 #include <vector>
 
 #include "agent/os/directory.h"
@@ -18,8 +19,8 @@
 namespace cryopod::checkpoint {
 namespace {
 
-// A change within this time of the first look may bear the ctime that the look saw: the coarsest
-// clock of a kernel (CONFIG_HZ=100) ticks every 10 ms.
+// A change within this time after another may bear the same ctime: the coarsest clock of a kernel
+// (CONFIG_HZ=100) ticks every 10 ms.
 constexpr int64_t kRecentNs = 50'000'000;
 constexpr size_t kXattrBytesMax = 64 << 10;
 
@@ -33,8 +34,6 @@ int64_t NowNs() {
   return Nanoseconds(now);
 }
 
-std::string FdPath(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
-
 Status CheckOverlayXattr(const std::string& key, const std::string& path) {
   for (const char* refused : {"trusted.overlay.redirect", "trusted.overlay.metacopy"}) {
     if (key == refused) {
@@ -47,9 +46,14 @@ Status CheckOverlayXattr(const std::string& key, const std::string& path) {
   return Status();
 }
 
+// For the l-calls, which know no descriptors: an entry by its directory, not followed.
+std::string ProcPath(int dir_fd, const std::string& name) {
+  return "/proc/self/fd/" + std::to_string(dir_fd) + "/" + name;
+}
+
 Result<std::vector<std::string>> ListXattrs(const std::string& of, const std::string& path) {
   std::string keys(kXattrBytesMax, '\0');
-  const ssize_t size = ::listxattr(of.c_str(), keys.data(), keys.size());
+  const ssize_t size = ::llistxattr(of.c_str(), keys.data(), keys.size());
   if (size < 0 && errno != ENOTSUP) return ErrnoStatus(errno, "listxattr", path);
   std::vector<std::string> list;
   for (size_t at = 0; size > 0 && at < static_cast<size_t>(size); at += list.back().size() + 1) {
@@ -60,15 +64,16 @@ Result<std::vector<std::string>> ListXattrs(const std::string& of, const std::st
 
 Status CopyXattrs(const std::string& from, const std::string& to, const std::string& path) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> keys, ListXattrs(from, path));
+  if (keys.empty()) return Status();
   std::string value(kXattrBytesMax, '\0');
   for (const std::string& key : keys) {
     CRYOPOD_RETURN_IF_ERROR(CheckOverlayXattr(key, path));
-    const ssize_t size = ::getxattr(from.c_str(), key.c_str(), value.data(), value.size());
+    const ssize_t size = ::lgetxattr(from.c_str(), key.c_str(), value.data(), value.size());
     if (size < 0) {
       if (errno == ENODATA) continue;
       return ErrnoStatus(errno, "getxattr " + key, path);
     }
-    if (::setxattr(to.c_str(), key.c_str(), value.data(), static_cast<size_t>(size), 0) != 0) {
+    if (::lsetxattr(to.c_str(), key.c_str(), value.data(), static_cast<size_t>(size), 0) != 0) {
       return ErrnoStatus(errno, "setxattr " + key, path);
     }
   }
@@ -78,19 +83,24 @@ Status CopyXattrs(const std::string& from, const std::string& to, const std::str
 Status ClearXattrs(const std::string& of, const std::string& path) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> keys, ListXattrs(of, path));
   for (const std::string& key : keys) {
-    if (::removexattr(of.c_str(), key.c_str()) != 0 && errno != ENODATA) {
+    if (::lremovexattr(of.c_str(), key.c_str()) != 0 && errno != ENODATA) {
       return ErrnoStatus(errno, "removexattr " + key, path);
     }
   }
   return Status();
 }
 
-// Owner before mode, because chown clears set-id bits; times last.
-Status CopyAttributes(int into_fd, const std::string& name, const struct stat& from,
-                      const std::string& path) {
-  if (::fchownat(into_fd, name.c_str(), from.st_uid, from.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoStatus(errno, "fchownat", path);
+Status CopyOwner(int into_fd, const std::string& name, const struct stat& from,
+                 const std::string& path) {
+  if (::fchownat(into_fd, name.c_str(), from.st_uid, from.st_gid, AT_SYMLINK_NOFOLLOW) == 0) {
+    return Status();
   }
+  return ErrnoStatus(errno, "fchownat", path);
+}
+
+// Times last: everything else moves them.
+Status CopyModeAndTimes(int into_fd, const std::string& name, const struct stat& from,
+                        const std::string& path) {
   if (!S_ISLNK(from.st_mode) && ::fchmodat(into_fd, name.c_str(), from.st_mode & 07777, 0) != 0) {
     return ErrnoStatus(errno, "fchmodat", path);
   }
@@ -101,15 +111,27 @@ Status CopyAttributes(int into_fd, const std::string& name, const struct stat& f
   return Status();
 }
 
+// Of anything but a directory. The owner comes first, because chown clears set-id bits and file
+// capabilities.
+Status CopyAttributes(int from_fd, int into_fd, const std::string& name, const struct stat& from,
+                      const std::string& path) {
+  CRYOPOD_RETURN_IF_ERROR(CopyOwner(into_fd, name, from, path));
+  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from_fd, name), ProcPath(into_fd, name), path));
+  return CopyModeAndTimes(into_fd, name, from, path);
+}
+
 Result<uint64_t> CopyRegular(int from_fd, int into_fd, const std::string& name,
                              const std::string& path) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd from,
                            OpenAt(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+  struct stat status {};
+  if (::fstat(from.get(), &status) != 0) return ErrnoStatus(errno, "fstat", path);
+  // What came in its place may be a fifo, out of which nothing may be read.
+  if (!S_ISREG(status.st_mode))
+    return Status(Code::kAborted, path + " is no regular file any more");
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
                            OpenAt(into_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, CopyFileBytes(from.get(), into.get()));
-  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(FdPath(from.get()), FdPath(into.get()), path));
-  return bytes;
+  return CopyFileBytes(from.get(), into.get());
 }
 
 Status CopySymlink(int from_fd, int into_fd, const std::string& name, const std::string& path) {
@@ -123,25 +145,27 @@ Status CopySymlink(int from_fd, int into_fd, const std::string& name, const std:
   return Status();
 }
 
-// While the pod runs an entry may be gone between two calls; the frozen pass looks again.
-bool IsVanished(const Status& status) { return status.code() == Code::kNotFound; }
+// While the pod runs an entry may be gone, or of another kind, between two calls; the frozen pass
+// looks again and says what is really wrong. A full staging area and a layer that cannot be copied
+// are no better then.
+bool MayBeRace(const Status& status) {
+  return status.code() != Code::kResourceExhausted && status.code() != Code::kUnimplemented;
+}
 
 }  // namespace
 
 UpperCopy::UpperCopy(int upper_dir_fd, int into_dir_fd)
-    : upper_fd_(upper_dir_fd), into_fd_(into_dir_fd) {}
+    : upper_fd_(upper_dir_fd), into_fd_(into_dir_fd), began_ns_(NowNs()) {}
 
-Status UpperCopy::CopyAhead() {
-  Pass pass;
+Status UpperCopy::CopyAhead(const std::set<std::string>& mapped_paths) {
+  Pass pass{false, &mapped_paths, {}, {}};
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(upper_fd_, into_fd_, "", pass));
   ahead_ = std::move(pass.seen);
   return Status();
 }
 
 Status UpperCopy::Finish(const std::set<std::string>& mapped_paths) {
-  Pass pass;
-  pass.frozen = true;
-  pass.mapped = &mapped_paths;
+  Pass pass{true, &mapped_paths, {}, {}};
   bytes_ = 0;
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(upper_fd_, into_fd_, "", pass));
   return RemoveVanished(pass);
@@ -153,8 +177,9 @@ Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& pre
     const std::string path = prefix + entry.name;
     Status taken = TakeEntry(from_fd, into_fd, entry.name, path, pass);
     if (taken.ok()) continue;
-    if (pass.frozen || !IsVanished(taken)) return taken.While("copying " + path);
-    pass.seen.erase(path);
+    if (pass.frozen || !MayBeRace(taken)) return std::move(taken).While("copying " + path);
+    // Remembered all the same: a part of it may stand in the copy.
+    pass.seen[path].recent = true;
   }
   return Status();
 }
@@ -195,10 +220,12 @@ Status UpperCopy::TakeDirectory(int from_fd, int into_fd, const std::string& nam
   }
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
                            OpenAt(into_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  CRYOPOD_RETURN_IF_ERROR(ClearXattrs(FdPath(into.get()), path));
-  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(FdPath(from.get()), FdPath(into.get()), path));
+  const std::string into_path = ProcPath(into.get(), ".");
+  CRYOPOD_RETURN_IF_ERROR(ClearXattrs(into_path, path));
+  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from.get(), "."), into_path, path));
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(from.get(), into.get(), path + "/", pass));
-  return CopyAttributes(into_fd, name, status, path);
+  CRYOPOD_RETURN_IF_ERROR(CopyOwner(into_fd, name, status, path));
+  return CopyModeAndTimes(into_fd, name, status, path);
 }
 
 Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
@@ -209,8 +236,8 @@ Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
   }
   if (S_ISSOCK(status.st_mode)) return Status();
   const int64_t ctime_ns = Nanoseconds(status.st_ctim);
-  const Seen now{status.st_ino, ctime_ns, status.st_size, status.st_mode,
-                 NowNs() - ctime_ns < kRecentNs};
+  const bool recent = ctime_ns > began_ns_ - kRecentNs || pass.mapped->contains(path);
+  const Seen now{status.st_ino, ctime_ns, status.st_size, status.st_mode, recent};
   pass.seen[path] = now;
   if (S_ISREG(status.st_mode)) bytes_ += static_cast<uint64_t>(status.st_size);
   // A file with several names may be mapped under any of them, so all are taken again together.
@@ -234,7 +261,7 @@ Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
   } else if (::mknodat(into_fd, name.c_str(), status.st_mode, status.st_rdev) != 0) {
     return ErrnoStatus(errno, "mknodat", path);
   }
-  return CopyAttributes(into_fd, name, status, path);
+  return CopyAttributes(from_fd, into_fd, name, status, path);
 }
 
 Status UpperCopy::RemoveVanished(const Pass& pass) {
@@ -253,7 +280,7 @@ Status UpperCopy::RemoveVanished(const Pass& pass) {
     // Removing an entry moved the directory's time, which had been set already.
     struct stat status {};
     if (::fstatat(upper_fd_, path.substr(0, slash).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
-      CRYOPOD_RETURN_IF_ERROR(CopyAttributes(into_fd_, path.substr(0, slash), status, path));
+      CRYOPOD_RETURN_IF_ERROR(CopyModeAndTimes(into_fd_, path.substr(0, slash), status, path));
     }
   }
   return Status();

@@ -17,22 +17,23 @@ namespace cryopod::checkpoint {
 // runs, and, while it is frozen, only what changed since.
 //
 // A file is taken again when its inode, size or ctime is another, when its ctime was so recent at
-// the first look that a later change could bear the same time, and when a process has it mapped
-// shared and writable: a store into a page that was dirty already moves no time. Whiteouts, opaque
-// marks, hard links, owners, modes, times and xattrs are kept; sockets are left out, because a
-// bound name comes back with its process.
+// the first look that a later change could bear the same time, and when a process had it mapped
+// shared and writable before the first look or has it in the freeze: a store into a page that was
+// dirty already moves no time. Whiteouts, opaque marks, hard links, owners, modes, times and xattrs
+// are kept; sockets are left out, because a bound name comes back with its process.
 //
 // Source   kernel Documentation/filesystems/overlayfs.rst ("whiteouts and opaque directories").
 // Threads  one thread at a time; different copies are independent.
 class UpperCopy {
  public:
-  // Both directories are borrowed for the life of the copy. `into_dir_fd` is empty.
+  // Both directories are borrowed for the life of the copy. `into_dir_fd` is empty. Every change
+  // from now on is a recent one, so make the object before the mappings are read for CopyAhead.
   UpperCopy(int upper_dir_fd, int into_dir_fd);
 
-  // The pod may run. What vanishes or changes meanwhile is no error.
-  Status CopyAhead();
-  // The pod is frozen. `mapped_paths`: files of this layer, relative to it, that some process has
-  // mapped shared and writable.
+  // The pod may run. What vanishes or changes meanwhile is no error. `mapped_paths`: files of this
+  // layer, relative to it, that some process has mapped shared and writable.
+  Status CopyAhead(const std::set<std::string>& mapped_paths);
+  // The pod is frozen. `mapped_paths` as above, read in the freeze.
   // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, names the path.
   Status Finish(const std::set<std::string>& mapped_paths);
 
@@ -49,8 +50,8 @@ class UpperCopy {
     bool operator==(const Seen&) const = default;
   };
   struct Pass {
-    bool frozen = false;
-    const std::set<std::string>* mapped = nullptr;
+    bool frozen;
+    const std::set<std::string>* mapped;
     std::map<std::string, Seen> seen;  // path → what stands there now
     std::map<std::pair<dev_t, ino_t>, std::string>
         links;  // first path of a file with several names
@@ -67,6 +68,7 @@ class UpperCopy {
 
   int upper_fd_;
   int into_fd_;
+  int64_t began_ns_;
   std::map<std::string, Seen> ahead_;
   uint64_t bytes_ = 0;
   uint64_t bytes_frozen_ = 0;
