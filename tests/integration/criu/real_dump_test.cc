@@ -1,0 +1,178 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "agent/criu/criu_images.h"
+#include "agent/os/unix_socket.h"
+#include "real_criu.h"
+
+namespace cryopod::criu {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using std::chrono::seconds;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+class RealDumpTest : public test::RealCriu {
+ protected:
+  void SetUp() override {
+    RealCriu::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    Result<UniqueFd> images = OpenDirectory(images_.path());
+    Result<UniqueFd> work = OpenDirectory(work_.path());
+    ASSERT_THAT(images, IsOk());
+    ASSERT_THAT(work, IsOk());
+    images_fd_ = std::move(images).value();
+    work_fd_ = std::move(work).value();
+  }
+
+  // As a checkpoint does it: CRIU parked, the leaf frozen, dump, thaw.
+  Status DumpFrozen(pid_t pid, Deadline deadline = Deadline::After(seconds(60))) {
+    CRYOPOD_ASSIGN_OR_RETURN(CriuProcess process, CriuProcess::Spawn(criu()));
+    CRYOPOD_RETURN_IF_ERROR(Freeze());
+    count_at_freeze_ = Count(counter());
+    const Status dumped =
+        process.Dump(OptionsFor(pid, leaf()), images_fd_.get(), work_fd_.get(), deadline);
+    CRYOPOD_RETURN_IF_ERROR(leaf().Thaw());
+    return dumped;
+  }
+
+  // A PID is taken as long as it names a process group, be it one of zombies.
+  static void WaitUntilPidIsFree(pid_t pid) {
+    const Deadline deadline = Deadline::After(seconds(10));
+    while (::kill(-pid, 0) == 0 && !deadline.expired()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  Status Restore() {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        Subprocess restore,
+        SpawnInLeaf({criu(), "restore", "-D", images_.path(), "-W", work_.path(), "-d", "-o",
+                     "restore.log", "-v4", "--manage-cgroups=ignore", "--tcp-close"}));
+    CRYOPOD_ASSIGN_OR_RETURN(const ExitStatus exit, restore.Wait(Deadline::After(seconds(30))));
+    if (exit.success()) return Status();
+    return Status(Code::kUnknown, cryopod::test::ReadText(work_.path() / "restore.log"));
+  }
+
+  cryopod::test::TempDirectory images_;
+  cryopod::test::TempDirectory work_;
+  UniqueFd images_fd_;
+  UniqueFd work_fd_;
+  uint64_t count_at_freeze_ = 0;
+};
+
+TEST_P(RealDumpTest, CriuIsNewEnoughAndWorksOnThisKernel) {
+  const Result<Version> version = CheckVersion(criu(), Deadline::After(seconds(10)));
+
+  ASSERT_THAT(version, IsOk());
+  EXPECT_GE(version->major, kMajorMin);
+  EXPECT_THAT(CheckFeatures(criu(), Deadline::After(seconds(10))), IsOk());
+}
+
+TEST_P(RealDumpTest, AFrozenCgroupIsDumpedAndGoesOnAfterTheThaw) {
+  Result<Subprocess> ticker = StartTicker("8");
+  ASSERT_THAT(ticker, IsOk());
+
+  ASSERT_THAT(DumpFrozen(ticker->pid()), IsOk());
+
+  EXPECT_TRUE(Progresses());
+  const Result<std::vector<DumpedProcess>> dumped = ReadPstree(images_fd_.get());
+  const Result<std::vector<pid_t>> living = leaf().Processes();
+  ASSERT_THAT(dumped, IsOk());
+  ASSERT_THAT(living, IsOk());
+  ASSERT_EQ(dumped->size(), 2u);
+  EXPECT_THAT(*living, UnorderedElementsAre(dumped->at(0).pid, dumped->at(1).pid));
+  EXPECT_EQ(dumped->at(0).pid, ticker->pid());
+  EXPECT_EQ(dumped->at(1).parent_pid, ticker->pid());
+  const Result<DumpStats> stats = ReadDumpStats(work_fd_.get());
+  ASSERT_THAT(stats, IsOk());
+  EXPECT_GT(stats->frozen_us, 0u);
+  EXPECT_GE(stats->pages_written, 8u * 256);
+}
+
+TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
+  Result<Subprocess> ticker = StartTicker("8");
+  ASSERT_THAT(ticker, IsOk());
+  Result<CriuProcess> process = CriuProcess::Spawn(criu());
+  ASSERT_THAT(process, IsOk());
+  ASSERT_THAT(Freeze(), IsOk());
+  const uint64_t before = Count(counter());
+
+  ASSERT_THAT(process->Dump(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(),
+                            Deadline::After(seconds(60))),
+              IsOk());
+
+  EXPECT_EQ(Count(counter()), before);
+  EXPECT_THAT(leaf().Thaw(), IsOk());
+  EXPECT_TRUE(Progresses());
+}
+
+TEST_P(RealDumpTest, TheDumpIsRestoredAndGoesOnWhereItWas) {
+  Result<Subprocess> ticker = StartTicker("8");
+  ASSERT_THAT(ticker, IsOk());
+  ASSERT_THAT(DumpFrozen(ticker->pid()), IsOk());
+  ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
+  ASSERT_THAT(ticker->Wait(Deadline::After(seconds(10))), IsOk());
+  WaitUntilPidIsFree(ticker->pid());
+
+  ASSERT_THAT(Restore(), IsOk());
+
+  ASSERT_TRUE(Progresses());
+  EXPECT_GT(Count(counter()), count_at_freeze_);
+  EXPECT_LT(Count(counter()), count_at_freeze_ + 5000);
+  const Result<std::vector<pid_t>> living = leaf().Processes();
+  ASSERT_THAT(living, IsOk());
+  EXPECT_EQ(living->size(), 2u);
+}
+
+TEST_P(RealDumpTest, AFailedDumpTellsWhyAndHarmsNothing) {
+  struct Failure {
+    std::string hold;
+    std::string reason;
+  };
+  const std::string socket = scratch("outside");
+  const Result<UniqueFd> listener = ListenUnix(socket);
+  ASSERT_THAT(listener, IsOk());
+  for (const Failure& failure : {Failure{"deleted", "deleted file"}, Failure{"uring", "io_uring"},
+                                 Failure{"socket:" + socket, "unix socket outside"}}) {
+    Result<Subprocess> ticker = StartTicker("1", failure.hold);
+    ASSERT_THAT(ticker, IsOk()) << failure.hold;
+    UniqueFd accepted;
+    if (failure.hold.starts_with("socket:")) {
+      Result<UniqueFd> connection = AcceptUnix(listener->get(), Deadline::After(seconds(5)));
+      ASSERT_THAT(connection, IsOk());
+      accepted = std::move(connection).value();
+    }
+
+    EXPECT_THAT(DumpFrozen(ticker->pid()),
+                StatusIs(Code::kFailedPrecondition, HasSubstr(failure.reason)))
+        << failure.hold;
+
+    EXPECT_TRUE(Progresses()) << failure.hold;
+    ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
+    ASSERT_THAT(ticker->Wait(Deadline::After(seconds(10))), IsOk());
+  }
+}
+
+TEST_P(RealDumpTest, AProcessThatIsGoneIsReportedAsThat) {
+  Result<Subprocess> ticker = StartTicker("1");
+  ASSERT_THAT(ticker, IsOk());
+  ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
+  ASSERT_THAT(ticker->Wait(Deadline::After(seconds(10))), IsOk());
+
+  const Status dumped = DumpFrozen(ticker->pid());
+
+  EXPECT_FALSE(dumped.ok());
+  EXPECT_THAT(dumped.message(), ::testing::Not(HasSubstr("RLIMIT_NOFILE")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Real, RealDumpTest,
+                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
+                         test::VersionName);
+
+}  // namespace
+}  // namespace cryopod::criu
