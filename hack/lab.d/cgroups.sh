@@ -10,7 +10,7 @@ cgroup_hierarchies() {
       if (type != "cgroup" && type != "cgroup2") next
       options = ""
       for (j = 1; j <= n; j++)
-        if (option[j] !~ /^(rw|ro|xattr|noprefix|clone_children|nsdelegate|memory_.*|favordynmods|release_agent=.*)$/)
+        if (option[j] !~ /^(rw|ro|xattr|noprefix|clone_children|release_agent=.*)$/)
           options = options "," (option[j] ~ /^name=/ ? "none," : "") option[j]
       options = type == "cgroup2" ? "-" : substr(options, 2)
       if (!seen[type options]++) print type, options, $5
@@ -58,8 +58,8 @@ cgroup_make() {
   done < <(cgroup_hierarchies)
 }
 
-# Moves process $2 into the cgroups of node $1. Done before its cgroup namespace is made, they become
-# the roots that the node sees; with "enter", the process goes where the node's daemons are.
+# Moves process $2 into the cgroups of node $1. Done before its cgroup namespace is made, they
+# become the roots that the node sees; with "enter", the process goes where the node's daemons are.
 cgroup_join() {
   local directory
   while read -r directory; do
@@ -108,9 +108,10 @@ cgroup_kill_and_remove() {
     find "$directory" -name freezer.state 2>/dev/null | while read -r file; do
       echo THAWED >"$file" 2>/dev/null || true
     done
-    find "$directory" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r pid; do
-      kill -KILL "$pid" 2>/dev/null || true
-    done
+    find "$directory" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u |
+      while read -r pid; do
+        kill -KILL "$pid" 2>/dev/null || true
+      done
     find "$directory" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
 }

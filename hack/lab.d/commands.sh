@@ -46,14 +46,14 @@ lab_up() {
 # Sets wanted_settings. The folder's number stands for its content: a prefix that was installed anew
 # is another folder under the old name.
 lab_check_options() {
-  local cgroup=$1 count=$2 prefix=$3 nodes='' identity='' i
+  local cgroup=$1 count=$2 prefix=$3 nodes='' identity='' letters=abcdefghi i
   if [ -z "$cgroup" ]; then
     cgroup=v2
-    [ -z "$(cgroup_hierarchies | grep '^cgroup ')" ] || cgroup=v1
+    ! cgroup_hierarchies | grep -q '^cgroup .*freezer' || cgroup=v1
   fi
   [[ $count =~ ^[1-9]$ ]] || die "--nodes $count: 1 to 9"
   for ((i = 0; i < count; i++)); do
-    nodes+=${nodes:+ }$(printf "\\x$(printf %x $((97 + i)))")
+    nodes+=${nodes:+ }${letters:i:1}
   done
   case $cgroup in
     v1) cgroup_hierarchies | grep -q '^cgroup .*freezer' ||

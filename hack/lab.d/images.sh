@@ -5,6 +5,7 @@
 lab_images() {
   local key
   key=$(find "$parts" "$repository/tests/workloads" "$lab_dir/root/.lab-stamp" -type f \
+    ! -name '*_test.cc' \
     \( -name '*.c' -o -name '*.cc' -o -name '*.h' -o -name '*images*' -o -name .lab-stamp \) \
     -print0 | sort -z | xargs -0 cat | sha256sum | cut -c1-16)
   images_dir=$lab_dir/images/$key
@@ -14,7 +15,10 @@ lab_images() {
   if [ ! -e "$images_dir" ]; then
     lab_require_programs
     say "building the test images"
-    rm -rf "$lab_dir"/images/*.partial
+    mkdir -p "$lab_dir/images"
+    # Another lab may be importing from a young one.
+    find "$lab_dir/images" -mindepth 1 -maxdepth 1 \( -name '*.partial' -o -mmin +600 \) \
+      -exec rm -rf {} +
     mkdir -p "$images_dir.partial/bin"
     lab_compile "$images_dir.partial"
     "$(lab_python)" "$parts/make_images.py" "$images_dir.partial/images.tar" \

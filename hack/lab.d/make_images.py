@@ -116,9 +116,10 @@ def busybox_layer(busybox):
     layer.symlink("var/run", "../run")
     layer.directory("tmp", 0o1777)
     layer.directory("data", 0o1777)
-    layer.file("etc/passwd", "".join(
-        f"{name}:x:{uid}:{uid}:{name}:/home/{name}:/bin/sh\n" for name, uid in USERS.items()).encode())
-    layer.file("etc/group", "".join(f"{name}:x:{uid}:\n" for name, uid in USERS.items()).encode())
+    users = [f"{name}:x:{uid}:{uid}:{name}:/home/{name}:/bin/sh\n" for name, uid in USERS.items()]
+    groups = [f"{name}:x:{uid}:\n" for name, uid in USERS.items()]
+    layer.file("etc/passwd", "".join(users).encode())
+    layer.file("etc/group", "".join(groups).encode())
     for name, uid in USERS.items():
         layer.directory(f"home/{name}", 0o700, uid)
     layer.program("bin/busybox", busybox)

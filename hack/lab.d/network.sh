@@ -40,13 +40,13 @@ network_switch_pid() {
 }
 
 network_in_switch() {
-  bounded $step_timeout_s nsenter --net --target "$(network_switch_pid)" -- "$@"
+  bounded "$step_timeout_s" nsenter --net --target "$(network_switch_pid)" -- "$@"
 }
 
 network_in_node() {
   local pid=$1
   shift
-  bounded $step_timeout_s nsenter --net --target "$pid" -- "$@"
+  bounded "$step_timeout_s" nsenter --net --target "$pid" -- "$@"
 }
 
 # Plugs node $1, whose init is process $2, into the bridge, and tells it where the pods of the

@@ -26,8 +26,8 @@ node_require() {
 node_write_files() {
   local node=$1 upper other
   upper=$(node_dir "$node")/upper
-  mkdir -p "$upper"/etc/{cni/net.d,containerd/conf.d,cryopod} "$upper"/usr/{local/sbin,libexec/lab} \
-    "$upper"/{opt/cryopod,root,var/log}
+  mkdir -p "$upper"/etc/{cni/net.d,containerd/conf.d,cryopod} \
+    "$upper"/usr/{local/sbin,libexec/lab} "$upper"/{opt/cryopod,root,var/log}
   echo "node-$node" >"$upper/etc/hostname"
   {
     echo "127.0.0.1 localhost"
@@ -70,8 +70,9 @@ node_start() {
   launcher=$!
   deadline=$((SECONDS + 20))
   until pid=$(node_find_init "$launcher") && [ -n "$pid" ]; do
-    [ -e "/proc/$launcher" ] && [ $SECONDS -lt $deadline ] ||
+    if [ ! -e "/proc/$launcher" ] || [ $SECONDS -ge $deadline ]; then
       die "node $node does not come up: $(tail -n 3 "$dir/setup.log")"
+    fi
     sleep 0.02
   done
   echo "$pid" >"$dir/pid.partial"
@@ -89,8 +90,8 @@ node_find_init() {
   done
 }
 
-# Becomes a command in node $1: all namespaces, the node's cgroups, this process's stdio. The command
-# dies with the caller: a test that gives up must not leave it running.
+# Becomes a command in node $1: all namespaces, the node's cgroups, this process's stdio. The
+# command dies with the caller: a test that gives up must not leave it running.
 node_enter() {
   local node=$1 pid
   shift
@@ -107,13 +108,15 @@ node_exec() {
 node_wait_ready() {
   local node=$1 deadline=$((SECONDS + 30)) images
   until node_exec "$node" timeout -s KILL 5 ctr version >/dev/null 2>&1; do
-    [ $SECONDS -lt $deadline ] ||
-      die "containerd of node $node does not answer: $(node_exec "$node" tail -n 3 /var/log/containerd.log)"
+    if [ $SECONDS -ge $deadline ]; then
+      node_exec "$node" tail -n 3 /var/log/containerd.log >&2
+      die "containerd of node $node does not answer within 30 s"
+    fi
     sleep 0.05
   done
   images=$(basename "$images_dir")
   if [ "$(cat "$(node_dir "$node")/images" 2>/dev/null)" != "$images" ]; then
-    node_exec "$node" timeout -s KILL $step_timeout_s ctr -n k8s.io images import - \
+    node_exec "$node" timeout -s KILL "$step_timeout_s" ctr -n k8s.io images import - \
       <"$images_dir/images.tar" >"$(node_dir "$node")/import.log" 2>&1 ||
       die "node $node does not take the test images: $(tail -n 3 "$(node_dir "$node")/import.log")"
     echo "$images" >"$(node_dir "$node")/images"

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The lab leaves the machine as it found it: after `down`, after a killed `up`, with two labs side by
-# side, with frozen containers inside. Needs root. Other labs may run meanwhile.
+# The lab leaves the machine as it found it: after `down`, after a killed `up`, with two labs side
+# by side, with frozen containers inside. Needs root. Other labs may run meanwhile.
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/../.." && pwd)
 lab_dir=${CRYOPOD_LAB_DIR:-/var/lib/cryopod-lab}
@@ -36,35 +36,30 @@ trap cleanup EXIT
 
 # Everything of this machine that a lab could leave, without what belongs to labs of other names.
 snapshot() {
-  echo "mounts"
-  cat /proc/mounts
-  echo "network namespaces and links"
-  ip netns list
-  ip -o link show | cut -d: -f2
-  echo "cgroups"
-  find /sys/fs/cgroup -name 'cryopod-lab.*' | grep -F -- "-$$." || true
-  echo "processes in namespaces or cgroups of labs"
   local process
+  sed 's/^/mount: /' /proc/mounts
+  ip netns list | sed 's/^/network namespace: /'
+  ip -o link show | sed 's/^[0-9]*: \([^:]*\):.*/link: \1/'
+  { find /sys/fs/cgroup -name 'cryopod-lab.*' | grep -F -- "-$$." || true; } | sed 's/^/cgroup: /'
+  find "$lab_dir/labs" -mindepth 1 -maxdepth 1 -name "leaves-*-$$" -printf 'folder: %p\n'
   for process in /proc/[0-9]*; do
-    if grep -qs "cryopod-lab\.leaves-v[12]-$$" "$process/cgroup" ||
-      grep -qsF "leaves-v1-$$" "$process/mountinfo" || grep -qsF "leaves-v2-$$" "$process/mountinfo"; then
-      echo "$process $(tr '\0' ' ' <"$process/cmdline")"
+    if belongs_to_our_labs "$process"; then
+      echo "process: $process $(tr '\0' ' ' <"$process/cmdline")"
     fi
   done
-  echo "processes of no lab in a network namespace that is not this one"
-  for process in /proc/[0-9]*; do
-    if [ "$(readlink "$process/ns/net")" != "$(readlink /proc/self/ns/net)" ] &&
-      [ -n "$(readlink "$process/exe")" ] && ! grep -qs "cryopod-lab\." "$process/cgroup"; then
-      echo "$process $(tr '\0' ' ' <"$process/cmdline")"
-    fi
-  done
-  echo "folders"
-  find "$lab_dir/labs" -mindepth 1 -maxdepth 1 -name "leaves-*-$$" 2>/dev/null || true
 }
 
-# What was killed may still be waiting for the machine's init to reap it.
+# By its cgroup, by its mounts, or by the environment that it was started with. A zombie holds
+# nothing any more, and waits for the machine's init alone.
+belongs_to_our_labs() {
+  grep -qs '^State:.*zombie' "$1/status" && return 1
+  grep -qsE "leaves-v[12]-$$" "$1/cgroup" "$1/mountinfo" ||
+    grep -qszE "^CRYOPOD_LAB_NAME=leaves-v[12]-$$\$" "$1/environ"
+}
+
+# What was killed may take a moment to end.
 machine_is_as_before() {
-  local deadline=$((SECONDS + 5))
+  local deadline=$((SECONDS + 10))
   until snapshot >"$work/after" && diff "$work/before" "$work/after" >"$work/difference"; do
     if [ $SECONDS -ge $deadline ]; then
       cat "$work/difference" >&2
@@ -144,8 +139,12 @@ killed_up_is_cleaned() {
 }
 
 node_behaves() {
-  local answer=0
+  local answer=0 kind
   lab v2 up --cgroup v2 --nodes 1
+  snapshot >"$work/while_up"
+  for kind in process cgroup folder; do
+    check "a lab that is up is seen as a $kind" grep -q "^$kind: " "$work/while_up"
+  done
   lab v2 exec a sh -c 'exit 7' || answer=$?
   check "exec gives the exit code" [ $answer = 7 ]
   check "exec passes stdio" [ "$(echo word | lab v2 exec a cat)" = word ]
@@ -156,7 +155,8 @@ node_behaves() {
   lab v2 copy a:/root/file "$work/file"
   lab v2 copy "$work/file" a:/root/folder/file
   check "copy goes out and in" [ "$(lab v2 exec a cat /root/folder/file)" = kept ]
-  CRYOPOD_LAB_NAME=leaves-v2-$$ timeout -s KILL 1 "$repository/hack/lab" exec a sleep 7654 || true
+  { CRYOPOD_LAB_NAME=leaves-v2-$$ timeout -s KILL 1 "$repository/hack/lab" exec a sleep 7654; } \
+    2>/dev/null || true
   check "a command dies with its caller" lab v2 exec a sh -c '! pgrep -f "sleep 7654" | grep -v $$'
   lab v2 containerd a kill
   check "a killed containerd comes back" lab v2 exec a timeout -s KILL 5 ctr version >/dev/null
@@ -165,6 +165,7 @@ node_behaves() {
 }
 
 "$repository/hack/lab" root
+mkdir -p "$lab_dir/labs"
 snapshot >"$work/before"
 node_behaves
 for delay in 0.05 0.1 0.15 0.2 0.3 0.4 0.6 0.8; do
