@@ -33,7 +33,8 @@ class UpperCopy {
   // The pod may run. What vanishes or changes meanwhile is no error. `mapped_paths`: files of this
   // layer, relative to it, that some process has mapped shared and writable.
   Status CopyAhead(const std::set<std::string>& mapped_paths);
-  // The pod is frozen. `mapped_paths` as above, read in the freeze.
+  // The pod is frozen; once, after CopyAhead or without it. `mapped_paths` as above, read in the
+  // freeze.
   // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, names the path.
   Status Finish(const std::set<std::string>& mapped_paths);
 
