@@ -14,6 +14,17 @@ Status NotRestored(const std::string& why) {
                 "the restored processes are not those of the checkpoint: " + why);
 }
 
+// Zombies come back too, and do not count: they are no tasks of the record either.
+Result<size_t> CountLiving(const Cgroup& cgroup) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
+  size_t living = 0;
+  for (const pid_t thread : threads) {
+    const Result<ProcessInfo> info = ReadProcessInfo(thread);
+    if (info.ok() && info->state != 'Z' && info->state != 'X') ++living;
+  }
+  return living;
+}
+
 }  // namespace
 
 Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
@@ -24,10 +35,10 @@ Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
                        container.cgroup_dir);
   }
   if (init.state != 'T' && init.state != 't') return NotRestored("they run already");
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
-  if (tasks != 0 && threads.size() != tasks) {
-    return NotRestored("there are " + std::to_string(threads.size()) +
-                       " tasks, the checkpoint has " + std::to_string(tasks));
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t living, CountLiving(cgroup));
+  if (tasks != 0 && living != tasks) {
+    return NotRestored("there are " + std::to_string(living) + " tasks, the checkpoint has " +
+                       std::to_string(tasks));
   }
   container.start_time_ticks = init.start_time_ticks;
   container.cgroup_dir = cgroup.path();

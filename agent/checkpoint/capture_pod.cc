@@ -41,7 +41,10 @@ Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
 
 Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
   CapturedContainer captured;
-  CRYOPOD_ASSIGN_OR_RETURN(captured.processes, criu::ReadPstree(dump.images_dir.get()));
+  Result<std::vector<criu::DumpedProcess>> processes = criu::ReadPstree(dump.images_dir.get());
+  // It is CRIU's own word of just now: nobody's archive is damaged.
+  if (!processes.ok()) return Status(Code::kInternal, processes.status().message());
+  captured.processes = std::move(processes).value();
   captured.rootfs_bytes = dump.upper.bytes();
   return captured;
 }
@@ -62,7 +65,7 @@ Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
     const std::string container = "container " + dump.target->requested.name;
     CRYOPOD_ASSIGN_OR_RETURN(CapturedContainer part,
                              ReadCapture(dump).While("reading the dump of " + container));
-    CRYOPOD_RETURN_IF_ERROR(CheckMembers(*dump.target, part.processes));
+    CRYOPOD_ASSIGN_OR_RETURN(part.tasks, CheckMembers(*dump.target, part.processes));
     captured.push_back(std::move(part));
   }
   return captured;

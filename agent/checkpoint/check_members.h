@@ -16,14 +16,14 @@ namespace cryopod::checkpoint {
 
 // Does every leaf hold exactly the tasks that were dumped? While CRIU works the leaf is thawed, and
 // a task that enters it runs: an archive without that task would be no copy of the container.
-// Zombies may be missing in the leaf. Errors: kAborted, names the task; the capture must be
-// discarded.
-Status CheckMembers(const DumpTarget& target, const std::vector<criu::DumpedProcess>& dumped);
+// Zombies are no tasks here: they run nothing. Returns how many tasks there are. Errors: kAborted,
+// names the task; the capture must be discarded.
+Result<uint32_t> CheckMembers(const DumpTarget& target,
+                              const std::vector<criu::DumpedProcess>& dumped);
 
 // Pure: the difference, as a sentence; empty when there is none. All PIDs are those of the
 // container's namespace.
-std::string DescribeDifference(const std::set<pid_t>& in_leaf, const std::set<pid_t>& dumped,
-                               const std::set<pid_t>& zombies);
+std::string DescribeDifference(const std::set<pid_t>& in_leaf, const std::set<pid_t>& dumped);
 
 // Next PID of every PID namespace of the pod. Two readings one apart prove that nothing was born in
 // between, not even a process that has ended again.

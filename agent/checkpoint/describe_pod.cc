@@ -46,9 +46,7 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
     container.image_ref = requested.image_ref;
     container.mounts = requested.mounts;
     container.processes = static_cast<uint32_t>(captured[i].processes.size());
-    for (const criu::DumpedProcess& process : captured[i].processes) {
-      container.tasks += static_cast<uint32_t>(process.threads.size());
-    }
+    container.tasks = captured[i].tasks;
     container.images_bytes = sizes_bytes[i];
     container.rootfs_bytes = captured[i].rootfs_bytes;
     checkpoint.containers.push_back(std::move(container));

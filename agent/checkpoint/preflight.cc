@@ -109,9 +109,9 @@ Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
   return memory_bytes;
 }
 
-// CRIU keeps what it has learned of the kernel in this file, until the next boot. Whatever runs first
-// learns it anew, which takes some 30 ms: that must not be a dump, inside a freeze.
-// Source: CRIU criu/kerndat.c (KERNDAT_CACHE_FILE).
+// CRIU keeps what it has learned of the kernel in this file, until the next boot. Whatever runs
+// first learns it anew, which takes some 30 ms: that must not be a dump, inside a freeze. Source:
+// CRIU criu/kerndat.c (KERNDAT_CACHE_FILE).
 constexpr char kKernelFactsFile[] = "/run/criu.kdat";
 
 Status LearnKernel(const std::string& criu_program) {

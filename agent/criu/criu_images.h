@@ -14,7 +14,7 @@ namespace cryopod::criu {
 struct DumpedProcess {
   pid_t pid = 0;
   pid_t parent_pid = 0;
-  std::vector<pid_t> threads;  // the main thread included
+  std::vector<pid_t> threads;  // the main thread included; none in a zombie
 };
 
 // Shape   two magic numbers (u32), then entries: u32 size, protobuf pstree_entry.
