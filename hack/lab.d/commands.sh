@@ -1,10 +1,14 @@
 # The commands of hack/lab that are not about one daemon. Sourced by hack/lab.
 
-# One run at a time changes this lab. Nodes must not inherit the lock: they outlive the run.
+# One run at a time changes this lab. Nodes must not inherit the lock: they outlive the run. `down`
+# removes the file at its end, so a run that has waited may hold what is no lock any more.
 lab_lock() {
+  local file=$labs_dir/$lab_name.lock
   mkdir -p "$labs_dir"
-  exec 9>"$labs_dir/$lab_name.lock"
-  flock -w 300 9 || die "another run has been changing this lab for 5 minutes"
+  until [ "$file" -ef /proc/self/fd/9 ]; do
+    exec 9>"$file"
+    flock -w 300 9 || die "another run has been changing this lab for 5 minutes"
+  done
 }
 
 # Settings of the lab that stands: lab_cgroup, lab_nodes, lab_prefix.
@@ -93,6 +97,7 @@ lab_down() {
   fi
   cgroup_end
   rm -rf --one-file-system "$this_lab"
+  rm -f "$labs_dir/$lab_name.lock"
 }
 
 lab_reboot() {

@@ -28,7 +28,6 @@ cleanup() {
   local name
   for name in $names; do
     CRYOPOD_LAB_NAME=$name timeout -s KILL 120 "$repository/hack/lab" down >/dev/null 2>&1 || true
-    rm -f "$lab_dir/labs/$name.lock"
   done
   rm -rf "$work"
 }
@@ -41,7 +40,7 @@ snapshot() {
   ip netns list | sed 's/^/network namespace: /'
   ip -o link show | sed 's/^[0-9]*: \([^:]*\):.*/link: \1/'
   { find /sys/fs/cgroup -name 'cryopod-lab.*' | grep -F -- "-$$." || true; } | sed 's/^/cgroup: /'
-  find "$lab_dir/labs" -mindepth 1 -maxdepth 1 -name "leaves-*-$$" -printf 'folder: %p\n'
+  find "$lab_dir/labs" -mindepth 1 -maxdepth 1 -name "leaves-*-$$*" -printf 'folder: %p\n'
   for process in /proc/[0-9]*; do
     if belongs_to_our_labs "$process"; then
       echo "process: $process $(tr '\0' ' ' <"$process/cmdline")"
