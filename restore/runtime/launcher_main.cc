@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -54,7 +55,9 @@ bool WaitForRequest(int fd) {
   do {
     ready = ::poll(&request, 1, kRequestTimeoutMs);
   } while (ready < 0 && errno == EINTR);
-  return ready == 1 && (request.revents & POLLIN) != 0;
+  // A peer that is gone makes the socket readable too.
+  char first = 0;
+  return ready == 1 && ::recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 }  // namespace

@@ -1,0 +1,150 @@
+#include "restore/runtime/protocol/container_marks.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "agent/os/proc.h"
+#include "agent/os/subprocess.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace cryopod::runtime {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A real child that has been stopped; it is killed at the end of the scope.
+class StoppedChild {
+ public:
+  StoppedChild() : child_(Spawn()) {
+    EXPECT_THAT(child_, test::IsOk());
+    EXPECT_EQ(::kill(pid(), SIGSTOP), 0);
+    EXPECT_TRUE(ReachesState('T'));
+  }
+  ~StoppedChild() {
+    EXPECT_THAT(child_->Kill(SIGKILL), test::IsOk());
+    EXPECT_THAT(child_->Wait(Deadline::After(seconds(5))), test::IsOk());
+  }
+
+  pid_t pid() const { return child_->pid(); }
+  bool ReachesState(char state) const {
+    for (int i = 0; i < 200; ++i) {
+      const Result<ProcessInfo> info = ReadProcessInfo(pid());
+      if (info.ok() && info->state == state) return true;
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    return false;
+  }
+
+ private:
+  static Result<Subprocess> Spawn() {
+    SpawnOptions options;
+    options.argv = {"/bin/sleep", "60"};
+    return Subprocess::Spawn(options);
+  }
+  Result<Subprocess> child_;
+};
+
+class ContainerMarksTest : public ::testing::Test {
+ protected:
+  ContainerMarksTest() {
+    std::filesystem::create_directory(temp_.path() / "state");
+    std::filesystem::create_directory(temp_.path() / "cgroup");
+  }
+
+  std::string state_dir() const { return (temp_.path() / "state").string(); }
+  std::string cgroup_dir() const { return (temp_.path() / "cgroup").string(); }
+  void SetProcesses(const std::string& text) {
+    test::WriteText(temp_.path() / "cgroup/cgroup.procs", text);
+  }
+
+  test::TempDirectory temp_;
+};
+
+TEST_F(ContainerMarksTest, TheRestoredMarkTellsWhatAStartRequestSays) {
+  Request request;
+  request.container_id = "c1";
+  request.sandbox_id = "s1";
+  request.pod_name = "web";
+  request.pod_namespace = "default";
+  request.pod_uid = "u-1";
+  request.container_name = "app";
+  request.restore_from = "web-1";
+  request.restore_operation = "op-1";
+  ASSERT_THAT(WriteRestoredMark(state_dir(), request), test::IsOk());
+
+  const Result<Request> read = ReadRestoredMark(state_dir());
+
+  request.state_dir = state_dir();
+  EXPECT_THAT(read, test::IsOkAnd(request));
+}
+
+TEST_F(ContainerMarksTest, AContainerWithoutMarksHasNone) {
+  EXPECT_THAT(ReadRestoredMark(state_dir()), test::StatusIs(Code::kNotFound));
+  EXPECT_FALSE(IsHeld(state_dir()));
+  EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kNotFound));
+  EXPECT_THAT(RemoveRestoredMark(state_dir()), test::IsOk());
+  EXPECT_THAT(RemoveHeldMark(state_dir()), test::IsOk());
+}
+
+TEST_F(ContainerMarksTest, ReleasingAHeldContainerLetsEveryProcessRunOnce) {
+  StoppedChild first;
+  StoppedChild second;
+  SetProcesses(std::to_string(first.pid()) + "\n" + std::to_string(second.pid()) + "\n");
+  ASSERT_THAT(WriteHeldMark(state_dir(), cgroup_dir()), test::IsOk());
+  ASSERT_TRUE(IsHeld(state_dir()));
+
+  const Status released = ReleaseHeld(state_dir());
+
+  EXPECT_THAT(released, test::IsOk());
+  EXPECT_TRUE(first.ReachesState('S'));
+  EXPECT_TRUE(second.ReachesState('S'));
+  EXPECT_FALSE(IsHeld(state_dir()));
+  EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kNotFound));
+}
+
+TEST_F(ContainerMarksTest, AMarkThatIsTakenBackLetsNothingRun) {
+  StoppedChild child;
+  SetProcesses(std::to_string(child.pid()) + "\n");
+  ASSERT_THAT(WriteHeldMark(state_dir(), cgroup_dir()), test::IsOk());
+
+  EXPECT_THAT(RemoveHeldMark(state_dir()), test::IsOk());
+
+  EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kNotFound));
+  EXPECT_TRUE(child.ReachesState('T'));
+}
+
+TEST_F(ContainerMarksTest, AProcessThatHasEndedOrIsOutsideOurNamespaceIsNoError) {
+  StoppedChild child;
+  SetProcesses("0\n4194303\n" + std::to_string(child.pid()) + "\n");
+
+  EXPECT_THAT(ContinueProcesses(cgroup_dir()), test::IsOk());
+
+  EXPECT_TRUE(child.ReachesState('S'));
+}
+
+TEST_F(ContainerMarksTest, AMarkThatNamesNoCgroupIsDamaged) {
+  test::WriteText(temp_.path() / "state/cryopod.held", "cgroup=relative\n");
+  EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kDataLoss));
+
+  test::WriteText(temp_.path() / "state/cryopod.held", "rubbish\n");
+  EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kDataLoss));
+}
+
+TEST_F(ContainerMarksTest, AHeldContainerWhoseCgroupIsGoneStaysMarked) {
+  ASSERT_THAT(WriteHeldMark(state_dir(), cgroup_dir() + "/gone"), test::IsOk());
+
+  EXPECT_FALSE(ReleaseHeld(state_dir()).ok());
+
+  EXPECT_TRUE(IsHeld(state_dir()));
+}
+
+}  // namespace
+}  // namespace cryopod::runtime

@@ -1,0 +1,153 @@
+#include "tests/unit/restore/runtime/wrapper_fixture.h"
+
+#include <fcntl.h>
+
+#include <sstream>
+#include <utility>
+
+#include "agent/os/file.h"
+#include "tests/support/read_text.h"
+
+namespace cryopod::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::seconds;
+
+// Records its command line, then does what a test has asked for. For `restore` it calls the criu
+// that it finds in PATH, as the real one does, and makes the container's state directory.
+constexpr char kFakeRuntime[] = R"sh(#!/bin/sh
+here=HERE
+echo "$*" >>"$here/calls"
+root= pid_file= restoring= last=
+for word; do
+  case $previous in
+    --root) root=$word ;;
+    --pid-file) pid_file=$word ;;
+  esac
+  [ "$word" != restore ] || restoring=yes
+  previous=$word last=$word
+done
+if [ -n "$restoring" ]; then
+  env >"$here/restore.env"
+  ls -l /proc/self/fd >"$here/restore.fds"
+  command -v criu >"$here/restore.criu"
+  mkdir -p "$root/$last"
+  [ ! -e "$here/restore.sleep" ] || exec sleep "$(cat "$here/restore.sleep")"
+  [ -z "$pid_file" ] || printf %s "$(cat "$here/restore.pid")" >"$pid_file"
+  exit "$(cat "$here/restore.exit")"
+fi
+cat
+echo "called with $#"
+[ ! -e "$here/exit" ] || exit "$(cat "$here/exit")"
+)sh";
+
+void InstallProgram(const std::string& from, const fs::path& to) {
+  fs::create_directories(to.parent_path());
+  fs::copy_file(from, to);
+}
+
+}  // namespace
+
+void WrapperFixture::SetUp() {
+  InstallProgram(CRYOPOD_RUNTIME_PROGRAM, Path("bin/cryopod-runtime"));
+  InstallProgram(CRYOPOD_LAUNCHER_PROGRAM, Path("libexec/cryopod/launcher/criu"));
+  for (const char* name : {"root", "bundle/rootfs", "state", "work", "images"}) {
+    fs::create_directories(Path(name));
+  }
+  std::string script = kFakeRuntime;
+  script.replace(script.find("HERE"), 4, temp_.path().string());
+  for (const auto& [name, text] :
+       {std::pair<std::string, std::string>{"fake-runtime", script}, {"criu", "#!/bin/sh\n"}}) {
+    test::WriteText(Path(name), text);
+    fs::permissions(Path(name), fs::perms::owner_all);
+  }
+  Configure("");
+  SetRestore(0, "4711");
+}
+
+void WrapperFixture::Configure(const std::string& more) {
+  test::WriteText(Path("runtime.conf"), "runtime=" + Path("fake-runtime") + "\ncriu=" +
+                                            Path("criu") + "\nagent_socket=" + Path("agent.sock") +
+                                            "\nstate_dir=" + Path("state") + "\n" + more);
+}
+
+void WrapperFixture::SetRestore(int exit_code, const std::string& pid) {
+  test::WriteText(Path("restore.exit"), std::to_string(exit_code));
+  test::WriteText(Path("restore.pid"), pid);
+}
+
+CommandOutput WrapperFixture::Run(const std::vector<std::string>& arguments,
+                                  const std::string& input) {
+  test::WriteText(Path("input"), input);
+  Result<UniqueFd> stdin_fd = OpenAt(AT_FDCWD, Path("input"), O_RDONLY);
+  EXPECT_TRUE(stdin_fd.ok());
+  SpawnOptions options;
+  options.argv = {Path("bin/cryopod-runtime")};
+  options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
+  options.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                         "CRYOPOD_RUNTIME_CONFIG=" + Path("runtime.conf")};
+  if (stdin_fd.ok()) options.descriptors = {{0, stdin_fd->get()}};
+  Result<CommandOutput> output = RunCommand(std::move(options), Deadline::After(seconds(30)));
+  EXPECT_TRUE(output.ok()) << output.status().message();
+  return output.ok() ? std::move(*output) : CommandOutput();
+}
+
+std::vector<std::string> WrapperFixture::Arguments(const std::vector<std::string>& rest) const {
+  std::vector<std::string> all = {"--root",         Path("root"),   "--log",
+                                  Path("log.json"), "--log-format", "json"};
+  all.insert(all.end(), rest.begin(), rest.end());
+  return all;
+}
+
+void WrapperFixture::StartAgent(test::FakeRuntimeAgent::Conversation conversation) {
+  agent_ = std::make_unique<test::FakeRuntimeAgent>(Path("agent.sock"), std::move(conversation));
+}
+
+void WrapperFixture::StopAgent() {
+  agent_.reset();
+  fs::remove(Path("agent.sock"));
+}
+
+void WrapperFixture::WriteBundle(const std::string& container, const std::string& more_config) {
+  const std::string type = container.empty() ? "sandbox" : "container";
+  test::WriteText(Path("bundle/config.json"),
+                  R"({"root": {"path": "rootfs"}, "annotations": {
+    "io.kubernetes.cri.container-type": ")" +
+                      type + R"(",
+    "io.kubernetes.cri.sandbox-id": "s1", "io.kubernetes.cri.sandbox-name": "web",
+    "io.kubernetes.cri.sandbox-namespace": "default", "io.kubernetes.cri.sandbox-uid": "u-1",
+    "io.kubernetes.cri.container-name": ")" +
+                      container + R"(",
+    "cryopod.dev/restore-from": "web-1"})" +
+                      more_config + "}");
+}
+
+void WrapperFixture::WritePlainBundle() {
+  test::WriteText(Path("bundle/config.json"), R"({"root": {"path": "rootfs"}})");
+}
+
+std::vector<std::string> WrapperFixture::RuntimeCalls() const {
+  std::vector<std::string> calls;
+  if (!fs::exists(Path("calls"))) return calls;
+  std::istringstream lines(test::ReadText(Path("calls")));
+  for (std::string line; std::getline(lines, line);) calls.push_back(line);
+  return calls;
+}
+
+std::string WrapperFixture::LoggedError() const {
+  if (!fs::exists(Path("log.json"))) return "";
+  std::istringstream lines(test::ReadText(Path("log.json")));
+  std::string last;
+  for (std::string line; std::getline(lines, line);) last = line;
+  const std::string key = "{\"level\":\"error\",\"msg\":\"";
+  EXPECT_EQ(last.rfind(key, 0), 0u) << last;
+  return last.substr(key.size(), last.rfind("\",\"time\"") - key.size());
+}
+
+Plan WrapperFixture::MakePlan() {
+  test::WriteText(Path("work/criu.conf"), "leave-stopped\n");
+  return {Path("images"), Path("work"), Path("work/criu.conf"), "op-1"};
+}
+
+}  // namespace cryopod::runtime
