@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <thread>
 #include <utility>
 
 #include "agent/archive/archive_store.h"
@@ -22,6 +23,8 @@ using std::chrono::seconds;
 
 constexpr seconds kRuntimeTimeout{10};
 constexpr seconds kRemoveSourceTimeout{60};
+constexpr int kStopAttemptsMax = 20;
+constexpr milliseconds kStopInterval{250};
 // A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
 constexpr seconds kRepairTimeout{600};
 constexpr milliseconds kFollowInterval{20};
@@ -130,10 +133,16 @@ checkpoint::JobResult CheckpointOperations::CollectResult(const Operation& opera
   return result;
 }
 
+// The runtime notes the ends of the containers that were just killed while we ask, and fails a stop
+// that meets it there (containerd 2.1: "ttrpc: closed"); asked again, it does it.
 Status CheckpointOperations::RemoveSource(const std::string& sandbox_id) {
   const Deadline deadline = Deadline::After(kRemoveSourceTimeout);
   Status stopped = runtime_.StopPodSandbox(sandbox_id, deadline);
-  if (!stopped.ok() && stopped.code() != Code::kNotFound) return stopped;
+  for (int attempt = 1; !stopped.ok() && stopped.code() != Code::kNotFound; ++attempt) {
+    if (attempt == kStopAttemptsMax || deadline.expired()) return stopped;
+    std::this_thread::sleep_for(kStopInterval);
+    stopped = runtime_.StopPodSandbox(sandbox_id, deadline);
+  }
   Status removed = runtime_.RemovePodSandbox(sandbox_id, deadline);
   return removed.code() == Code::kNotFound ? Status() : removed;
 }
