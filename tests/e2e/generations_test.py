@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+"""What is restored can be checkpointed again, and an archive can be restored again."""
+import sys
+import unittest
+
+import lab
+from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule  # noqa: F401
+
+GENERATIONS = 5
+
+
+class RestoreTwiceTest(PodTest):
+    def test_two_pods_of_one_archive_live_beside_each_other(self):
+        pod = self.run_pod("twice", lab.container("one", "counter"), lab.container("two", "writer"))
+        before = {name: pod.report(name) for name in pod.containers}
+        archive = self.checkpoint(pod)["archive"]
+        carry(archive)
+
+        first, second = self.restore(archive), self.restore(archive)
+
+        self.assertNotEqual(first.sandbox, second.sandbox)
+        self.assertNotEqual(first.config["metadata"]["uid"], second.config["metadata"]["uid"])
+        for copy in (first, second):
+            for name, report in before.items():
+                self.assert_went_on(report, copy.report(name))
+            self.assert_ok(copy)
+
+    def test_an_archive_can_be_restored_beside_its_source(self):
+        pod = self.run_pod("beside", lab.container("one", "counter"))
+        before = pod.report("one")
+        archive = self.checkpoint(pod)["archive"]
+
+        restored = self.restore(archive, node=a)
+
+        self.assert_went_on(before, restored.report("one"))
+        self.assert_ok(restored)
+        self.assert_ok(pod)
+
+
+class GenerationsTest(PodTest):
+    def test_five_generations_go_on_across_two_nodes_the_last_with_the_source_stopped(self):
+        pod = self.run_pod("generations", lab.container("one", "counter"),
+                           lab.container("two", "writer"), lab.container("three", "process_tree 3 2"))
+        source, target = a, b
+        reports = [{name: pod.report(name) for name in pod.containers}]
+        for generation in range(1, GENERATIONS + 1):
+            is_last = generation == GENERATIONS
+            self.assertEqual(pod.ask("two", "writer", "change"), "changed")
+            older, pod = pod, self.move(pod, *(["--stop"] if is_last else []), target=target)
+
+            reports.append({name: pod.report(name) for name in pod.containers})
+            for name, report in reports[-2].items():
+                self.assert_went_on(report, reports[-1][name])
+            self.assertEqual(reports[-1]["two"]["changes"], generation)
+            self.assert_ok(pod)
+            is_there = older.sandbox in [entry["id"] for entry in source.pods()]
+            self.assertEqual(is_there, not is_last)
+            source, target = target, source
+        counters = [report["one"]["counter"] for report in reports]
+        self.assertEqual(counters, sorted(set(counters)))
+
+    def test_a_restored_pod_is_left_running_by_its_checkpoint(self):
+        restored = self.move(self.run_pod("again", lab.container("one", "counter")))
+
+        self.checkpoint(restored)
+
+        # Stopping is an option of the restore, and must not have stuck to the container.
+        now = restored.report("one")["counter"]
+        lab.wait_until(lambda: restored.report("one")["counter"] > now + 10, "it counts on")
+        self.assertEqual(b.read(f"/proc/{restored.pid('one')}/stat").split()[2], "S")
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))
