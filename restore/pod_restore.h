@@ -11,6 +11,7 @@
 #include "restore/job.h"
 #include "restore/report.h"
 #include "restore/runtime/protocol/messages.h"
+#include "restore/security_context.h"
 #include "restore/stage_archive.h"
 
 namespace cryopod::restore {
@@ -83,6 +84,7 @@ class PodRestore {
   Report report_;
   std::map<std::string, int> attempts_;           // by container: number of the last one
   std::map<std::string, std::string> work_dirs_;  // by container: of the attempt that is open
+  std::map<std::string, SecurityContext> contexts_;  // by container: of the live request
   std::optional<Deadline> hold_end_;
   bool barrier_open_ = false;  // containers that start from now on are not held
 };

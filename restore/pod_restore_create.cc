@@ -82,6 +82,7 @@ Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, Container
   container.rootfs = request.rootfs;
   container.pid = 0;
   container.start_time_ticks = 0;
+  CRYOPOD_ASSIGN_OR_RETURN(contexts_[container.name], ReadSecurityContext(request.bundle));
   CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
@@ -104,6 +105,9 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   }
   container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)));
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir)
+          .While("restoring container " + container.name + " from archive " + job_.archive));
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 

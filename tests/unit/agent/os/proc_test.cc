@@ -164,7 +164,14 @@ TEST(ProcTest, ProcessesThatShareANamespaceShowTheSameInode) {
 TEST(ProcTest, ListsDescriptorsInOrder) {
   const WaitingChild child;
 
-  EXPECT_THAT(ListDescriptors(child.pid()), IsOkAnd(ElementsAre(0, 1, 2)));
+  // A program that has just been started still reads its libraries.
+  const Deadline deadline = Deadline::After(seconds(10));
+  Result<std::vector<int>> numbers = ListDescriptors(child.pid());
+  while (numbers.ok() && numbers->size() > 3 && !deadline.expired()) {
+    numbers = ListDescriptors(child.pid());
+  }
+
+  EXPECT_THAT(numbers, IsOkAnd(ElementsAre(0, 1, 2)));
 }
 
 TEST(ProcTest, ShowsFilesThatAreMapped) {
@@ -189,6 +196,9 @@ TEST(ProcTest, ShowsFilesThatAreMapped) {
 }
 
 TEST(ProcTest, CountsThePrivateMemoryThatADumpHolds) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the sanitizer's shadow is memory too";
+#endif
   constexpr size_t kBytes = size_t{32} << 20;
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t before, DumpableBytes(::getpid()));
   void* memory =

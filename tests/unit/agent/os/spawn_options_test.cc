@@ -117,7 +117,12 @@ TEST(SpawnOptionsTest, NothingElseIsInherited) {
   options.descriptors = {{7, file.get()}};
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Subprocess::Spawn(options));
 
-  const Result<std::vector<int>> numbers = ListDescriptors(child.pid());
+  // A program that has just been started still reads its libraries; what it inherits stays.
+  const Deadline deadline = Deadline::After(seconds(10));
+  Result<std::vector<int>> numbers = ListDescriptors(child.pid());
+  while (numbers.ok() && numbers->size() > 4 && !deadline.expired()) {
+    numbers = ListDescriptors(child.pid());
+  }
 
   EXPECT_THAT(numbers, IsOkAnd(::testing::ElementsAre(0, 1, 2, 7)));
   EXPECT_THAT(ReadProcLink(child.pid(), "fd/0"), IsOkAnd(std::string("/dev/null")));
