@@ -31,7 +31,7 @@ class Parser {
         ->default_str(line_.socket);
     app_.add_option("--output", output_, "For people (text) or for programs (json)")
         ->check(CLI::IsMember({"text", "json"}))
-        ->type_name("")
+        ->type_name("FORMAT")
         ->take_last()
         ->default_str(output_);
     AddCheckpoint();
