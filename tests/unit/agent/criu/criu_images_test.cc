@@ -3,11 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <limits>
 #include <string>
 
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/file.h"
+#include "image_bytes.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -20,22 +21,12 @@ using cryopod::test::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr uint32_t kImageMagic = 0x54564319;
-constexpr uint32_t kServiceMagic = 0x55105940;
-constexpr uint32_t kPstreeMagic = 0x50273030;
-constexpr uint32_t kStatsMagic = 0x57093306;
-
-std::string Number(uint32_t number) {
-  std::string bytes(sizeof(number), '\0');
-  std::memcpy(bytes.data(), &number, sizeof(number));
-  return bytes;
-}
-
-template <typename Message>
-std::string Entry(const Message& message) {
-  const std::string bytes = message.SerializePartialAsString();
-  return Number(static_cast<uint32_t>(bytes.size())) + bytes;
-}
+using test::Entry;
+using test::kImageMagic;
+using test::kPstreeMagic;
+using test::kServiceMagic;
+using test::kStatsMagic;
+using test::Number;
 
 wire::pstree_entry Process(uint32_t pid, uint32_t parent, std::vector<uint32_t> threads) {
   wire::pstree_entry entry;
@@ -77,6 +68,18 @@ TEST(PstreeTest, HoldsEveryProcessWithItsParentAndThreads) {
   EXPECT_EQ(processes->at(0).parent_pid, 0);
   EXPECT_EQ(processes->at(1).parent_pid, 1);
   EXPECT_THAT(processes->at(1).threads, ElementsAre(7, 8, 9));
+}
+
+TEST(PstreeTest, AZombieHasNoThreadsWhateverCriuLeftInItsEntry) {
+  const std::string image = Pstree({Process(1, 0, {1}), Process(5, 1, {0}),
+                                    Process(6, 1, {std::numeric_limits<uint32_t>::max()})});
+
+  const Result<std::vector<DumpedProcess>> processes = ParsePstree(image);
+
+  ASSERT_THAT(processes, IsOk());
+  ASSERT_EQ(processes->size(), 3u);
+  EXPECT_THAT(processes->at(1).threads, ::testing::IsEmpty());
+  EXPECT_THAT(processes->at(2).threads, ::testing::IsEmpty());
 }
 
 TEST(PstreeTest, IsReadFromTheDirectoryOfTheImages) {
