@@ -169,6 +169,9 @@ Status Cgroup::Kill(Deadline deadline) const {
   const std::string doing = "killing what runs in " + path_;
   if (version_ == CgroupVersion::kV2) {
     CRYOPOD_RETURN_IF_ERROR(WriteControlFileAt(dir_fd(), "cgroup.kill", "1").While(doing));
+    // Nothing runs any more: the signal is pending everywhere. An empty cgroup that stayed frozen
+    // would be a paused container to runc, which refuses to delete it.
+    CRYOPOD_RETURN_IF_ERROR(Thaw().While(doing));
     const auto empty = [](std::string_view events) -> Result<bool> {
       return HasEvent(events, "populated", "0");
     };

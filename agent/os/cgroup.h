@@ -51,7 +51,8 @@ class Cgroup {
   Result<std::vector<pid_t>> Threads() const;
 
   // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on
-  // v1 SIGKILL to every process, then thaw. Waits until it is empty. Errors: kDeadlineExceeded.
+  // v1 SIGKILL to every process, then thaw. Waits until it is empty; it is left thawed. Errors:
+  // kDeadlineExceeded.
   Status Kill(Deadline deadline) const;
 
  private:

@@ -181,6 +181,8 @@ TEST_P(CgroupTest, WhatIsKilledWhileFrozenDoesNotRunAgain) {
 
   EXPECT_EQ(writer.Wait(Soon())->signal, SIGKILL);
   EXPECT_EQ(std::filesystem::file_size(OtherPath()), size_at_freeze);
+  EXPECT_THAT(cgroup.State(), IsOkAnd(FreezeState::kThawed));
+  EXPECT_THAT(cgroup.State(), IsOkAnd(FreezeState::kThawed));
 }
 
 TEST_P(CgroupTest, KillsAlsoWhatIsFrozenFurtherDown) {
