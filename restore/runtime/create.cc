@@ -20,12 +20,12 @@ std::string AbsoluteBundle(const Arguments& arguments) {
   return error ? arguments.bundle : path.lexically_normal().string();
 }
 
-int FailWithoutAgent(const Call& call, const Status& why) {
-  return Fail(call.arguments,
-              why.message() +
-                  ". The pod asks for a restore and is never started cold in silence: "
-                  "start cryopod-agent on this node (agent_socket=" +
-                  call.settings.agent_socket + " in /etc/cryopod/runtime.conf)");
+int FailWithoutAgent(const Call& call, const Request& request, const Status& why) {
+  return Fail(call.arguments, why.message() + ". The pod asks for a restore from " +
+                                  request.restore_from +
+                                  " and is never started cold in silence: "
+                                  "start cryopod-agent on this node (agent_socket=" +
+                                  call.settings.agent_socket + " in /etc/cryopod/runtime.conf)");
 }
 
 int CreateFromAnswer(const Call& call, const Request& request, AgentConnection connection,
@@ -70,7 +70,7 @@ int Create(const Call& call) {
   const Deadline deadline = Deadline::After(call.settings.create_timeout);
   Result<AgentConnection> connection = AgentConnection::Ask(
       call.settings.agent_socket, request, deadline.SoonerAfter(call.settings.answer_timeout));
-  if (!connection.ok()) return FailWithoutAgent(call, connection.status());
+  if (!connection.ok()) return FailWithoutAgent(call, request, connection.status());
   return CreateFromAnswer(call, request, std::move(*connection), deadline);
 }
 
