@@ -1,0 +1,290 @@
+#!/usr/bin/python3
+"""What cryopodctl cannot do ends with one line that names the input, and an exit code of its own."""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+import lab
+from layout import Layout
+from two_nodes import PodTest, a, b, request_for, setUpModule, tearDownModule, unique  # noqa: F401
+
+USAGE, NOT_FOUND, TAKEN, REFUSED, DAMAGED, UNREACHABLE, NO_SPACE, BUSY = 2, 3, 4, 5, 6, 7, 8, 9
+CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
+
+# Writes a tar file with one bit flipped, 40 bytes into its first zstd stream.
+FLIP_IN_A_BLOB = """
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data[data.index(bytes.fromhex("28b52ffd")) + 40] ^= 1
+sys.stdout.buffer.write(data)
+"""
+
+
+class BadInputTest(PodTest):
+    def ctl(self, *arguments):
+        return a.ctl("--output", "json", *arguments)
+
+    def assert_fails(self, code, words, *arguments):
+        """Exit code `code`, nothing on standard output, and one line that holds the words."""
+        result = a.ctl("--output", "json", *arguments, check=False)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertRegex(result.stderr, r"\Acryopodctl: [^\n]*\n\Z")
+        for word in words:
+            self.assertIn(word, result.stderr)
+        return result.stderr
+
+    def archives(self):
+        listing = json.loads(self.ctl("list").stdout)
+        return [archive["name"] for archive in listing["archives"]]
+
+
+class PodsTest(BadInputTest):
+    def test_no_such_pod(self):
+        for pod in ("default/nothing", "nowhere/nothing", "0123456789abcdef"):
+            self.assert_fails(NOT_FOUND, [pod], "checkpoint", pod)
+
+    def test_a_pod_whose_container_has_failed(self):
+        pod = self.run_pod("failed", lab.container("one", "counter"),
+                           lab.container("two", ["sh", "-c", "exit 7"], image=lab.BUSYBOX_IMAGE))
+        lab.wait_until(lambda: pod.state("two") == "exited", "container two has ended")
+        name = f"default/{pod.config['metadata']['name']}"
+
+        self.assert_fails(REFUSED, [name, "two", "exit code 7"], "checkpoint", name)
+        self.assert_ok(pod, "one")
+
+    def test_a_pod_none_of_whose_containers_runs(self):
+        pod = self.run_pod("ended", lab.container("one", "true", image=lab.BUSYBOX_IMAGE))
+        lab.wait_until(lambda: pod.state("one") == "exited", "container one has ended")
+
+        self.assert_fails(REFUSED, ["no running container"], "checkpoint", pod.sandbox)
+
+    def test_a_pod_whose_sandbox_has_stopped(self):
+        pod = self.run_pod("stopped", lab.container("one", "counter"))
+        a.cri("stopp", pod.sandbox)
+
+        self.assert_fails(REFUSED, [pod.config["metadata"]["name"], "stopped"], "checkpoint",
+                          pod.sandbox)
+
+    def test_a_second_operation_on_a_pod_is_refused_with_the_id_of_the_first(self):
+        pod = self.run_pod("busy", lab.container("one", "memory_pages 384"))
+        first = subprocess.Popen(
+            [lab.REPOSITORY / "hack" / "lab", "exec", "a", lab.CTL, "checkpoint", pod.sandbox],
+            env={**os.environ, "CRYOPOD_LAB_NAME": a.lab.name},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(first.wait, 120)
+        operation = lab.wait_until(
+            lambda: json.loads(self.ctl("list").stdout)["operations"], "it runs")[0]
+
+        self.assert_fails(BUSY, [operation["operation_id"]], "checkpoint", pod.sandbox)
+
+        self.assertEqual(first.wait(120), 0)
+        self.assert_ok(pod)
+
+
+class ArchivesTest(BadInputTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.pod = a.run_pod(lab.pod(unique("bad")), [lab.container("one", "counter")],
+                            handler="cryopod")
+        cls.addClassCleanup(cls.pod.remove)
+        cls.pod.wait_for("one")
+        cls.archive = unique("bad")
+        a.ctl("checkpoint", cls.pod.sandbox, "--archive", cls.archive)
+        cls.file = f"/root/{cls.archive}.tar"
+        a.ctl("export", cls.archive, "--file", cls.file)
+
+    def damaged(self):
+        archive = Layout(a, self.archive).copy(unique("damaged"))
+        self.addCleanup(archive.remove)
+        (path,) = [path for kind, path in archive.blobs() if kind == CRIU_IMAGES]
+        archive.flip_a_bit(path)
+        return archive
+
+    def test_no_such_archive(self):
+        for command in (["restore", "nothing", "--request-from-archive"], ["inspect", "nothing"],
+                        ["verify", "nothing"], ["delete", "nothing"], ["export", "nothing"]):
+            with self.subTest(command=command[0]):
+                self.assert_fails(NOT_FOUND, ["nothing"], *command)
+
+    def test_an_archive_of_another_digest(self):
+        reference = f"{self.archive}@sha256:{'0' * 64}"
+        result = a.ctl("restore", reference, "--request-from-archive", check=False)
+
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn(self.archive, result.stderr)
+
+    def test_a_name_that_is_taken(self):
+        self.assert_fails(TAKEN, [self.archive], "checkpoint", self.pod.sandbox, "--archive",
+                          self.archive)
+        self.assert_fails(TAKEN, [self.archive], "import", self.file, "--archive", self.archive)
+        self.assert_fails(TAKEN, [self.file], "export", self.archive, "--file", self.file)
+        self.assert_ok(self.pod)
+
+    def test_an_impossible_name(self):
+        for name in ("../outside", "a/b", "-dash", "x" * 201):
+            with self.subTest(name=name):
+                self.assert_fails(USAGE, [name[:80]], "checkpoint", self.pod.sandbox,
+                                  f"--archive={name}")
+
+    def test_a_damaged_archive_is_verified_and_restored_by_nobody(self):
+        archive = self.damaged()
+
+        self.assert_fails(DAMAGED, [archive.name], "verify", archive.name)
+        result = a.ctl("restore", archive.name, "--request-from-archive", check=False)
+
+        self.assertIn(result.returncode, (1, DAMAGED), result.stderr)
+        self.assertIn(archive.name, result.stderr)
+        pods = [entry for entry in a.pods() if entry["name"] == self.pod.config["metadata"]["name"]]
+        self.assertEqual([entry["id"] for entry in pods], [self.pod.sandbox])
+
+    def test_a_damaged_file_is_not_imported(self):
+        cases = {"short": "head -c 20000 {0}", "text": "echo text", "empty": ":",
+                 "flipped": f"python3 -c '{FLIP_IN_A_BLOB}' {{0}}"}
+        for case, command in cases.items():
+            with self.subTest(case=case):
+                file = f"/root/{unique(case)}.tar"
+                a.shell(f"{command.format(self.file)} >{file}")
+                name = unique(case)
+
+                message = self.assert_fails(DAMAGED, [file], "import", file, "--archive", name)
+
+                self.assertNotIn(name, self.archives(), message)
+
+    def test_a_file_that_is_not_there(self):
+        self.assert_fails(USAGE, ["/root/nothing.tar"], "import", "/root/nothing.tar")
+
+    def test_no_such_container_in_an_archive(self):
+        self.assert_fails(NOT_FOUND, ["stranger"], "export", self.archive, "--container",
+                          "stranger", "--file", "/root/stranger.tar")
+        self.assertEqual(a.shell("ls /root/stranger.tar 2>/dev/null || true"), "")
+
+    def test_a_restore_without_a_request(self):
+        self.assert_fails(USAGE, ["--request"], "restore", self.archive)
+
+    def test_bad_requests(self):
+        good = request_for(lab.pod(unique("request")), [lab.container("one", "counter")])
+        stranger = request_for(lab.pod(unique("request")), [lab.container("stranger", "counter")])
+        cases = {"absent": (None, "/root/absent.json"), "no JSON": ("{", "JSON"),
+                 "another container": (json.dumps(stranger), "container one"),
+                 "unknown field": (json.dumps({**good, "surprise": 1}), "surprise"),
+                 "no container": (json.dumps({**good, "container_configs": []}), "container")}
+        for case, (text, word) in cases.items():
+            with self.subTest(case=case):
+                file = "/root/absent.json" if text is None else f"/root/{unique('request')}.json"
+                if text is not None:
+                    a.write(file, text)
+                self.assert_fails(USAGE, [word], "restore", self.archive, "--request", file)
+
+
+class AgentTest(BadInputTest):
+    def test_a_socket_that_is_absent(self):
+        self.assert_fails(UNREACHABLE, ["/run/nothing.sock", "cryopod-agent"], "--socket",
+                          "/run/nothing.sock", "list")
+
+    def test_an_agent_that_does_not_run(self):
+        a.agent("kill")
+        self.addCleanup(a.agent, "restart")
+
+        self.assert_fails(UNREACHABLE, ["/run/cryopod/agent.sock"], "checkpoint", "default/any")
+
+    def test_a_word_that_is_no_command(self):
+        self.assert_fails(USAGE, ["frobnicate", "--help"], "frobnicate")
+
+
+class DiskFullTest(BadInputTest):
+    """An agent of its own, whose archives lie on a small file system."""
+
+    STATE, RUN, SOCKET = "/mnt/small", "/run/small", "/run/small/agent.sock"
+
+    def setUp(self):
+        a.shell(f"mkdir -p {self.STATE} && mount -t tmpfs -o size=80m tmpfs {self.STATE}")
+        self.addCleanup(a.exec, "umount", "--lazy", self.STATE)
+        pid = a.shell(f"/opt/cryopod/bin/cryopod-agent --state-dir {self.STATE} --run-dir "
+                      f"{self.RUN} --runtime-root /run/containerd/runc/k8s.io "
+                      f"</dev/null >/root/small.log 2>&1 & echo $!").strip()
+        self.addCleanup(a.exec, "kill", pid, check=False)
+        lab.wait_until(lambda: a.shell(f"ls {self.SOCKET} 2>/dev/null || true"), "it serves")
+
+    def left(self):
+        return a.shell(f"ls -A {self.STATE}/archives {self.STATE}/archives/.partial 2>/dev/null |"
+                       " grep -v : || true").split()
+
+    def test_a_checkpoint_that_does_not_fit(self):
+        pod = self.run_pod("large", lab.container("one", "memory_pages 64"))
+
+        self.assert_fails(NO_SPACE, [self.STATE, "MiB"], "--socket", self.SOCKET, "checkpoint",
+                          pod.sandbox)
+
+        self.assertEqual(set(self.left()) - {".partial"}, set())
+        self.assert_ok(pod)
+
+    def test_an_import_that_does_not_fit(self):
+        pod = self.run_pod("large", lab.container("one", "memory_pages 96"))
+        archive = self.checkpoint(pod)["archive"]
+        file = f"/root/{archive}.tar"
+        a.ctl("export", archive, "--file", file)
+        self.addCleanup(a.exec, "rm", "-f", file)
+
+        self.assert_fails(NO_SPACE, [file], "--socket", self.SOCKET, "import", file)
+
+        self.assertEqual(set(self.left()) - {".partial"}, set())
+
+
+class UncarriedContentTest(BadInputTest):
+    def check_refused_and_left_out(self, pod, *words):
+        """Refused by name; left out and recorded on demand; the rest of the pod is restored."""
+        before = pod.report("one")
+        self.assert_fails(REFUSED, [*words, "--without-volumes"], "checkpoint", pod.sandbox)
+
+        answer = self.checkpoint(pod, "--without-volumes")
+
+        self.assertEqual(len(answer["lacks"]), 1)
+        inspection = json.loads(self.ctl("inspect", answer["archive"]).stdout)
+        self.assertEqual(inspection["pod_checkpoint"]["lacks"], answer["lacks"])
+        for word in words:
+            self.assertIn(word, answer["lacks"][0])
+        restored = self.restore(answer["archive"], node=a)
+        self.assert_went_on(before, restored.report("one"))
+        return restored
+
+    def test_files_in_dev_shm(self):
+        pod = self.run_pod("shm", lab.container("one", "counter"))
+        pod.exec("one", "sh", "-c", "echo text >/dev/shm/left-out")
+
+        restored = self.check_refused_and_left_out(pod, "container one", "/dev/shm", "left-out")
+
+        self.assertEqual(restored.exec("one", "ls", "/dev/shm").stdout, "")
+
+    def test_files_in_an_empty_dir_volume(self):
+        source = f"/var/lib/kubelet/pods/{unique('uid')}/volumes/kubernetes.io~empty-dir/scratch"
+        a.exec("mkdir", "-p", source)
+        pod = self.run_pod("volume", lab.container("one", "counter", mounts=[(source, "/scratch")]))
+        self.checkpoint(pod)  # as long as it is empty, nothing is lost
+        pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
+
+        self.check_refused_and_left_out(pod, "container one", "/scratch", "left-out")
+
+    def test_message_queues(self):
+        pod = self.run_pod("queue", lab.container("one", "counter"))
+        pod.exec("one", "touch", "/dev/mqueue/left-out")
+
+        self.assert_fails(REFUSED, ["message queue", "left-out", "--without-volumes"],
+                          "checkpoint", pod.sandbox)
+        # CRIU 4.2 dumps no file system of queues that holds one.
+        result = a.ctl("checkpoint", pod.sandbox, "--without-volumes", check=False)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("mqueue isn't empty", result.stderr)
+        self.assert_ok(pod)
+
+    def test_system_v_ipc_objects(self):
+        pod = self.run_pod("ipc", lab.container("one", "counter"))
+        a.exec("nsenter", "--target", str(pod.pid("one")), "--ipc", "ipcmk", "--shmem", "4096")
+
+        self.check_refused_and_left_out(pod, "System V IPC")
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))

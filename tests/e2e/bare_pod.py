@@ -1,0 +1,98 @@
+"""A pod run by one CRI call after another, as a kubelet does it: with all that it does again."""
+import json
+
+import lab
+from two_nodes import unique
+
+RESTORE_FROM = "cryopod.dev/restore-from"
+
+
+class Refused(AssertionError):
+    """The runtime has refused a call; says which one and why."""
+
+    def __init__(self, call, reason):
+        super().__init__(f"{call}: {reason}")
+        self.call = call
+        self.reason = reason
+
+
+class BarePod:
+    """A pod that asks for a restore. Every sandbox and every container made anew has the next
+    attempt number, and the pod's UID stays."""
+
+    def __init__(self, node, restore_from, *containers):
+        self.node = node
+        self.name = unique("bare")
+        self.annotations = {RESTORE_FROM: restore_from}
+        self.containers = containers or (lab.container("one", "counter"),)
+        self.sandboxes = []
+        self.made = {container["metadata"]["name"]: [] for container in self.containers}
+
+    @property
+    def uid(self):
+        return self.config()["metadata"]["uid"]
+
+    def config(self):
+        return lab.pod(self.name, attempt=max(0, len(self.sandboxes) - 1),
+                       annotations=self.annotations)
+
+    def run_sandbox(self):
+        config = lab.pod(self.name, attempt=len(self.sandboxes), annotations=self.annotations)
+        self.sandboxes.append(None)
+        path, _ = self.node.write_pod(config, [])
+        self.sandboxes[-1] = self._call("runp", path, "--handler", "cryopod")
+
+    def create(self, name="one"):
+        container = next(c for c in self.containers if c["metadata"]["name"] == name)
+        attempt = len(self.made[name])
+        self.made[name].append(None)
+        container = json.loads(json.dumps(container))
+        container["metadata"]["attempt"] = attempt
+        container["annotations"]["io.kubernetes.container.restartCount"] = str(attempt)
+        container["log_path"] = f"{name}/{attempt}.log"
+        path, (container_path,) = self.node.write_pod(self.config(), [container])
+        self.made[name][-1] = self._call("create", self.sandboxes[-1], path, container_path)
+
+    def start(self, name="one"):
+        self._call("start", self.made[name][-1])
+
+    def restart(self, name="one"):
+        """The container made anew in the sandbox that is there."""
+        self.create(name)
+        self.start(name)
+
+    def run(self):
+        """A new sandbox, and every container anew in it."""
+        self.end()
+        self.run_sandbox()
+        for name in self.made:
+            self.create(name)
+        for name in self.made:
+            self.start(name)
+
+    def pod(self):
+        containers = {name: ids[-1] for name, ids in self.made.items() if ids and ids[-1]}
+        return lab.Pod(self.node, self.sandboxes[-1], containers, self.config())
+
+    def report(self, name="one"):
+        pod = self.pod()
+        pod.wait_for(name)
+        return pod.report(name)
+
+    def end(self):
+        """Stops and removes what is there of it."""
+        for sandbox in self.node.pods():
+            if sandbox["uid"] == self.uid:
+                for call in ("stopp", "rmp"):
+                    self.node.exec(lab.CRI_TOOL, call, sandbox["id"], check=False)
+
+    def running(self):
+        """Names of its containers that run, whoever has started them."""
+        return [container["name"] for sandbox in self.node.pods() if sandbox["uid"] == self.uid
+                for container in sandbox["containers"] if container["state"] == "running"]
+
+    def _call(self, *arguments):
+        answer = self.node.exec(lab.CRI_TOOL, *arguments, check=False)
+        if answer.returncode != 0:
+            raise Refused(arguments[0], answer.stderr.strip() or f"exit code {answer.returncode}")
+        return answer.stdout.strip()

@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+"""What goes wrong after a restore has begun never ends in a cold start, and what a restore has
+consumed is decided: a later crash starts the container as it would any other."""
+import sys
+import unittest
+
+import lab
+from bare_pod import BarePod, Refused
+from layout import Layout
+from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
+
+CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
+ROOTFS = "application/vnd.oci.image.layer.v1.tar+zstd"
+
+
+def reboot(node):
+    """The node comes up with an empty /run, its disk as it was."""
+    node.reboot()
+    node.agent("start")
+
+
+def kill_restore(node):
+    """SIGKILL to cryopod-restore."""
+    node.shell("pkill -KILL -x cryopod-restore")
+    # A zombie waits for its parent, and does nothing more.
+    lab.wait_until(lambda: not node.shell("pgrep -x -r D,R,S cryopod-restore || true"), "it ended")
+
+
+class AgainTest(PodTest):
+    CONTAINERS = ("one",)
+
+    @classmethod
+    def setUpClass(cls):
+        pod = a.run_pod(lab.pod(unique("origin")),
+                        [lab.container(name, "counter") for name in cls.CONTAINERS],
+                        handler="cryopod")
+        cls.addClassCleanup(pod.remove)
+        for name in cls.CONTAINERS:
+            pod.wait_for(name)
+        cls.before = {name: pod.report(name) for name in cls.CONTAINERS}
+        name = unique("origin")
+        a.ctl("checkpoint", pod.sandbox, "--archive", name)
+        carry(name)
+        cls.origin = Layout(b, name)
+
+    def setUp(self):
+        self.archive = self.origin.copy(unique("archive"))
+        self.addCleanup(self.archive.remove)
+        self.pod = BarePod(b, self.archive.name,
+                           *[lab.container(name, "counter") for name in self.CONTAINERS])
+        self.addCleanup(self.pod.end)
+
+    def assert_refused(self, call):
+        with self.assertRaises(Refused) as caught:
+            call()
+        self.assertIn(self.archive.name, caught.exception.reason)
+        self.assertEqual(self.pod.running(), [])
+
+    def assert_restored(self, name="one"):
+        self.assert_went_on(self.before[name], self.pod.report(name))
+
+    def assert_cold(self, name="one"):
+        self.assertNotEqual(self.pod.report(name)["instance"], self.before[name]["instance"])
+
+    def check_refused_or_restored(self, name):
+        try:
+            self.pod.restart(name)
+        except Refused as refused:
+            self.assertIn(self.archive.name, refused.reason)
+            self.assertNotIn(name, self.pod.running())
+        else:
+            self.assert_restored(name)
+
+    def wait_until_staged(self):
+        """cryopod-restore has unpacked and verified what it could before the first `create`."""
+        lab.wait_until(lambda: '"staged"' in b.shell("cat /run/cryopod/jobs/r-*/state.json"),
+                       "the images are staged")
+
+    def blob(self, kind):
+        return next(path for found, path in self.archive.blobs() if found == kind)
+
+
+class AfterStagingTest(AgainTest):
+    def run_staged_sandbox(self):
+        self.pod.run_sandbox()
+        self.wait_until_staged()
+
+    def test_images_that_are_damaged_after_they_were_verified_do_no_harm(self):
+        path = self.blob(CRIU_IMAGES)
+        self.run_staged_sandbox()
+
+        self.archive.flip_a_bit(path)
+        self.pod.restart()
+
+        self.assert_restored()
+
+    def test_a_writable_layer_that_is_damaged_after_staging_is_refused(self):
+        path = self.blob(ROOTFS)
+        self.run_staged_sandbox()
+
+        self.archive.flip_a_bit(path)
+
+        self.assert_refused(self.pod.restart)
+        self.assert_refused(self.pod.restart)
+        self.assert_refused(self.pod.run)
+
+    def test_an_archive_that_is_deleted_after_staging_is_refused_or_restored(self):
+        self.run_staged_sandbox()
+
+        self.archive.remove()
+
+        self.check_refused_or_restored("one")
+        self.check_refused_or_restored("one")
+
+    def test_an_archive_that_is_deleted_after_staging_is_refused_after_a_reboot(self):
+        self.run_staged_sandbox()
+        self.archive.remove()
+
+        reboot(b)
+
+        self.assert_refused(self.pod.run)
+        self.assert_refused(self.pod.run)
+
+    def test_a_reboot_after_staging_restores_from_the_archive(self):
+        self.run_staged_sandbox()
+
+        reboot(b)
+        self.pod.run()
+
+        self.assert_restored()
+
+    def test_a_reboot_between_create_and_start_restores_from_the_archive(self):
+        self.pod.run_sandbox()
+        self.pod.create()
+
+        reboot(b)
+        self.pod.run()
+
+        self.assert_restored()
+
+
+class WithoutHelpTest(AgainTest):
+    """The agent or cryopod-restore is not there when it is needed."""
+
+    def kill_agent(self):
+        b.agent("kill")
+        self.addCleanup(b.agent, "restart")
+
+    def test_without_an_agent_there_is_no_sandbox(self):
+        self.kill_agent()
+
+        self.assert_refused(self.pod.run)
+        self.assert_refused(self.pod.run)
+        b.agent("start")
+        self.pod.run()
+
+        self.assert_restored()
+
+    def test_an_agent_killed_between_sandbox_and_container(self):
+        self.pod.run_sandbox()
+        self.kill_agent()
+
+        self.assert_refused(self.pod.restart)
+        self.assert_refused(self.pod.restart)
+        b.agent("start")
+        self.pod.restart()
+
+        self.assert_restored()
+
+    def test_an_agent_killed_between_create_and_start(self):
+        self.pod.run_sandbox()
+        self.pod.create()
+        self.kill_agent()
+
+        with self.assertRaises(Refused):
+            self.pod.start()
+        self.assertEqual(self.pod.running(), [])
+        b.agent("start")
+        self.pod.restart()
+
+        self.assert_restored()
+
+    def test_a_restore_process_killed_after_the_sandbox(self):
+        self.pod.run_sandbox()
+        kill_restore(b)
+
+        self.pod.restart()
+
+        self.assert_restored()
+
+    def test_a_restore_process_killed_between_create_and_start(self):
+        self.pod.run_sandbox()
+        self.pod.create()
+        kill_restore(b)
+
+        try:
+            self.pod.start()
+        except Refused:
+            self.assertEqual(self.pod.running(), [])
+            self.pod.restart()
+
+        self.assert_restored()
+
+    def test_agent_and_restore_process_killed_after_the_sandbox(self):
+        self.pod.run_sandbox()
+        self.kill_agent()
+        kill_restore(b)
+
+        self.assert_refused(self.pod.restart)
+        b.agent("start")
+        self.pod.restart()
+
+        self.assert_restored()
+
+
+class ConsumedTest(AgainTest):
+    def crash(self, name="one"):
+        pod = self.pod.pod()
+        b.exec("kill", "-KILL", str(pod.pid(name)))
+        lab.wait_until(lambda: pod.state(name) == "exited", "the container has ended")
+
+    def test_a_restored_container_that_crashes_starts_cold(self):
+        self.pod.run()
+        self.assert_restored()
+        self.crash()
+
+        self.pod.restart()
+
+        self.assert_cold()
+
+    def test_it_starts_cold_also_without_agent_and_archive(self):
+        self.pod.run()
+        self.crash()
+        self.archive.remove()
+        b.agent("kill")
+        self.addCleanup(b.agent, "restart")
+
+        self.pod.restart()
+
+        self.assert_cold()
+
+    def test_it_starts_cold_in_a_new_sandbox_of_the_same_pod(self):
+        self.pod.run()
+        self.assert_restored()
+
+        self.pod.run()
+
+        self.assert_cold()
+
+    def test_it_starts_cold_after_a_reboot(self):
+        self.pod.run()
+        self.assert_restored()
+
+        reboot(b)
+        self.pod.run()
+
+        self.assert_cold()
+
+    def test_a_pod_of_another_uid_is_restored_from_the_same_archive(self):
+        self.pod.run()
+        other = BarePod(b, self.archive.name)
+        self.addCleanup(other.end)
+
+        other.run()
+
+        self.assert_went_on(self.before["one"], other.report())
+
+
+class TwoContainersTest(AgainTest):
+    CONTAINERS = ("one", "two")
+
+    def test_what_one_container_has_consumed_does_not_start_the_other_cold(self):
+        self.pod.run_sandbox()
+        self.pod.restart("one")
+        self.assert_restored("one")
+        self.archive.remove()
+
+        for _ in range(2):
+            self.check_refused_or_restored("two")
+
+    def test_after_a_reboot_each_container_is_decided_for_itself(self):
+        self.pod.run_sandbox()
+        self.pod.restart("one")
+
+        reboot(b)
+        self.pod.run()
+
+        self.assert_cold("one")
+        self.assert_restored("two")
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))

@@ -1,0 +1,166 @@
+#!/usr/bin/python3
+"""A pod that asks for a restore which cannot be done is refused, and its second try as well: by bare
+CRI calls, as a kubelet makes them. It never starts cold in silence."""
+import sys
+import unittest
+
+import lab
+from bare_pod import BarePod, Refused
+from layout import Layout
+from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
+
+CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
+METADATA = "application/vnd.cryopod.checkpoint.metadata.v1.tar+zstd"
+NO_DIGEST = "sha256:" + "0" * 64
+
+
+class NeverColdTest(PodTest):
+    @classmethod
+    def setUpClass(cls):
+        pod = a.run_pod(lab.pod(unique("origin")), [lab.container("one", "counter")],
+                        handler="cryopod")
+        cls.addClassCleanup(pod.remove)
+        pod.wait_for("one")
+        cls.before = pod.report("one")
+        name = unique("origin")
+        a.ctl("checkpoint", pod.sandbox, "--archive", name)
+        carry(name)
+        cls.origin = Layout(b, name)
+
+    def setUp(self):
+        self.archive = self.origin.copy(unique("archive"))
+        self.addCleanup(self.archive.remove)
+
+    def bare_pod(self, restore_from=None, *containers):
+        pod = BarePod(b, restore_from or self.archive.name, *containers)
+        self.addCleanup(pod.end)
+        return pod
+
+    def assert_refused(self, call, word):
+        with self.assertRaises(Refused) as caught:
+            call()
+        self.assertIn(word, caught.exception.reason)
+        return caught.exception
+
+    def assert_every_try_is_refused(self, pod, word=None):
+        """The first try; a new container in the same sandbox; a new sandbox of the same pod."""
+        word = word or self.archive.name
+        refused = self.assert_refused(pod.run, word)
+        if refused.call != "runp":
+            self.assert_refused(pod.restart, word)
+        self.assert_refused(pod.run, word)
+        self.assertEqual(pod.running(), [])
+
+    def assert_restored(self, pod, name="one"):
+        self.assert_went_on(self.before, pod.report(name))
+
+    def test_an_intact_archive_is_restored(self):
+        # Else the tests below would prove nothing.
+        pod = self.bare_pod()
+
+        pod.run()
+
+        self.assert_restored(pod)
+
+    def test_a_pod_that_asks_for_no_restore_starts_as_any(self):
+        pod = self.bare_pod()
+        pod.annotations = {"cryopod.dev/other": "value"}
+
+        pod.run()
+
+        self.assertNotEqual(pod.report()["instance"], self.before["instance"])
+
+    def test_an_absent_archive(self):
+        self.archive.remove()
+
+        self.assert_every_try_is_refused(self.bare_pod())
+
+    def test_an_archive_that_is_absent_after_a_reboot_too(self):
+        self.archive.remove()
+        pod = self.bare_pod()
+        self.assert_refused(pod.run, self.archive.name)
+
+        b.reboot()
+        b.agent("start")
+
+        self.assert_every_try_is_refused(pod)
+
+    def test_an_archive_that_comes_after_the_first_try_is_restored(self):
+        away = f"{self.archive.path}-away"
+        b.exec("mv", self.archive.path, away)
+        pod = self.bare_pod()
+        self.assert_refused(pod.run, self.archive.name)
+
+        b.exec("mv", away, self.archive.path)
+        pod.run()
+
+        self.assert_restored(pod)
+
+    def test_a_pinned_digest_that_differs(self):
+        self.assert_every_try_is_refused(self.bare_pod(f"{self.archive.name}@{NO_DIGEST}"))
+
+    def test_impossible_references(self):
+        for reference in ("", "../archive", "/etc/passwd", f"{self.archive.name}@md5:0",
+                          f"{self.archive.name}@", f"{self.archive.name} {self.archive.name}"):
+            with self.subTest(reference=reference):
+                pod = self.bare_pod()
+                pod.annotations["cryopod.dev/restore-from"] = reference
+                self.assert_every_try_is_refused(pod, reference or "restore-from")
+
+    def test_a_container_that_the_archive_does_not_hold(self):
+        pod = self.bare_pod(None, lab.container("stranger", "counter"))
+
+        self.assert_refused(pod.run, self.archive.name)
+        self.assert_refused(lambda: pod.restart("stranger"), self.archive.name)
+        self.assertEqual(pod.running(), [])
+
+    def test_a_bit_that_flipped_in_any_blob(self):
+        for kind, path in self.archive.blobs():
+            for where in (0, 0.5, 1):
+                with self.subTest(kind=kind, where=where):
+                    archive = self.archive.copy(unique("flipped"))
+                    self.addCleanup(archive.remove)
+                    archive.flip_a_bit(path.replace(self.archive.path, archive.path), where)
+                    self.check_damaged(self.bare_pod(archive.name), archive.name, kind)
+
+    def check_damaged(self, pod, archive, kind):
+        try:
+            pod.run()
+        except Refused as refused:
+            self.assertIn(archive, refused.reason)
+            self.assertEqual(pod.running(), [])
+        else:
+            # What other tools read is not needed: then the pod is the one of the archive.
+            self.assertEqual(kind, METADATA)
+            self.assert_restored(pod)
+        pod.end()
+
+    def test_a_bit_that_flipped_in_a_page(self):
+        (path,) = [path for kind, path in self.archive.blobs() if kind == CRIU_IMAGES]
+        self.archive.flip_a_bit(path, 0.7)
+
+        self.assert_every_try_is_refused(self.bare_pod())
+
+    def test_a_bit_that_flipped_in_the_index(self):
+        self.archive.flip_a_bit(f"{self.archive.path}/index.json")
+
+        self.assert_every_try_is_refused(self.bare_pod())
+
+    def test_files_that_are_too_short(self):
+        for kind, path in [("index.json", f"{self.archive.path}/index.json"),
+                           *self.archive.blobs()]:
+            with self.subTest(kind=kind):
+                archive = self.archive.copy(unique("short"))
+                self.addCleanup(archive.remove)
+                archive.truncate(path.replace(self.archive.path, archive.path))
+                self.assert_every_try_is_refused(self.bare_pod(archive.name), archive.name)
+
+    def test_a_blob_that_is_gone(self):
+        (path,) = [path for kind, path in self.archive.blobs() if kind == CRIU_IMAGES]
+        b.exec("rm", path)
+
+        self.assert_every_try_is_refused(self.bare_pod())
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))
