@@ -30,6 +30,14 @@ grpc::Status ToGrpc(const Status& status) {
                      : grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message());
 }
 
+// A stranger's bytes may be in it, and a protobuf string must be UTF-8.
+std::string Printable(std::string text) {
+  for (char& byte : text) {
+    if (byte < 0x20 || byte > 0x7e) byte = '?';
+  }
+  return text;
+}
+
 v1::ArchiveSummary Summarize(const archive::Archive& archive) {
   v1::ArchiveSummary summary;
   const archive::PodCheckpoint& checkpoint = archive.checkpoint();
@@ -160,7 +168,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
       if (!archive.ok()) {
         v1::ArchiveSummary* const damaged = response->add_archives();
         damaged->set_name(name);
-        damaged->set_damage(archive.status().message());
+        damaged->set_damage(Printable(archive.status().message()));
       } else if (request->namespace_().empty() ||
                  request->namespace_() == archive->checkpoint().pod_namespace) {
         *response->add_archives() = Summarize(*archive);
