@@ -119,13 +119,11 @@ void WriteLine(std::string_view line) {
       const ssize_t written = WriteWithoutBlocking(line);
       if (written > 0) {
         line.remove_prefix(static_cast<size_t>(written));
-      } else if (written < 0 && errno == EINTR) {
         continue;
-      } else if (written < 0 && errno == EAGAIN && stalls++ == 0 && WaitWritable()) {
-        continue;
-      } else {
-        break;
       }
+      const bool again =
+          written < 0 && (errno == EINTR || (errno == EAGAIN && stalls++ == 0 && WaitWritable()));
+      if (!again) break;
     }
     // A reader that has gone must not kill us when the mask is put back.
     const timespec no_wait{};
