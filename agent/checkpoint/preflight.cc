@@ -99,7 +99,7 @@ Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
     processes.push_back(std::move(info).value());
   }
   for (const StrayProcess& stray : FindStrayProcesses(processes, target.state.init_pid)) {
-    reasons.Add(
+    reasons.AddPassing(
         "container " + target.requested.name + ": process " + std::to_string(stray.pid) + " (" +
         stray.command +
         ") does not descend from the container's first process (an exec session, or an orphan of a"
