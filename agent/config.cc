@@ -81,6 +81,14 @@ Status CheckConfig(const Config& config) {
     return Status(Code::kInvalidArgument, "--run-dir may have " + std::to_string(kRunDirBytesMax) +
                                               " bytes; a socket's path must fit");
   }
+  for (const auto& [key, timeout_s] :
+       {std::pair{"--checkpoint-timeout", config.checkpoint_timeout_s},
+        std::pair{"--restore-timeout", config.restore_timeout_s},
+        std::pair{"--restore-idle-timeout", config.restore_idle_timeout_s}}) {
+    if (timeout_s == 0) {
+      return Status(Code::kInvalidArgument, std::string(key) + " must be at least 1 second");
+    }
+  }
   for (const std::string& program :
        {config.checkpoint_program(), config.restore_program(), config.unpack_program()}) {
     if (::access(program.c_str(), X_OK) != 0) {
