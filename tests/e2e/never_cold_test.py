@@ -135,11 +135,16 @@ class NeverColdTest(PodTest):
             self.assert_restored(pod)
         pod.end()
 
-    def test_a_bit_that_flipped_in_a_page(self):
+    def test_a_bit_that_flipped_in_a_page_before_and_after_a_reboot(self):
         (path,) = [path for kind, path in self.archive.blobs() if kind == CRIU_IMAGES]
         self.archive.flip_a_bit(path, 0.7)
+        pod = self.bare_pod()
+        self.assert_every_try_is_refused(pod)
 
-        self.assert_every_try_is_refused(self.bare_pod())
+        b.reboot()
+        b.agent("start")
+
+        self.assert_every_try_is_refused(pod)
 
     def test_a_bit_that_flipped_in_the_index(self):
         self.archive.flip_a_bit(f"{self.archive.path}/index.json")
