@@ -1,18 +1,29 @@
 #include "agent/node_info.h"
 
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <chrono>
 
 #include "agent/criu/criu_client.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/deadline.h"
+#include "agent/os/file.h"
 
 namespace cryopod::agent {
 namespace {
 
 constexpr std::chrono::seconds kTimeout{10};
+
+// Where containers are frozen: v1's freezer wins where it is mounted.
+std::string FreezingHierarchy() {
+  const Result<std::string> mountinfo = ReadFile("/proc/self/mountinfo");
+  std::string version;
+  for (const CgroupMount& mount : ParseCgroupMounts(mountinfo.ok() ? *mountinfo : "")) {
+    if (mount.controllers == "freezer") return "v1";
+    if (mount.controllers.empty()) version = "v2";
+  }
+  return version;
+}
 
 }  // namespace
 
@@ -39,11 +50,9 @@ NodeInfo ReadNodeInfo(const Config& config, cri::RuntimeClient& runtime) {
   } else {
     info.problems.push_back("runtime: " + version.status().message());
   }
-  const Result<Cgroup> cgroup = Cgroup::OfProcess(::getpid());
-  if (cgroup.ok()) {
-    info.cgroup_version = cgroup->version() == CgroupVersion::kV2 ? "v2" : "v1";
-  } else {
-    info.problems.push_back("cgroups: " + cgroup.status().message());
+  info.cgroup_version = FreezingHierarchy();
+  if (info.cgroup_version.empty()) {
+    info.problems.push_back("cgroups: neither v1's freezer nor cgroup v2 is mounted");
   }
   return info;
 }

@@ -29,10 +29,8 @@ const std::vector<Option>& GlobalOptions() {
   return options;
 }
 
-// Only the subcommands whose options the wrapper looks at are described; of the others the names
-// matter, because an unknown global option in front of them has no value.
-const std::vector<Subcommand>& Subcommands() {
-  static const std::vector<Option> create_options = {
+const std::vector<Option>& CreateOptions() {
+  static const std::vector<Option> options = {
       {"bundle", true},
       {"b", true},
       {"console-socket", true},
@@ -47,58 +45,60 @@ const std::vector<Subcommand>& Subcommands() {
       {"keep", false},
       {"no-subreaper", false},
   };
+  return options;
+}
+
+const std::vector<Option>& ExecOptions() {
+  static const std::vector<Option> options = {{"console-socket", true},
+                                              {"pidfd-socket", true},
+                                              {"cwd", true},
+                                              {"env", true},
+                                              {"e", true},
+                                              {"tty", false},
+                                              {"t", false},
+                                              {"user", true},
+                                              {"u", true},
+                                              {"additional-gids", true},
+                                              {"g", true},
+                                              {"process", true},
+                                              {"p", true},
+                                              {"detach", false},
+                                              {"d", false},
+                                              {"pid-file", true},
+                                              {"process-label", true},
+                                              {"apparmor", true},
+                                              {"no-new-privs", false},
+                                              {"cap", true},
+                                              {"c", true},
+                                              {"preserve-fds", true},
+                                              {"cgroup", true},
+                                              {"ignore-paused", false}};
+  return options;
+}
+
+const std::vector<Option>& CheckpointOptions() {
+  static const std::vector<Option> options = {
+      {"image-path", true},     {"work-path", true},        {"parent-path", true},
+      {"leave-running", false}, {"tcp-established", false}, {"tcp-skip-in-flight", false},
+      {"link-remap", false},    {"ext-unix-sk", false},     {"shell-job", false},
+      {"lazy-pages", false},    {"status-fd", true},        {"page-server", true},
+      {"file-locks", false},    {"pre-dump", false},        {"manage-cgroups-mode", true},
+      {"empty-ns", true},       {"auto-dedup", false}};
+  return options;
+}
+
+// Only the subcommands whose options the wrapper looks at are described; of the others the names
+// matter, because an unknown global option in front of them has no value.
+const std::vector<Subcommand>& Subcommands() {
   static const std::vector<Subcommand> subcommands = {
-      {"create", false, create_options},
-      {"run", false, create_options},
+      {"create", false, CreateOptions()},
+      {"run", false, CreateOptions()},
       {"start", false, {}},
       {"delete", false, {{"force", false}, {"f", false}}},
       {"kill", false, {{"all", false}, {"a", false}}},
-      {"exec",
-       true,
-       {{"console-socket", true},
-        {"pidfd-socket", true},
-        {"cwd", true},
-        {"env", true},
-        {"e", true},
-        {"tty", false},
-        {"t", false},
-        {"user", true},
-        {"u", true},
-        {"additional-gids", true},
-        {"g", true},
-        {"process", true},
-        {"p", true},
-        {"detach", false},
-        {"d", false},
-        {"pid-file", true},
-        {"process-label", true},
-        {"apparmor", true},
-        {"no-new-privs", false},
-        {"cap", true},
-        {"c", true},
-        {"preserve-fds", true},
-        {"cgroup", true},
-        {"ignore-paused", false}}},
+      {"exec", true, ExecOptions()},
       {"pause", false, {}},
-      {"checkpoint",
-       false,
-       {{"image-path", true},
-        {"work-path", true},
-        {"parent-path", true},
-        {"leave-running", false},
-        {"tcp-established", false},
-        {"tcp-skip-in-flight", false},
-        {"link-remap", false},
-        {"ext-unix-sk", false},
-        {"shell-job", false},
-        {"lazy-pages", false},
-        {"status-fd", true},
-        {"page-server", true},
-        {"file-locks", false},
-        {"pre-dump", false},
-        {"manage-cgroups-mode", true},
-        {"empty-ns", true},
-        {"auto-dedup", false}}},
+      {"checkpoint", false, CheckpointOptions()},
       {"resume", false, {}},
       {"restore", false, {}},
       {"state", false, {}},
