@@ -1,11 +1,18 @@
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
 
 #include "agent/archive/archive_reader.h"
+#include "agent/archive/blob_file.h"
 #include "agent/archive/export.h"
+#include "agent/archive/media_types.h"
+#include "agent/archive/oci_json.h"
 #include "agent/archive/partial_archive.h"
+#include "agent/archive/strict_json.h"
 #include "agent/archive/unpack.h"
-#include "agent/os/directory.h"
 #include "agent/os/file.h"
 
 namespace cryopod::archive {
@@ -32,6 +39,40 @@ Status SyncBlobs(const Archive& archive) {
   return Status();
 }
 
+Result<std::string> ReadJsonBlob(int layout_dir_fd, const Descriptor& descriptor) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, OpenBlobAt(layout_dir_fd, descriptor));
+  return ReadAll(blob.get(), kJsonBytesMax);
+}
+
+// `skopeo copy` up to and including 1.22 writes an index anew and drops artifactType from it and
+// from its descriptors; the manifests stay as they are, and each of them says what its descriptor
+// said. So the index becomes again what it was, byte for byte, and the archive keeps its digest.
+// Source: https://github.com/containers/image/issues/2460
+Result<Descriptor> RestoreIndex(int layout_dir_fd, const Descriptor& stripped) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlob(layout_dir_fd, stripped));
+  CRYOPOD_ASSIGN_OR_RETURN(ImageIndex index, ParseImageIndex(text, "pod index"));
+  if (!index.artifact_type.empty()) return stripped;
+  for (Descriptor& descriptor : index.manifests) {
+    const std::string where = "manifest " + descriptor.digest;
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string json, ReadJsonBlob(layout_dir_fd, descriptor));
+    CRYOPOD_ASSIGN_OR_RETURN(ImageManifest manifest, ParseImageManifest(json, where));
+    descriptor.artifact_type = std::move(manifest.artifact_type);
+    descriptor.annotations = std::move(manifest.annotations);
+  }
+  index.artifact_type = kPodArtifactType;
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blobs_dir,
+                           OpenBeneath(layout_dir_fd, kBlobsName, O_RDONLY | O_DIRECTORY));
+  CRYOPOD_ASSIGN_OR_RETURN(const HashedFile written,
+                           WriteBlob(blobs_dir.get(), ".blob-index", ToJson(index)));
+  if (::unlinkat(blobs_dir.get(), DigestHex(stripped.digest).c_str(), 0) != 0) {
+    return ErrnoStatus(errno, "unlinkat", stripped.digest);
+  }
+  Descriptor restored = stripped;
+  restored.digest = written.digest;
+  restored.size_bytes = written.size_bytes;
+  return restored;
+}
+
 Result<Archive> ImportInto(PartialArchive* partial, int tar_fd, const std::string& unpack_program,
                            Deadline deadline) {
   const int layout_dir_fd = partial->layout_dir_fd();
@@ -42,8 +83,9 @@ Result<Archive> ImportInto(PartialArchive* partial, int tar_fd, const std::strin
     return Status(Code::kInvalidArgument,
                   "this is no pod checkpoint archive: " + pod_index.status().message());
   }
+  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor restored, RestoreIndex(layout_dir_fd, *pod_index));
   // Under our name and in our words: the other tool's file is covered by no digest.
-  CRYOPOD_RETURN_IF_ERROR(partial->WriteIndex(*pod_index));
+  CRYOPOD_RETURN_IF_ERROR(partial->WriteIndex(restored));
   CRYOPOD_ASSIGN_OR_RETURN(Archive archive, OpenLayout(layout_dir_fd, partial->name()));
   CRYOPOD_RETURN_IF_ERROR(archive.Verify(nullptr, deadline).status());
   CRYOPOD_RETURN_IF_ERROR(SyncBlobs(archive));

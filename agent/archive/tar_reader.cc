@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cerrno>
 #include <string>
 #include <utility>
 

@@ -1,0 +1,232 @@
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "tests/unit/agent/archive/archive_fixture.h"
+
+// Writers that die and disks that are full.
+
+namespace cryopod::archive::test {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class KilledWriterTest : public ArchiveTest {
+ protected:
+  // Runs `act` in a child until it calls the function that it is given, and kills it there.
+  void KillWithin(const std::function<void(const std::function<void()>& here)>& act) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      act([] { ::kill(::getpid(), SIGKILL); });
+      ::_exit(1);  // not killed: the test has missed its point
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the writer ended before it was killed";
+  }
+
+  void ExpectOnlyLeftovers() {
+    EXPECT_THAT(store_->List(), IsOkAnd(IsEmpty()));
+    EXPECT_THAT(Open("one"), StatusIs(Code::kNotFound));
+    EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
+    EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+    EXPECT_THAT(MakeArchive("one"), IsOk());
+  }
+};
+
+TEST_F(KilledWriterTest, InTheMiddleOfABlob) {
+  WriteFiles(temp_.path() / "files", {{"pages-1.img", Noise(8'000'000, 1)}});
+  KillWithin([&](const std::function<void()>& here) {
+    Result<ArchiveWriter> writer = store_->Create("one");
+    (void)writer->PackFiles(OpenPath(temp_.path() / "files").get(), kCriuImagesLayerMediaType,
+                            [&, bytes = uint64_t{0}](uint64_t more) mutable {
+                              bytes += more;
+                              if (bytes > 5'000'000) here();
+                            });
+  });
+
+  EXPECT_TRUE(std::filesystem::exists(store_path() / ".partial" / "one"));
+  ExpectOnlyLeftovers();
+}
+
+TEST_F(KilledWriterTest, BetweenTwoBlobs) {
+  KillWithin([&](const std::function<void()>& here) {
+    Result<ArchiveWriter> writer = store_->Create("one");
+    (void)PackContainer(*writer, "app");
+    here();
+  });
+
+  ExpectOnlyLeftovers();
+}
+
+TEST_F(KilledWriterTest, RightAfterTheClaim) {
+  KillWithin([&](const std::function<void()>& here) {
+    Result<ArchiveWriter> writer = store_->Create("one");
+    here();
+  });
+
+  ExpectOnlyLeftovers();
+}
+
+TEST_F(KilledWriterTest, AtAnyMomentOfItsCommit) {
+  // From outside and at moments that differ: whatever is visible then is whole.
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_THAT(MakeArchive("measured"), IsOk());
+  const auto whole = std::chrono::steady_clock::now() - begin;
+  constexpr int kRounds = 40;
+  int committed = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      (void)MakeArchive("one").ok();
+      ::pause();
+    }
+    std::this_thread::sleep_for(whole * 3 * round / (2 * kRounds));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+
+    ASSERT_THAT(store_->RemoveLeftovers({}), IsOk());
+
+    Result<Archive> archive = Open("one");
+    if (archive.ok()) {
+      ++committed;
+      EXPECT_THAT(archive->Verify(nullptr, Soon()), IsOk());
+      EXPECT_THAT(store_->Delete("one"), IsOk());
+    } else {
+      EXPECT_THAT(archive, StatusIs(Code::kNotFound));
+    }
+    EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+  }
+  std::printf("committed before the kill: %d of %d\n", committed, kRounds);
+}
+
+TEST_F(KilledWriterTest, AfterTheCommitTheArchiveStays) {
+  KillWithin([&](const std::function<void()>& here) {
+    if (MakeArchive("one").ok()) here();
+  });
+
+  EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, Open("one"));
+  EXPECT_THAT(archive.Verify(nullptr, Soon()), IsOk());
+}
+
+TEST_F(KilledWriterTest, ALivingWriterOfAnotherProcessKeepsItsFiles) {
+  int ready[2];
+  int go[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  ASSERT_EQ(::pipe(go), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    Result<ArchiveWriter> writer = store_->Create("one");
+    char byte = 'r';
+    bool ok = writer.ok() && ::write(ready[1], &byte, 1) == 1 && ::read(go[0], &byte, 1) == 1;
+    ok = ok && Commit(std::move(*writer), {"app"}).ok();
+    ::_exit(ok ? 0 : 1);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+
+  EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
+  EXPECT_THAT(store_->Create("one"), StatusIs(Code::kAlreadyExists));
+
+  ASSERT_EQ(::write(go[1], "g", 1), 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(Open("one"), IsOk());
+  for (const int fd : {ready[0], ready[1], go[0], go[1]}) ::close(fd);
+}
+
+// A store on a tmpfs of its own that is soon full.
+class FullDiskTest : public ArchiveTest {
+ protected:
+  static constexpr char kSize[] = "size=2m";
+
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root to mount a tmpfs";
+    std::filesystem::create_directory(temp_.path() / "store");
+    if (::mount("cryopod-test", store_path().c_str(), "tmpfs", 0, kSize) != 0) {
+      GTEST_SKIP() << "cannot mount a tmpfs here";
+    }
+    mounted_ = true;
+    ArchiveTest::SetUp();
+  }
+  void TearDown() override {
+    store_.reset();
+    if (mounted_) {
+      EXPECT_EQ(::umount2(store_path().c_str(), MNT_DETACH), 0);
+    }
+  }
+  uintmax_t FreeBytes() const { return std::filesystem::space(store_path()).free; }
+
+  bool mounted_ = false;
+};
+
+TEST_F(FullDiskTest, AFullDiskEndsThePackingByNameAndGivesItsSpaceBack) {
+  WriteFiles(temp_.path() / "files", {{"pages-1.img", Noise(6'000'000, 1)}});
+  const uintmax_t before = FreeBytes();
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
+
+    EXPECT_THAT(
+        writer.PackFiles(OpenPath(temp_.path() / "files").get(), kCriuImagesLayerMediaType,
+                         nullptr),
+        StatusIs(Code::kResourceExhausted, AllOf(HasSubstr("\"one\""), HasSubstr("space"))));
+  }
+
+  EXPECT_EQ(FreeBytes(), before);
+  EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+}
+
+TEST_F(FullDiskTest, AFullDiskInTheCommitMakesNothingVisible) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Descriptor pod,
+                               writer.PackMemory({{"pod.dump", "{}"}}, kMetadataLayerMediaType));
+  const ContainerLayers app = PackContainer(writer, "app");
+  // Leaves less than a page.
+  WriteText(store_path() / "filler", "");
+  {
+    std::ofstream filler(store_path() / "filler", std::ios::binary);
+    const std::string bytes(4096, 'f');
+    while (filler.write(bytes.data(), 4096).flush()) {
+    }
+  }
+
+  EXPECT_THAT(std::move(writer).Commit(SampleCheckpoint({"app"}), pod, {app}),
+              StatusIs(Code::kResourceExhausted, HasSubstr("\"one\"")));
+
+  EXPECT_THAT(store_->List(), IsOkAnd(IsEmpty()));
+  EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+}
+
+TEST_F(FullDiskTest, AFullDiskWhileUnpackingIsReported) {
+  const auto files = temp_.path() / "files";
+  WriteFiles(files, {{"pages-1.img", std::string(6'000'000, 'p')}});
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const Descriptor images,
+      writer.PackFiles(OpenPath(files).get(), kCriuImagesLayerMediaType, nullptr));
+  const UniqueFd blob = OpenPath(
+      store_path() / ".partial" / "one" / "blobs" / "sha256" / DigestHex(images.digest), O_RDONLY);
+  std::filesystem::create_directory(store_path() / "into");
+
+  EXPECT_THAT(
+      UnpackFiles(kUnpackProgram, blob.get(), OpenPath(store_path() / "into").get(), {}, Soon()),
+      StatusIs(Code::kResourceExhausted, HasSubstr("pages-1.img")));
+}
+
+}  // namespace
+}  // namespace cryopod::archive::test
