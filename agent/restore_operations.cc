@@ -26,7 +26,7 @@ using std::chrono::seconds;
 
 constexpr seconds kAnswerTimeout{5};
 constexpr seconds kControlTimeout{10};
-constexpr seconds kRollbackTimeout{60};
+constexpr seconds kEndTimeout{30};
 constexpr milliseconds kStateInterval{20};
 
 std::string KeyOf(const Request& request) {
@@ -54,15 +54,28 @@ Result<UniqueFd> ConnectControl(const std::string& job_dir, const JobProcess& pr
 
 RestoreOperations::RestoreOperations(const Config& config) : config_(config) {}
 
-// Jobs whose process has ended are removed when somebody comes by; a process cleans its own staging
-// area, so what waits here is an empty directory.
+// A process that was killed may have left containers that are held, processes that never ran, and a
+// staging area on disk: its own program knows how to end that.
+Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
+  SpawnOptions options;
+  options.argv = {config_.restore_program(), "--job", config_.jobs_dir() + "/" + operation_id,
+                  "--end"};
+  const Result<CommandOutput> ended = RunCommand(options, Deadline::After(kEndTimeout));
+  if (!ended.ok()) {
+    Log(LogLevel::kWarning, "ending a restore",
+        {{"operation", operation_id}, {"reason", ended.status().message()}});
+  }
+  return RemoveJob(config_.jobs_dir(), operation_id);
+}
+
 void RestoreOperations::Sweep() {
+  const std::lock_guard lock(mutex_);
   for (auto job = jobs_.begin(); job != jobs_.end();) {
     if (job->second.process.alive()) {
       ++job;
       continue;
     }
-    const Status removed = RemoveJob(config_.jobs_dir(), job->second.operation_id);
+    const Status removed = RemoveRestoreJob(job->second.operation_id);
     if (!removed.ok()) {
       Log(LogLevel::kWarning, "cleaning up after a restore",
           {{"operation", job->second.operation_id}, {"reason", removed.message()}});
@@ -102,8 +115,8 @@ Result<std::string> RestoreOperations::StartJob(const Request& request) {
 // The directory of the job that restores this pod. Errors: kNotFound when there is none and
 // `may_start` is false.
 Result<std::string> RestoreOperations::JobFor(const Request& request, bool may_start) {
-  Sweep();
-  if (const auto job = jobs_.find(KeyOf(request)); job != jobs_.end()) {
+  if (const auto job = jobs_.find(KeyOf(request));
+      job != jobs_.end() && job->second.process.alive()) {
     return config_.jobs_dir() + "/" + job->second.operation_id;
   }
   if (may_start) return StartJob(request);
@@ -128,6 +141,7 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
       return SendAnswer(connection.get(), Answer::Pass());
     }
   }
+  Sweep();
   const Status handed = [&]() -> Status {
     const std::lock_guard lock(mutex_);
     CRYOPOD_ASSIGN_OR_RETURN(const std::string job_dir, JobFor(*request, begins));
@@ -159,7 +173,7 @@ Status RestoreOperations::AdoptOrRepair() {
       jobs_.insert_or_assign(KeyOf(*request), Job{id, std::move(process)});
       continue;
     }
-    const Status removed = RemoveJob(config_.jobs_dir(), id);
+    const Status removed = RemoveRestoreJob(id);
     if (!removed.ok()) {
       Log(LogLevel::kWarning, "cleaning up after a restore",
           {{"operation", id}, {"reason", removed.message()}});

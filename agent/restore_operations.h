@@ -24,6 +24,10 @@ class RestoreOperations {
   // cryopod-restore. Fails closed: a request that cannot be answered by PASS gets FAIL.
   void Serve(UniqueFd connection, const std::string& frame);
 
+  // Ends what restores have left whose process is gone, killed ones too: their held containers run
+  // then. Cheap when there is nothing to do; called a few times a second.
+  void Sweep();
+
   // At start-up: restores that still run are found again, what dead ones left is removed.
   Status AdoptOrRepair();
 
@@ -35,7 +39,7 @@ class RestoreOperations {
 
   Result<std::string> JobFor(const runtime::Request& request, bool may_start);
   Result<std::string> StartJob(const runtime::Request& request);
-  void Sweep();
+  Status RemoveRestoreJob(const std::string& operation_id);
 
   const Config& config_;
   std::mutex mutex_;                 // guards jobs_

@@ -43,6 +43,7 @@ void RuntimeServer::Accept(const std::stop_token& stop) {
   std::list<Connection> connections;
   while (!stop.stop_requested()) {
     connections.remove_if([](const Connection& connection) { return connection.ended.load(); });
+    restores_.Sweep();
     if (connections.size() >= kConnectionsMax) {
       std::this_thread::sleep_for(kAcceptInterval);
       continue;

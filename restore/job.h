@@ -15,7 +15,8 @@ namespace cryopod::restore {
 //          DIR/control.sock   the process listens; each frame is a serialized runtime Request with
 //                             one descriptor, the wrapper's connection, which the process answers
 //          DIR/attempts/      working directories of the real runtime's restore: CRIU's log
-//          A process that is started again on the same DIR goes on where the last one ended.
+//          A process that is started again on the same DIR goes on where the last one ended; with
+//          --end it only ends what that one has left.
 struct RestoreJob {
   std::string operation_id;
   std::string archive;  // name in the store

@@ -82,8 +82,8 @@ class PodRestore {
   std::optional<archive::Archive> archive_;
   std::optional<StagingArea> staging_;
   Report report_;
-  std::map<std::string, int> attempts_;           // by container: number of the last one
-  std::map<std::string, std::string> work_dirs_;  // by container: of the attempt that is open
+  std::map<std::string, int> attempts_;              // by container: number of the last one
+  std::map<std::string, std::string> work_dirs_;     // by container: of the attempt that is open
   std::map<std::string, SecurityContext> contexts_;  // by container: of the live request
   std::optional<Deadline> hold_end_;
   bool barrier_open_ = false;  // containers that start from now on are not held

@@ -1,4 +1,6 @@
 // cryopod-restore --job DIR: restores one pod. See restore/job.h.
+// cryopod-restore --job DIR --end: ends what a process that is gone has left of a restore: lets run
+// what was started, ends what was not, removes the staging area.
 #include <sys/stat.h>
 
 #include <cstring>
@@ -17,16 +19,22 @@ namespace {
 constexpr int kExitUsage = 2;
 constexpr int kExitAbandoned = 3;
 
-cryopod::Status Restore(const std::string& job_dir, bool& finished) {
+cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
   CRYOPOD_ASSIGN_OR_RETURN(const cryopod::restore::RestoreJob job,
                            cryopod::restore::ReadRestoreJob(job_dir));
   CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
   const cryopod::Result<cryopod::restore::Report> left = cryopod::restore::ReadReport(job_dir);
-  CRYOPOD_ASSIGN_OR_RETURN(cryopod::restore::RestoreServer server,
-                           cryopod::restore::RestoreServer::Create(job, job_dir));
   cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
-  pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
-  const cryopod::Status served = server.Run(pod);
+  cryopod::Status served;
+  if (!end) {
+    // The socket comes before anything that takes time: somebody waits for it.
+    CRYOPOD_ASSIGN_OR_RETURN(cryopod::restore::RestoreServer server,
+                             cryopod::restore::RestoreServer::Create(job, job_dir));
+    pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
+    served = server.Run(pod);
+  } else {
+    pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
+  }
   pod.End();
   finished = pod.finished();
   return served;
@@ -35,13 +43,14 @@ cryopod::Status Restore(const std::string& job_dir, bool& finished) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3 || std::strcmp(argv[1], "--job") != 0) {
-    cryopod::Log(cryopod::LogLevel::kError, "usage: cryopod-restore --job DIR");
+  const bool end = argc == 4 && std::strcmp(argv[3], "--end") == 0;
+  if ((argc != 3 && !end) || std::strcmp(argv[1], "--job") != 0) {
+    cryopod::Log(cryopod::LogLevel::kError, "usage: cryopod-restore --job DIR [--end]");
     return kExitUsage;
   }
   ::umask(0077);
   bool finished = false;
-  const cryopod::Status status = Restore(argv[2], finished);
+  const cryopod::Status status = Restore(argv[2], end, finished);
   if (!status.ok()) {
     cryopod::Log(cryopod::LogLevel::kError, status.message(), {{"job", argv[2]}});
     return 1;
