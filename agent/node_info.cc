@@ -19,7 +19,7 @@ std::string FreezingHierarchy() {
   const Result<std::string> mountinfo = ReadFile("/proc/self/mountinfo");
   std::string version;
   for (const CgroupMount& mount : ParseCgroupMounts(mountinfo.ok() ? *mountinfo : "")) {
-    if (mount.controllers == "freezer") return "v1";
+    if (mount.controllers.find("freezer") != std::string::npos) return "v1";
     if (mount.controllers.empty()) version = "v2";
   }
   return version;
