@@ -4,6 +4,11 @@ add_library(cryopod_warnings INTERFACE)
 target_compile_options(cryopod_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
 
+# What hack/stage installs, and what each kind of test needs: nobody waits for the rest.
+add_custom_target(cryopod_programs)
+add_custom_target(cryopod_unit_tests)
+add_custom_target(cryopod_integration_tests)
+
 # cryopod_module(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …])
 #
 # A static library of floor n. USES names modules of lower floors; anything else stops the
@@ -40,6 +45,7 @@ function(cryopod_program name)
   file(RELATIVE_PATH to_lib /${arg_DESTINATION} /lib)
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
   install(TARGETS ${name} DESTINATION ${arg_DESTINATION})
+  add_dependencies(cryopod_programs ${name})
   set_property(GLOBAL APPEND PROPERTY CRYOPOD_BUNDLED_PROGRAMS $<TARGET_FILE:${name}>)
 endfunction()
 
@@ -96,6 +102,7 @@ function(cryopod_test name)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest GTest::gmock
     GTest::gtest_main cryopod_warnings)
+  add_dependencies(cryopod_${arg_LABEL}_tests ${name})
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120)
 endfunction()
