@@ -24,6 +24,7 @@ constexpr char kDefaultHandler[] = "cryopod";
 constexpr seconds kRollbackTimeout{60};
 constexpr seconds kReleaseTimeout{30};
 constexpr milliseconds kReleaseInterval{5};
+constexpr seconds kBlameTimeout{60};
 
 // One pod on its way: what was made is removed unless Keep is called.
 class NewPod {
@@ -160,6 +161,15 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
   return Status();
 }
 
+// The runtime hands on the words of a failure and not its code; whether the archive is to blame can
+// be found out.
+Status Blame(const archive::Archive& archive, const Status& failure) {
+  const auto nobody_watches = [](uint64_t, uint64_t) {};
+  const Result<uint64_t> verified = archive.Verify(nobody_watches, Deadline::After(kBlameTimeout));
+  const bool damaged = !verified.ok() && verified.status().code() == Code::kDataLoss;
+  return damaged ? Status(Code::kDataLoss, failure.message()) : failure;
+}
+
 }  // namespace
 
 Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runtime,
@@ -176,9 +186,10 @@ Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runti
                            BuildPodRequest(config, archive, options.request_json,
                                            options.request_from_archive, deadline));
   NewPod pod(config, runtime, options, report, deadline);
-  CRYOPOD_RETURN_IF_ERROR(pod.Make(archive, request)
-                              .While("restoring pod " + request.pod_namespace + "/" +
-                                     request.pod_name + " from " + archive.name()));
+  const Status made = pod.Make(archive, request)
+                          .While("restoring pod " + request.pod_namespace + "/" + request.pod_name +
+                                 " from " + archive.name());
+  if (!made.ok()) return Blame(archive, made);
   return pod.Keep();
 }
 
