@@ -59,6 +59,23 @@ std::string Drain(int pipe_fd) {
   return text;
 }
 
+Status AskWhetherFit(const std::string& criu_program, const std::string& request,
+                     Deadline deadline) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "pipe2 for", criu_program);
+  }
+  const UniqueFd reading(pipe[0]);
+  UniqueFd writing(pipe[1]);
+  const Result<Answer> answer = AskOnce(criu_program, request, writing.get(), deadline);
+  writing.Reset();
+  if (!answer.ok()) return answer.status();
+  if (answer->success) return Status();
+  const Status reason = ReasonFromLog(Drain(reading.get()));
+  const std::string why = reason.ok() ? Printable(answer->error_message) : reason.message();
+  return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why);
+}
+
 // The end of the log, where the errors stand; empty when there is none.
 std::string ReadLogTail(int work_dir_fd) {
   constexpr off_t kTailBytes = off_t{4} << 20;
@@ -132,17 +149,9 @@ Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline)
 }
 
 Status CheckFeatures(const std::string& criu_program, Deadline deadline) {
-  std::array<int, 2> pipe{};
-  if (::pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe2", "");
-  const UniqueFd reading(pipe[0]);
-  UniqueFd writing(pipe[1]);
-  Result<Answer> answer = AskOnce(criu_program, CheckRequest(), writing.get(), deadline);
-  writing.Reset();
-  if (!answer.ok()) return answer.status();
-  if (answer->success) return Status();
-  const Status reason = ReasonFromLog(Drain(reading.get()));
-  const std::string why = reason.ok() ? Printable(answer->error_message) : reason.message();
-  return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why);
+  // CHECK alone, since CRIU 4.2, neither learns the kernel's facts nor keeps them for the dumps.
+  CRYOPOD_RETURN_IF_ERROR(AskWhetherFit(criu_program, FeatureRequest(), deadline));
+  return AskWhetherFit(criu_program, CheckRequest(), deadline);
 }
 
 CriuProcess::CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience)

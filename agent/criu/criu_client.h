@@ -29,8 +29,10 @@ inline constexpr int kMinorMin = 1;
 // with a message that names both versions. Errors: kNotFound (no such program; names it and the
 // package to install), kFailedPrecondition (too old, or no CRIU), kDeadlineExceeded.
 Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline);
-// `criu check` (CHECK request): can this CRIU work on this kernel? Errors: kFailedPrecondition with
-// CRIU's own reason, kNotFound, kDeadlineExceeded.
+// Can this CRIU work on this kernel? Asks for features and for `criu check`. CRIU keeps what it
+// learns of the kernel in /run/criu.kdat (where /run is a tmpfs): without that file the next dump
+// learns it anew, some 30 ms inside a freeze, so call this before the first dump after a boot.
+// Errors: kFailedPrecondition with CRIU's own reason, kNotFound, kDeadlineExceeded.
 Status CheckFeatures(const std::string& criu_program, Deadline deadline);
 
 // How a dump that is late is ended: it gets `unwind` to end by itself, then SIGTERM, then, after

@@ -61,6 +61,13 @@ std::string VersionRequest() {
   return Serialize(request);
 }
 
+std::string FeatureRequest() {
+  wire::criu_req request;
+  request.set_type(wire::FEATURE_CHECK);
+  request.mutable_features()->set_mem_track(true);
+  return Serialize(request);
+}
+
 std::string CheckRequest() {
   wire::criu_req request;
   request.set_type(wire::CHECK);

@@ -18,7 +18,8 @@ inline constexpr char kDumpLogName[] = "dump.log";
 std::string DumpRequest(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
                         uint32_t freeze_timeout_s);
 std::string VersionRequest();
-// CRIU's complaints go to its stderr.
+// For both, CRIU's complaints go to its stderr.
+std::string FeatureRequest();
 std::string CheckRequest();
 
 struct Answer {

@@ -10,6 +10,7 @@
 //   criu-hangs      never answers; SIGTERM ends it
 //   criu-stubborn   never answers; ignores SIGTERM
 //   criu-unfit      its check fails
+//   criu-strange-kernel  it cannot make out the kernel's features
 //
 // A dump leaves in the work directory the request as it came ("request") and what the process found
 // itself to be ("circumstances"), so that tests can look at both.
@@ -112,11 +113,12 @@ int TellVersion() {
   return 0;
 }
 
-int Check() {
+int Check(wire::criu_req_type type) {
+  const bool unfit = type == wire::CHECK ? Is("criu-unfit") : Is("criu-strange-kernel");
   wire::criu_resp response;
-  response.set_type(wire::CHECK);
-  response.set_success(!Is("criu-unfit"));
-  if (Is("criu-unfit")) {
+  response.set_type(type);
+  response.set_success(!unfit);
+  if (unfit) {
     std::fprintf(stderr, "Error (criu/cr-check.c:12): The kernel has no CONFIG_CHECKPOINT\n");
   }
   Reply(response);
@@ -140,7 +142,8 @@ int Serve() {
     case wire::VERSION:
       return TellVersion();
     case wire::CHECK:
-      return Check();
+    case wire::FEATURE_CHECK:
+      return Check(request.type());
     case wire::DUMP:
       return Dump(request, bytes);
     default:

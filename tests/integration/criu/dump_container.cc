@@ -56,6 +56,11 @@ Status DumpFrozen(const Container& container, const std::string& images, const s
 
 int Run(const std::string& runtime_root, const std::string& id, const std::string& images,
         const std::string& work) {
+  const Deadline deadline = Deadline::After(std::chrono::seconds(20));
+  if (const Status fit = CheckFeatures("criu", deadline); !fit.ok()) {
+    std::printf("unfit: %s\n", fit.message().c_str());
+    return 1;
+  }
   const Result<Container> container = Resolve(runtime_root, id);
   if (!container.ok()) {
     std::printf("refused: %s\n", container.status().message().c_str());

@@ -80,8 +80,9 @@ class Node:
 
     def __init__(self, cgroup, programs):
         self.cgroup = cgroup
-        self.environment = {**os.environ,
-                            "CRYOPOD_LAB_NAME": f"criu-{cgroup}-{os.getpid()}"}
+        # The same for every run, so that a run clears away what a killed one left.
+        self.environment = {**os.environ, "CRYOPOD_LAB_NAME": f"criu-test-{cgroup}"}
+        self.down()
         self.lab("up", "--cgroup", cgroup, "--nodes", "1", timeout_s=120)
         self.shell(f"mkdir -p {WORK}/shm {WORK}/token {WORK}/rootfs/bin {WORK}/rootfs/var "
                    f"{WORK}/rootfs/run; echo 127.0.0.1 localhost >{WORK}/hosts; "
@@ -192,6 +193,16 @@ class RuncContainerTest(unittest.TestCase):
 
     def test_a_container_with_a_terminal_is_dumped_and_restored_by_runc(self):
         self.check_round_trip(self.start(terminal=True))
+
+    def test_checking_criu_keeps_what_it_learns_of_the_kernel_for_the_dump(self):
+        container = self.start(terminal=False)
+        self.node.shell("rm -f /run/criu.kdat")
+
+        said = container.dump()
+
+        self.assertEqual(self.node.exit_code, 0, said)
+        log = self.node.shell(f"cat {WORK}/work/dump.log")
+        self.assertIn("Loaded kdat cache from /run/criu.kdat", log)
 
     def test_a_mount_made_inside_is_refused_by_name_and_the_container_goes_on(self):
         container = self.start(terminal=False)

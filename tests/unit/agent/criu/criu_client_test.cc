@@ -80,6 +80,15 @@ TEST_F(CheckVersionTest, ANodeThatCriuCannotWorkOnIsRefusedWithItsReason) {
               StatusIs(Code::kFailedPrecondition, HasSubstr("CONFIG_CHECKPOINT")));
 }
 
+TEST_F(CheckVersionTest, AKernelThatCriuCannotMakeOutIsRefusedWithItsReason) {
+  EXPECT_THAT(CheckFeatures(Criu("criu-strange-kernel"), Soon()),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("CONFIG_CHECKPOINT")));
+}
+
+TEST_F(CheckVersionTest, ACheckOfAnAbsentProgramSaysSo) {
+  EXPECT_THAT(CheckFeatures("/nowhere/criu", Soon()), StatusIs(Code::kNotFound));
+}
+
 TEST(VersionTest, TheSublevelIsShownOnlyWhenThereIsOne) {
   EXPECT_EQ((Version{4, 2, 0}.text()), "4.2");
   EXPECT_EQ((Version{4, 1, 1}.text()), "4.1.1");

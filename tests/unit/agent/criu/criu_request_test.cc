@@ -99,6 +99,15 @@ TEST(CheckRequestTest, WritesNoLogFile) {
   EXPECT_FALSE(request.opts().has_log_file());
 }
 
+TEST(FeatureRequestTest, AsksForAFeatureSinceCriuReadsTheListUnchecked) {
+  wire::criu_req request;
+
+  ASSERT_TRUE(request.ParseFromString(FeatureRequest()));
+
+  EXPECT_EQ(request.type(), wire::FEATURE_CHECK);
+  EXPECT_TRUE(request.has_features());
+}
+
 TEST(ParseAnswerTest, ReadsVersionAndErrors) {
   wire::criu_resp response;
   response.set_type(wire::VERSION);
