@@ -1,0 +1,115 @@
+// A process of a restore that was killed, and the next one on the same job.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "agent/os/mount.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
+#include "tests/unit/restore/pod_restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+using runtime::Answer;
+using Decision = runtime::Answer::Decision;
+
+class AdoptRestoreTest : public PodRestoreFixture {
+ protected:
+  // The process dies without a word; another one begins with what it saved.
+  PodRestore& BeginAnew() { return MakePod(job_, SavedReport()); }
+};
+
+TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  ASSERT_TRUE(IsStopped(pid));
+
+  BeginAnew();
+
+  EXPECT_FALSE(IsStopped(pid));
+  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+}
+
+TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+
+  BeginAnew();
+
+  EXPECT_TRUE(IsStopped(pid));
+  EXPECT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
+}
+
+TEST_F(AdoptRestoreTest, WhatWasConsumedBeforeItCouldBeSavedIsLetRun) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  const Report before = SavedReport();
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+
+  MakePod(job_, before);
+
+  EXPECT_FALSE(IsStopped(pid));
+  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+}
+
+TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
+  const auto half_done = static_cast<pid_t>(RestoreProcess(app).pid);
+
+  BeginAnew();
+
+  EXPECT_TRUE(IsGone(half_done));
+  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+}
+
+TEST_F(AdoptRestoreTest, WhatHasEndedMeanwhileIsRestoredAnew) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  ASSERT_THAT(processes_.front().Kill(9), test::IsOk());
+  ASSERT_TRUE(IsGone(pid));
+
+  BeginAnew();
+
+  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+}
+
+TEST_F(AdoptRestoreTest, StagingBeginsAgainOnlyForWhatNeedsIt) {
+  WorkAll();
+  Restore(CreateRequest("app", "c1"));
+
+  BeginAnew();
+  WorkAll();
+
+  EXPECT_FALSE(std::filesystem::exists(job_.staging_dir + "/app"));
+  EXPECT_TRUE(std::filesystem::exists(job_.staging_dir + "/sidecar/pstree.img"));
+}
+
+TEST_F(AdoptRestoreTest, EndingWhatAKilledProcessLeftLeavesNothing) {
+  WorkAll();
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t held = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t never_ran = Restore(CreateRequest("sidecar", "c2"));
+
+  SpawnOptions options;
+  options.argv = {CRYOPOD_RESTORE_PROGRAM, "--job", job_dir(), "--end"};
+  WriteRequestFile();
+  const Result<CommandOutput> ended =
+      RunCommand(options, Deadline::After(std::chrono::seconds(20)));
+
+  ASSERT_THAT(ended, test::IsOk());
+  EXPECT_EQ(ended->status.exit_code, 3) << ended->text;
+  EXPECT_FALSE(IsStopped(held));
+  EXPECT_FALSE(IsGone(held));
+  EXPECT_TRUE(IsGone(never_ran));
+  EXPECT_FALSE(IsMountPoint(job_.staging_dir));
+}
+
+}  // namespace
+}  // namespace cryopod::restore

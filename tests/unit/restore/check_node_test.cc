@@ -1,0 +1,103 @@
+#include "restore/check_node.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "restore/cpu_flags.h"
+
+namespace cryopod::restore {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+archive::NodeFacts Node() {
+  archive::NodeFacts node;
+  node.architecture = "x86_64";
+  node.kernel = "6.12.3-amd64";
+  node.cgroup_version = "v2";
+  node.criu_version = "4.2.1";
+  node.cpu_flags = {"avx", "avx2", "sse2"};
+  return node;
+}
+
+TEST(FitsTest, ANodeFitsItself) { EXPECT_THAT(Fits(Node(), Node()), IsEmpty()); }
+
+TEST(FitsTest, ANodeThatCanMoreFits) {
+  archive::NodeFacts target = Node();
+  target.kernel = "7.0.0";
+  target.criu_version = "4.10";
+  target.cpu_flags = {"avx", "avx2", "avx512f", "sse2"};
+
+  EXPECT_THAT(Fits(Node(), target), IsEmpty());
+}
+
+struct Mismatch {
+  const char* name;
+  void (*spoil)(archive::NodeFacts& target);
+  const char* says;
+};
+
+class MismatchTest : public ::testing::TestWithParam<Mismatch> {};
+
+TEST_P(MismatchTest, IsNamedWithBothSides) {
+  archive::NodeFacts target = Node();
+  GetParam().spoil(target);
+
+  EXPECT_THAT(Fits(Node(), target), ElementsAre(HasSubstr(GetParam().says)));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, MismatchTest,
+    ::testing::Values(
+        Mismatch{"architecture", [](archive::NodeFacts& node) { node.architecture = "aarch64"; },
+                 "architecture aarch64 is not the source's x86_64"},
+        Mismatch{"cpu", [](archive::NodeFacts& node) { node.cpu_flags = {"sse2"}; },
+                 "lacks avx avx2"},
+        Mismatch{"older_minor_kernel", [](archive::NodeFacts& node) { node.kernel = "6.11.9"; },
+                 "kernel 6.11.9 is older than the source's 6.12.3-amd64"},
+        Mismatch{"older_major_kernel", [](archive::NodeFacts& node) { node.kernel = "5.15"; },
+                 "kernel 5.15"},
+        Mismatch{"unreadable_kernel", [](archive::NodeFacts& node) { node.kernel = "custom"; },
+                 "kernel custom"},
+        Mismatch{"criu", [](archive::NodeFacts& node) { node.criu_version = "4.1"; }, "CRIU 4.1"},
+        Mismatch{"cgroup", [](archive::NodeFacts& node) { node.cgroup_version = "v1"; },
+                 "cgroup v1 is not the source's v2"}),
+    [](const auto& entry) { return entry.param.name; });
+
+TEST(FitsTest, EveryMismatchIsNamedAtOnce) {
+  archive::NodeFacts target = Node();
+  target.kernel = "5.4";
+  target.criu_version = "4.1";
+  target.cgroup_version = "v1";
+  target.cpu_flags = {};
+
+  EXPECT_EQ(Fits(Node(), target).size(), 4u);
+}
+
+TEST(FitsTest, AnArchiveThatDoesNotKnowItsNodeIsJudgedByWhatItKnows) {
+  archive::NodeFacts source = Node();
+  source.kernel.clear();
+  source.criu_version.clear();
+  source.cgroup_version.clear();
+
+  EXPECT_THAT(Fits(source, Node()), IsEmpty());
+}
+
+TEST(CpuFlagsTest, AreReadForTheFirstProcessorAndSorted) {
+  EXPECT_THAT(
+      ParseCpuFlags("processor\t: 0\nflags\t\t: sse2 avx\n\nprocessor\t: 1\nflags\t: fpu\n"),
+      ElementsAre("avx", "sse2"));
+  EXPECT_THAT(ParseCpuFlags("processor : 0\nFeatures : fp asimd\n"), ElementsAre("asimd", "fp"));
+  EXPECT_THAT(ParseCpuFlags("processor : 0\n"), IsEmpty());
+}
+
+TEST(CpuFlagsTest, OnlyWhatProgramsSeeCounts) {
+  EXPECT_THAT(MissingCpuFlags({"avx2", "hypervisor", "ibpb", "unheard_of", "vmx"}, {}),
+              ElementsAre("avx2", "unheard_of"));
+  EXPECT_THAT(MissingCpuFlags({"avx", "sse2"}, {"avx", "sse2"}), IsEmpty());
+}
+
+}  // namespace
+}  // namespace cryopod::restore

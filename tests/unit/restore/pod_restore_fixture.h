@@ -1,0 +1,68 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "agent/os/file.h"
+#include "restore/pod_restore.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/restore/restore_fixture.h"
+
+namespace cryopod::restore {
+
+// A PodRestore in this process, and what the real runtime would do.
+class PodRestoreFixture : public RestoreFixture {
+ protected:
+  void SetUp() override {
+    RestoreFixture::SetUp();
+    if (!IsSkipped()) MakePod(job_);
+  }
+  void TearDown() override {
+    pod_.reset();
+    RestoreFixture::TearDown();
+  }
+
+  PodRestore& MakePod(const RestoreJob& job, const Report& left = Report()) {
+    pod_.reset();
+    Result<UniqueFd> dir = OpenDirectory(job_dir());
+    EXPECT_THAT(dir, test::IsOk());
+    pod_ = std::make_unique<PodRestore>(job, job_dir(), std::move(*dir));
+    pod_->Adopt(left);
+    return *pod_;
+  }
+  PodRestore& pod() { return *pod_; }
+
+  void WorkAll() {
+    for (int i = 0; i < 10 && pod().HasWork(); ++i) pod().Work();
+    EXPECT_FALSE(pod().HasWork());
+  }
+  // Everything up to the answer to `create`. Returns the PID of the stopped init process.
+  pid_t Restore(const runtime::Request& request) {
+    const runtime::Answer answer = pod().OnCreate(request);
+    EXPECT_EQ(answer.decision, runtime::Answer::Decision::kRestore) << answer.reason;
+    const runtime::Outcome outcome = RestoreProcess(request);
+    EXPECT_EQ(pod().OnOutcome(request.container_id, outcome), runtime::Answer::Pass());
+    return static_cast<pid_t>(outcome.pid);
+  }
+
+  Phase PhaseOf(const std::string& name) {
+    for (const ContainerReport& container : pod().report().containers) {
+      if (container.name == name) return container.phase;
+    }
+    ADD_FAILURE() << "no container " << name;
+    return Phase::kFailed;
+  }
+  Report SavedReport() const {
+    Result<Report> report = ReadReport(job_dir());
+    EXPECT_THAT(report, test::IsOk());
+    return report.ok() ? std::move(*report) : Report();
+  }
+
+ private:
+  std::unique_ptr<PodRestore> pod_;
+};
+
+}  // namespace cryopod::restore

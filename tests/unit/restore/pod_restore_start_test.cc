@@ -1,0 +1,182 @@
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "agent/os/mount.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
+#include "tests/support/read_text.h"
+#include "tests/unit/restore/pod_restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+namespace fs = std::filesystem;
+using runtime::Answer;
+using ::testing::HasSubstr;
+using Decision = runtime::Answer::Decision;
+
+class PodRestoreStartTest : public PodRestoreFixture {
+ protected:
+  bool IsConsumed(const std::string& container) const {
+    return runtime::ReadConsumed(job_.state_dir, "u-1", container).ok();
+  }
+};
+
+TEST_F(PodRestoreStartTest, TheFirstContainerIsHeldAndConsumed) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  const pid_t pid = Restore(request);
+  EXPECT_FALSE(IsConsumed("app"));
+
+  EXPECT_EQ(pod().OnStart(StartRequest(request)), Answer::Pass());
+
+  EXPECT_TRUE(IsConsumed("app"));
+  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
+  EXPECT_TRUE(runtime::IsHeld(request.state_dir));
+  EXPECT_TRUE(IsStopped(pid));
+  EXPECT_TRUE(pod().hold_end().has_value());
+  EXPECT_FALSE(fs::exists(job_.staging_dir + "/app"));
+}
+
+TEST_F(PodRestoreStartTest, TheLastContainerLetsAllRunTogether) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const pid_t first = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t second = Restore(sidecar);
+  ASSERT_TRUE(IsStopped(first));
+
+  EXPECT_EQ(pod().OnStart(StartRequest(sidecar)), Answer::Pass());
+
+  EXPECT_FALSE(IsStopped(first));
+  EXPECT_FALSE(IsStopped(second));
+  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_TRUE(pod().finished());
+  EXPECT_EQ(SavedReport().stage, Stage::kRestored);
+}
+
+TEST_F(PodRestoreStartTest, WhenTheHoldEndsTheStartedOnesRunAlone) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t first = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+
+  pod().ReleaseHeld();
+
+  EXPECT_FALSE(IsStopped(first));
+  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+  EXPECT_FALSE(pod().finished());
+  // The barrier is open from then on.
+  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const pid_t second = Restore(sidecar);
+  EXPECT_EQ(pod().OnStart(StartRequest(sidecar)), Answer::Pass());
+  EXPECT_FALSE(IsStopped(second));
+  EXPECT_TRUE(pod().finished());
+}
+
+TEST_F(PodRestoreStartTest, AContainerThatAnExecReleasedCountsAsRunning) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  ASSERT_THAT(runtime::ReleaseHeld(app.state_dir), test::IsOk());
+
+  pod().ReleaseHeld();
+
+  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+}
+
+TEST_F(PodRestoreStartTest, ASecondStartOfTheSameContainerIsFine) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+
+  EXPECT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+}
+
+TEST_F(PodRestoreStartTest, AProcessThatHasEndedIsNotConsumed) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
+  ASSERT_TRUE(IsGone(pid));
+
+  const Answer answer = pod().OnStart(StartRequest(app));
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, HasSubstr("has ended"));
+  EXPECT_FALSE(IsConsumed("app"));
+  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+}
+
+TEST_F(PodRestoreStartTest, NothingRunsWhenTheRecordCannotBeWritten) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  fs::create_directories(job_.state_dir);
+  test::WriteText(job_.state_dir + "/consumed", "a file where the directory should be");
+
+  EXPECT_EQ(pod().OnStart(StartRequest(app)).decision, Decision::kFail);
+
+  EXPECT_TRUE(IsGone(pid));
+  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+}
+
+TEST_F(PodRestoreStartTest, AnotherContainersIdIsRefused) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  Restore(app);
+  runtime::Request other = StartRequest(app);
+  other.container_id = "c9";
+
+  EXPECT_EQ(pod().OnStart(other).decision, Decision::kFail);
+  other.container_name = "nobody";
+  EXPECT_EQ(pod().OnStart(other).decision, Decision::kFail);
+}
+
+TEST_F(PodRestoreStartTest, AContainerThatWasNotRestoredCannotBeStarted) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
+
+  EXPECT_EQ(pod().OnStart(StartRequest(app)).decision, Decision::kFail);
+  EXPECT_FALSE(IsConsumed("app"));
+}
+
+TEST_F(PodRestoreStartTest, ADeletedContainerCanBeRestoredAgain) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+
+  EXPECT_EQ(pod().OnDeleted(app), Answer::Pass());
+
+  EXPECT_TRUE(IsGone(pid));
+  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+}
+
+TEST_F(PodRestoreStartTest, DeletingWhatRunsTouchesNothing) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+
+  EXPECT_EQ(pod().OnDeleted(app), Answer::Pass());
+
+  EXPECT_FALSE(IsGone(pid));
+  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
+}
+
+TEST_F(PodRestoreStartTest, TheEndLetsRunWhatIsConsumedAndEndsWhatIsNot) {
+  const runtime::Request app = CreateRequest("app", "c1");
+  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const pid_t consumed = Restore(app);
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t restored = Restore(sidecar);
+
+  pod().End();
+
+  EXPECT_FALSE(IsGone(consumed));
+  EXPECT_FALSE(IsStopped(consumed));
+  EXPECT_TRUE(IsGone(restored));
+  EXPECT_FALSE(IsMountPoint(job_.staging_dir));
+  EXPECT_EQ(SavedReport().stage, Stage::kAbandoned);
+}
+
+}  // namespace
+}  // namespace cryopod::restore

@@ -1,0 +1,197 @@
+#include "restore/pod_restore.h"
+
+#include <gmock/gmock.h>
+
+#include "restore/runtime/protocol/consumed_record.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/restore/pod_restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+namespace fs = std::filesystem;
+using runtime::Answer;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Decision = runtime::Answer::Decision;
+
+class PodRestoreTest : public PodRestoreFixture {};
+
+TEST_F(PodRestoreTest, StagesEveryContainerBeforeAnybodyAsks) {
+  WorkAll();
+
+  EXPECT_EQ(pod().report().stage, Stage::kServing);
+  EXPECT_EQ(PhaseOf("app"), Phase::kStaged);
+  EXPECT_EQ(PhaseOf("sidecar"), Phase::kStaged);
+  EXPECT_TRUE(fs::exists(job_.staging_dir + "/app/pstree.img"));
+  EXPECT_EQ(SavedReport().stage, Stage::kServing);
+}
+
+TEST_F(PodRestoreTest, ASandboxMayBeMadeWhenArchiveAndNodeServe) {
+  runtime::Request request = CreateRequest("", "s1");
+  request.kind = runtime::Request::Kind::kSandbox;
+
+  EXPECT_EQ(pod().OnSandbox(request), Answer::Pass());
+}
+
+TEST_F(PodRestoreTest, AnAbsentArchiveFailsUntilItIsThere) {
+  fs::rename(Path("store/web-1"), Path("store/aside"));
+  const Answer absent = pod().OnCreate(CreateRequest("app", "c1"));
+  EXPECT_EQ(absent.decision, Decision::kFail);
+  EXPECT_THAT(absent.reason, HasSubstr("web-1"));
+  EXPECT_EQ(SavedReport().stage, Stage::kFailed);
+  EXPECT_EQ(SavedReport().error.code(), Code::kNotFound);
+
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kFail);
+  fs::rename(Path("store/aside"), Path("store/web-1"));
+
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c3")).decision, Decision::kRestore);
+}
+
+TEST_F(PodRestoreTest, ANodeThatDoesNotFitFailsTheCreateByName) {
+  fs::remove(Path("criu"));
+  fs::create_symlink(CRYOPOD_FAKE_CRIU, Path("criu-old"));
+  RestoreJob job = job_;
+  job.criu_program = Path("criu-old");
+
+  const Answer answer = MakePod(job).OnCreate(CreateRequest("app", "c1"));
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, HasSubstr("3.17.1"));
+}
+
+TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
+  const runtime::Request request = CreateRequest("app", "c1");
+
+  const Answer answer = pod().OnCreate(request);
+
+  ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
+  EXPECT_EQ(answer.plan.operation_id, "r-1");
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+  EXPECT_TRUE(fs::exists(answer.plan.criu_config_file));
+  EXPECT_EQ(test::ReadText(request.rootfs + "/var/state"), "written by app");
+  EXPECT_EQ(PhaseOf("app"), Phase::kRestoring);
+}
+
+TEST_F(PodRestoreTest, AContainerThatTheArchiveLacksIsNeverStartedCold) {
+  const Answer answer = pod().OnCreate(CreateRequest("injected", "c1"));
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, AllOf(HasSubstr("injected"), HasSubstr("app, sidecar")));
+}
+
+TEST_F(PodRestoreTest, ADamagedArchiveFailsEveryTry) {
+  DamageImages("app");
+
+  for (const char* id : {"c1", "c2"}) {
+    const Answer answer = pod().OnCreate(CreateRequest("app", id));
+    EXPECT_EQ(answer.decision, Decision::kFail);
+    EXPECT_THAT(answer.reason, HasSubstr("app"));
+  }
+  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+}
+
+TEST_F(PodRestoreTest, DamageThatComesAfterStagingDoesNoHarm) {
+  WorkAll();
+
+  DamageImages("app");
+
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
+}
+
+TEST_F(PodRestoreTest, ARequestOfAnotherPodOrArchiveIsRefused) {
+  runtime::Request other_pod = CreateRequest("app", "c1");
+  other_pod.pod_uid = "u-2";
+  runtime::Request other_archive = CreateRequest("app", "c2");
+  other_archive.restore_from = "web-2";
+
+  EXPECT_EQ(pod().OnCreate(other_pod).decision, Decision::kFail);
+  EXPECT_EQ(pod().OnCreate(other_archive).decision, Decision::kFail);
+  EXPECT_EQ(pod().OnSandbox(other_archive).decision, Decision::kFail);
+}
+
+TEST_F(PodRestoreTest, WhatTheRuntimeRestoredIsBelievedOnlyAfterALook) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
+  const runtime::Outcome outcome = RestoreProcess(request);
+
+  EXPECT_EQ(pod().OnOutcome("c1", outcome), Answer::Pass());
+
+  EXPECT_EQ(PhaseOf("app"), Phase::kRestored);
+  EXPECT_TRUE(IsStopped(static_cast<pid_t>(outcome.pid)));
+  EXPECT_EQ(SavedReport().containers.front().pid, outcome.pid);
+}
+
+TEST_F(PodRestoreTest, ATaskTooManyMakesItAFailureAndEndsTheProcesses) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
+  const runtime::Outcome outcome = RestoreProcess(request);
+  RestoreProcess(request);
+
+  const Answer answer = pod().OnOutcome("c1", outcome);
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, HasSubstr("there are 2 tasks"));
+  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+  EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
+}
+
+TEST_F(PodRestoreTest, ProcessesThatHoldMoreThanTheLiveRequestAllowsAreEnded) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  test::WriteText(request.bundle + "/config.json", R"({"process": {"noNewPrivileges": true}})");
+  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
+  const runtime::Outcome outcome = RestoreProcess(request);
+
+  const Answer answer = pod().OnOutcome("c1", outcome);
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, HasSubstr("security context does not allow"));
+  EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
+}
+
+TEST_F(PodRestoreTest, AFailedRestoreIsExplainedAndCanBeTriedAgain) {
+  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
+
+  const Answer answer = pod().OnOutcome("c1", {false, 1, 0, "criu failed: errno 17"});
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, AllOf(HasSubstr("container app"), HasSubstr("errno 17")));
+  EXPECT_EQ(SavedReport().containers.front().phase, Phase::kFailed);
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+}
+
+TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
+  const runtime::Outcome half_done = RestoreProcess(request);
+
+  pod().OnWrapperGone("c1");
+
+  EXPECT_TRUE(IsGone(static_cast<pid_t>(half_done.pid)));
+  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+}
+
+TEST_F(PodRestoreTest, TheEndOfAnOldAttemptDoesNotTouchTheNewOne) {
+  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
+  const runtime::Request second = CreateRequest("app", "c2");
+  ASSERT_EQ(pod().OnCreate(second).decision, Decision::kRestore);
+  const runtime::Outcome outcome = RestoreProcess(second);
+
+  pod().OnWrapperGone("c1");
+  EXPECT_EQ(pod().OnOutcome("c1", outcome).decision, Decision::kFail);
+
+  EXPECT_EQ(pod().OnOutcome("c2", outcome), Answer::Pass());
+}
+
+TEST_F(PodRestoreTest, WhatIsConsumedStartsColdAndCountsAsDone) {
+  ASSERT_THAT(runtime::WriteConsumed(job_.state_dir, "u-1", "app", {"web-1", "", "r-0", ""}),
+              test::IsOk());
+
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c1")), Answer::Pass());
+
+  EXPECT_EQ(PhaseOf("app"), Phase::kColdStarted);
+}
+
+}  // namespace
+}  // namespace cryopod::restore

@@ -1,0 +1,236 @@
+#include "tests/unit/restore/restore_fixture.h"
+
+#include <signal.h>
+#include <sys/mount.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "agent/archive/archive_writer.h"
+#include "agent/archive/media_types.h"
+#include "agent/os/credentials.h"
+#include "agent/os/mount.h"
+#include "agent/os/proc.h"
+#include "restore/check_node.h"
+#include "restore/container_cgroup.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+
+namespace cryopod::restore {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr int kCapabilityMax = 40;  // CAP_CHECKPOINT_RESTORE
+constexpr const char* kContainers[] = {"app", "sidecar"};
+
+UniqueFd OpenPath(const fs::path& path) {
+  Result<UniqueFd> dir = OpenDirectory(path.string());
+  EXPECT_THAT(dir, test::IsOk());
+  return dir.ok() ? std::move(*dir) : UniqueFd();
+}
+
+std::unique_ptr<test::TestCgroup> MakeCgroup() {
+  const bool v1 = test::FreezerMount(CgroupVersion::kV1).has_value();
+  return std::make_unique<test::TestCgroup>(v1 ? CgroupVersion::kV1 : CgroupVersion::kV2);
+}
+
+// A live request that allows all that a process of this test can hold.
+std::string PermissiveConfig() {
+  nlohmann::json names = nlohmann::json::array();
+  for (int number = 0; number <= kCapabilityMax; ++number) {
+    names.push_back(FirstCapabilityName(uint64_t{1} << number));
+  }
+  const nlohmann::json capabilities = {
+      {"bounding", names}, {"effective", names}, {"permitted", names}};
+  return nlohmann::json{{"process", {{"capabilities", capabilities}}}}.dump();
+}
+
+}  // namespace
+
+void RestoreFixture::SetUp() {
+  fs::create_directories(job_dir());
+  fs::create_symlink(CRYOPOD_FAKE_CRIU, Path("criu"));
+  cgroup_ = MakeCgroup();
+  if (!cgroup_->valid()) GTEST_SKIP() << "no cgroup hierarchy that can freeze";
+  MakeJob();
+  MakeArchive();
+}
+
+void RestoreFixture::TearDown() {
+  for (Subprocess& process : processes_) {
+    EXPECT_THAT(process.Kill(SIGKILL), test::IsOk());
+    EXPECT_THAT(process.Wait(Deadline::After(seconds(5))), test::IsOk());
+  }
+  for (const std::string& path : mounted_) EXPECT_THAT(UnmountAll(path), test::IsOk());
+  EXPECT_THAT(UnmountAll(job_.staging_dir), test::IsOk());
+}
+
+void RestoreFixture::MakeJob() {
+  job_.operation_id = "r-1";
+  job_.archive = "web-1";
+  job_.pod_uid = "u-1";
+  job_.pod_name = "web";
+  job_.pod_namespace = "shop";
+  job_.restore_from = "web-1";
+  job_.store_root = Path("store");
+  job_.state_dir = Path("state");
+  job_.unpack_program = CRYOPOD_UNPACK_PROGRAM;
+  job_.criu_program = Path("criu");
+  job_.staging_dir = Path("job/staging");
+  job_.idle_timeout = seconds(20);
+  job_.hold = seconds(20);
+}
+
+void RestoreFixture::MakeArchive() {
+  Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(job_.store_root);
+  ASSERT_THAT(store, test::IsOk());
+  Result<archive::ArchiveWriter> writer = store->Create("web-1");
+  ASSERT_THAT(writer, test::IsOk());
+  archive::PodCheckpoint checkpoint;
+  checkpoint.created = "2026-11-24T22:00:00Z";
+  checkpoint.pod_name = "web";
+  checkpoint.pod_namespace = "shop";
+  checkpoint.pod_uid = "u-0";
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(checkpoint.node,
+                               ReadThisNode(job_.criu_program, Deadline::After(seconds(10))));
+  std::vector<archive::ContainerLayers> layers;
+  for (const std::string name : kContainers) {
+    const fs::path images = temp_.path() / ("images-" + name);
+    const fs::path upper = temp_.path() / ("upper-" + name);
+    fs::create_directories(images);
+    fs::create_directories(upper / "var");
+    test::WriteText(images / "pstree.img", "processes of " + name);
+    test::WriteText(images / "descriptors.json", R"(["/dev/null"])");
+    test::WriteText(upper / "var/state", "written by " + name);
+    archive::ContainerLayers layer;
+    layer.name = name;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(
+        layer.metadata,
+        writer->PackMemory({{"config.dump", "{}"}}, archive::kMetadataLayerMediaType));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(
+        layer.criu_images,
+        writer->PackFiles(OpenPath(images).get(), archive::kCriuImagesLayerMediaType, nullptr));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(layer.rootfs_diff,
+                                 writer->PackOverlayUpper(OpenPath(upper).get(), nullptr));
+    layers.push_back(layer);
+    archive::ContainerCheckpoint container;
+    container.name = name;
+    container.id = "source-" + name;
+    container.tasks = 1;
+    container.images_bytes = 1000;
+    container.rootfs_bytes = 1000;
+    checkpoint.containers.push_back(container);
+  }
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const archive::Descriptor pod,
+      writer->PackMemory({{"pod.dump", "{}"}}, archive::kMetadataLayerMediaType));
+  ASSERT_THAT(std::move(*writer).Commit(checkpoint, pod, layers), test::IsOk());
+}
+
+Result<archive::Archive> RestoreFixture::OpenArchive() const {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(job_.store_root));
+  return store.OpenArchive({"web-1", ""});
+}
+
+void RestoreFixture::WriteRequestFile() const {
+  const auto hold_ms = std::chrono::duration_cast<milliseconds>(job_.hold).count();
+  test::WriteText(temp_.path() / "job/request.json",
+                  nlohmann::json{{"operation_id", job_.operation_id},
+                                 {"archive", job_.archive},
+                                 {"pod_uid", job_.pod_uid},
+                                 {"restore_from", job_.restore_from},
+                                 {"store_root", job_.store_root},
+                                 {"state_dir", job_.state_dir},
+                                 {"unpack_program", job_.unpack_program},
+                                 {"criu_program", job_.criu_program},
+                                 {"staging_dir", job_.staging_dir},
+                                 {"idle_timeout_s", job_.idle_timeout.count()},
+                                 {"hold_ms", hold_ms}}
+                      .dump());
+}
+
+void RestoreFixture::DamageImages(const std::string& container) {
+  const Result<archive::Archive> archive = OpenArchive();
+  ASSERT_THAT(archive, test::IsOk());
+  for (const archive::ContainerParts& parts : archive->containers()) {
+    if (parts.name != container) continue;
+    const fs::path blob =
+        temp_.path() / "store/web-1/blobs/sha256" / archive::DigestHex(parts.criu_images.digest);
+    std::string bytes = test::ReadText(blob);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+    test::WriteText(blob, bytes);
+  }
+}
+
+runtime::Request RestoreFixture::CreateRequest(const std::string& container,
+                                               const std::string& id) {
+  runtime::Request request;
+  request.kind = runtime::Request::Kind::kCreate;
+  request.pod_uid = job_.pod_uid;
+  request.container_name = container;
+  request.container_id = id;
+  request.restore_from = job_.restore_from;
+  request.state_dir = Path("root/" + id);
+  request.rootfs = Path("rootfs-" + id);
+  request.bundle = Path("bundle-" + id);
+  fs::create_directories(request.bundle);
+  test::WriteText(request.bundle + "/config.json", PermissiveConfig());
+  fs::create_directories(request.state_dir);
+  EXPECT_THAT(MountTmpfs(request.rootfs, uint64_t{1} << 20), test::IsOk());
+  mounted_.push_back(request.rootfs);
+  const std::string cgroup = cgroup_->MakeChild(id);
+  const bool v1 = test::FreezerMount(CgroupVersion::kV1).has_value();
+  const auto mount = test::FreezerMount(v1 ? CgroupVersion::kV1 : CgroupVersion::kV2);
+  request.cgroups_path = cgroup.substr(mount->size());
+  return request;
+}
+
+runtime::Request RestoreFixture::StartRequest(const runtime::Request& create) const {
+  runtime::Request request = create;
+  request.kind = runtime::Request::Kind::kStart;
+  return request;
+}
+
+std::string RestoreFixture::CgroupOf(const runtime::Request& request) {
+  const Result<std::string> directory = CgroupDirectoryOf(request.cgroups_path);
+  EXPECT_THAT(directory, test::IsOk());
+  return directory.ok() ? *directory : "";
+}
+
+runtime::Outcome RestoreFixture::RestoreProcess(const runtime::Request& create) {
+  Result<Subprocess> process = test::SpawnIn(CgroupOf(create), {"/bin/sleep", "60"});
+  EXPECT_THAT(process, test::IsOk());
+  if (!process.ok()) return {};
+  const pid_t pid = process->pid();
+  EXPECT_THAT(process->Kill(SIGSTOP), test::IsOk());
+  EXPECT_TRUE(IsStopped(pid));
+  processes_.push_back(std::move(*process));
+  return {true, 0, pid, ""};
+}
+
+// Waits a moment for a signal to arrive.
+bool RestoreFixture::IsStopped(pid_t pid) {
+  for (int i = 0; i < 40; ++i) {
+    const Result<ProcessInfo> info = ReadProcessInfo(pid);
+    if (info.ok() && info->state == 'T') return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
+}
+
+// Ended, whether we have reaped it or not.
+bool RestoreFixture::IsGone(pid_t pid) {
+  for (int i = 0; i < 40; ++i) {
+    const Result<ProcessInfo> info = ReadProcessInfo(pid);
+    if (!info.ok() || info->state == 'Z') return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
+}
+
+}  // namespace cryopod::restore

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/archive/archive_store.h"
+#include "agent/os/subprocess.h"
+#include "restore/job.h"
+#include "restore/runtime/protocol/messages.h"
+#include "tests/support/temp_directory.h"
+#include "tests/support/test_cgroup.h"
+
+namespace cryopod::restore {
+
+// A store with the archive "web-1" of a pod with the containers "app" and "sidecar" (one task each)
+// that was checkpointed on this very node, and a job that restores it.
+class RestoreFixture : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  Result<archive::Archive> OpenArchive() const;
+  // request.json of the job, for the program.
+  void WriteRequestFile() const;
+  // Damages the blob of the container's CRIU images.
+  void DamageImages(const std::string& container);
+
+  // The request with which the wrapper begins; its rootfs is mounted, its cgroup and its state
+  // directory exist.
+  runtime::Request CreateRequest(const std::string& container, const std::string& id);
+  runtime::Request StartRequest(const runtime::Request& create) const;
+  // What the real runtime would have made: a stopped process in the container's cgroup.
+  runtime::Outcome RestoreProcess(const runtime::Request& create);
+  static bool IsStopped(pid_t pid);
+  static bool IsGone(pid_t pid);
+
+  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
+  std::string job_dir() const { return Path("job"); }
+  static std::string CgroupOf(const runtime::Request& request);
+
+  test::TempDirectory temp_;
+  RestoreJob job_;
+  std::vector<std::string> mounted_;
+  std::unique_ptr<test::TestCgroup> cgroup_;
+  std::vector<Subprocess> processes_;
+
+ private:
+  void MakeArchive();
+  void MakeJob();
+};
+
+}  // namespace cryopod::restore

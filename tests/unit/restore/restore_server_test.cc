@@ -1,0 +1,201 @@
+// The real program, spoken to as the agent and the wrapper do.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <thread>
+
+#include "agent/os/mount.h"
+#include "agent/os/unix_socket.h"
+#include "restore/report.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/restore/restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+using runtime::Answer;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Decision = runtime::Answer::Decision;
+
+Deadline Soon() { return Deadline::After(seconds(20)); }
+
+class RestoreServerTest : public RestoreFixture {
+ protected:
+  void StartProgram() {
+    WriteRequestFile();
+    SpawnOptions options;
+    options.argv = {CRYOPOD_RESTORE_PROGRAM, "--job", job_dir()};
+    options.death_signal = SIGKILL;
+    Result<Subprocess> program = Subprocess::Spawn(options);
+    ASSERT_THAT(program, test::IsOk());
+    program_.emplace(std::move(*program));
+    for (int i = 0; i < 400 && !control_.valid(); ++i) {
+      Result<UniqueFd> control = ConnectUnix(job_dir() + "/control.sock", Soon());
+      if (control.ok()) control_ = std::move(*control);
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    ASSERT_TRUE(control_.valid());
+  }
+  void TearDown() override {
+    if (program_.has_value() && program_->Kill(SIGKILL).ok()) {
+      static_cast<void>(program_->Wait(Soon()).ok());
+    }
+    RestoreFixture::TearDown();
+  }
+
+  // What the agent does with a wrapper's connection: the wrapper's side of it comes back.
+  UniqueFd HandOver(const runtime::Request& request) {
+    int fds[2] = {-1, -1};
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    UniqueFd wrapper(fds[0]);
+    const UniqueFd theirs(fds[1]);
+    EXPECT_THAT(SendFrame(control_.get(), runtime::Serialize(request), Soon(), {theirs.get()}),
+                test::IsOk());
+    return wrapper;
+  }
+  Answer Ask(const runtime::Request& request) {
+    const UniqueFd wrapper = HandOver(request);
+    return AnswerOn(wrapper);
+  }
+  static Answer AnswerOn(const UniqueFd& wrapper) {
+    Result<Answer> answer = runtime::ReceiveAnswer(wrapper.get(), Soon());
+    EXPECT_THAT(answer, test::IsOk());
+    return answer.ok() ? *answer : Answer();
+  }
+  // A whole `create` and its restore.
+  pid_t Restore(const runtime::Request& request) {
+    const UniqueFd wrapper = HandOver(request);
+    EXPECT_EQ(AnswerOn(wrapper).decision, Decision::kRestore);
+    const runtime::Outcome outcome = RestoreProcess(request);
+    EXPECT_THAT(runtime::Send(wrapper.get(), outcome, Soon()), test::IsOk());
+    EXPECT_EQ(AnswerOn(wrapper), Answer::Pass());
+    return static_cast<pid_t>(outcome.pid);
+  }
+  int WaitForExit() {
+    const Result<ExitStatus> exit = program_->Wait(Soon());
+    program_.reset();
+    EXPECT_THAT(exit, test::IsOk());
+    return exit.ok() ? exit->exit_code : -1;
+  }
+  Stage SavedStage() const {
+    const Result<Report> report = ReadReport(job_dir());
+    EXPECT_THAT(report, test::IsOk());
+    return report.ok() ? report->stage : Stage::kChecking;
+  }
+
+  std::optional<Subprocess> program_;
+  UniqueFd control_;
+};
+
+TEST_F(RestoreServerTest, RestoresAPodAndEnds) {
+  StartProgram();
+  const runtime::Request app = CreateRequest("app", "c1");
+  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+
+  const pid_t first = Restore(app);
+  EXPECT_EQ(Ask(StartRequest(app)), Answer::Pass());
+  EXPECT_TRUE(IsStopped(first));
+  const pid_t second = Restore(sidecar);
+  EXPECT_EQ(Ask(StartRequest(sidecar)), Answer::Pass());
+
+  EXPECT_EQ(WaitForExit(), 0);
+  EXPECT_FALSE(IsStopped(first));
+  EXPECT_FALSE(IsStopped(second));
+  EXPECT_EQ(SavedStage(), Stage::kRestored);
+  EXPECT_FALSE(std::filesystem::exists(job_.staging_dir));
+}
+
+TEST_F(RestoreServerTest, AHeldContainerRunsAfterTheHoldWithoutTheOthers) {
+  job_.hold = milliseconds(200);
+  StartProgram();
+  const runtime::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  ASSERT_EQ(Ask(StartRequest(app)), Answer::Pass());
+
+  for (int i = 0; i < 20 && IsStopped(pid); ++i) std::this_thread::sleep_for(milliseconds(50));
+
+  EXPECT_FALSE(IsStopped(pid));
+}
+
+TEST_F(RestoreServerTest, AWrapperThatClosesItsConnectionEndsItsRestore) {
+  StartProgram();
+  const runtime::Request request = CreateRequest("app", "c1");
+  UniqueFd wrapper = HandOver(request);
+  ASSERT_EQ(AnswerOn(wrapper).decision, Decision::kRestore);
+  const auto pid = static_cast<pid_t>(RestoreProcess(request).pid);
+
+  wrapper.Reset();
+
+  EXPECT_EQ(Ask(CreateRequest("app", "c2")).decision, Decision::kRestore);
+  EXPECT_TRUE(IsGone(pid));
+}
+
+TEST_F(RestoreServerTest, TwoAttemptsMayBeOpenAtOnce) {
+  StartProgram();
+  const runtime::Request app = CreateRequest("app", "c1");
+  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const UniqueFd first = HandOver(app);
+  const UniqueFd second = HandOver(sidecar);
+  EXPECT_EQ(AnswerOn(first).decision, Decision::kRestore);
+  EXPECT_EQ(AnswerOn(second).decision, Decision::kRestore);
+
+  EXPECT_THAT(runtime::Send(second.get(), RestoreProcess(sidecar), Soon()), test::IsOk());
+  EXPECT_EQ(AnswerOn(second), Answer::Pass());
+  EXPECT_THAT(runtime::Send(first.get(), RestoreProcess(app), Soon()), test::IsOk());
+  EXPECT_EQ(AnswerOn(first), Answer::Pass());
+}
+
+TEST_F(RestoreServerTest, GarbageOnTheControlSocketHarmsNothing) {
+  StartProgram();
+  int fds[2] = {-1, -1};
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  const UniqueFd wrapper(fds[0]);
+  UniqueFd theirs(fds[1]);
+  ASSERT_THAT(SendFrame(control_.get(), "\xff\xff", Soon(), {theirs.get()}), test::IsOk());
+  theirs.Reset();
+  EXPECT_EQ(AnswerOn(wrapper).decision, Decision::kFail);
+  ASSERT_THAT(SendFrame(control_.get(), "no descriptor", Soon()), test::IsOk());
+
+  EXPECT_EQ(Ask(CreateRequest("app", "c1")).decision, Decision::kRestore);
+}
+
+TEST_F(RestoreServerTest, SigtermCleansUpAndEnds) {
+  StartProgram();
+  const pid_t pid = Restore(CreateRequest("app", "c1"));
+
+  ASSERT_THAT(program_->Kill(SIGTERM), test::IsOk());
+
+  EXPECT_EQ(WaitForExit(), 3);
+  EXPECT_TRUE(IsGone(pid));
+  EXPECT_FALSE(IsMountPoint(job_.staging_dir));
+  EXPECT_EQ(SavedStage(), Stage::kAbandoned);
+}
+
+TEST_F(RestoreServerTest, NobodyAskingForLongEndsIt) {
+  job_.idle_timeout = seconds(1);
+  StartProgram();
+
+  EXPECT_EQ(WaitForExit(), 3);
+
+  EXPECT_FALSE(std::filesystem::exists(job_.staging_dir));
+}
+
+TEST_F(RestoreServerTest, AJobThatCannotBeReadIsRefused) {
+  SpawnOptions options;
+  options.argv = {CRYOPOD_RESTORE_PROGRAM, "--job", Path("absent")};
+  const Result<CommandOutput> output = RunCommand(options, Soon());
+  ASSERT_THAT(output, test::IsOk());
+  EXPECT_EQ(output->status.exit_code, 1);
+
+  options.argv = {CRYOPOD_RESTORE_PROGRAM};
+  const Result<CommandOutput> usage = RunCommand(options, Soon());
+  ASSERT_THAT(usage, test::IsOk());
+  EXPECT_EQ(usage->status.exit_code, 2);
+}
+
+}  // namespace
+}  // namespace cryopod::restore

@@ -1,0 +1,148 @@
+#include "restore/stage_archive.h"
+
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "agent/os/mount.h"
+#include "restore/open_archive.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/restore/restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kMoreThanThereIs = uint64_t{1} << 60;
+
+Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
+
+class StageArchiveTest : public RestoreFixture {
+ protected:
+  Result<StagingArea> MakeArea(uint64_t bytes = 8 * kMiB) {
+    return StagingArea::Create(job_.staging_dir, Path("disk"), bytes);
+  }
+};
+
+TEST_F(StageArchiveTest, TheImagesOfAContainerAreUnpackedInMemory) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+
+  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+
+  EXPECT_TRUE(area.in_memory());
+  EXPECT_TRUE(IsMountPoint(job_.staging_dir));
+  EXPECT_EQ(test::ReadText(fs::path(area.images_dir("app")) / "pstree.img"), "processes of app");
+  EXPECT_TRUE(fs::exists(fs::path(area.images_dir("app")) / "descriptors.json"));
+}
+
+TEST_F(StageArchiveTest, NobodyElseCanReadProcessMemory) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+
+  struct stat status {};
+  ASSERT_EQ(::stat(area.path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777u, 0700u);
+  ASSERT_EQ(::stat((area.images_dir("app") + "/pstree.img").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777u, 0600u);
+}
+
+TEST_F(StageArchiveTest, StagingAgainReplacesWhatAnAttemptHasLeft) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+  test::WriteText(fs::path(area.images_dir("app")) / "stats-restore", "left over");
+
+  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+
+  EXPECT_FALSE(fs::exists(fs::path(area.images_dir("app")) / "stats-restore"));
+}
+
+TEST_F(StageArchiveTest, ADamagedBlobIsRefusedBeforeAnythingIsUnpacked) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+  DamageImages("app");
+
+  EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
+              test::StatusIs(Code::kDataLoss, HasSubstr("staging container app")));
+  EXPECT_FALSE(fs::exists(area.images_dir("app")));
+  EXPECT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
+}
+
+TEST_F(StageArchiveTest, AContainerThatTheArchiveLacksIsNamedWithThoseItHas) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+
+  EXPECT_THAT(StageContainer(job_, archive, "db", area, Soon()),
+              test::StatusIs(Code::kNotFound, AllOf(HasSubstr("db"), HasSubstr("app, sidecar"))));
+}
+
+TEST_F(StageArchiveTest, TheAreaIsGoneWithItsOwner) {
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+    ASSERT_TRUE(IsMountPoint(job_.staging_dir));
+  }
+
+  EXPECT_FALSE(fs::exists(job_.staging_dir));
+}
+
+TEST_F(StageArchiveTest, WhatAnEarlierProcessLeftIsClearedAway) {
+  ASSERT_THAT(MountTmpfs(job_.staging_dir, kMiB), test::IsOk());
+  test::WriteText(fs::path(job_.staging_dir) / "old", "x");
+  fs::create_directories(Path("disk/old"));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+
+  EXPECT_FALSE(fs::exists(fs::path(job_.staging_dir) / "old"));
+  EXPECT_FALSE(fs::exists(Path("disk")));
+}
+
+TEST_F(StageArchiveTest, WithoutMemoryAndDiskBothNeedsAreNamed) {
+  const Result<StagingArea> area = MakeArea(kMoreThanThereIs);
+
+  EXPECT_THAT(area, test::StatusIs(Code::kResourceExhausted,
+                                   AllOf(HasSubstr("memory"), HasSubstr(Path("disk")))));
+  EXPECT_FALSE(fs::exists(Path("disk")));
+}
+
+TEST_F(StageArchiveTest, AContainersImagesCanBeRemovedAlone) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(StagingArea area, MakeArea());
+  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+  ASSERT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
+
+  area.RemoveContainer("app");
+
+  EXPECT_FALSE(fs::exists(area.images_dir("app")));
+  EXPECT_TRUE(fs::exists(area.images_dir("sidecar")));
+}
+
+TEST_F(StageArchiveTest, SizesThatCannotBeAreRefused) {
+  archive::PodCheckpoint checkpoint;
+  checkpoint.containers.resize(2);
+  checkpoint.containers[0].images_bytes = 10 * kMiB;
+  const Result<uint64_t> sum = StagingBytes(checkpoint);
+  ASSERT_THAT(sum, test::IsOk());
+  EXPECT_GT(*sum, 10 * kMiB);
+
+  checkpoint.containers[1].images_bytes = UINT64_MAX;
+  EXPECT_THAT(StagingBytes(checkpoint), test::StatusIs(Code::kDataLoss));
+}
+
+TEST_F(StageArchiveTest, AnotherDigestThanAskedForIsRefused) {
+  job_.digest = "sha256:" + std::string(64, 'a');
+  EXPECT_THAT(OpenArchiveOf(job_), test::StatusIs(Code::kFailedPrecondition));
+
+  job_.archive = "absent";
+  EXPECT_THAT(OpenArchiveOf(job_), test::StatusIs(Code::kNotFound, HasSubstr("absent")));
+}
+
+}  // namespace
+}  // namespace cryopod::restore

@@ -1,0 +1,84 @@
+#include "restore/verify_container.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/restore/restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+using ::testing::HasSubstr;
+
+class VerifyContainerTest : public RestoreFixture {
+ protected:
+  ContainerReport Restored(const runtime::Request& request) {
+    ContainerReport container;
+    container.name = request.container_name;
+    container.cgroup_dir = CgroupOf(request);
+    container.pid = static_cast<pid_t>(RestoreProcess(request).pid);
+    return container;
+  }
+};
+
+TEST_F(VerifyContainerTest, AStoppedProcessInItsCgroupIsTheRestoredOne) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+
+  ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
+
+  EXPECT_GT(container.start_time_ticks, 0u);
+  EXPECT_THAT(VerifyAlive(container), test::IsOk());
+}
+
+TEST_F(VerifyContainerTest, ANumberOfTasksThatIsNotRecordedIsNotCompared) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+
+  EXPECT_THAT(VerifyRestored(container, 0), test::IsOk());
+}
+
+TEST_F(VerifyContainerTest, AMissingTaskIsNoticed) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+
+  EXPECT_THAT(VerifyRestored(container, 2),
+              test::StatusIs(Code::kFailedPrecondition,
+                             HasSubstr("there are 1 tasks, the checkpoint has 2")));
+}
+
+TEST_F(VerifyContainerTest, AProcessThatRunsAlreadyIsNoticed) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  ASSERT_THAT(processes_.front().Kill(SIGCONT), test::IsOk());
+  while (IsStopped(container.pid)) {
+  }
+
+  EXPECT_THAT(VerifyRestored(container, 1), test::StatusIs(Code::kFailedPrecondition));
+}
+
+TEST_F(VerifyContainerTest, AProcessInAnotherCgroupIsNoticed) {
+  const runtime::Request other = CreateRequest("sidecar", "c2");
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  container.cgroup_dir = CgroupOf(other);
+
+  EXPECT_THAT(VerifyRestored(container, 1),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("in the cgroup")));
+}
+
+TEST_F(VerifyContainerTest, AProcessThatHasEndedIsNotAlive) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
+  ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
+  ASSERT_TRUE(IsGone(container.pid));
+
+  EXPECT_THAT(VerifyAlive(container), test::StatusIs(Code::kFailedPrecondition));
+}
+
+TEST_F(VerifyContainerTest, AnotherProcessWithItsNumberIsNotIt) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
+  container.start_time_ticks -= 1;
+
+  EXPECT_THAT(VerifyAlive(container), test::StatusIs(Code::kFailedPrecondition));
+}
+
+}  // namespace
+}  // namespace cryopod::restore
