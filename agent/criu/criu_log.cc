@@ -26,9 +26,10 @@ constexpr Code kUnsupported = Code::kFailedPrecondition;
 // decides; among patterns that fit one line the first does, so narrow ones stand before wide ones.
 constexpr Pattern kPatterns[] = {
     {"No space left on device", "", Code::kResourceExhausted,
-     "the place for the dump is full: free space there, or give the staging area more"},
+     "the file system that CRIU writes to is full: free space there, or give the staging area "
+     "more"},
     {"Disk quota exceeded", "", Code::kResourceExhausted,
-     "the place for the dump is full: raise its quota"},
+     "the file system that CRIU writes to is full: raise its quota"},
     {"Can't get rlimit", "Operation not permitted", Code::kPermissionDenied,
      "CRIU may not read the limits of a process of another user: give the agent CAP_SYS_RESOURCE"},
     {"send_fds failed (-22)", "", kUnsupported,
@@ -117,6 +118,23 @@ constexpr Pattern kPatterns[] = {
      "a process has a memory mapping of a kind that cannot be saved"},
     {"Neither a cgroupv1", "", kUnsupported,
      "the cgroup of the container cannot be frozen: it was removed or is not a freezer"},
+    {"Can't fork for", "File exists", kUnsupported,
+     "a PID that the container needs is taken in the PID namespace that it shares with its pod"},
+    {"has bad size", "", kUnsupported,
+     "a file that a process has open has another size than when it was dumped"},
+    {"has bad build-ID", "", kUnsupported,
+     "a program or library of the container is another than when it was dumped: use the same "
+     "image"},
+    {"Can't open file", "No such file or directory", kUnsupported,
+     "a file that a process has open is absent in the new container"},
+    {"No mapping for", "mountpoint", kUnsupported,
+     "the new container lacks a mount that the dumped one had: give it the same volumes"},
+    {"Can't bind inet socket", "", kUnsupported,
+     "an address that a process listens on is absent in the new pod, or in use there"},
+    {"capabilities do not match run time", "", kUnsupported,
+     "the processor of this node lacks features that the processes were started with"},
+    {"Need to set the --tcp-close", "", Code::kInternal,
+     "the dump was made with TCP connections closed and the restore was not told so"},
     {"Can't open images directory", "", Code::kInternal,
      "CRIU cannot open the directory for the dump"},
 };

@@ -58,7 +58,11 @@ INSTANTIATE_TEST_SUITE_P(
                         "outside the container's mounts"},
         RecordedFailure{"not_stoppable", Code::kDeadlineExceeded, "could not be stopped in time"},
         RecordedFailure{"rlimit", Code::kPermissionDenied, "CAP_SYS_RESOURCE"},
-        RecordedFailure{"disk_full", Code::kResourceExhausted, "full"}),
+        RecordedFailure{"disk_full", Code::kResourceExhausted, "full"},
+        RecordedFailure{"restore_pid_taken", Code::kFailedPrecondition, "PID"},
+        RecordedFailure{"restore_bad_size", Code::kFailedPrecondition, "data/cnt has bad size"},
+        RecordedFailure{"restore_file_absent", Code::kFailedPrecondition, "data/cnt"},
+        RecordedFailure{"restore_tcp_close", Code::kInternal, "TCP connections closed"}),
     [](const auto& param_info) { return param_info.param.log; });
 
 TEST(CriuLogTest, AnUnknownErrorIsReportedAsItStands) {
