@@ -44,7 +44,7 @@ Result<std::string> ReadJsonBlob(int layout_dir_fd, const Descriptor& descriptor
   return ReadAll(blob.get(), kJsonBytesMax);
 }
 
-// `skopeo copy` up to and including 1.22 writes an index anew and drops artifactType from it and
+// `skopeo copy --all` 1.9.3 (1.22 does not) writes an index anew and drops artifactType from it and
 // from its descriptors; the manifests stay as they are, and each of them says what its descriptor
 // said. So the index becomes again what it was, byte for byte, and the archive keeps its digest.
 // Source: https://github.com/containers/image/issues/2460
