@@ -2,11 +2,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 
 #include "agent/criu/criu_images.h"
-#include "agent/criu/task_credentials.h"
 #include "agent/os/unix_socket.h"
 #include "real_criu.h"
 
@@ -62,14 +59,6 @@ class RealDumpTest : public test::RealCriu {
     return Status(Code::kUnknown, cryopod::test::ReadText(work_.path() / "restore.log"));
   }
 
-  // A capability set as /proc/<pid>/status shows it.
-  static std::string StatusLine(const char* name, uint64_t set) {
-    std::array<char, 64> line{};
-    std::snprintf(line.data(), line.size(), "%s:\t%016llx\n", name,
-                  static_cast<unsigned long long>(set));
-    return line.data();
-  }
-
   cryopod::test::TempDirectory images_;
   cryopod::test::TempDirectory work_;
   UniqueFd images_fd_;
@@ -104,27 +93,6 @@ TEST_P(RealDumpTest, AFrozenCgroupIsDumpedAndGoesOnAfterTheThaw) {
   ASSERT_THAT(stats, IsOk());
   EXPECT_GT(stats->frozen_us, 0u);
   EXPECT_GE(stats->pages_written, 8u * 256);
-}
-
-TEST_P(RealDumpTest, TheImagesHoldTheCredentialsThatTheKernelShows) {
-  Result<Subprocess> ticker = StartTicker("1");
-  ASSERT_THAT(ticker, IsOk());
-  const std::string status = *ReadFile("/proc/" + std::to_string(ticker->pid()) + "/status");
-  ASSERT_THAT(DumpFrozen(ticker->pid()), IsOk());
-
-  const Result<std::vector<TaskCredentials>> tasks = ReadCredentials(images_fd_.get());
-
-  ASSERT_THAT(tasks, IsOk());
-  ASSERT_EQ(tasks->size(), 2u);
-  for (const TaskCredentials& task : *tasks) {
-    EXPECT_EQ(task.uid, ::getuid());
-    EXPECT_EQ(task.gid, ::getgid());
-    EXPECT_THAT(status, HasSubstr(StatusLine("CapInh", task.inheritable)));
-    EXPECT_THAT(status, HasSubstr(StatusLine("CapPrm", task.permitted)));
-    EXPECT_THAT(status, HasSubstr(StatusLine("CapEff", task.effective)));
-    EXPECT_THAT(status, HasSubstr(StatusLine("CapBnd", task.bounding)));
-    EXPECT_THAT(status, HasSubstr(StatusLine("CapAmb", task.ambient)));
-  }
 }
 
 TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
