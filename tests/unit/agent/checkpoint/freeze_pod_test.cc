@@ -1,0 +1,126 @@
+#include "agent/checkpoint/freeze_pod.h"
+
+#include <cstring>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
+#include "tests/unit/agent/checkpoint/dump_target_fixture.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::CounterInCgroup;
+using test::MakeTarget;
+using ::testing::HasSubstr;
+
+constexpr milliseconds kLimit{1000};
+constexpr milliseconds kQuiet{150};
+
+Deadline Soon() { return Deadline::After(seconds(5)); }
+
+// A pod of two containers, each a counter in a leaf of its own.
+class FreezePodTest : public ::testing::TestWithParam<CgroupVersion> {
+ protected:
+  void SetUp() override {
+    CRYOPOD_SKIP_WITHOUT(first_);
+    targets_.push_back(MakeTarget("first", first_.pid(), first_.cgroup()));
+    targets_.push_back(MakeTarget("second", second_.pid(), second_.cgroup()));
+  }
+  bool BothCount() const { return first_.CountsWithin(kLimit) && second_.CountsWithin(kLimit); }
+
+  CounterInCgroup first_{GetParam()};
+  CounterInCgroup second_{GetParam()};
+  std::vector<DumpTarget> targets_;
+};
+
+TEST_P(FreezePodTest, StopsEveryContainerUntilItIsThawed) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  EXPECT_TRUE(first_.StandsStillFor(kQuiet));
+  EXPECT_TRUE(second_.StandsStillFor(kQuiet));
+  EXPECT_THAT(frozen.WaitFrozen(Soon()), IsOk());
+  EXPECT_GE(frozen.FrozenFor(), 2 * kQuiet);
+
+  EXPECT_THAT(frozen.Thaw(), IsOk());
+
+  EXPECT_TRUE(BothCount());
+}
+
+TEST_P(FreezePodTest, ThawsWhenTheObjectGoes) {
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon()));
+    ASSERT_TRUE(first_.StandsStillFor(kQuiet));
+  }
+
+  EXPECT_TRUE(BothCount());
+}
+
+TEST_P(FreezePodTest, TheMovedPodIsThePromiseAndTheOldOneNoMore) {
+  std::optional<FrozenPod> kept;
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+    kept.emplace(std::move(frozen));
+  }
+  EXPECT_TRUE(first_.StandsStillFor(kQuiet));
+
+  kept.reset();
+
+  EXPECT_TRUE(BothCount());
+}
+
+TEST_P(FreezePodTest, ForgottenItStaysFrozen) {
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+    frozen.Forget();
+  }
+
+  EXPECT_TRUE(first_.StandsStillFor(kQuiet));
+  EXPECT_TRUE(second_.StandsStillFor(kQuiet));
+}
+
+TEST_P(FreezePodTest, AContainerThatIsGoneKeepsNoOtherFromBeingThawed) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  ASSERT_THAT(targets_[0].cgroup.Kill(Soon()), IsOk());
+  first_.End();
+  ASSERT_EQ(::rmdir(first_.path().c_str()), 0) << std::strerror(errno);
+
+  EXPECT_THAT(frozen.Thaw(), IsOk());
+
+  EXPECT_TRUE(second_.CountsWithin(kLimit));
+  ASSERT_EQ(::mkdir(first_.path().c_str(), 0755), 0);  // the fixture removes it
+}
+
+INSTANTIATE_TEST_SUITE_P(Freezers, FreezePodTest,
+                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
+                         test::VersionName);
+
+// What one freezer holds already never becomes frozen for the other: a container that cannot stop.
+TEST(FreezePodDeadlineTest, APodThatDoesNotFreezeInTimeIsThawedAndTheContainerNamed) {
+  CounterInCgroup easy(CgroupVersion::kV2);
+  CounterInCgroup hard(CgroupVersion::kV2);
+  const cryopod::test::TestCgroup other_freezer(CgroupVersion::kV1);
+  if (!easy.valid() || !other_freezer.valid()) GTEST_SKIP() << "needs both versions of cgroups";
+  std::ofstream(other_freezer.path() + "/cgroup.procs") << hard.pid();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup holder, Cgroup::Open(other_freezer.path()));
+  ASSERT_THAT(holder.Freeze(), IsOk());
+  ASSERT_THAT(holder.WaitFrozen(Soon()), IsOk());
+  std::vector<DumpTarget> targets;
+  targets.push_back(MakeTarget("easy", easy.pid(), easy.cgroup()));
+  targets.push_back(MakeTarget("hard", hard.pid(), hard.cgroup()));
+
+  const Result<FrozenPod> frozen = FreezePod(targets, Deadline::After(milliseconds(200)));
+
+  EXPECT_THAT(frozen, StatusIs(Code::kDeadlineExceeded, HasSubstr("container hard")));
+  EXPECT_TRUE(easy.CountsWithin(kLimit));
+  ASSERT_THAT(holder.Thaw(), IsOk());
+  EXPECT_TRUE(hard.CountsWithin(kLimit));
+}
+
+}  // namespace
+}  // namespace cryopod::checkpoint

@@ -1,0 +1,191 @@
+#include <sys/mman.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "agent/checkpoint/capture_pod.h"
+#include "agent/checkpoint/event_log.h"
+#include "agent/checkpoint/kept_logs.h"
+#include "agent/checkpoint/prepare_dumps.h"
+#include "agent/checkpoint/shared_mappings.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
+#include "tests/unit/agent/checkpoint/dump_target_fixture.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::ReadText;
+using cryopod::test::StatusIs;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Two containers with writable layers on disk, and a criu that only says that it dumped.
+class PreparedDumpTest : public ::testing::TestWithParam<CgroupVersion> {
+ protected:
+  void SetUp() override {
+    CRYOPOD_SKIP_WITHOUT(app_);
+    for (const auto& [name, counter] : {std::pair{"app", &app_}, std::pair{"sidecar", &sidecar_}}) {
+      pod_.targets.push_back(test::MakeTarget(name, counter->pid(), counter->cgroup()));
+      pod_.targets.back().upper_dir = temp_.path() / (std::string(name) + ".upper");
+      fs::create_directory(pod_.targets.back().upper_dir);
+      std::ofstream(pod_.targets.back().upper_dir + "/file") << name;
+    }
+    Result<StagingArea> staging = StagingArea::Create(staging_path(), temp_.path() / "disk", 0);
+    ASSERT_THAT(staging, IsOk());
+    staging_.emplace(std::move(staging).value());
+  }
+  std::string staging_path() const { return temp_.path() / "staging"; }
+  std::string Criu(const std::string& behaviour) const {
+    const fs::path program = temp_.path() / behaviour;
+    if (!fs::exists(program)) fs::create_symlink(CRYOPOD_FAKE_CRIU, program);
+    return program;
+  }
+
+  test::CounterInCgroup app_{GetParam()};
+  test::CounterInCgroup sidecar_{GetParam()};
+  cryopod::test::TempDirectory temp_;
+  ResolvedPod pod_;
+  std::optional<StagingArea> staging_;
+};
+
+TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<PreparedDump> dumps,
+                               PrepareDumps(Criu("criu"), pod_, *staging_));
+
+  ASSERT_EQ(dumps.size(), 2u);
+  EXPECT_EQ(dumps[1].target->requested.name, "sidecar");
+  EXPECT_GT(dumps[0].criu.pid(), 0);
+  EXPECT_THAT(ReadText(staging_path() + "/app.images/descriptors.json"), HasSubstr("["));
+  EXPECT_EQ(ReadText(staging_path() + "/sidecar.rootfs/file"), "sidecar");
+  EXPECT_TRUE(fs::is_empty(staging_path() + "/app.work"));
+}
+
+TEST_P(PreparedDumpTest, ASecondPreparationIsMadeAnew) {
+  ASSERT_THAT(PrepareDumps(Criu("criu"), pod_, *staging_), IsOk());
+  std::ofstream(staging_path() + "/app.images/core-1.img") << "of a capture that was discarded";
+  fs::remove(pod_.targets[0].upper_dir + "/file");
+
+  ASSERT_THAT(PrepareDumps(Criu("criu"), pod_, *staging_), IsOk());
+
+  EXPECT_FALSE(fs::exists(staging_path() + "/app.images/core-1.img"));
+  EXPECT_FALSE(fs::exists(staging_path() + "/app.rootfs/file"));
+}
+
+TEST_P(PreparedDumpTest, AMissingCriuNamesTheContainer) {
+  EXPECT_THAT(PrepareDumps("/nowhere/criu", pod_, *staging_),
+              StatusIs(Code::kNotFound, HasSubstr("container app")));
+}
+
+TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
+                               PrepareDumps(Criu("criu-fails"), pod_, *staging_));
+  const Deadline deadline = Deadline::After(seconds(20));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
+
+  const Result<std::vector<CapturedContainer>> captured = CapturePod(pod_, dumps, frozen, deadline);
+
+  EXPECT_FALSE(captured.ok());
+  EXPECT_THAT(captured.status().message(),
+              testing::AllOf(HasSubstr("container app"), HasSubstr("io_uring")));
+  KeepLogs(temp_.path(), "c-1", dumps);
+  EXPECT_THAT(ReadText(temp_.path() / "logs/c-1/app.dump.log"), HasSubstr("io_uring"));
+  EXPECT_THAT(ReadText(temp_.path() / "logs/c-1/sidecar.dump.log"), HasSubstr("io_uring"));
+}
+
+TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
+                               PrepareDumps(Criu("criu"), pod_, *staging_));
+  const Deadline deadline = Deadline::After(seconds(20));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
+  ++pod_.targets[1].state.init_start_ticks;
+
+  EXPECT_THAT(CapturePod(pod_, dumps, frozen, deadline),
+              StatusIs(Code::kAborted, HasSubstr("container sidecar")));
+}
+
+TEST_P(PreparedDumpTest, OnlyTheNewestTwentyLogsStay) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
+                               PrepareDumps(Criu("criu"), pod_, *staging_));
+  const fs::path logs = temp_.path() / "logs";
+  for (int i = 0; i < 30; ++i) {
+    // The younger, the smaller the name: age decides.
+    const fs::path log = logs / ("c-" + std::to_string(100 - i));
+    fs::create_directories(log);
+    std::ofstream(log / "app.dump.log") << "x";
+    const timespec times[2] = {{1'000'000 + i, 0}, {1'000'000 + i, 0}};
+    ASSERT_EQ(::utimensat(AT_FDCWD, log.c_str(), times, 0), 0);
+  }
+
+  KeepLogs(temp_.path(), "c-new", dumps);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<DirectoryEntry> left, ListDirectory(logs));
+  EXPECT_EQ(left.size(), kKeptLogsMax);
+  EXPECT_TRUE(fs::exists(logs / "c-new"));
+  EXPECT_TRUE(fs::exists(logs / "c-71")) << "the youngest of the old ones";
+  EXPECT_TRUE(fs::exists(logs / "c-89"));
+  EXPECT_FALSE(fs::exists(logs / "c-90"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Freezers, PreparedDumpTest,
+                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
+                         test::VersionName);
+
+TEST(SharedWritableFilesTest, FindsWhatAStoreCanChangeAndNothingElse) {
+  const cryopod::test::TestCgroup leaf(CgroupVersion::kV2);
+  if (!leaf.valid()) GTEST_SKIP() << "no cgroups to write to";
+  const cryopod::test::TempDirectory temp;
+  const auto map = [&temp](const char* name, int protection, int flags) {
+    const std::string path = temp.path() / name;
+    std::ofstream(path) << "x";
+    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    return ::mmap(nullptr, 4096, protection, flags, file.get(), 0);
+  };
+  for (auto* memory :
+       {map("shared", PROT_READ | PROT_WRITE, MAP_SHARED),
+        map("write-only", PROT_WRITE, MAP_SHARED), map("read-only", PROT_READ, MAP_SHARED),
+        map("private", PROT_READ | PROT_WRITE, MAP_PRIVATE)}) {
+    ASSERT_NE(memory, MAP_FAILED);
+  }
+  const pid_t child = ::fork();  // with our mappings
+  if (child == 0) {
+    while (true) ::pause();
+  }
+  std::ofstream(leaf.path() + "/cgroup.procs") << child;
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(leaf.path()));
+  const std::string prefix = temp.path().string().substr(1) + "/";
+
+  EXPECT_THAT(SharedWritableFiles(cgroup),
+              IsOkAnd(testing::UnorderedElementsAre(prefix + "shared", prefix + "write-only")));
+
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
+TEST(EventLogTest, AppendsOneLineAnEvent) {
+  const cryopod::test::TempDirectory temp;
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(temp.path()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const EventLog log, EventLog::Open(directory.get()));
+
+  log.Append({"resolve", "", 0, 0});
+  log.Append({"archive", "a\nb", 1, 2});
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const EventLog again, EventLog::Open(directory.get()));
+  again.Append({"commit", "", 0, 0});
+
+  std::ifstream file(temp.path() / kEventsFile);
+  std::vector<JobEvent> events;
+  for (std::string line; std::getline(file, line);) events.push_back(ParseJobEvent(line).value());
+  EXPECT_THAT(events, ElementsAre(JobEvent{"resolve", "", 0, 0}, JobEvent{"archive", "a\nb", 1, 2},
+                                  JobEvent{"commit", "", 0, 0}));
+}
+
+}  // namespace
+}  // namespace cryopod::checkpoint

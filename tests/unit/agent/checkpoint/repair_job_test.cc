@@ -1,0 +1,189 @@
+#include "agent/checkpoint/repair_job.h"
+
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "agent/checkpoint/job.h"
+#include "agent/os/file.h"
+#include "agent/os/mount.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::CounterInCgroup;
+using ::testing::HasSubstr;
+
+constexpr milliseconds kLimit{1000};
+constexpr milliseconds kQuiet{150};
+
+Deadline Soon() { return Deadline::After(seconds(10)); }
+
+// A job's directory as a cryopod-checkpoint leaves it that was killed.
+class RepairJobTest : public ::testing::TestWithParam<CgroupVersion> {
+ protected:
+  void SetUp() override { CRYOPOD_SKIP_WITHOUT(counter_); }
+
+  std::string job_dir() const { return temp_.path(); }
+  void Leave(const Journal& journal) const {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
+    ASSERT_THAT(WriteFileAtomically(directory.get(), kJournalFile, ToJson(journal)), IsOk());
+  }
+  // The counter's container, frozen.
+  Journal FrozenJournal() const {
+    counter_.Freeze();
+    return {{counter_.path()}, {}, {IdentifyProcess(counter_.pid()).value()}, ""};
+  }
+
+  CounterInCgroup counter_{GetParam()};
+  cryopod::test::TempDirectory temp_;
+};
+
+TEST_P(RepairJobTest, ThawsWhatTheDeadProcessHadFrozen) {
+  Leave(FrozenJournal());
+  ASSERT_TRUE(counter_.StandsStillFor(kQuiet));
+
+  EXPECT_THAT(ThawJob(job_dir()), IsOk());
+
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk()) << "a second time is harmless";
+}
+
+TEST_P(RepairJobTest, WaitsForALivingCriuAndThawsAfterIt) {
+  Journal journal = FrozenJournal();
+  const pid_t criu = ::fork();
+  if (criu == 0) {
+    std::this_thread::sleep_for(milliseconds(400));
+    (void)counter_.cgroup().Freeze();  // as CRIU does when it ends
+    ::_exit(0);
+  }
+  journal.criu = {IdentifyProcess(criu).value()};
+  Leave(journal);
+  const auto began = Deadline::Clock::now();
+
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
+
+  EXPECT_GE(Deadline::Clock::now() - began, milliseconds(350));
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
+  int status = -1;
+  ASSERT_EQ(::waitpid(criu, &status, 0), criu);
+  EXPECT_TRUE(WIFEXITED(status)) << "it was not killed inside its dump";
+}
+
+TEST_P(RepairJobTest, ACriuBeyondTheDeadlineIsEndedAndReported) {
+  Journal journal = FrozenJournal();
+  const pid_t criu = ::fork();
+  if (criu == 0) {
+    while (true) ::pause();
+  }
+  journal.criu = {IdentifyProcess(criu).value()};
+  Leave(journal);
+
+  EXPECT_THAT(RepairJob(job_dir(), Deadline::After(milliseconds(100))),
+              StatusIs(Code::kDeadlineExceeded, HasSubstr(std::to_string(criu))));
+
+  int status = -1;
+  ASSERT_EQ(::waitpid(criu, &status, 0), criu);
+  EXPECT_EQ(WTERMSIG(status), SIGTERM);
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
+}
+
+TEST_P(RepairJobTest, AProcessThatGotTheCriusPidIsLeftAlone) {
+  Journal journal = FrozenJournal();
+  const pid_t other = ::fork();
+  if (other == 0) {
+    while (true) ::pause();
+  }
+  ProcessIdentity identity = IdentifyProcess(other).value();
+  --identity.start_ticks;
+  journal.criu = {identity};
+  Leave(journal);
+
+  EXPECT_THAT(RepairJob(job_dir(), Deadline::After(milliseconds(0))), IsOk());
+
+  EXPECT_EQ(::waitpid(other, nullptr, WNOHANG), 0) << "it lives";
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
+}
+
+TEST_P(RepairJobTest, ACgroupThatSomebodyElsePausedIsLeftAlone) {
+  Journal journal = FrozenJournal();
+  ++journal.inits[0].start_ticks;  // the container of the job is gone, its cgroup's name is not
+  Leave(journal);
+
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
+
+  EXPECT_TRUE(counter_.StandsStillFor(milliseconds(300)));
+}
+
+TEST_P(RepairJobTest, ACgroupThatIsGoneIsNoError) {
+  Journal journal = FrozenJournal();
+  journal.cgroups.insert(journal.cgroups.begin(), counter_.path() + "/gone");
+  Leave(journal);
+
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
+
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
+}
+
+TEST_P(RepairJobTest, AnEmptyCgroupIsThawedSoThatItsNextUserCanRun) {
+  Journal journal = FrozenJournal();
+  counter_.End();
+  counter_.Freeze();
+  Leave(journal);
+
+  EXPECT_THAT(ThawJob(job_dir()), IsOk());
+
+  EXPECT_EQ(counter_.cgroup().State().value(), FreezeState::kThawed);
+}
+
+INSTANTIATE_TEST_SUITE_P(Freezers, RepairJobTest,
+                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
+                         test::VersionName);
+
+TEST(RepairJobStagingTest, UnmountsTheStagingAreaAndRemovesTheOneOnDisk) {
+  if (::geteuid() != 0) GTEST_SKIP() << "mounts need root";
+  cryopod::test::TempDirectory job;
+  cryopod::test::TempDirectory state;
+  const std::string memory_path = job.path() / kStagingDirectory;
+  const std::string disk_path = state.path() / "staging";
+  ASSERT_THAT(MountTmpfs(memory_path, 1 << 20), IsOk());
+  std::filesystem::create_directories(disk_path + "/app.images");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job.path()));
+  ASSERT_THAT(
+      WriteFileAtomically(directory.get(), kJournalFile, ToJson(Journal{{}, {}, {}, disk_path})),
+      IsOk());
+
+  EXPECT_THAT(RepairJob(job.path(), Soon()), IsOk());
+
+  EXPECT_FALSE(IsMountPoint(memory_path));
+  EXPECT_FALSE(std::filesystem::exists(disk_path));
+  EXPECT_TRUE(std::filesystem::exists(job.path() / kJournalFile)) << "the directory itself stays";
+}
+
+TEST(RepairJobStagingTest, AJobThatNeverFrozeAnythingNeedsNoJournal) {
+  cryopod::test::TempDirectory job;
+
+  EXPECT_THAT(ThawJob(job.path()), IsOk());
+  EXPECT_THAT(RepairJob(job.path(), Soon()), IsOk());
+}
+
+TEST(RepairJobStagingTest, ADamagedJournalIsAnError) {
+  cryopod::test::TempDirectory job;
+  std::ofstream(job.path() / kJournalFile) << "{";
+
+  EXPECT_THAT(ThawJob(job.path()), StatusIs(Code::kInvalidArgument, HasSubstr(kJournalFile)));
+  EXPECT_FALSE(RepairJob(job.path(), Soon()).ok());
+}
+
+}  // namespace
+}  // namespace cryopod::checkpoint

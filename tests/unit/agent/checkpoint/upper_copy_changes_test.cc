@@ -1,0 +1,323 @@
+#include <sys/mman.h>
+
+#include <cstring>
+#include <memory>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "tests/unit/agent/checkpoint/upper_copy_fixture.h"
+
+namespace cryopod::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+using cryopod::test::IsOk;
+
+// What the pod does between the two passes.
+class UpperCopyChangesTest : public test::UpperCopyFixture {
+ protected:
+  void CopyAhead(const std::set<std::string>& mapped_paths = {}) {
+    Settle();
+    ASSERT_THAT(copy().CopyAhead(mapped_paths), IsOk());
+  }
+  int64_t ChangeTimeNs(const std::string& path) const {
+    struct stat status {};
+    EXPECT_EQ(::lstat(Up(path).c_str(), &status), 0);
+    return int64_t{status.st_ctim.tv_sec} * 1'000'000'000 + status.st_ctim.tv_nsec;
+  }
+};
+
+// A file that this process has mapped shared and writable, its page dirty already.
+class MappedFile {
+ public:
+  explicit MappedFile(const fs::path& path) {
+    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    memory_ = static_cast<char*>(
+        ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0));
+    Store("dirty");
+  }
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile() { ::munmap(memory_, kBytes); }
+  void Store(const char* text) { std::memcpy(memory_, text, std::strlen(text)); }
+
+ private:
+  static constexpr size_t kBytes = 4096;
+  char* memory_ = nullptr;
+};
+
+TEST_F(UpperCopyChangesTest, WhatDidNotChangeIsNotReadInTheFreeze) {
+  Write("big", std::string(1 << 20, 'x'));
+  Write("small", "old");
+  CopyAhead();
+
+  Write("small", "newer");
+  FinishAndCompare();
+
+  EXPECT_EQ(copy().bytes(), (1u << 20) + 5u);
+  EXPECT_EQ(copy().bytes_copied_frozen(), 5u);
+}
+
+TEST_F(UpperCopyChangesTest, FilesAddedGrownShortenedAndRemovedAreSeen) {
+  Write("a/grows", "12");
+  Write("a/shrinks", "12345678");
+  Write("a/vanishes", "x");
+  Write("b/only", "x");
+  CopyAhead();
+
+  std::ofstream(Up("a/grows"), std::ios::app) << "3456";
+  fs::resize_file(Up("a/shrinks"), 3);
+  fs::remove(Up("a/vanishes"));
+  fs::remove(Up("b/only"));
+  Write("c/d/new", "new");
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AFileChangedInTheTickOfTheFirstLookIsTakenAgain) {
+  for (int i = 0; i < 200; ++i) Write("file" + std::to_string(i), "before");
+  // No pause: whatever time the kernel gives the second content, it may be that of the first.
+  ASSERT_THAT(copy().CopyAhead({}), IsOk());
+
+  for (int i = 0; i < 200; ++i) {
+    const UniqueFd file(::open(Up("file" + std::to_string(i)).c_str(), O_WRONLY | O_CLOEXEC));
+    ASSERT_EQ(::pwrite(file.get(), "after!", 6, 0), 6);
+  }
+  FinishAndCompare();
+
+  EXPECT_EQ(copy().bytes_copied_frozen(), 200u * 6u);
+}
+
+TEST_F(UpperCopyChangesTest, AFileWhoseTimesAreSetBackIsTakenAgain) {
+  Write("file", "before");
+  struct stat status {};
+  ASSERT_EQ(::stat(Up("file").c_str(), &status), 0);
+  CopyAhead();
+
+  Write("file", "after!");
+  const timespec times[2] = {status.st_atim, status.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, Up("file").c_str(), times, 0), 0);
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AStoreThroughASharedMappingIsSeenThoughNoTimeMoves) {
+  Write("data/mapped", std::string(4096, '.'));
+  MappedFile mapped(Up("data/mapped"));
+  CopyAhead({"data/mapped"});
+  const int64_t before_ns = ChangeTimeNs("data/mapped");
+
+  mapped.Store("store");
+
+  ASSERT_EQ(ChangeTimeNs("data/mapped"), before_ns) << "this file system shows the store anyway";
+  FinishAndCompare({"data/mapped"});
+}
+
+TEST_F(UpperCopyChangesTest, AStoreThroughAMappingThatIsGoneInTheFreezeIsSeenToo) {
+  Write("data/mapped", std::string(4096, '.'));
+  auto mapped = std::make_unique<MappedFile>(Up("data/mapped"));
+  CopyAhead({"data/mapped"});
+  const int64_t before_ns = ChangeTimeNs("data/mapped");
+
+  mapped->Store("store");
+  mapped.reset();
+
+  ASSERT_EQ(ChangeTimeNs("data/mapped"), before_ns) << "this file system shows the store anyway";
+  FinishAndCompare({});
+}
+
+TEST_F(UpperCopyChangesTest, AFileMappedAndDirtiedJustBeforeTheFirstLookIsTakenAgain) {
+  Write("data/mapped", std::string(4096, '.'));
+  Settle();
+  (void)copy();
+  Settle();
+  // After the mappings were read for the first pass: nobody told it of this one.
+  auto mapped = std::make_unique<MappedFile>(Up("data/mapped"));
+  ASSERT_THAT(copy().CopyAhead({}), IsOk());
+
+  mapped->Store("store");
+  mapped.reset();
+  FinishAndCompare({});
+}
+
+TEST_F(UpperCopyChangesTest, AStoreUnderOneNameOfALinkedFileIsSeenUnderAll) {
+  Write("a", std::string(4096, '.'));
+  fs::create_hard_link(Up("a"), Up("z"));
+  MappedFile mapped(Up("z"));
+  CopyAhead();
+
+  mapped.Store("store");
+  FinishAndCompare({});
+}
+
+TEST_F(UpperCopyChangesTest, ARenamedDirectoryTakesItsFilesAlong) {
+  Write("old/sub/file", "x");
+  Write("old/other", "y");
+  CopyAhead();
+
+  fs::rename(Up("old"), Up("new"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, TwoDirectoriesThatChangePlacesDoNotMixTheirFiles) {
+  Write("a/sub/file", "of a, and of one size");
+  Write("b/sub/file", "of b, and of one size");
+  Write("b/sub/more", "only b");
+  CopyAhead();
+
+  fs::rename(Up("a"), Up("t"));
+  fs::rename(Up("b"), Up("a"));
+  fs::rename(Up("t"), Up("b"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, ADirectoryReplacedByAnotherIntoWhichOldChildrenMovedBack) {
+  Write("dir/kept", "kept");
+  Write("dir/lost", "lost");
+  Write("dir/sub/deep", "deep");
+  CopyAhead();
+
+  fs::rename(Up("dir"), Up("old"));
+  MakeDirectory("dir");
+  fs::rename(Up("old/kept"), Up("dir/kept"));
+  fs::rename(Up("old/sub"), Up("dir/sub"));
+  fs::remove_all(Up("old"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, FilesBecomeDirectoriesAndTheReverse) {
+  Write("was_file", "x");
+  Write("was_directory/sub/file", "y");
+  fs::create_symlink("was_file", Up("was_symlink"));
+  CopyAhead();
+
+  fs::remove(Up("was_file"));
+  Write("was_file/sub/file", "z");
+  fs::remove_all(Up("was_directory"));
+  Write("was_directory", "now a file");
+  fs::remove(Up("was_symlink"));
+  MakeWhiteout("was_symlink");
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AWhiteoutBecomesAFileAndAFileAWhiteout) {
+  MakeDirectory("etc");
+  MakeWhiteout("etc/gone");
+  Write("etc/here", "x");
+  CopyAhead();
+
+  fs::remove(Up("etc/gone"));
+  Write("etc/gone", "back");
+  fs::remove(Up("etc/here"));
+  MakeWhiteout("etc/here");
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AVanishedTreeIsRemovedFromTheCopy) {
+  Write("a/b/c/d/file", "x");
+  Write("a/b/stays", "y");
+  Write("top/file", "z");
+  CopyAhead();
+
+  fs::remove_all(Up("a/b/c"));
+  fs::remove_all(Up("top"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, ADirectoryFromWhichOnlyAFileVanishedKeepsItsOldTime) {
+  Write("dir/vanishes", "x");
+  const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'001, 0}};
+  CopyAhead();
+
+  fs::remove(Up("dir/vanishes"));
+  ASSERT_EQ(::utimensat(AT_FDCWD, Up("dir").c_str(), times, 0), 0);
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AHardLinkAddedInBetweenIsALink) {
+  Write("a/file", "shared");
+  CopyAhead();
+
+  fs::create_hard_link(Up("a/file"), Up("later"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, AHardLinkRemovedInBetweenLeavesTheOtherNameAlone) {
+  Write("a", "shared");
+  fs::create_hard_link(Up("a"), Up("b"));
+  fs::create_hard_link(Up("a"), Up("c"));
+  CopyAhead();
+
+  fs::remove(Up("a"));
+  fs::remove(Up("c"));
+  Write("c", "a file of its own");
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, ALinkTornApartByAReplacementDoesNotWriteThrough) {
+  Write("a", "shared");
+  fs::create_hard_link(Up("a"), Up("b"));
+  CopyAhead();
+
+  Write("b.new", "another");
+  fs::rename(Up("b.new"), Up("b"));
+  FinishAndCompare();
+}
+
+TEST_F(UpperCopyChangesTest, OwnersModesAndXattrsAloneAreSeen) {
+  for (const char* name : {"owner", "mode", "xattr"}) Write(name, "x");
+  MakeDirectory("dir");
+  CopyAhead();
+
+  ASSERT_EQ(::chown(Up("owner").c_str(), 7, 8), 0);
+  ASSERT_EQ(::chmod(Up("mode").c_str(), 0400), 0);
+  SetXattr("xattr", "user.note", "x");
+  ASSERT_EQ(::chown(Up("dir").c_str(), 7, 8), 0);
+  FinishAndCompare();
+}
+
+// Trees that come, change their kind and go as quickly as one thread can, until it is destroyed.
+class RestlessPod {
+ public:
+  explicit RestlessPod(fs::path root)
+      : root_(std::move(root)), thread_([this](const std::stop_token& stop) { Work(stop); }) {}
+
+ private:
+  void Work(const std::stop_token& stop) const {
+    for (int i = 0; !stop.stop_requested(); ++i) {
+      const fs::path name = root_ / ("t" + std::to_string(i % 5));
+      fs::create_directories(name / "a" / "b");
+      std::ofstream(name / "c") << "x";
+      fs::rename(name / "c", name / "a" / "c");
+      fs::remove_all(name);
+      std::ofstream(name) << "now a file";
+      fs::remove(name);
+      (void)::mkfifo(name.c_str(), 0600);
+      fs::remove(name);
+    }
+  }
+  const fs::path root_;
+  std::jthread thread_;
+};
+
+TEST_F(UpperCopyChangesTest, TreesThatVanishWhileTheyAreWalkedAreNoErrorAndLeaveNothing) {
+  Write("steady", "x");
+  for (int i = 0; i < 40; ++i) {
+    const fs::path into_path = into() / std::to_string(i);
+    fs::create_directory(into_path);
+    const UniqueFd from = OpenDirectory(upper()).value();
+    const UniqueFd to = OpenDirectory(into_path).value();
+    UpperCopy one(from.get(), to.get());
+    {
+      const RestlessPod pod(upper());
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      ASSERT_THAT(one.CopyAhead({}), IsOk());
+    }
+
+    ASSERT_THAT(one.Finish({}), IsOk());
+
+    ASSERT_THAT(test::Differences(upper(), into_path), ::testing::IsEmpty());
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::checkpoint
