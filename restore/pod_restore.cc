@@ -97,10 +97,14 @@ void PodRestore::Work() {
   Save();
 }
 
+// Images serve every attempt: CRIU only reads them. So staging that took longer than one `create`
+// may wait is not lost for the next.
 Status PodRestore::EnsureStaged(ContainerReport& container) {
-  if (container.phase == Phase::kStaged) return Status();
-  CRYOPOD_RETURN_IF_ERROR(
-      StageContainer(job_, *archive_, container.name, *staging_, Deadline::After(kStageTimeout)));
+  if (!staged_.contains(container.name)) {
+    CRYOPOD_RETURN_IF_ERROR(
+        StageContainer(job_, *archive_, container.name, *staging_, Deadline::After(kStageTimeout)));
+    staged_.insert(container.name);
+  }
   container.phase = Phase::kStaged;
   container.reason.clear();
   return Status();
@@ -180,6 +184,7 @@ Answer PodRestore::OnStart(const runtime::Request& request) {
   container.phase = Phase::kHeld;
   Save();
   if (staging_.has_value()) staging_->RemoveContainer(container.name);
+  staged_.erase(container.name);
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
   const bool all =
       std::all_of(report_.containers.begin(), report_.containers.end(), IsStartedOrHeld);

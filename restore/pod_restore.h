@@ -2,6 +2,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "agent/archive/archive_store.h"
@@ -82,6 +83,7 @@ class PodRestore {
   std::optional<archive::Archive> archive_;
   std::optional<StagingArea> staging_;
   Report report_;
+  std::set<std::string> staged_;                     // containers whose images lie in staging_
   std::map<std::string, int> attempts_;              // by container: number of the last one
   std::map<std::string, std::string> work_dirs_;     // by container: of the attempt that is open
   std::map<std::string, SecurityContext> contexts_;  // by container: of the live request

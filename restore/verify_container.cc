@@ -30,7 +30,9 @@ Result<size_t> CountLiving(const Cgroup& cgroup) {
 Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
   CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo init, ReadProcessInfo(container.pid));
   CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::OfProcess(container.pid));
-  if (!container.cgroup_dir.empty() && cgroup.path() != container.cgroup_dir) {
+  // Some runtimes put the processes one level below what config.json names.
+  if (!container.cgroup_dir.empty() && cgroup.path() != container.cgroup_dir &&
+      !cgroup.path().starts_with(container.cgroup_dir + "/")) {
     return NotRestored("the init process is in the cgroup " + cgroup.path() + ", not in " +
                        container.cgroup_dir);
   }

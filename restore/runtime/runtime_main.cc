@@ -1,9 +1,25 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <string>
 #include <vector>
 
 #include "restore/runtime/wrapper.h"
 
+namespace {
+
+// A caller may have closed one of them. The next file that we open, a socket perhaps, would get its
+// number and end up in the container. The real runtime fills them in the same way.
+void FillStandardDescriptors() {
+  for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  FillStandardDescriptors();
   return cryopod::runtime::RunWrapper(
       std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -161,6 +161,17 @@ TEST_F(PodRestoreTest, AFailedRestoreIsExplainedAndCanBeTriedAgain) {
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
+TEST_F(PodRestoreTest, TheNextTryUsesTheImagesThatAreStaged) {
+  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
+  pod().OnWrapperGone("c1");
+  DamageImages("app");
+
+  const Answer answer = pod().OnCreate(CreateRequest("app", "c2"));
+
+  ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+}
+
 TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {
   const runtime::Request request = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);

@@ -11,6 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr uint64_t kNetRaw = uint64_t{1} << 13;
+constexpr uint64_t kSetgid = uint64_t{1} << 6;
 constexpr uint64_t kSetuid = uint64_t{1} << 7;
 constexpr uint64_t kSysAdmin = uint64_t{1} << 21;
 
@@ -72,7 +73,7 @@ TEST(SecurityContextTest, AProcessLikeTheRequestsIsAllowed) {
 
 TEST(SecurityContextTest, AProcessThatGaveUpPrivilegesIsAllowed) {
   SecurityContext context;
-  context.bounding = context.initial = kSetuid | kNetRaw;
+  context.bounding = context.initial = kSetuid | kSetgid | kNetRaw;
   TaskCredentials task = RestrictedTask();
 
   EXPECT_TRUE(CheckCredentials(context, task).ok());

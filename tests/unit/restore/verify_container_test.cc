@@ -63,6 +63,16 @@ TEST_F(VerifyContainerTest, AProcessInAnotherCgroupIsNoticed) {
               test::StatusIs(Code::kFailedPrecondition, HasSubstr("in the cgroup")));
 }
 
+TEST_F(VerifyContainerTest, ACgroupBeneathTheNamedOneIsTheContainersToo) {
+  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  const std::string leaf = container.cgroup_dir;
+  container.cgroup_dir = cgroup_->path();
+
+  ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
+
+  EXPECT_EQ(container.cgroup_dir, leaf);
+}
+
 TEST_F(VerifyContainerTest, AProcessThatHasEndedIsNotAlive) {
   ContainerReport container = Restored(CreateRequest("app", "c1"));
   ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());

@@ -129,6 +129,26 @@ TEST_F(CreateTest, TheContainersDescriptorsAreNotTouched) {
   EXPECT_THAT(descriptors, Not(HasSubstr("socket:")));
 }
 
+TEST_F(CreateTest, AClosedStandardInputDoesNotBecomeOurSocket) {
+  WriteBundle("app");
+  StartRestoringAgent(Answer::Pass());
+  std::string line = "exec <&- " + Path("bin/cryopod-runtime");
+  for (const std::string& argument : Arguments({"create", "--bundle", Path("bundle"), "c1"})) {
+    line += " " + argument;
+  }
+  SpawnOptions options;
+  options.argv = {"/bin/sh", "-c", line};
+  options.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+                         "CRYOPOD_RUNTIME_CONFIG=" + Path("runtime.conf")};
+
+  const Result<CommandOutput> output =
+      RunCommand(options, Deadline::After(std::chrono::seconds(20)));
+
+  ASSERT_THAT(output, test::IsOk());
+  EXPECT_EQ(output->status.exit_code, 0) << output->text;
+  EXPECT_THAT(test::ReadText(Path("restore.fds")), HasSubstr(" 0 -> /dev/null"));
+}
+
 TEST_F(CreateTest, ARestoreThatFailsIsReportedWithTheAgentsReason) {
   WriteBundle("app");
   SetRestore(1, "");
