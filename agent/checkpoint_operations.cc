@@ -30,6 +30,20 @@ constexpr seconds kRepairTimeout{600};
 constexpr milliseconds kFollowInterval{20};
 constexpr size_t kResultBytesMax = size_t{16} << 20;
 
+// Of a checkpoint whose process died in this stage.
+std::string WhatIsLeft(const std::string& stage) {
+  if (stage == "commit") {
+    return "the pod runs on; \"cryopodctl list\" shows whether the archive was still committed";
+  }
+  if (stage == "stop") return "the archive is committed, and containers of the pod may be stopped";
+  return "nothing was archived and the pod runs on";
+}
+
+// Not every pod has a UID: it is the kubelet's, and others speak CRI too.
+std::string LockKey(const std::string& pod_uid, const std::string& sandbox_id) {
+  return pod_uid.empty() ? sandbox_id : pod_uid;
+}
+
 }  // namespace
 
 struct CheckpointOperations::Follower {
@@ -50,9 +64,9 @@ CheckpointOperations::~CheckpointOperations() {
 Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointOptions& options) {
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod,
                            runtime_.FindPod(options.pod, Deadline::After(kRuntimeTimeout)));
-  CRYOPOD_ASSIGN_OR_RETURN(
-      std::shared_ptr<Operation> operation,
-      table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name, pod.uid));
+  CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> operation,
+                           table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name,
+                                        LockKey(pod.uid, pod.id)));
   const Status launched = [&]() -> Status {
     CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version,
                              runtime_.Version(Deadline::After(kRuntimeTimeout)));
@@ -124,7 +138,7 @@ checkpoint::JobResult CheckpointOperations::CollectResult(const Operation& opera
   checkpoint::JobResult result;
   const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout));
   std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
-                        " without a result; nothing was archived and the pod runs on";
+                        " without a result; " + WhatIsLeft(operation.stage());
   if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
   // Living writers hold a lock on what they write.
   const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
@@ -212,7 +226,7 @@ void CheckpointOperations::Adopt(const std::string& operation_id) {
   }
   Result<std::shared_ptr<Operation>> operation =
       table_.Begin(OperationKind::kCheckpoint, job->pod_namespace + "/" + job->pod_name,
-                   job->pod_uid, operation_id);
+                   LockKey(job->pod_uid, job->sandbox_id), operation_id);
   if (!operation.ok()) return;  // one per pod: the other one's end removes what is shared
   Log(LogLevel::kInfo, process.alive() ? "checkpoint adopted" : "checkpoint repaired",
       {{"operation", operation_id}, {"pod", operation.value()->pod()}});

@@ -62,8 +62,8 @@ class Operation {
 // Threads  any.
 class OperationTable {
  public:
-  // `lock_key` is the pod's UID. An empty `id` makes a new one. Errors: kAborted with the ID of the
-  // operation that runs.
+  // `lock_key` identifies the pod: its UID. An empty `id` makes a new one. Errors: kAborted with
+  // the ID of the operation that runs.
   Result<std::shared_ptr<Operation>> Begin(OperationKind kind, const std::string& pod,
                                            const std::string& lock_key, const std::string& id = "");
   void End(const Operation& operation);

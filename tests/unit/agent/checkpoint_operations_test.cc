@@ -133,6 +133,33 @@ TEST_F(CheckpointOperationsTest, AKilledProcessIsReportedWithItsStageAndThatTheP
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
+TEST_F(CheckpointOperationsTest, AProcessKilledInTheCommitDoesNotClaimThatNothingWasArchived) {
+  for (const auto& [stage, words] :
+       {std::pair{"commit", "cryopodctl list"}, std::pair{"stop", "the archive is committed"}}) {
+    SetCheckpointProgram(Event(stage) + "kill -9 $$");
+
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+
+    EXPECT_THAT(
+        ResultOf(*operation).status,
+        StatusIs(Code::kInternal, AllOf(HasSubstr(words), Not(HasSubstr("nothing was archived")))));
+  }
+}
+
+TEST_F(CheckpointOperationsTest, PodsWithoutAUidAreToldApart) {
+  AddPod("", "first");
+  AddPod("", "second");
+  SetCheckpointProgram(WaitForGo() + Report(GoodResult()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/first"));
+
+  EXPECT_THAT(Start("shop/first"), StatusIs(Code::kAborted));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> second, Start("shop/second"));
+
+  Go();
+  EXPECT_THAT(ResultOf(*first).status, IsOk());
+  EXPECT_THAT(ResultOf(*second).status, IsOk());
+}
+
 TEST_F(CheckpointOperationsTest, ADamagedResultIsNoSuccess) {
   SetCheckpointProgram("echo '{\"code\":0}' >$job/result.json");
 

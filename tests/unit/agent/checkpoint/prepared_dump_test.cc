@@ -139,26 +139,31 @@ INSTANTIATE_TEST_SUITE_P(Freezers, PreparedDumpTest,
                          ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
                          test::VersionName);
 
+void MapFile(const fs::path& path, int protection, int flags) {
+  std::ofstream(path) << "x";
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (::mmap(nullptr, 4096, protection, flags, file.get(), 0) == MAP_FAILED) ::_exit(1);
+}
+
 TEST(SharedWritableFilesTest, FindsWhatAStoreCanChangeAndNothingElse) {
   const cryopod::test::TestCgroup leaf(CgroupVersion::kV2);
   if (!leaf.valid()) GTEST_SKIP() << "no cgroups to write to";
   const cryopod::test::TempDirectory temp;
-  const auto map = [&temp](const char* name, int protection, int flags) {
-    const std::string path = temp.path() / name;
-    std::ofstream(path) << "x";
-    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-    return ::mmap(nullptr, 4096, protection, flags, file.get(), 0);
-  };
-  for (auto* memory :
-       {map("shared", PROT_READ | PROT_WRITE, MAP_SHARED),
-        map("write-only", PROT_WRITE, MAP_SHARED), map("read-only", PROT_READ, MAP_SHARED),
-        map("private", PROT_READ | PROT_WRITE, MAP_PRIVATE)}) {
-    ASSERT_NE(memory, MAP_FAILED);
-  }
-  const pid_t child = ::fork();  // with our mappings
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const pid_t child = ::fork();
   if (child == 0) {
+    MapFile(temp.path() / "shared", PROT_READ | PROT_WRITE, MAP_SHARED);
+    MapFile(temp.path() / "write-only", PROT_WRITE, MAP_SHARED);
+    MapFile(temp.path() / "read-only", PROT_READ, MAP_SHARED);
+    MapFile(temp.path() / "private", PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    (void)!::write(ends[1], "x", 1);
     while (true) ::pause();
   }
+  const UniqueFd read_end(ends[0]);
+  ::close(ends[1]);
+  char told = 0;
+  ASSERT_EQ(::read(read_end.get(), &told, 1), 1);
   std::ofstream(leaf.path() + "/cgroup.procs") << child;
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(leaf.path()));
   const std::string prefix = temp.path().string().substr(1) + "/";
