@@ -12,7 +12,6 @@ using ::testing::HasSubstr;
 
 constexpr uint64_t kNetRaw = uint64_t{1} << 13;
 constexpr uint64_t kSetgid = uint64_t{1} << 6;
-constexpr uint64_t kSetgid = uint64_t{1} << 6;
 constexpr uint64_t kSetuid = uint64_t{1} << 7;
 constexpr uint64_t kSysAdmin = uint64_t{1} << 21;
 
