@@ -18,9 +18,6 @@ CPP_NAME = re.compile(r"[a-z0-9_]+\.(cc|h)")
 EMPTY_WORDS = {"manager", "helper", "helpers", "util", "utils", "common", "misc", "stuff"}
 PROMISE = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 
-# Places that exist on one machine only.
-MACHINE_PATH = re.compile(r"(?<![\w.}/-])/work/(main|shared|\.)")
-
 
 def is_script(path, text):
     return path.startswith("hack/") and text.startswith("#!")
@@ -58,9 +55,11 @@ def check_promises(path, text):
             yield f"{path}:{number}: {match.group()}: an error is handled or returned, never promised"
 
 
-def check_machine_paths(path, text):
+def check_machine_paths(root, path, text):
+    """Where this checkout lies is nobody else's path."""
+    here = re.compile(rf"(?<![\w.}}/-]){re.escape(str(root))}(?![\w-])")
     for number, line in enumerate(text.splitlines(), start=1):
-        if MACHINE_PATH.search(line):
+        if here.search(line):
             yield f"{path}:{number}: a path of one machine"
 
 
@@ -105,7 +104,7 @@ def check(tree):
         text = tree.read(path)
         violations += check_sizes(path, text)
         violations += check_promises(path, text)
-        violations += check_machine_paths(path, text)
+        violations += check_machine_paths(tree.root, path, text)
         if path.endswith((".cc", ".h", ".py")) and not path.startswith("hack/"):
             counts.add(path, code_lines(path, text))
         if path in tree.product_cpp():
