@@ -1,38 +1,28 @@
 #include "agent/node_info.h"
 
-#include <sys/utsname.h>
-
 #include <chrono>
+#include <utility>
 
 #include "agent/criu/criu_client.h"
-#include "agent/os/cgroup.h"
 #include "agent/os/deadline.h"
-#include "agent/os/file.h"
+#include "agent/os/machine.h"
 
 namespace cryopod::agent {
 namespace {
 
 constexpr std::chrono::seconds kTimeout{10};
 
-// Where containers are frozen: v1's freezer wins where it is mounted.
-std::string FreezingHierarchy() {
-  const Result<std::string> mountinfo = ReadFile("/proc/self/mountinfo");
-  std::string version;
-  for (const CgroupMount& mount : ParseCgroupMounts(mountinfo.ok() ? *mountinfo : "")) {
-    if (mount.controllers.find("freezer") != std::string::npos) return "v1";
-    if (mount.controllers.empty()) version = "v2";
-  }
-  return version;
-}
-
 }  // namespace
 
 NodeInfo ReadNodeInfo(const Config& config, cri::RuntimeClient& runtime) {
   NodeInfo info;
-  utsname names{};
-  if (::uname(&names) == 0) {
-    info.kernel = names.release;
-    info.architecture = names.machine;
+  Result<Machine> machine = ReadMachine();
+  if (machine.ok()) {
+    info.kernel = std::move(machine->kernel);
+    info.architecture = std::move(machine->architecture);
+    info.cgroup_version = std::move(machine->cgroup_version);
+  } else {
+    info.problems.push_back("machine: " + machine.status().message());
   }
   const Result<criu::Version> criu =
       criu::CheckVersion(config.criu_program, Deadline::After(kTimeout));
@@ -50,8 +40,7 @@ NodeInfo ReadNodeInfo(const Config& config, cri::RuntimeClient& runtime) {
   } else {
     info.problems.push_back("runtime: " + version.status().message());
   }
-  info.cgroup_version = FreezingHierarchy();
-  if (info.cgroup_version.empty()) {
+  if (machine.ok() && info.cgroup_version.empty()) {
     info.problems.push_back("cgroups: neither v1's freezer nor cgroup v2 is mounted");
   }
   return info;

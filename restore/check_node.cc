@@ -1,16 +1,12 @@
 #include "restore/check_node.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "agent/criu/criu_client.h"
-#include "agent/os/cgroup.h"
-#include "agent/os/file.h"
+#include "agent/os/machine.h"
 #include "restore/cpu_flags.h"
 
 namespace cryopod::restore {
@@ -39,16 +35,6 @@ std::string Joined(const std::vector<std::string>& parts, const char* separator)
   return text;
 }
 
-// The same choice as Cgroup makes: version 1 where its freezer is mounted.
-Result<std::string> ReadCgroupVersion() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  const std::vector<CgroupMount> mounts = ParseCgroupMounts(mountinfo);
-  const bool freezer = std::any_of(mounts.begin(), mounts.end(), [](const CgroupMount& mount) {
-    return mount.controllers.find("freezer") != std::string::npos;
-  });
-  return std::string(freezer ? "v1" : "v2");
-}
-
 }  // namespace
 
 std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::NodeFacts& target) {
@@ -72,16 +58,14 @@ std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::N
 }
 
 Result<archive::NodeFacts> ReadThisNode(const std::string& criu_program, Deadline deadline) {
-  utsname names{};
-  if (::uname(&names) != 0) return ErrnoStatus(errno, "uname", "node");
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string cpuinfo, ReadFile("/proc/cpuinfo"));
+  CRYOPOD_ASSIGN_OR_RETURN(Machine machine, ReadMachine());
   CRYOPOD_ASSIGN_OR_RETURN(const criu::Version criu, criu::CheckVersion(criu_program, deadline));
   archive::NodeFacts facts;
-  facts.architecture = names.machine;
-  facts.kernel = names.release;
+  facts.architecture = std::move(machine.architecture);
+  facts.kernel = std::move(machine.kernel);
+  facts.cpu_flags = std::move(machine.cpu_flags);
+  facts.cgroup_version = std::move(machine.cgroup_version);
   facts.criu_version = criu.text();
-  facts.cpu_flags = ParseCpuFlags(cpuinfo);
-  CRYOPOD_ASSIGN_OR_RETURN(facts.cgroup_version, ReadCgroupVersion());
   return facts;
 }
 

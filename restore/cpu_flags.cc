@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <sstream>
 
 namespace cryopod::restore {
 namespace {
@@ -165,21 +164,6 @@ constexpr std::string_view kKernelFlags[] = {
 };
 
 }  // namespace
-
-std::vector<std::string> ParseCpuFlags(std::string_view cpuinfo) {
-  std::istringstream lines{std::string(cpuinfo)};
-  for (std::string line; std::getline(lines, line);) {
-    // x86 says flags, ARM says Features.
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    if (!line.starts_with("flags") && !line.starts_with("Features")) continue;
-    std::istringstream words(line.substr(colon + 1));
-    std::vector<std::string> flags{std::istream_iterator<std::string>(words), {}};
-    std::sort(flags.begin(), flags.end());
-    return flags;
-  }
-  return {};
-}
 
 bool IsProgramVisible(std::string_view flag) {
   return std::find(std::begin(kKernelFlags), std::end(kKernelFlags), flag) ==

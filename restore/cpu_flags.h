@@ -6,9 +6,6 @@
 
 namespace cryopod::restore {
 
-// Flags of the first processor in the text of /proc/cpuinfo, sorted.
-std::vector<std::string> ParseCpuFlags(std::string_view cpuinfo);
-
 // Does a program see this flag? False for those that describe the kernel's work (power, errata,
 // virtualization, monitoring): a process does not care whether its next machine has them. An
 // unknown flag counts as an instruction set. Source: Linux 6.1 arch/x86/include/asm/cpufeatures.h.

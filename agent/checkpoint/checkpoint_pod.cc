@@ -9,13 +9,13 @@
 #include "agent/checkpoint/capture_pod.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/kept_logs.h"
-#include "agent/checkpoint/node_facts.h"
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/staging_area.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/machine.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -98,7 +98,10 @@ Status Checkpoint::Prepare() {
   writer_.emplace(std::move(writer));
   CRYOPOD_RETURN_IF_ERROR(PassPreflight());
   result_.lacks = report_.lacks;
-  CRYOPOD_ASSIGN_OR_RETURN(node_, ReadNodeFacts());
+  CRYOPOD_ASSIGN_OR_RETURN(Machine machine, ReadMachine());
+  node_.architecture = std::move(machine.architecture);
+  node_.kernel = std::move(machine.kernel);
+  node_.cpu_flags = std::move(machine.cpu_flags);
   node_.cgroup_version = pod_.targets.front().cgroup.version() == CgroupVersion::kV2 ? "v2" : "v1";
   node_.criu_version = report_.criu_version;
   node_.runtime_name = job_.runtime_name;

@@ -50,8 +50,8 @@ class StockContainer:
     def checkpoint(self, leave_running=False):
         option = "--leave-running" if leave_running else ""
         self.node.shell(f"{self.runtime} checkpoint {option} --image-path {self.bundle}/images "
-                        f"--work-path {self.bundle}/work --file-locks {self.name} 2>&1 || "
-                        f"{{ grep Error {self.bundle}/work/dump.log >&2; exit 1; }}")
+                        f"--work-path {self.bundle}/criu-work --file-locks {self.name} 2>&1 || "
+                        f"{{ grep Error {self.bundle}/criu-work/dump.log >&2; exit 1; }}")
 
     def end(self):
         self.node.exec(self.runtime, "delete", "--force", self.name)
@@ -59,7 +59,7 @@ class StockContainer:
     def restore(self):
         # A failed restore leaves its reason in criu's log only.
         self._detached(f"restore --detach --image-path {self.bundle}/images "
-                       f"--work-path {self.bundle}/work", f"{self.bundle}/work/restore.log")
+                       f"--work-path {self.bundle}/criu-work", f"{self.bundle}/criu-work/restore.log")
 
     def _detached(self, command, log="/dev/null"):
         # The container keeps these descriptors; a file outside of its mounts cannot be dumped.

@@ -140,9 +140,9 @@ class Container:
                             f"> >(exec cat >>{WORK}/out 2>/dev/null) 2>&1")
 
     def dump(self):
-        return self.node.shell(f"rm -rf {WORK}/images {WORK}/work; mkdir -m 700 {WORK}/images "
-                               f"{WORK}/work; {WORK}/dump_container /run/runc c {WORK}/images "
-                               f"{WORK}/work", check=False)
+        return self.node.shell(f"rm -rf {WORK}/images {WORK}/criu-work; mkdir -m 700 {WORK}/images "
+                               f"{WORK}/criu-work; {WORK}/dump_container /run/runc c {WORK}/images "
+                               f"{WORK}/criu-work", check=False)
 
     def exec(self, command):
         return self.node.shell(f"runc exec c /bin/busybox {command}")
@@ -172,7 +172,7 @@ class RuncContainerTest(unittest.TestCase):
     def check_round_trip(self, container):
         said = container.dump()
         self.assertEqual(self.node.exit_code, 0, said + self.node.shell(
-            f"grep -h Error {WORK}/work/dump.log | tail", check=False))
+            f"grep -h Error {WORK}/criu-work/dump.log | tail", check=False))
         self.assertIn("dumped 2 processes", said)
         at_dump = container.count()
         self.assertGreater(at_dump, 0)
@@ -180,7 +180,7 @@ class RuncContainerTest(unittest.TestCase):
         self.assertGreater(container.count(), at_dump, "the source does not go on")
         container.delete()
 
-        container.run("restore", f"--image-path {WORK}/images --work-path {WORK}/work "
+        container.run("restore", f"--image-path {WORK}/images --work-path {WORK}/criu-work "
                                  "--manage-cgroups-mode ignore")
 
         restored = container.count()
@@ -201,7 +201,7 @@ class RuncContainerTest(unittest.TestCase):
         said = container.dump()
 
         self.assertEqual(self.node.exit_code, 0, said)
-        log = self.node.shell(f"cat {WORK}/work/dump.log")
+        log = self.node.shell(f"cat {WORK}/criu-work/dump.log")
         self.assertIn("Loaded kdat cache from /run/criu.kdat", log)
 
     def test_a_mount_made_inside_is_refused_by_name_and_the_container_goes_on(self):

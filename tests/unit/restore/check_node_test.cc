@@ -85,14 +85,6 @@ TEST(FitsTest, AnArchiveThatDoesNotKnowItsNodeIsJudgedByWhatItKnows) {
   EXPECT_THAT(Fits(source, Node()), IsEmpty());
 }
 
-TEST(CpuFlagsTest, AreReadForTheFirstProcessorAndSorted) {
-  EXPECT_THAT(
-      ParseCpuFlags("processor\t: 0\nflags\t\t: sse2 avx\n\nprocessor\t: 1\nflags\t: fpu\n"),
-      ElementsAre("avx", "sse2"));
-  EXPECT_THAT(ParseCpuFlags("processor : 0\nFeatures : fp asimd\n"), ElementsAre("asimd", "fp"));
-  EXPECT_THAT(ParseCpuFlags("processor : 0\n"), IsEmpty());
-}
-
 TEST(CpuFlagsTest, OnlyWhatProgramsSeeCounts) {
   EXPECT_THAT(MissingCpuFlags({"avx2", "hypervisor", "ibpb", "unheard_of", "vmx"}, {}),
               ElementsAre("avx2", "unheard_of"));

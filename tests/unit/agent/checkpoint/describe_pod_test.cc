@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/checkpoint/node_facts.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"
 
@@ -104,22 +103,6 @@ TEST(PodMetadataTest, HoldsTheSandboxConfigAndTheContainersByName) {
   const json options = json::parse(files.at("pod.options"));
   EXPECT_EQ(options["version"], 1);
   EXPECT_EQ(options["containers"], json({{"app", "id1-app"}}));
-}
-
-TEST(ParseCpuFlagsTest, TakesTheFlagsOfTheFirstProcessorSorted) {
-  EXPECT_THAT(ParseCpuFlags("processor\t: 0\nflags\t\t: vme fpu sse\nflags : other\n"),
-              ElementsAre("fpu", "sse", "vme"));
-  EXPECT_THAT(ParseCpuFlags("Features\t: fp asimd\n"), ElementsAre("asimd", "fp"));
-  EXPECT_THAT(ParseCpuFlags("flags without a colon\nmodel name : x\n"), testing::IsEmpty());
-  EXPECT_THAT(ParseCpuFlags(""), testing::IsEmpty());
-}
-
-TEST(ReadNodeFactsTest, KnowsThisMachine) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::NodeFacts facts, ReadNodeFacts());
-
-  EXPECT_FALSE(facts.architecture.empty());
-  EXPECT_FALSE(facts.kernel.empty());
-  EXPECT_FALSE(facts.cpu_flags.empty());
 }
 
 }  // namespace
