@@ -45,7 +45,9 @@ bool HasEvent(std::string_view events, std::string_view key, std::string_view va
   return false;
 }
 
-// Waits until cgroup.events, in which the kernel reports changes by POLLPRI, pleases `done`.
+// Waits until cgroup.events, in which the kernel reports changes by POLLPRI, pleases `done`. The
+// kernel holds reports back for 10 ms and drops them when the cgroup is removed meanwhile: so never
+// long for one of them.
 Status WaitForEvents(int dir_fd, Deadline deadline,
                      const std::function<Result<bool>(std::string_view events)>& done) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenAt(dir_fd, "cgroup.events", O_RDONLY));
@@ -56,7 +58,8 @@ Status WaitForEvents(int dir_fd, Deadline deadline,
     if (pleased) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, "cgroup.events did not change");
     pollfd one{file.get(), POLLPRI, 0};
-    if (::poll(&one, 1, deadline.poll_timeout_ms()) < 0 && errno != EINTR) {
+    if (::poll(&one, 1, deadline.SoonerAfter(kLongestPause).poll_timeout_ms()) < 0 &&
+        errno != EINTR) {
       return ErrnoStatus(errno, "poll", "cgroup.events");
     }
   }
@@ -166,6 +169,12 @@ Result<std::vector<pid_t>> Cgroup::Threads() const {
 }
 
 Status Cgroup::Kill(Deadline deadline) const {
+  Status status = KillAll(deadline);
+  // Only an empty cgroup can be removed; whoever waits for its init may do so before we look.
+  return status.code() == Code::kNotFound ? Status() : status;
+}
+
+Status Cgroup::KillAll(Deadline deadline) const {
   const std::string doing = "killing what runs in " + path_;
   if (version_ == CgroupVersion::kV2) {
     CRYOPOD_RETURN_IF_ERROR(WriteControlFileAt(dir_fd(), "cgroup.kill", "1").While(doing));

@@ -51,11 +51,12 @@ class Cgroup {
   Result<std::vector<pid_t>> Threads() const;
 
   // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on
-  // v1 SIGKILL to every process, then thaw. Waits until it is empty; it is left thawed. Errors:
-  // kDeadlineExceeded.
+  // v1 SIGKILL to every process, then thaw. Waits until it is empty; it is left thawed. One that
+  // has been removed was empty. Errors: kDeadlineExceeded.
   Status Kill(Deadline deadline) const;
 
  private:
+  Status KillAll(Deadline deadline) const;
   Cgroup(CgroupVersion version, std::string path, UniqueFd dir_fd)
       : version_(version), path_(std::move(path)), dir_fd_(std::move(dir_fd)) {}
   CgroupVersion version_;

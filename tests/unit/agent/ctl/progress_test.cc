@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pty.h>
 #include <unistd.h>
 
@@ -34,10 +35,19 @@ class ProgressReportTest : public testing::Test {
     console_.err_is_terminal = true;
   }
 
+  // All that was written so far. A terminal hands it over in pieces and at its leisure, so that
+  // only what is written last tells where it ends.
   std::string Shown() const {
-    char buffer[65536];
-    const ssize_t got = ::read(ours_.get(), buffer, sizeof buffer);
-    return got > 0 ? std::string(buffer, static_cast<size_t>(got)) : "";
+    constexpr char kEnd = '\x04';
+    EXPECT_EQ(::write(terminal_.get(), &kEnd, 1), 1);
+    std::string shown;
+    char one = 0;
+    pollfd ready = {ours_.get(), POLLIN, 0};
+    while (::poll(&ready, 1, 10000) == 1 && ::read(ours_.get(), &one, 1) == 1 && one != kEnd) {
+      shown += one;
+    }
+    EXPECT_EQ(one, kEnd) << "the terminal handed over no more than " << shown;
+    return shown;
   }
 
   UniqueFd ours_;

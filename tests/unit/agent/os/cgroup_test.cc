@@ -215,6 +215,30 @@ TEST_P(CgroupTest, KillingAnEmptyOneSucceeds) {
   EXPECT_THAT(cgroup.Kill(Soon()), IsOk());
 }
 
+TEST_P(CgroupTest, KillingOneThatIsGoneSucceeds) {
+  const std::string path = test_cgroup_.MakeChild("gone");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(path));
+  ASSERT_TRUE(std::filesystem::remove(path));
+
+  EXPECT_THAT(cgroup.Kill(Soon()), IsOk());
+}
+
+// As a runtime does that waits for a container's init.
+TEST_P(CgroupTest, OneThatIsRemovedAsItsLastProcessEndsIsKilled) {
+  for (int i = 0; i < 50; ++i) {
+    const std::string path = test_cgroup_.MakeChild("removed" + std::to_string(i));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(path));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, SpawnIn(path, {"/bin/sleep", "60"}));
+    std::thread remover([&] {
+      EXPECT_EQ(child.Wait(Soon())->signal, SIGKILL);
+      EXPECT_TRUE(std::filesystem::remove(path));
+    });
+
+    EXPECT_THAT(cgroup.Kill(Soon()), IsOk());
+    remover.join();
+  }
+}
+
 TEST_P(CgroupTest, OneThatWasRemovedAndMadeAgainIsAnother) {
   const std::string path = test_cgroup_.MakeChild("again");
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup old, Cgroup::Open(path));
