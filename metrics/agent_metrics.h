@@ -4,9 +4,47 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/os/status.h"
 
+// Every number that the agent counts.
+//
+//   family (prefix "cryopod_")                        type       labels
+//   pod_checkpoint_operations_total                   counter    result = success, failure
+//   pod_restore_operations_total                      counter    result
+//   runtime_operations_errors_total                   counter    operation_type, reason
+//   pod_checkpoint_duration_seconds                   histogram                      of successes
+//   pod_restore_duration_seconds                      histogram                      of successes
+//   pod_checkpoint_phase_duration_seconds             histogram  phase
+//   pod_restore_phase_duration_seconds                histogram  phase
+//   container_dump_phase_duration_seconds             histogram  phase = freezing, frozen, memdump,
+//                                                                memwrite (CRIU's own figures)
+//   pod_checkpoint_freeze_seconds                     histogram     the application stood still
+//   pod_checkpoint_captured_bytes                     histogram     before compression
+//   pod_checkpoint_size_bytes                         histogram     the archive, compressed
+//   operations_running                                gauge      operation_type
+//   last_success_timestamp_seconds                    gauge      operation_type    0: none since
+//                                                                              the agent started
+//   pods_frozen                                       gauge         pods that stand still now
+//   pods_frozen_longest_seconds                       gauge         for how long the first of them
+//   archives                                          gauge      namespace
+//   archives_bytes                                    gauge      namespace
+//   archives_damaged                                  gauge         they cannot be read
+//   store_free_bytes                                  gauge         of the archives' file system
+//   store_size_bytes                                  gauge
+//   node_problems                                     gauge         reasons why the node cannot
+//                                                                   checkpoint or restore
+//   build_info, node_info, criu_info, runtime_info    gauge, 1   version; kernel, architecture,
+//                                                                cgroup; version; name, version
+//
+// operation_type is checkpoint_pod or restore_pod. reason is a word of agent/os/reason.h; phase a
+// stage's name of our own. The namespaces that hold the most bytes are told by name, at most
+// kNamespacesMax; the others together are "_other", which no namespace can be called. No label
+// names a pod, an archive or a container, so the series of a node are bounded.
+//
+// Source   KEP-5823, section "SLIs": kubelet_pod_checkpoint_operations_total and its siblings, here
+//          with the prefix cryopod_.
 namespace cryopod::metrics {
 
 enum class Operation { kCheckpoint, kRestore };
@@ -15,10 +53,8 @@ enum class Operation { kCheckpoint, kRestore };
 // counted as "other".
 inline constexpr size_t kPhaseNamesMax = 32;
 
-// Every number that the agent counts.
+// The families above.
 //
-// Source   KEP-5823, section "SLIs": kubelet_pod_checkpoint_operations_total and its siblings, here
-//          with the prefix cryopod_. No label names a pod, an archive or a container.
 // Threads  any.
 class AgentMetrics {
  public:
