@@ -28,7 +28,24 @@ std::vector<Phase> ReadPhases(const Message& message) {
   return phases;
 }
 
+RequirementState ReadState(v1::Requirement::State state) {
+  if (state == v1::Requirement::MET) return RequirementState::kMet;
+  return state == v1::Requirement::LACKING ? RequirementState::kLacking
+                                           : RequirementState::kUnknown;
+}
+
 }  // namespace
+
+void ToMessage(const Requirement& requirement, v1::Requirement* message) {
+  message->set_name(requirement.name);
+  if (requirement.state != RequirementState::kUnknown) {
+    message->set_state(requirement.state == RequirementState::kMet ? v1::Requirement::MET
+                                                                   : v1::Requirement::LACKING);
+  }
+  message->set_found(requirement.found);
+  message->set_reason(requirement.reason);
+  message->set_remedy(requirement.remedy);
+}
 
 void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message) {
   message->set_pod(request.pod);
@@ -109,6 +126,10 @@ NodeInfo FromMessage(const v1::NodeInfoResponse& message) {
   node.cgroup_version = message.cgroup_version();
   node.architecture = message.architecture();
   node.problems.assign(message.problems().begin(), message.problems().end());
+  for (const v1::Requirement& requirement : message.requirements()) {
+    node.requirements.push_back({requirement.name(), ReadState(requirement.state()),
+                                 requirement.found(), requirement.reason(), requirement.remedy()});
+  }
   return node;
 }
 

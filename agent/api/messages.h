@@ -9,6 +9,7 @@ class CheckpointRequest;
 class CheckpointResult;
 class ListResponse;
 class NodeInfoResponse;
+class Requirement;
 class RestoreEvent;
 class RestoreRequest;
 class RestoreResult;
@@ -18,6 +19,7 @@ namespace cryopod::api {
 
 void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message);
 void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message);
+void ToMessage(const Requirement& requirement, v1::Requirement* message);
 
 Progress FromMessage(const v1::CheckpointEvent& message);
 Progress FromMessage(const v1::RestoreEvent& message);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/api/requirement.h"
+
 // What the agent is asked for and what it answers, as value types.
 //
 // Source  agent/api/cryopod.proto: same names, same meaning.
@@ -108,6 +110,7 @@ struct NodeInfo {
   std::string cgroup_version;
   std::string architecture;
   std::vector<std::string> problems;  // empty when the node can checkpoint and restore
+  std::vector<Requirement> requirements;
 };
 
 }  // namespace cryopod::api

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/messages.h"
 
 namespace cryopod::test {
 namespace {
@@ -225,6 +226,9 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     response->set_cgroup_version(node_.cgroup_version);
     response->set_architecture(node_.architecture);
     for (const std::string& problem : node_.problems) response->add_problems(problem);
+    for (const api::Requirement& requirement : node_.requirements) {
+      api::ToMessage(requirement, response->add_requirements());
+    }
     return grpc::Status::OK;
   }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "agent/os/file.h"
@@ -215,7 +216,8 @@ TEST_F(ClientTest, AnEmptyFileIsImportedUnderItsName) {
 }
 
 TEST_F(ClientTest, DescribesTheNodeAndPrintsItsMetrics) {
-  server_.SetNode({"0.1.0", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {"no tmpfs"}});
+  server_.SetNode(
+      {"0.1.0", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {"no tmpfs"}, {}});
   server_.SetMetrics("cryopod_archives 2\n");
 
   const Result<NodeInfo> node = client_.DescribeNode(Soon());
@@ -227,6 +229,26 @@ TEST_F(ClientTest, DescribesTheNodeAndPrintsItsMetrics) {
   EXPECT_THAT(node->problems, ElementsAre("no tmpfs"));
   ASSERT_TRUE(metrics.ok());
   EXPECT_EQ(*metrics, "cryopod_archives 2\n");
+}
+
+TEST_F(ClientTest, RequirementsTravelWithEveryField) {
+  NodeInfo described;
+  described.requirements = {{kKernel, RequirementState::kMet, "6.18", "", ""},
+                            {kCriu, RequirementState::kLacking, "3.17", "too old", "upgrade it"},
+                            {kCriuFeatures, RequirementState::kUnknown, "", "criu is lacking", ""}};
+  server_.SetNode(described);
+
+  const Result<NodeInfo> node = client_.DescribeNode(Soon());
+
+  ASSERT_TRUE(node.ok()) << node.status().message();
+  ASSERT_EQ(node->requirements.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    const Requirement& sent = described.requirements[i];
+    const Requirement& received = node->requirements[i];
+    EXPECT_EQ(
+        std::tie(received.name, received.state, received.found, received.reason, received.remedy),
+        std::tie(sent.name, sent.state, sent.found, sent.reason, sent.remedy));
+  }
 }
 
 }  // namespace
