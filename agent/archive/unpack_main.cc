@@ -14,6 +14,7 @@ namespace {
 
 Status RunGuarded(const UnpackTask& task) {
   try {
+    CRYOPOD_RETURN_IF_ERROR(Confine(task, kUnpackOutputFd).While("giving up privileges"));
     return RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd);
   } catch (const std::exception& error) {
     // Of the standard library alone, such as bad_alloc at the limit of the address space.
@@ -28,7 +29,6 @@ int main(int argc, char** argv) {
   using namespace cryopod::archive;  // NOLINT(google-build-using-namespace)
   const std::optional<UnpackTask> task = ParseArguments(argc, argv);
   if (!task) return 2;
-  Confine(*task);
   // Names are bytes; in the C locale libarchive would refuse those that are not ASCII.
   (void)::setlocale(LC_CTYPE, "C.UTF-8");
   const cryopod::Status status = RunGuarded(*task);

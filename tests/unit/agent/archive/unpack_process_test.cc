@@ -238,6 +238,9 @@ TEST(ConfineTest, TheProcessHasNoCapabilityAndItsLimits) {
         "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Umask:\t0077"}) {
     EXPECT_THAT(status, HasSubstr(line));
   }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
+#endif
   EXPECT_THAT(limits, HasSubstr("Max core file size        0                    0"));
   EXPECT_THAT(limits, HasSubstr("Max processes             0                    0"));
   EXPECT_THAT(limits, HasSubstr("Max file size             1234                 1234"));

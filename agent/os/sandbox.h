@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod {
+
+// What a process gives up for good: for itself, for the threads that it starts afterwards and for
+// its children. Call them before the first thread, in this order.
+//
+// Source  capabilities(7), landlock(7), seccomp(2).
+// Errors  kPermissionDenied, kUnknown: the process is then as it was, or has given up a part.
+
+// Every capability, also those that a later exec could bring (bounding and ambient set,
+// no_new_privs).
+Status GiveUpCapabilities();
+
+// A file, or a directory with all that is beneath it, named by an open descriptor.
+struct ReachablePath {
+  int fd = -1;
+  bool writable = false;  // files and directories may be made, changed and removed there as well
+};
+
+struct ReachablePlaces {
+  std::vector<ReachablePath> paths;
+  std::vector<uint16_t> bind_ports;  // TCP ports that may be listened on; none can be connected to
+};
+
+// Opens nothing else by any path from now on, and executes nothing; what is open already stays so.
+// Where the kernel knows it (Linux 6.7, 6.12) the same goes for TCP, and for signals and abstract
+// sockets of others. Returns the version of Landlock that the kernel has; 0: none, and nothing was
+// given up. Unix sockets with a path are not covered by Landlock.
+Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable);
+
+// System calls by their numbers (SYS_read). Those that are not allowed fail with ENOSYS, as on a
+// kernel that has none of them, so that a newer libc falls back; calls of another ABI end the
+// process.
+Status AllowOnlySystemCalls(const std::vector<long>& allowed);
+// The other way round, for a program whose libraries nobody can list: these fail with EPERM.
+Status ForbidSystemCalls(const std::vector<long>& forbidden);
+
+}  // namespace cryopod
