@@ -4,8 +4,6 @@
 
 namespace cryopod {
 
-class Status;
-
 // Why an operation failed, as one word out of a closed set: what metrics count and alerts name.
 // Words stay what they are from one release to the next; new ones may come. A status that carries
 // none has the one that its code stands for.
@@ -50,6 +48,7 @@ enum class Reason {
   // The new pod.
   kArchiveDamaged,   // "archive_damaged"
   kUnknownVersion,   // "unknown_version": of an archive, or of a call
+  kNodeDiffers,      // "node_differs": older kernel or CRIU, other processor or cgroup version
   kCpuFeatures,      // "cpu_features": processes started with more than this node has
   kPidTaken,         // "pid_taken"
   kFileAbsent,       // "file_absent": open in the archive, absent here
@@ -57,6 +56,8 @@ enum class Reason {
   kMountAbsent,      // "mount_absent"
   kAddress,          // "address": one that was listened on is absent or in use
   kSecurityContext,  // "security_context": restored with other rights than the pod asks for
+  kNotVerified,      // "not_verified": what runs is not what was dumped
+  kProcessesEnded,   // "processes_ended": right after their restore
 
   // The node.
   kNoSpace,             // "no_space": disk or memory
@@ -76,8 +77,5 @@ inline constexpr int kReasonCount = static_cast<int>(Reason::kOther) + 1;
 std::string_view ReasonName(Reason reason);
 // A word that is none of ours is kOther.
 Reason ReasonFromName(std::string_view name);
-
-// The reason that a status carries, else the one of its code; kNone of a success.
-Reason ReasonOf(const Status& status);
 
 }  // namespace cryopod

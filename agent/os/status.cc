@@ -81,6 +81,16 @@ constexpr std::array<ErrnoCode, 46> kErrnoCodes = {{
     {EBADMSG, Code::kDataLoss},
 }};
 
+// By code number. A failure that nobody has named more closely.
+constexpr std::array<Reason, 17> kReasonsOfCodes = {
+    Reason::kNone,           Reason::kCancelled,  Reason::kOther,
+    Reason::kInvalidRequest, Reason::kTimeout,    Reason::kNotFound,
+    Reason::kArchiveExists,  Reason::kPermission, Reason::kResources,
+    Reason::kRefused,        Reason::kBusy,       Reason::kOther,
+    Reason::kUnknownVersion, Reason::kInternal,   Reason::kRuntimeUnavailable,
+    Reason::kArchiveDamaged, Reason::kOther,
+};
+
 Code CodeOfErrno(int error_number) {
   for (const ErrnoCode& one : kErrnoCodes) {
     if (one.error_number == error_number) return one.code;
@@ -106,14 +116,19 @@ Code CodeFromNumber(int number) {
   return static_cast<Code>(number);
 }
 
+Reason Status::reason() const {
+  if (reason_ != Reason::kNone) return reason_;
+  return kReasonsOfCodes[static_cast<size_t>(CodeFromNumber(static_cast<int>(code_)))];
+}
+
 Status Status::While(std::string_view doing) const& {
   if (ok()) return Status();
-  return Status(code_, Prefixed(doing, message_));
+  return Status(code_, Prefixed(doing, message_), reason_);
 }
 
 Status Status::While(std::string_view doing) && {
   if (ok()) return Status();
-  return Status(code_, Prefixed(doing, message_));
+  return Status(code_, Prefixed(doing, message_), reason_);
 }
 
 Status ErrnoStatus(int error_number, std::string_view action, std::string_view subject) {
@@ -125,7 +140,9 @@ Status ErrnoStatus(int error_number, std::string_view action, std::string_view s
   message += ": ";
   // Unlike strerror this is safe in every thread.
   message += std::generic_category().message(error_number);
-  return Status(CodeOfErrno(error_number), std::move(message));
+  const bool is_full = error_number == ENOSPC || error_number == EDQUOT;
+  return Status(CodeOfErrno(error_number), std::move(message),
+                is_full ? Reason::kNoSpace : Reason::kNone);
 }
 
 }  // namespace cryopod

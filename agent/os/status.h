@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "agent/os/reason.h"
+
 namespace cryopod {
 
 // Source  gRPC canonical status codes: same names, same numbers.
@@ -37,19 +39,23 @@ Code CodeFromNumber(int number);
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {}
+  Status(Code code, std::string message, Reason reason = Reason::kNone)
+      : code_(code), reason_(reason), message_(std::move(message)) {}
 
   bool ok() const { return code_ == Code::kOk; }
   Code code() const { return code_; }
   const std::string& message() const { return message_; }
+  // What was said when the status was made, else what its code stands for; kNone of a success.
+  Reason reason() const;
 
   // Puts what the caller was doing in front of the message: "dumping container app: openat …".
-  // Success stays success.
+  // Success stays success, and the reason what it was.
   Status While(std::string_view doing) const&;
   Status While(std::string_view doing) &&;
 
  private:
   Code code_ = Code::kOk;
+  Reason reason_ = Reason::kNone;
   std::string message_;
 };
 
