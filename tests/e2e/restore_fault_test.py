@@ -38,7 +38,7 @@ class KilledWrapperTest(AgainTest):
 
         lab.wait_until(lambda: not self.processes_of(container), "its processes are ended")
         lab.wait_until(lambda: not b.shell("pgrep -x criu || true"), "CRIU is ended")
-        self.assertNotIn("criu-root", b.read("/proc/mounts"))
+        lab.wait_until(lambda: "criu-root" not in b.read("/proc/mounts"), "its mounts are gone")
         self.pod.restart()
 
         self.assert_restored()
