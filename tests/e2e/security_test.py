@@ -59,6 +59,28 @@ class SecurityTest(PodTest):
                 a.cri("rmp", sandbox["id"])
 
 
+class UnpackerTest(unittest.TestCase):
+    """The only program that parses a stranger's archive, watched while it waits for one."""
+
+    def test_it_has_no_privilege_and_a_filter_of_system_calls(self):
+        rights = a.shell("""
+            mkfifo /run/input && exec 3<>/run/input 4>/dev/null 5>/dev/null
+            /opt/cryopod/libexec/cryopod/cryopod-unpack emit 1000 10 60 & unpacker=$!
+            for i in $(seq 100); do
+              grep -q 'Seccomp:.2' /proc/$unpacker/status && break
+              sleep 0.1
+            done
+            cat /proc/$unpacker/status
+            kill -KILL $unpacker
+            rm /run/input""")
+
+        fields = dict(line.split(":\t", 1) for line in rights.splitlines() if ":\t" in line)
+        self.assertEqual(fields["Seccomp"], "2")
+        self.assertEqual(fields["NoNewPrivs"], "1")
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(fields[capabilities], 16), 0, capabilities)
+
+
 if __name__ == "__main__":
     sys.dont_write_bytecode = True
     unittest.main(verbosity=2)
