@@ -13,6 +13,7 @@
 #include "agent/archive/export.h"
 #include "agent/archive_transfer.h"
 #include "agent/node_info.h"
+#include "agent/reader_server.h"
 #include "agent/record_metrics.h"
 
 namespace cryopod::agent {
@@ -282,6 +283,7 @@ struct AgentServer::Running {
   explicit Running(const Parts& parts) : service(parts) {}
   Service service;
   std::unique_ptr<grpc::Server> server;
+  std::unique_ptr<ReaderServer> reader;
 };
 
 Result<std::unique_ptr<AgentServer>> AgentServer::Start(const Parts& parts) {
@@ -297,12 +299,14 @@ Result<std::unique_ptr<AgentServer>> AgentServer::Start(const Parts& parts) {
     return Status(Code::kUnavailable, "cannot listen on " + socket);
   }
   if (::chmod(socket.c_str(), 0600) != 0) return ErrnoStatus(errno, "chmod", socket);
+  CRYOPOD_ASSIGN_OR_RETURN(running->reader, ReaderServer::Start(parts.config, running->service));
   return std::unique_ptr<AgentServer>(new AgentServer(std::move(running)));
 }
 
 AgentServer::AgentServer(std::unique_ptr<Running> running) : running_(std::move(running)) {}
 
 AgentServer::~AgentServer() {
+  running_->reader.reset();
   running_->server->Shutdown(std::chrono::system_clock::now() + kShutdownTimeout);
 }
 

@@ -14,7 +14,7 @@
 namespace cryopod::agent {
 
 // cryopod.v1.PodCheckpoints on the agent socket. The socket's mode is its access control: 0600,
-// root.
+// root. Readers have a socket of their own beside it (agent/reader_server.h).
 //
 // Threads  the gRPC library's; everything shared is in the objects handed in.
 class AgentServer {

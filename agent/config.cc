@@ -51,6 +51,9 @@ Config ParseCommandLine(int argc, const char* const* argv, int& exit_code) {
   app.add_option("--restore-hold", config.restore_hold_ms,
                  "milliseconds a restored container waits for its pod's others at the most")
       ->capture_default_str();
+  app.add_option("--reader-group", config.reader_group,
+                 "group that may list archives, ask for the node's state and for metrics")
+      ->capture_default_str();
   app.add_option("--log-level", config.log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();

@@ -19,9 +19,11 @@ struct Config {
   uint32_t restore_timeout_s = 300;
   uint32_t restore_idle_timeout_s = 600;  // a staged restore that nobody asks for
   uint32_t restore_hold_ms = 1000;        // a started container waits this long for the others
+  std::string reader_group = "cryopod";   // may open the readers' socket
   std::string log_level = "info";
 
   std::string agent_socket() const { return run_dir + "/agent.sock"; }
+  std::string reader_socket() const { return run_dir + "/reader.sock"; }
   std::string runtime_socket() const { return run_dir + "/runtime.sock"; }
   std::string jobs_dir() const { return run_dir + "/jobs"; }
   std::string store_root() const { return state_dir + "/archives"; }

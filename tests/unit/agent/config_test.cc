@@ -63,6 +63,8 @@ TEST(ParseCommandLineTest, EveryFlagIsHeard) {
                                "3",
                                "--restore-hold",
                                "4",
+                               "--reader-group",
+                               "readers",
                                "--log-level",
                                "debug"},
                               exit_code);
@@ -79,6 +81,7 @@ TEST(ParseCommandLineTest, EveryFlagIsHeard) {
   EXPECT_EQ(config.restore_timeout_s, 2u);
   EXPECT_EQ(config.restore_idle_timeout_s, 3u);
   EXPECT_EQ(config.restore_hold_ms, 4u);
+  EXPECT_EQ(config.reader_group, "readers");
   EXPECT_EQ(config.log_level, "debug");
 }
 
