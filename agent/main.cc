@@ -1,6 +1,7 @@
 // cryopod-agent: the coordinator on a node. Unix sockets only; builds every object in order, serves
 // until it is told to end. What it started goes on without it.
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,6 +29,17 @@ LogLevel ToLevel(const std::string& name) {
   if (name == "debug") return LogLevel::kDebug;
   if (name == "warning") return LogLevel::kWarning;
   return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+}
+
+// A steady process: what its threads free goes back to the kernel. Every thread of gRPC, which come
+// and go, would else keep a heap of its own, and a large buffer once freed would raise the size
+// from which the next ones are given back.
+void KeepHeapSmall() {
+  static constexpr int kArenasMax = 2;
+  static constexpr int kMmapThresholdBytes = 128 << 10;
+  ::mallopt(M_ARENA_MAX, kArenasMax);
+  ::mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
+  ::mallopt(M_TRIM_THRESHOLD, kMmapThresholdBytes);
 }
 
 // Two agents would repair each other's operations.
@@ -73,6 +85,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
 
 int main(int argc, char** argv) {
   using namespace cryopod;
+  agent::KeepHeapSmall();
   int exit_code = -1;
   const agent::Config config = agent::ParseCommandLine(argc, argv, exit_code);
   if (exit_code >= 0) return exit_code;
