@@ -15,6 +15,8 @@ namespace cryopod::ctl {
 namespace {
 
 constexpr unsigned kTimeoutSecondsMax = 86'400;
+constexpr char kContainerdConfig[] = "/etc/containerd/config.toml";
+constexpr char kRuntimeSocket[] = "/run/containerd/containerd.sock";
 
 // Declares all options; what was parsed stands in its members afterwards.
 class Parser {
@@ -39,6 +41,7 @@ class Parser {
     AddArchives();
     AddTransfers();
     AddNode();
+    AddPod();
   }
 
   Result<CommandLine> Parse(std::vector<std::string> arguments) {
@@ -138,12 +141,57 @@ class Parser {
   }
 
   void AddNode() {
-    Add("node", "Show whether this node can checkpoint and restore")->callback([this] {
-      line_.command = NodeCommand();
+    CLI::App* node = Add("node", "Show whether this node can checkpoint and restore");
+    node->require_subcommand(0, 1);
+    // Called after the one of a subcommand.
+    node->callback([this, node] {
+      if (node->get_subcommands().empty()) line_.command = NodeCommand();
     });
+    AddNodeInstall(node);
+    AddNodeUninstall(node);
     Add("metrics", "Print the agent's metrics in Prometheus text format")->callback([this] {
       line_.command = MetricsCommand();
     });
+  }
+
+  void AddNodeInstall(CLI::App* node) {
+    CLI::App* command = node->add_subcommand(
+        "install", "Make this node use the cryopod that this program belongs to");
+    command->add_option("--containerd-config", install_.containerd_config, "containerd's own file")
+        ->type_name("PATH")
+        ->default_str(install_.containerd_config);
+    command->add_flag("--no-restart", install_.no_restart, "Leave containerd as it runs");
+    command->callback([this] { line_.command = install_; });
+  }
+
+  void AddNodeUninstall(CLI::App* node) {
+    CLI::App* command = node->add_subcommand("uninstall", "Undo what `node install` has done");
+    command->add_flag("--purge", uninstall_.purge,
+                      "Remove archives, consumed records and logs, too");
+    command->add_flag("--no-restart", uninstall_.no_restart, "Leave containerd as it runs");
+    command->callback([this] { line_.command = uninstall_; });
+  }
+
+  void AddPod() {
+    CLI::App* pod = Add("pod", "Run and remove pods where no kubelet does it");
+    pod->require_subcommand(1);
+    CLI::App* run = pod->add_subcommand("run", "Run a pod of the container runtime");
+    run->add_option("FILE", run_pod_.request_file,
+                    "JSON with \"config\" and \"container_configs\", as for restore; - for "
+                    "standard input")
+        ->required();
+    run->add_option("--handler", run_pod_.handler, "Runtime handler")
+        ->default_str(run_pod_.handler);
+    run->callback([this] { line_.command = run_pod_; });
+    CLI::App* remove = pod->add_subcommand("remove", "Stop and remove a pod");
+    remove->add_option("POD", remove_pod_.pod, "NAMESPACE/POD, or a sandbox ID")->required();
+    remove->callback([this] { line_.command = remove_pod_; });
+    for (const auto& [command, socket] : {std::pair{run, &run_pod_.runtime_socket},
+                                          std::pair{remove, &remove_pod_.runtime_socket}}) {
+      command->add_option("--runtime-socket", *socket, "CRI socket of the runtime")
+          ->type_name("PATH")
+          ->default_str(*socket);
+    }
   }
 
   // The rules that CLI11 cannot state, and the names that follow from others.
@@ -190,6 +238,10 @@ class Parser {
   DeleteCommand delete_;
   ExportCommand export_;
   ImportCommand import_;
+  NodeInstallCommand install_{kContainerdConfig};
+  NodeUninstallCommand uninstall_;
+  PodRunCommand run_pod_{"", "cryopod", kRuntimeSocket};
+  PodRemoveCommand remove_pod_{"", kRuntimeSocket};
 };
 
 }  // namespace

@@ -46,11 +46,29 @@ struct ImportCommand {
   std::string archive;
 };
 struct NodeCommand {};
+struct NodeInstallCommand {
+  std::string containerd_config;
+  bool no_restart = false;
+};
+struct NodeUninstallCommand {
+  bool purge = false;
+  bool no_restart = false;
+};
+struct PodRunCommand {
+  std::string request_file;  // "-": standard input
+  std::string handler;
+  std::string runtime_socket;
+};
+struct PodRemoveCommand {
+  std::string pod;
+  std::string runtime_socket;
+};
 struct MetricsCommand {};
 
 using Command =
     std::variant<CheckpointCommand, RestoreCommand, ListCommand, InspectCommand, VerifyCommand,
-                 DeleteCommand, ExportCommand, ImportCommand, NodeCommand, MetricsCommand>;
+                 DeleteCommand, ExportCommand, ImportCommand, NodeCommand, NodeInstallCommand,
+                 NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
 
 struct CommandLine {
   std::string socket;

@@ -10,6 +10,9 @@
 #include "agent/ctl/answer_text.h"
 #include "agent/ctl/command_line.h"
 #include "agent/ctl/export_file.h"
+#include "agent/ctl/node_install.h"
+#include "agent/ctl/node_uninstall.h"
+#include "agent/ctl/pod_requests.h"
 #include "agent/ctl/progress.h"
 #include "agent/ctl/text.h"
 #include "agent/os/file.h"
@@ -25,6 +28,8 @@ constexpr seconds kShortWait{60};
 constexpr seconds kLongWait{2 * 3600};
 // So that the agent's own word about a passed deadline arrives before ours.
 constexpr seconds kAnswerGrace{30};
+// Of a runtime that makes or ends a pod.
+constexpr seconds kPodTimeout{300};
 constexpr size_t kRequestBytesMax = size_t{4} << 20;
 
 Deadline OperationDeadline(unsigned timeout_seconds) {
@@ -127,6 +132,38 @@ class Commands {
     CRYOPOD_ASSIGN_OR_RETURN(const api::NodeInfo node,
                              client_.DescribeNode(Deadline::After(kShortWait)));
     return Answer(node);
+  }
+
+  Status operator()(const NodeInstallCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(NodePaths paths, ThisInstallation());
+    paths.containerd_config = command.containerd_config;
+    ChangeReport report(console_, line_.output == Output::kJson);
+    return InstallNode(paths, {.restart = !command.no_restart}, report).While("node install");
+  }
+
+  Status operator()(const NodeUninstallCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const NodePaths paths, ThisInstallation());
+    ChangeReport report(console_, line_.output == Output::kJson);
+    return UninstallNode(paths, {.purge = command.purge, .restart = !command.no_restart}, report)
+        .While("node uninstall");
+  }
+
+  Status operator()(const PodRunCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string request, ReadRequest(command.request_file));
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const RunningPod pod,
+        RunPod(command.runtime_socket, request, command.handler, Deadline::After(kPodTimeout))
+            .While("pod run"));
+    return PrintAnswer(console_, line_.output == Output::kJson ? ToJson(pod) : ToText(pod));
+  }
+
+  Status operator()(const PodRemoveCommand& command) {
+    CRYOPOD_RETURN_IF_ERROR(
+        RemovePod(command.runtime_socket, command.pod, Deadline::After(kPodTimeout))
+            .While("pod remove " + command.pod));
+    return PrintAnswer(console_, line_.output == Output::kJson
+                                     ? RemovalToJson(command.pod)
+                                     : "removed " + OneLine(command.pod) + "\n");
   }
 
   // Prometheus text whatever --output says: that is the format its readers know.

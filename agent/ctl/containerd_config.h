@@ -1,0 +1,50 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/status.h"
+
+namespace cryopod::ctl {
+
+inline constexpr size_t kContainerdConfigBytesMax = size_t{4} << 20;
+
+// What of a containerd configuration file concerns an installation of cryopod.
+//
+// Source  containerd 2.x, docs/cri/config.md and docs/man/containerd-config.toml.5.md; the
+// behaviour
+//         of `imports` and of mixed versions: containerd 2.1.9 (`containerd config dump`).
+struct ContainerdConfig {
+  std::optional<int> version;
+  std::vector<std::string> imports;    // as written
+  std::string default_runtime;         // default_runtime_name, or empty
+  std::string runtime_program;         // BinaryName of `runtime` in ReadContainerdConfig
+  std::optional<bool> systemd_cgroup;  // SystemdCgroup of it
+  bool empty = false;                  // comments and blanks only
+};
+
+// Errors: kInvalidArgument, names the line.
+Result<ContainerdConfig> ParseContainerdConfig(std::string_view text,
+                                               const std::string& runtime = "runc");
+
+// What holds for the default runtime in the file at `path` together with all that it imports, later
+// files over earlier ones. `imports` and `version` are those of the file itself. A file that is
+// absent is `empty`. Errors: kInvalidArgument (names file and line), kPermissionDenied.
+Result<ContainerdConfig> ReadContainerdConfig(const std::string& path);
+
+// True when the pattern of an import, relative to the folder of `config_path`, names `path`.
+bool ImportNames(const std::string& import, const std::string& config_path,
+                 const std::string& path);
+
+// The text with `path` among its imports, and nothing else changed; an empty text becomes one of
+// version 3. Errors: kFailedPrecondition, with the remedy, for a text of another version: beside a
+// drop-in of version 3, containerd drops the settings of an older one without a word.
+Result<std::string> AddImport(const std::string& text, const std::string& path);
+
+// The text without `path` among its imports. A statement that then imports nothing goes too when
+// `drop_empty`.
+Result<std::string> RemoveImport(const std::string& text, const std::string& path, bool drop_empty);
+
+}  // namespace cryopod::ctl
