@@ -1,42 +1,20 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "agent/os/status.h"
+#include "agent/settings/agent_settings.h"
 
 namespace cryopod::agent {
 
-// Everything that can be told the daemon. Paths are absolute.
-struct Config {
-  std::string run_dir = "/run/cryopod";        // sockets, jobs; may be empty after a reboot
-  std::string state_dir = "/var/lib/cryopod";  // archives, consumed records, logs, disk staging
-  std::string containerd_socket = "/run/containerd/containerd.sock";
-  std::string runtime_root = "/run/containerd/runc/k8s.io";  // runc's state of CRI containers
-  std::string criu_program = "criu";                         // a path, or a name in PATH
-  std::string libexec_dir;  // of this installation; found beside the program
-  uint32_t checkpoint_timeout_s = 300;
-  uint32_t restore_timeout_s = 300;
-  uint32_t restore_idle_timeout_s = 600;  // a staged restore that nobody asks for
-  uint32_t restore_hold_ms = 1000;        // a started container waits this long for the others
-  std::string reader_group = "cryopod";   // may open the readers' socket
-  std::string log_level = "info";
+// Everything that can be told the daemon.
+using Config = settings::AgentSettings;
 
-  std::string agent_socket() const { return run_dir + "/agent.sock"; }
-  std::string reader_socket() const { return run_dir + "/reader.sock"; }
-  std::string runtime_socket() const { return run_dir + "/runtime.sock"; }
-  std::string jobs_dir() const { return run_dir + "/jobs"; }
-  std::string store_root() const { return state_dir + "/archives"; }
-  std::string checkpoint_program() const { return libexec_dir + "/cryopod-checkpoint"; }
-  std::string restore_program() const { return libexec_dir + "/cryopod-restore"; }
-  std::string unpack_program() const { return libexec_dir + "/cryopod-unpack"; }
-};
+// Reads flags and file into `config`. Returns what is to be printed before ending well (--help,
+// --version, --print-config); empty: go on. Errors: as settings::ReadCommandLine.
+Result<std::string> ReadConfig(int argc, const char* const* argv, Config& config);
 
-// Parses the command line. `exit_code` is -1 when the program should go on, else what main returns
-// (--help, --version, a bad flag; the text has been printed).
-Config ParseCommandLine(int argc, const char* const* argv, int& exit_code);
-
-// Checks what flags cannot: absolute paths, programs that exist. Errors name the key.
+// Checks what settings cannot: programs that exist. Errors: kNotFound, names the program.
 Status CheckConfig(const Config& config);
 
 }  // namespace cryopod::agent

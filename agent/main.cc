@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <memory>
 
 #include "agent/agent_service.h"
@@ -25,10 +26,19 @@
 namespace cryopod::agent {
 namespace {
 
-LogLevel ToLevel(const std::string& name) {
-  if (name == "debug") return LogLevel::kDebug;
-  if (name == "warning") return LogLevel::kWarning;
-  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
+// The file may have changed, or --log-level may hold whatever it says.
+void ReadLogLevelAgain(int argc, const char* const* argv) {
+  Config config;
+  const Result<std::string> read = ReadConfig(argc, argv, config);
+  if (!read.ok()) {
+    Log(LogLevel::kError, "the configuration cannot be read again, the log level stays",
+        {{"reason", read.status().message()}});
+    return;
+  }
+  // Neither the old level nor the new one may hide it.
+  SetLogLevel(LogLevel::kInfo);
+  Log(LogLevel::kInfo, "log level set", {{"log_level", config.log_level}});
+  SetLogLevel(*ParseLogLevel(config.log_level));
 }
 
 // A steady process: what its threads free goes back to the kernel. Every thread of gRPC, which come
@@ -53,7 +63,16 @@ Result<UniqueFd> TakeLock(const Config& config) {
   return lock;
 }
 
-Status Serve(const Config& config, const sigset_t& end_signals) {
+// Returns the signal that ends the program.
+int WaitForEnd(const sigset_t& signals, int argc, const char* const* argv) {
+  for (int signal = 0;;) {
+    ::sigwait(&signals, &signal);
+    if (signal != SIGHUP) return signal;
+    ReadLogLevelAgain(argc, argv);
+  }
+}
+
+Status Serve(const Config& config, const std::function<int()>& wait_for_end) {
   CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
   for (const std::string& directory :
        {config.run_dir, config.jobs_dir(), config.state_dir, config.store_root()}) {
@@ -74,8 +93,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
                            AgentServer::Start({config, runtime, table, checkpoints, metrics}));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION}, {"socket", config.agent_socket()}});
-  int signal = 0;
-  ::sigwait(&end_signals, &signal);
+  const int signal = wait_for_end();
   Log(LogLevel::kInfo, "ending", {{"signal", std::to_string(signal)}});
   return Status();
 }
@@ -86,21 +104,27 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
 int main(int argc, char** argv) {
   using namespace cryopod;
   agent::KeepHeapSmall();
-  int exit_code = -1;
-  const agent::Config config = agent::ParseCommandLine(argc, argv, exit_code);
-  if (exit_code >= 0) return exit_code;
-  SetLogLevel(agent::ToLevel(config.log_level));
+  agent::Config config;
+  const Result<std::string> answer = agent::ReadConfig(argc, argv, config);
+  if (!answer.ok()) {
+    std::fprintf(stderr, "cryopod-agent: %s\n", answer.status().message().c_str());
+    return 2;
+  }
+  if (!answer->empty()) {
+    return std::fputs(answer->c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
+  }
+  SetLogLevel(*ParseLogLevel(config.log_level));
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
   // Blocked before the first thread, so that sigwait alone hears of them.
-  sigset_t end_signals;
-  sigemptyset(&end_signals);
-  sigaddset(&end_signals, SIGTERM);
-  sigaddset(&end_signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &end_signals, nullptr);
-  const Status status = agent::Serve(config, end_signals);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const Status status =
+      agent::Serve(config, [&] { return agent::WaitForEnd(signals, argc, argv); });
   if (status.ok()) return 0;
   Log(LogLevel::kError, "cannot serve", {{"reason", status.message()}});
   std::fprintf(stderr, "cryopod-agent: %s\n", status.message().c_str());
-  return status.code() == Code::kInvalidArgument ? 2 : 1;
+  return 1;
 }

@@ -110,7 +110,7 @@ struct NodeInfo {
   std::string cgroup_version;
   std::string architecture;
   std::vector<std::string> problems;  // empty when the node can checkpoint and restore
-  std::vector<Requirement> requirements;
+  std::vector<Requirement> requirements = {};
 };
 
 }  // namespace cryopod::api

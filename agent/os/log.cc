@@ -23,20 +23,6 @@ constexpr int kStalledReaderMs = 100;
 
 std::atomic<LogLevel> minimum_level{LogLevel::kInfo};
 
-std::string_view LevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarning:
-      return "warning";
-    case LogLevel::kError:
-      return "error";
-  }
-  return "error";
-}
-
 std::string Timestamp() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
@@ -134,6 +120,28 @@ void WriteLine(std::string_view line) {
 
 }  // namespace
 
+std::string_view LogLevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
+  }
+  return "error";
+}
+
+std::optional<LogLevel> ParseLogLevel(std::string_view name) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+    if (LogLevelName(level) == name) return level;
+  }
+  return std::nullopt;
+}
+
 void SetLogLevel(LogLevel level) { minimum_level.store(level, std::memory_order_relaxed); }
 
 std::string JsonEscape(std::string_view text) {
@@ -171,7 +179,7 @@ void Log(LogLevel level, std::string_view message,
          std::initializer_list<std::pair<std::string_view, std::string>> fields) {
   if (level < minimum_level.load(std::memory_order_relaxed)) return;
   std::string line = "{\"ts\":\"" + Timestamp() + "\",\"level\":\"";
-  line += LevelName(level);
+  line += LogLevelName(level);
   line += '"';
   // A value is cut before it is escaped, and what no longer fits is left out as a whole, so that a
   // long line is still one JSON object.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -8,6 +9,10 @@
 namespace cryopod {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+// "debug", "info", "warning", "error".
+std::string_view LogLevelName(LogLevel level);
+std::optional<LogLevel> ParseLogLevel(std::string_view name);
 
 // One JSON line an event on stderr: {"ts":…,"level":…,"msg":…, fields…}. Values are escaped; bytes
 // outside 0x20..0x7e never reach the terminal raw. A line above 8 KiB is cut.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <vector>
 
+#include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -15,68 +16,75 @@ namespace cryopod::agent {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
 using cryopod::test::StatusIs;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
-Config Parse(std::vector<const char*> arguments, int& exit_code) {
+Result<std::string> Parse(std::vector<const char*> arguments, Config& config) {
   arguments.insert(arguments.begin(), "cryopod-agent");
-  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data(), exit_code);
+  return ReadConfig(static_cast<int>(arguments.size()), arguments.data(), config);
 }
 
-TEST(ParseCommandLineTest, WithoutFlagsTheDefaultsHold) {
-  int exit_code = 0;
+class ReadConfigTest : public ::testing::Test {
+ protected:
+  ReadConfigTest() { cryopod::test::WriteText(file_, "[agent]\n"); }
+  // The machine that tests may have a configuration of its own.
+  Result<std::string> Read(std::vector<const char*> arguments, Config& config) {
+    arguments.insert(arguments.begin(), {"--config", file_.c_str()});
+    return Parse(arguments, config);
+  }
+  cryopod::test::TempDirectory temp_;
+  const std::string file_ = temp_.path() / "cryopod.toml";
+};
 
-  const Config config = Parse({}, exit_code);
+TEST_F(ReadConfigTest, WithoutFlagsTheDefaultsHold) {
+  Config config;
 
-  EXPECT_EQ(exit_code, -1);
+  EXPECT_THAT(Read({}, config), IsOkAnd(IsEmpty()));
+
   EXPECT_EQ(config.agent_socket(), "/run/cryopod/agent.sock");
-  EXPECT_EQ(config.runtime_socket(), "/run/cryopod/runtime.sock");
-  EXPECT_EQ(config.jobs_dir(), "/run/cryopod/jobs");
-  EXPECT_EQ(config.store_root(), "/var/lib/cryopod/archives");
   EXPECT_EQ(config.containerd_socket, "/run/containerd/containerd.sock");
   EXPECT_EQ(config.checkpoint_timeout_s, 300u);
   // Beside the program, wherever the prefix stands.
   EXPECT_THAT(config.libexec_dir, ::testing::EndsWith("/libexec/cryopod"));
-  EXPECT_THAT(config.checkpoint_program(),
-              ::testing::EndsWith("/libexec/cryopod/cryopod-checkpoint"));
 }
 
-TEST(ParseCommandLineTest, EveryFlagIsHeard) {
-  int exit_code = 0;
+TEST_F(ReadConfigTest, EveryFlagIsHeard) {
+  Config config;
 
-  const Config config = Parse({"--run-dir",
-                               "/r",
-                               "--state-dir=/s",
-                               "--containerd-socket",
-                               "/c",
-                               "--runtime-root",
-                               "/rr",
-                               "--criu",
-                               "/criu",
-                               "--libexec-dir",
-                               "/l",
-                               "--checkpoint-timeout",
-                               "1",
-                               "--restore-timeout",
-                               "2",
-                               "--restore-idle-timeout",
-                               "3",
-                               "--restore-hold",
-                               "4",
-                               "--reader-group",
-                               "readers",
-                               "--log-level",
-                               "debug"},
-                              exit_code);
+  EXPECT_THAT(Read({"--run-dir",
+                    "/r",
+                    "--state-dir=/s",
+                    "--containerd-socket",
+                    "/c",
+                    "--runtime-root",
+                    "/rr",
+                    "--criu",
+                    "/criu",
+                    "--libexec-dir",
+                    "/l",
+                    "--checkpoint-timeout",
+                    "1",
+                    "--restore-timeout",
+                    "2",
+                    "--restore-idle-timeout",
+                    "3",
+                    "--restore-hold",
+                    "4",
+                    "--reader-group",
+                    "readers",
+                    "--log-level",
+                    "debug"},
+                   config),
+              IsOkAnd(IsEmpty()));
 
-  EXPECT_EQ(exit_code, -1);
   EXPECT_EQ(config.run_dir, "/r");
   EXPECT_EQ(config.state_dir, "/s");
   EXPECT_EQ(config.containerd_socket, "/c");
   EXPECT_EQ(config.runtime_root, "/rr");
   EXPECT_EQ(config.criu_program, "/criu");
   EXPECT_EQ(config.unpack_program(), "/l/cryopod-unpack");
-  EXPECT_EQ(config.restore_program(), "/l/cryopod-restore");
   EXPECT_EQ(config.checkpoint_timeout_s, 1u);
   EXPECT_EQ(config.restore_timeout_s, 2u);
   EXPECT_EQ(config.restore_idle_timeout_s, 3u);
@@ -85,27 +93,55 @@ TEST(ParseCommandLineTest, EveryFlagIsHeard) {
   EXPECT_EQ(config.log_level, "debug");
 }
 
-TEST(ParseCommandLineTest, BadInputEndsTheProgramWithTwo) {
-  for (const std::vector<const char*>& arguments :
-       std::vector<std::vector<const char*>>{{"--no-such-flag"},
-                                             {"stray"},
-                                             {"--log-level", "loud"},
-                                             {"--run-dir"},
-                                             {"--checkpoint-timeout", "soon"},
-                                             {"--checkpoint-timeout", "-1"},
-                                             {"--restore-hold", "99999999999999999999"}}) {
-    int exit_code = 0;
-    Parse(arguments, exit_code);
-    EXPECT_EQ(exit_code, 2) << arguments[0];
+TEST_F(ReadConfigTest, TheFileIsHeard) {
+  cryopod::test::WriteText(file_, "[agent]\nlog_level = \"warning\"\nrestore_hold = 9\n");
+  Config config;
+
+  EXPECT_THAT(Read({}, config), IsOk());
+
+  EXPECT_EQ(config.log_level, "warning");
+  EXPECT_EQ(config.restore_hold_ms, 9u);
+}
+
+TEST_F(ReadConfigTest, ValuesThatCannotBeRightAreRefusedWithTheirFlag) {
+  const std::string long_path = "/" + std::string(60, 'x');
+  for (const auto& [flag, value] :
+       std::vector<std::pair<const char*, const char*>>{{"--run-dir", "relative"},
+                                                        {"--run-dir", long_path.c_str()},
+                                                        {"--state-dir", ""},
+                                                        {"--containerd-socket", "relative"},
+                                                        {"--runtime-root", "relative"},
+                                                        {"--libexec-dir", "relative"},
+                                                        {"--criu", ""},
+                                                        {"--reader-group", ""},
+                                                        {"--checkpoint-timeout", "0"},
+                                                        {"--restore-timeout", "0"},
+                                                        {"--restore-idle-timeout", "0"},
+                                                        {"--log-level", "loud"}}) {
+    Config config;
+    EXPECT_THAT(Read({flag, value}, config), StatusIs(Code::kInvalidArgument, HasSubstr(flag)))
+        << value;
   }
 }
 
-TEST(ParseCommandLineTest, HelpAndVersionEndItWell) {
-  for (const char* flag : {"--help", "--version"}) {
-    int exit_code = -2;
-    Parse({flag}, exit_code);
-    EXPECT_EQ(exit_code, 0) << flag;
-  }
+TEST_F(ReadConfigTest, ARunDirectoryMayBeAsLongAsASocketsPathAllows) {
+  const std::string path = "/" + std::string(59, 'x');
+  Config config;
+
+  EXPECT_THAT(Read({"--run-dir", path.c_str()}, config), IsOk());
+}
+
+TEST_F(ReadConfigTest, ThePrintedConfigurationGivesTheSameWhenItIsRead) {
+  Config config;
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const std::string printed,
+      Read({"--run-dir", "/r", "--restore-hold", "5", "--print-config"}, config));
+  cryopod::test::WriteText(file_, printed);
+  Config again;
+
+  EXPECT_THAT(Read({"--print-config"}, again), IsOkAnd(printed));
+
+  EXPECT_EQ(again.run_dir, "/r");
 }
 
 class CheckConfigTest : public ::testing::Test {
@@ -123,40 +159,6 @@ class CheckConfigTest : public ::testing::Test {
 };
 
 TEST_F(CheckConfigTest, AWholeInstallationPasses) { EXPECT_THAT(CheckConfig(config_), IsOk()); }
-
-TEST_F(CheckConfigTest, RelativePathsAreRefusedWithTheirFlag) {
-  for (const auto& [flag, field] :
-       {std::pair{"--run-dir", &Config::run_dir}, std::pair{"--state-dir", &Config::state_dir},
-        std::pair{"--containerd-socket", &Config::containerd_socket},
-        std::pair{"--runtime-root", &Config::runtime_root},
-        std::pair{"--libexec-dir", &Config::libexec_dir}}) {
-    Config config = config_;
-    config.*field = "relative/path";
-    EXPECT_THAT(CheckConfig(config), StatusIs(Code::kInvalidArgument, HasSubstr(flag)));
-    config.*field = "";
-    EXPECT_THAT(CheckConfig(config), StatusIs(Code::kInvalidArgument, HasSubstr(flag)));
-  }
-}
-
-TEST_F(CheckConfigTest, ATimeoutOfZeroWouldFailEveryOperationAndIsRefused) {
-  for (const auto& [flag, field] :
-       {std::pair{"--checkpoint-timeout", &Config::checkpoint_timeout_s},
-        std::pair{"--restore-timeout", &Config::restore_timeout_s},
-        std::pair{"--restore-idle-timeout", &Config::restore_idle_timeout_s}}) {
-    Config config = config_;
-    config.*field = 0;
-    EXPECT_THAT(CheckConfig(config), StatusIs(Code::kInvalidArgument, HasSubstr(flag)));
-  }
-}
-
-TEST_F(CheckConfigTest, ARunDirectoryThatLeavesNoRoomForASocketIsRefused) {
-  config_.run_dir = "/" + std::string(59, 'x');
-  EXPECT_THAT(CheckConfig(config_), IsOk());
-
-  config_.run_dir += "x";
-
-  EXPECT_THAT(CheckConfig(config_), StatusIs(Code::kInvalidArgument, HasSubstr("--run-dir")));
-}
 
 TEST_F(CheckConfigTest, AMissingInnerProgramIsNamedWithTheRemedy) {
   std::filesystem::remove(config_.restore_program());

@@ -85,6 +85,15 @@ TEST_F(LogTest, WhatIsBelowTheLevelIsNotWritten) {
   EXPECT_THAT(error, HasSubstr("detail"));
 }
 
+TEST_F(LogTest, ALevelIsKnownByItsName) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
+    EXPECT_EQ(ParseLogLevel(LogLevelName(level)), level);
+  }
+  EXPECT_EQ(ParseLogLevel("loud"), std::nullopt);
+  EXPECT_EQ(ParseLogLevel(""), std::nullopt);
+}
+
 TEST_F(LogTest, AStrangersBytesNeverReachTheTerminalRaw) {
   const std::string line = Captured([] {
     Log(LogLevel::kInfo, "name \x1b[2J\x07\n\x7f\xff", {{"k\"", "\"}{"}});

@@ -1,0 +1,59 @@
+#include "agent/settings/agent_settings.h"
+
+#include <unistd.h>
+
+#include <climits>
+
+namespace cryopod::settings {
+namespace {
+
+// sun_path holds 108 bytes with its end, and job directories hold a socket of their own.
+constexpr size_t kRunDirBytesMax = 60;
+constexpr uint32_t kTimeoutSecondsMax = 86'400;
+constexpr uint32_t kHoldMsMax = 60'000;
+
+}  // namespace
+
+Program AgentProgram(AgentSettings& settings, const std::string& version) {
+  const Check path = AbsolutePath();
+  const Check seconds = Between(1, kTimeoutSecondsMax);
+  return {
+      "cryopod-agent",
+      "cryopod-agent: checkpoints and restores the pods of this node",
+      version,
+      "agent",
+      {{"run_dir", &settings.run_dir, "path", "sockets and running operations",
+        AbsolutePath(kRunDirBytesMax)},
+       {"state_dir", &settings.state_dir, "path", "archives, consumed records, logs", path},
+       {"containerd_socket", &settings.containerd_socket, "path", "CRI socket of the runtime",
+        path},
+       {"runtime_root", &settings.runtime_root, "path", "where runc keeps its containers' state",
+        path},
+       {"criu", &settings.criu_program, "program", "CRIU, a path or a name in PATH", NotEmpty()},
+       {"libexec_dir", &settings.libexec_dir, "path",
+        "cryopod's inner programs; empty: ../libexec/cryopod beside the program", PathOrEmpty()},
+       {"checkpoint_timeout", &settings.checkpoint_timeout_s, "seconds",
+        "what a checkpoint may take when the caller names no time", seconds},
+       {"restore_timeout", &settings.restore_timeout_s, "seconds",
+        "what a restore may take when the caller names no time", seconds},
+       {"restore_idle_timeout", &settings.restore_idle_timeout_s, "seconds",
+        "after which a staged restore that nobody asks for is dropped", seconds},
+       {"restore_hold", &settings.restore_hold_ms, "milliseconds",
+        "what a restored container waits for its pod's others at the most", Between(0, kHoldMsMax)},
+       {"reader_group", &settings.reader_group, "group",
+        "who may list archives and ask for the node's state and for metrics", NotEmpty()},
+       {"log_level", &settings.log_level, "level",
+        "debug, info, warning or error; SIGHUP reads it again while the agent runs",
+        OneOf({"debug", "info", "warning", "error"})}}};
+}
+
+std::string LibexecBesideUs() {
+  std::string path(PATH_MAX, '\0');
+  const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size());
+  path.resize(size > 0 ? static_cast<size_t>(size) : 0);
+  const size_t bin = path.rfind('/');
+  const size_t prefix = bin == std::string::npos || bin == 0 ? bin : path.rfind('/', bin - 1);
+  return prefix == std::string::npos ? std::string() : path.substr(0, prefix) + "/libexec/cryopod";
+}
+
+}  // namespace cryopod::settings
