@@ -38,8 +38,12 @@ class Reasons {
 
  private:
   std::string Text() const {
+    if (reasons_.size() == 1) return reasons_.front();
     std::string text;
-    for (const std::string& reason : reasons_) text += (text.empty() ? "" : "\n") + reason;
+    int number = 0;
+    for (const std::string& reason : reasons_) {
+      text += (text.empty() ? "(" : " (") + std::to_string(++number) + ") " + reason;
+    }
     return text;
   }
 

@@ -57,7 +57,7 @@ constexpr Pattern kPatterns[] = {
     {"with unreachable peer", "", kUnsupported,
      "a process sends to a unix socket outside the container"},
     {"Can't dump ghost file", "increase limit", kUnsupported,
-     "a process holds a deleted file of more than 1 MiB open: close it, or do not delete it"},
+     "a process holds a deleted file of more than 64 MiB open: close it, or do not delete it"},
     {"Can't create link remap", "", kUnsupported,
      "a process holds a file open under a name that was deleted while the file has another name: "
      "close it, or keep the name"},
@@ -77,6 +77,8 @@ constexpr Pattern kPatterns[] = {
      "a process has a device open that cannot be saved: close it before the checkpoint"},
     {"Can't dump file", "of that type", kUnsupported,
      "a process has a descriptor open of a kind that cannot be saved"},
+    {"packetized mode for pipes", "", kUnsupported,
+     "a process uses a pipe of packets (O_DIRECT): use a socket, or a pipe without O_DIRECT"},
     {"/secretmem", "", kUnsupported, "a process uses secret memory (memfd_secret)"},
     {"pidfd pid", "is not a part of process tree", kUnsupported,
      "a process holds a pidfd of a process outside the container"},

@@ -5,6 +5,10 @@
 namespace cryopod::criu {
 namespace {
 
+// Files that are deleted and still open are copied inside the freeze; CRIU's own limit of 1 MiB
+// would refuse every program that keeps its scratch data so.
+constexpr uint32_t kDeletedFileBytesMax = uint32_t{64} << 20;
+
 std::string Serialize(const wire::criu_req& request) {
   std::string bytes;
   request.SerializeToString(&bytes);
@@ -28,6 +32,7 @@ void SetBehaviour(wire::criu_opts* opts) {
   opts->set_force_irmap(true);
   opts->set_orphan_pts_master(true);
   opts->set_link_remap(false);
+  opts->set_ghost_limit(kDeletedFileBytesMax);
   opts->set_ext_unix_sk(false);
   opts->set_shell_job(false);
 }

@@ -48,6 +48,21 @@ class MemoryTest(PodTest):
         self.assertRegex(restored.verify("one"), "^bad: 1 of 4096 pages differ")
 
 
+class OpenFilesTest(PodTest):
+    def test_a_file_that_is_deleted_and_still_open_is_carried(self):
+        hold = ("exec 3<>/tmp/scratch; dd if=/dev/urandom bs=1M count=8 of=/tmp/scratch 2>/dev/null;"
+                "sha256sum </tmp/scratch >/tmp/sum; rm /tmp/scratch; while :; do sleep 1; done")
+        pod = self.run_pod("deleted", lab.container("one", ["/bin/sh", "-c", hold],
+                                                    image=lab.BUSYBOX_IMAGE))
+        lab.wait_until(lambda: pod.exec("one", "ls", "/tmp", check=False).stdout.split() == ["sum"],
+                       "the file is deleted")
+
+        restored = self.move(pod)
+
+        hashes = restored.exec("one", "sh", "-c", "cat /tmp/sum; sha256sum </proc/1/fd/3").stdout
+        self.assertEqual(len(set(hashes.splitlines())), 1, hashes)
+
+
 class FilesTest(PodTest):
     """writer: files deleted, renamed, hidden by opaque directories, hard links, xattrs, owners."""
 

@@ -15,6 +15,11 @@ SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
 CHECKPOINTS = 4 if SHORT else 15
 
 
+# A file of 65 MiB that is open and deleted: up to 64 MiB of such a one are carried.
+HOLD_DELETED_FILE = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=1M count=65 >&3 2>/dev/null;"
+                     "rm /tmp/ghost; while :; do sleep 1; done")
+
+
 class FaultTest(PodTest):
     def archives(self):
         listing = json.loads(a.ctl("--output", "json", "list").stdout)
@@ -32,11 +37,8 @@ class FaultTest(PodTest):
         self.assertEqual(a.shell("pgrep -x criu; true"), "")
 
     def test_a_dump_that_fails_on_the_second_container_leaves_the_pod_running(self):
-        # A file of 2 MiB that is open and deleted: CRIU takes up to 1 MiB of such a one along.
-        ghost = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=65536 count=32 >&3 2>/dev/null;"
-                 "rm /tmp/ghost; while :; do sleep 1; done")
         pod = self.run_pod("second", lab.container("count", "counter"),
-                           lab.container("ghost", ["/bin/sh", "-c", ghost],
+                           lab.container("ghost", ["/bin/sh", "-c", HOLD_DELETED_FILE],
                                          image=lab.BUSYBOX_IMAGE))
         wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
                    "the file is deleted")
@@ -52,9 +54,7 @@ class FaultTest(PodTest):
         self.check_nothing_is_left()
 
     def test_the_log_of_a_failed_dump_is_kept(self):
-        ghost = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=65536 count=32 >&3 2>/dev/null;"
-                 "rm /tmp/ghost; while :; do sleep 1; done")
-        pod = self.run_pod("logs", lab.container("ghost", ["/bin/sh", "-c", ghost],
+        pod = self.run_pod("logs", lab.container("ghost", ["/bin/sh", "-c", HOLD_DELETED_FILE],
                                                  image=lab.BUSYBOX_IMAGE))
         wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
                    "the file is deleted")

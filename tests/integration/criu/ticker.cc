@@ -2,7 +2,7 @@
 //
 // Counts in memory and writes the count into FILE every 2 ms, in this process and in a child of it
 // (FILE.child). MEBIBYTES of memory are touched first, so that a dump takes its time. HOLD names
-// something that CRIU refuses: "deleted" keeps a deleted file of 2 MiB open, "socket:PATH" a
+// something that CRIU refuses: "deleted" keeps a deleted file of 65 MiB open, "socket:PATH" a
 // connection to a unix socket, "uring" an io_uring.
 
 #include <fcntl.h>
@@ -36,7 +36,7 @@ int Open(const std::string& path) {
 
 void HoldDeletedFile(const std::string& path) {
   const int fd = Open(path);
-  const std::vector<char> block(size_t{2} << 20, 'x');
+  const std::vector<char> block(size_t{65} << 20, 'x');
   if (::write(fd, block.data(), block.size()) != static_cast<ssize_t>(block.size())) Fail("write");
   ::unlink(path.c_str());
 }

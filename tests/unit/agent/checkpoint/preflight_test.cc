@@ -26,6 +26,8 @@ using cryopod::test::StatusIs;
 using test::NamespaceHolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 ProcessInfo Process(pid_t pid, pid_t parent, const std::string& command = "x") {
   ProcessInfo info;
@@ -187,8 +189,10 @@ TEST_P(PreflightTest, StoppedTracedAndIoUringAreToldAtOnce) {
 
   const Result<PreflightReport> report = Run();
 
-  EXPECT_THAT(report, StatusIs(Code::kFailedPrecondition,
-                               AllOf(HasSubstr("is stopped"), HasSubstr("is traced by"))));
+  EXPECT_THAT(report,
+              StatusIs(Code::kFailedPrecondition,
+                       AllOf(HasSubstr("is stopped"), HasSubstr("is traced by"), StartsWith("(1) "),
+                             HasSubstr(" (2) "), Not(HasSubstr("\n")))));
   if (!HasIoUring(holder_->init())) GTEST_SKIP() << "this kernel refuses io_uring";
   EXPECT_THAT(report.status().message(), HasSubstr("io_uring"));
 }

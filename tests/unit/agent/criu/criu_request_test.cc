@@ -71,6 +71,7 @@ TEST(DumpRequestTest, CarriesWhatAContainerOrdinarilyHolds) {
   EXPECT_TRUE(opts.file_locks());
   EXPECT_TRUE(opts.force_irmap());
   EXPECT_TRUE(opts.orphan_pts_master());
+  EXPECT_EQ(opts.ghost_limit(), 64u << 20);
 }
 
 TEST(DumpRequestTest, AsksForNothingThatReachesOutsideOrWaitsForUs) {
