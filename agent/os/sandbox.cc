@@ -95,8 +95,8 @@ Status AddPath(int ruleset_fd, const ReachablePath& path, uint64_t handled) {
   return ErrnoStatus(errno, "landlock_add_rule", "path");
 }
 
-Status AddPort(int ruleset_fd, uint16_t port) {
-  const LandlockPort rule{kBindTcp, port};
+Status AddPort(int ruleset_fd, uint16_t port, uint64_t access) {
+  const LandlockPort rule{access, port};
   if (::syscall(SYS_landlock_add_rule, ruleset_fd, kRuleOfPort, &rule, 0) == 0) return Status();
   return ErrnoStatus(errno, "landlock_add_rule", "port " + std::to_string(port));
 }
@@ -171,7 +171,10 @@ Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable) {
     CRYOPOD_RETURN_IF_ERROR(AddPath(ruleset.get(), path, handled.handled_access_fs));
   }
   for (const uint16_t port : reachable.bind_ports) {
-    if (version >= 4) CRYOPOD_RETURN_IF_ERROR(AddPort(ruleset.get(), port));
+    if (version >= 4) CRYOPOD_RETURN_IF_ERROR(AddPort(ruleset.get(), port, kBindTcp));
+  }
+  for (const uint16_t port : reachable.connect_ports) {
+    if (version >= 4) CRYOPOD_RETURN_IF_ERROR(AddPort(ruleset.get(), port, kConnectTcp));
   }
   CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0) return version;

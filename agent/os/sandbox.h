@@ -25,7 +25,8 @@ struct ReachablePath {
 
 struct ReachablePlaces {
   std::vector<ReachablePath> paths;
-  std::vector<uint16_t> bind_ports;  // TCP ports that may be listened on; none can be connected to
+  std::vector<uint16_t> bind_ports;     // TCP ports that may be listened on
+  std::vector<uint16_t> connect_ports;  // TCP ports that may be connected to, at any address
 };
 
 // Opens nothing else by any path from now on, and executes nothing; what is open already stays so.

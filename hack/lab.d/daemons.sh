@@ -50,6 +50,54 @@ agent_end() {
   done
 }
 
+lab_gateway() {
+  [ $# -ge 2 ] || die "usage: hack/lab gateway NODE start|stop|kill|restart [FLAG...]"
+  local node=$1 action=$2
+  shift 2
+  node_require "$node" >/dev/null
+  case $action in
+    start) gateway_start "$node" "$@" ;;
+    stop) gateway_end "$node" TERM ;;
+    kill) gateway_end "$node" KILL ;;
+    restart)
+      gateway_end "$node" TERM
+      gateway_start "$node" "$@"
+      ;;
+    *) die "usage: hack/lab gateway NODE start|stop|kill|restart [FLAG...]" ;;
+  esac
+}
+
+gateway_pid() {
+  node_exec "$1" /usr/libexec/lab/gateway pid 2>/dev/null || true
+}
+
+# FLAGs overrule ours.
+gateway_start() {
+  local node=$1 deadline=$((SECONDS + 10)) pid
+  shift
+  [ -z "$(gateway_pid "$node")" ] || die "the gateway of node $node is running already"
+  node_exec "$node" /usr/libexec/lab/gateway start "$(network_address "$node"):9464" "$@"
+  until node_exec "$node" grep -q '"msg":"serving"' /var/log/cryopod-gateway.log; do
+    pid=$(gateway_pid "$node")
+    if [ -z "$pid" ] || [ $SECONDS -ge $deadline ]; then
+      node_exec "$node" tail -n 5 /var/log/cryopod-gateway.log >&2
+      die "the gateway of node $node does not serve"
+    fi
+    sleep 0.05
+  done
+}
+
+gateway_end() {
+  local node=$1 signal=$2 pid deadline=$((SECONDS + 20))
+  pid=$(gateway_pid "$node")
+  [ -n "$pid" ] || return 0
+  node_exec "$node" kill "-$signal" "$pid"
+  until [ "$(gateway_pid "$node")" != "$pid" ]; do
+    [ $SECONDS -lt $deadline ] || die "the gateway of node $node does not end (signal $signal)"
+    sleep 0.05
+  done
+}
+
 # containerd is supervised: whatever ends it, it comes back.
 lab_containerd() {
   [ $# = 2 ] || die "usage: hack/lab containerd NODE restart|kill"

@@ -38,7 +38,7 @@ node_write_files() {
   node_runtime_files "$upper"
   sed "s|@pod_subnet@|$(network_pod_subnet "$node")|" "$parts/node/10-lab.conflist" \
     >"$upper/etc/cni/net.d/10-lab.conflist"
-  cp "$images_dir/prlimit_shim.so" "$parts"/node/{init,agent} "$upper/usr/libexec/lab/"
+  cp "$images_dir/prlimit_shim.so" "$parts"/node/{init,agent,gateway} "$upper/usr/libexec/lab/"
   # Whoever calls criu, by whatever path, gets the one with the shim.
   cp --preserve=mode "$lab_dir/root/usr/sbin/criu" "$upper/usr/libexec/lab/criu"
   mkdir -p "$upper/usr/sbin"

@@ -1,0 +1,135 @@
+#include "agent/gateway/give_up_rights.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "agent/os/credentials.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "agent/os/sandbox.h"
+
+namespace cryopod::gateway {
+namespace {
+
+constexpr size_t kUserEntryBytesMax = 1 << 20;
+constexpr int kCapabilityMax = 63;
+
+struct User {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
+
+Result<User> FindUser(const std::string& name) {
+  std::vector<char> buffer(1024);
+  passwd entry{};
+  passwd* found = nullptr;
+  while (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
+    if (buffer.size() >= kUserEntryBytesMax) break;
+    buffer.resize(buffer.size() * 4);
+  }
+  if (found == nullptr) {
+    return Status(Code::kNotFound, "there is no user " + name + "; make one (useradd --system " +
+                                       name + ") or name another with --user");
+  }
+  return User{found->pw_uid, found->pw_gid};
+}
+
+// While there is CAP_SETPCAP; what the kernel does not know it does not have.
+Status EmptyBoundingSet() {
+  for (int capability = 0; capability <= kCapabilityMax; ++capability) {
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) {
+      return ErrnoStatus(errno, "prctl", "bounding set");
+    }
+  }
+  return Status();
+}
+
+Status SwitchTo(const std::string& name) {
+  CRYOPOD_ASSIGN_OR_RETURN(const User user, FindUser(name));
+  CRYOPOD_RETURN_IF_ERROR(EmptyBoundingSet());
+  if (::initgroups(name.c_str(), user.gid) != 0) return ErrnoStatus(errno, "initgroups", name);
+  if (::setresgid(user.gid, user.gid, user.gid) != 0) return ErrnoStatus(errno, "setresgid", name);
+  if (::setresuid(user.uid, user.uid, user.uid) != 0) return ErrnoStatus(errno, "setresuid", name);
+  return Status();
+}
+
+Status CheckNothingIsLeft() {
+  CRYOPOD_ASSIGN_OR_RETURN(const TaskCredentials credentials, ReadTaskCredentials(::getpid()));
+  const CapabilitySets& sets = credentials.capabilities;
+  const uint64_t held = sets.permitted | sets.effective | sets.inheritable | sets.ambient;
+  if (held == 0 && credentials.no_new_privs) return Status();
+  return Status(Code::kPermissionDenied, "the kernel has left this process privileges");
+}
+
+}  // namespace
+
+Status BecomeUser(const std::string& user, bool allow_root) {
+  const bool root = ::geteuid() == 0;
+  if (root && user.empty() && !allow_root) {
+    return Status(Code::kFailedPrecondition,
+                  "started as root: name the user to become with --user, or say --allow-root");
+  }
+  if (!root && !user.empty()) {
+    const Result<User> wanted = FindUser(user);
+    if (!wanted.ok()) return wanted.status();
+    if (wanted->uid != ::geteuid()) {
+      return Status(Code::kFailedPrecondition, "only root can become user " + user +
+                                                   "; this is user number " +
+                                                   std::to_string(::geteuid()));
+    }
+  }
+  if (root && !user.empty()) {
+    CRYOPOD_RETURN_IF_ERROR(SwitchTo(user).While("becoming user " + user));
+  }
+  CRYOPOD_RETURN_IF_ERROR(GiveUpCapabilities());
+  return CheckNothingIsLeft();
+}
+
+Status Confine(uint16_t service_port) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd self, OpenDirectory("/proc/self"));
+  ReachablePlaces reachable;
+  reachable.paths = {{self.get(), false}};
+  reachable.bind_ports = {service_port};
+  reachable.connect_ports = {service_port};
+  CRYOPOD_ASSIGN_OR_RETURN(const int landlock, GiveUpOtherPlaces(reachable));
+  if (landlock < 4) {
+    Log(LogLevel::kWarning, "this kernel's Landlock does not confine the gateway fully",
+        {{"landlock", std::to_string(landlock)}, {"wanted", "4"}});
+  }
+  return ForbidSystemCalls({SYS_execve,
+                            SYS_execveat,
+                            SYS_ptrace,
+                            SYS_process_vm_readv,
+                            SYS_process_vm_writev,
+                            SYS_pidfd_getfd,
+                            SYS_unshare,
+                            SYS_setns,
+                            SYS_mount,
+                            SYS_umount2,
+                            SYS_pivot_root,
+                            SYS_chroot,
+                            SYS_move_mount,
+                            SYS_open_tree,
+                            SYS_fsopen,
+                            SYS_bpf,
+                            SYS_perf_event_open,
+                            SYS_keyctl,
+                            SYS_add_key,
+                            SYS_request_key,
+                            SYS_userfaultfd,
+                            SYS_io_uring_setup,
+                            SYS_open_by_handle_at,
+                            SYS_init_module,
+                            SYS_finit_module,
+                            SYS_kexec_load,
+                            SYS_kcmp});
+}
+
+}  // namespace cryopod::gateway

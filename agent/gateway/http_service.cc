@@ -1,0 +1,148 @@
+#include "agent/gateway/http_service.h"
+
+#include <arpa/inet.h>
+#include <cpprest/http_listener.h>
+#include <netinet/in.h>
+#include <pplx/threadpool.h>
+#include <sys/socket.h>
+
+#include <exception>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "agent/gateway/readiness.h"
+#include "agent/os/log.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod::gateway {
+namespace {
+
+using web::http::http_request;
+using web::http::http_response;
+using web::http::status_code;
+using web::http::status_codes;
+using web::http::experimental::listener::http_listener;
+
+// cpprestsdk starts 40 unless it is told before its first use. Two, because closing a listener
+// occupies one and needs the other.
+constexpr size_t kHttpThreads = 2;
+constexpr char kText[] = "text/plain; charset=utf-8";
+constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
+constexpr char kJson[] = "application/json";
+constexpr char kPaths[] = "there are: /metrics /healthz /readyz /version\n";
+
+// A client that has gone is no reason to stop, and a task's exception that nobody has looked at
+// ends the program.
+void Reply(const http_request& request, status_code code, const std::string& body,
+           const std::string& content_type) {
+  try {
+    http_response response(code);
+    response.set_body(body, content_type);
+    request.reply(response).then([](const pplx::task<void>& sent) {
+      try {
+        sent.get();
+      } catch (const std::exception&) {
+      }
+    });
+  } catch (const std::exception& error) {
+    Log(LogLevel::kWarning, "no response", {{"reason", error.what()}});
+  }
+}
+
+std::string VersionJson(const NodeState& state) {
+  nlohmann::ordered_json json = {{"gateway", CRYOPOD_VERSION}};
+  if (state.node) {
+    json["agent"] = state.node->agent_version;
+    json["criu"] = state.node->criu_version;
+    json["runtime"] = state.node->runtime_name + " " + state.node->runtime_version;
+    json["kernel"] = state.node->kernel;
+  }
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void ReplyReadiness(const http_request& request, const AgentWatch& watch, bool verbose) {
+  const Readiness readiness = JudgeReadiness(watch.state(), Deadline::Clock::now());
+  const status_code code = readiness.ready() ? status_codes::OK : status_codes::ServiceUnavailable;
+  Reply(request, code, verbose ? ReadinessJson(readiness) : ReadinessText(readiness),
+        verbose ? kJson : kText);
+}
+
+void ReplyMetrics(const http_request& request, const HttpService::Parts& parts) {
+  parts.agent_metrics.Ask([request, &metrics = parts.metrics](const Result<std::string>& agent) {
+    std::string text = agent.ok() ? *agent : std::string();
+    if (!text.empty() && text.back() != '\n') text += '\n';
+    Reply(request, status_codes::OK, text + metrics.Serialize(), kMetricsText);
+  });
+}
+
+void Handle(const http_request& request, const HttpService::Parts& parts) {
+  const std::string path = request.relative_uri().path();
+  const std::string query = request.relative_uri().query();
+  if (path == "/metrics") {
+    ReplyMetrics(request, parts);
+  } else if (path == "/healthz") {
+    Reply(request, status_codes::OK, "ok\n", kText);
+  } else if (path == "/readyz") {
+    ReplyReadiness(request, parts.watch, query == "verbose");
+  } else if (path == "/version") {
+    Reply(request, status_codes::OK, VersionJson(parts.watch.state()), kJson);
+  } else {
+    Reply(request, status_codes::NotFound, kPaths, kText);
+  }
+}
+
+void LimitThreads() {
+  static std::once_flag once;
+  std::call_once(once, [] { crossplat::threadpool::initialize_with_threads(kHttpThreads); });
+}
+
+}  // namespace
+
+Result<uint16_t> FindFreeServicePort() {
+  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  if (::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return ErrnoStatus(errno, "finding a free port of", "127.0.0.1");
+  }
+  return ::ntohs(address.sin_port);
+}
+
+struct HttpService::Listener {
+  Listener(const Parts& parts_in, uint16_t port)
+      : parts(parts_in), listener("http://127.0.0.1:" + std::to_string(port) + "/") {
+    listener.support(web::http::methods::GET,
+                     [this](const http_request& request) { Handle(request, parts); });
+  }
+  const Parts parts;
+  http_listener listener;
+};
+
+Result<std::unique_ptr<HttpService>> HttpService::Start(const Parts& parts, uint16_t port) {
+  try {
+    LimitThreads();
+    auto listener = std::make_unique<Listener>(parts, port);
+    listener->listener.open().wait();
+    return std::unique_ptr<HttpService>(new HttpService(std::move(listener)));
+  } catch (const std::exception& error) {
+    return Status(Code::kUnavailable,
+                  "no HTTP listener on 127.0.0.1:" + std::to_string(port) + ": " + error.what());
+  }
+}
+
+HttpService::HttpService(std::unique_ptr<Listener> listener) : listener_(std::move(listener)) {}
+
+HttpService::~HttpService() {
+  try {
+    listener_->listener.close().wait();
+  } catch (const std::exception& error) {
+    Log(LogLevel::kWarning, "closing the HTTP listener", {{"reason", error.what()}});
+  }
+}
+
+}  // namespace cryopod::gateway

@@ -1,0 +1,156 @@
+#include "agent/gateway/request_head.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <utility>
+
+namespace cryopod::gateway {
+namespace {
+
+constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
+
+bool IsToken(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char byte) {
+    return std::isalnum(byte) != 0 || kTokenMarks.find(static_cast<char>(byte)) != kTokenMarks.npos;
+  });
+}
+
+bool IsText(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](unsigned char byte) {
+    return (byte >= 0x20 && byte != 0x7f) || byte == '\t';
+  });
+}
+
+bool EqualIgnoringCase(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+std::string_view Trim(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+// One line without its end; nothing when there is no further one.
+bool TakeLine(std::string_view& rest, std::string_view& line) {
+  const size_t end = rest.find(kLineEnd);
+  if (end == rest.npos) return false;
+  line = rest.substr(0, end);
+  rest.remove_prefix(end + kLineEnd.size());
+  return true;
+}
+
+// 0, or the status with which it is refused.
+int ParseRequestLine(std::string_view line, RequestHead& head) {
+  if (!IsText(line)) return 400;
+  const size_t first = line.find(' ');
+  const size_t last = line.rfind(' ');
+  if (first == line.npos || first == last) return 400;
+  const std::string_view method = line.substr(0, first);
+  const std::string_view target = line.substr(first + 1, last - first - 1);
+  const std::string_view version = line.substr(last + 1);
+  if (!IsToken(method) || target.empty() || target.find_first_of(" \t") != target.npos) return 400;
+  if (target.size() > kTargetBytesMax) return 414;
+  if (!version.starts_with("HTTP/")) return 400;
+  if (version != "HTTP/1.1" && version != "HTTP/1.0") return 505;
+  head.method = method == "GET" ? Method::kGet : method == "HEAD" ? Method::kHead : Method::kOther;
+  const size_t query = target.find('?');
+  head.path = target.substr(0, query);
+  if (query != target.npos) head.query = target.substr(query + 1);
+  head.keep_alive = version == "HTTP/1.1";
+  return 0;
+}
+
+int ParseHeader(std::string_view line, RequestHead& head, bool& has_host) {
+  const size_t colon = line.find(':');
+  if (colon == line.npos || !IsToken(line.substr(0, colon)) || !IsText(line)) return 400;
+  const std::string_view name = line.substr(0, colon);
+  const std::string_view value = Trim(line.substr(colon + 1));
+  if (EqualIgnoringCase(name, "host")) {
+    if (std::exchange(has_host, true)) return 400;
+  } else if (EqualIgnoringCase(name, "content-length")) {
+    if (value.empty() || value.find_first_not_of("0123456789") != value.npos) return 400;
+    if (value.find_first_not_of('0') != value.npos) return 413;
+  } else if (EqualIgnoringCase(name, "transfer-encoding")) {
+    return 413;
+  } else if (EqualIgnoringCase(name, "connection")) {
+    if (EqualIgnoringCase(value, "close")) head.keep_alive = false;
+    if (EqualIgnoringCase(value, "keep-alive")) head.keep_alive = true;
+  }
+  return 0;
+}
+
+int ParseLines(std::string_view text, RequestHead& head) {
+  std::string_view line;
+  if (!TakeLine(text, line)) return 400;
+  if (const int refused = ParseRequestLine(line, head); refused != 0) return refused;
+  const bool needs_host = head.keep_alive;
+  bool has_host = false;
+  for (size_t count = 0; TakeLine(text, line) && !line.empty(); ++count) {
+    if (count == kHeaderCountMax) return 431;
+    if (const int refused = ParseHeader(line, head, has_host); refused != 0) return refused;
+  }
+  return needs_host && !has_host ? 400 : 0;
+}
+
+// Of a head that is not whole: whether it can still become one.
+int JudgeBeginning(std::string_view bytes) {
+  const bool wrong = std::any_of(bytes.begin(), bytes.end(), [](unsigned char byte) {
+    return byte == 0x7f || (byte < 0x20 && byte != '\r' && byte != '\n' && byte != '\t');
+  });
+  if (wrong) return 400;
+  const std::string_view line = bytes.substr(0, bytes.find(kLineEnd));
+  const size_t space = line.find(' ');
+  if (space == line.npos) return line.size() > 32 ? 400 : 0;
+  if (!IsToken(line.substr(0, space))) return 400;
+  if (line.size() > kTargetBytesMax + 64) return 414;
+  return bytes.size() >= kHeadBytesMax ? 431 : 0;
+}
+
+}  // namespace
+
+ParsedHead ParseRequestHead(std::string_view bytes) {
+  static constexpr std::string_view kHeadEnd = "\r\n\r\n";
+  ParsedHead parsed;
+  // Some clients send an empty line after a request.
+  size_t skipped = 0;
+  while (skipped < 4 && bytes.substr(skipped).starts_with(kLineEnd)) skipped += kLineEnd.size();
+  const std::string_view text = bytes.substr(skipped);
+  const size_t end = text.substr(0, kHeadBytesMax).find(kHeadEnd);
+  if (end == text.npos) {
+    parsed.http_status = JudgeBeginning(text);
+    return parsed;
+  }
+  parsed.complete = true;
+  parsed.size_bytes = skipped + end + kHeadEnd.size();
+  parsed.http_status = ParseLines(text.substr(0, end + kHeadEnd.size()), parsed.head);
+  return parsed;
+}
+
+std::string_view ReasonPhrase(int http_status) {
+  static constexpr std::array<std::pair<int, std::string_view>, 13> kPhrases = {{
+      {200, "OK"},
+      {400, "Bad Request"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {408, "Request Timeout"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
+  }};
+  for (const auto& [code, phrase] : kPhrases) {
+    if (code == http_status) return phrase;
+  }
+  return "";
+}
+
+}  // namespace cryopod::gateway

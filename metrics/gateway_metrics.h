@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace cryopod::metrics {
+
+// Why the gateway ended a connection by itself.
+enum class ConnectionEnd {
+  kRefused,       // no room, and nobody who could make some
+  kMadeRoom,      // it had waited longest when another came
+  kIdle,          // no further request
+  kRequestSlow,   // its request, or its TLS handshake, did not come to an end
+  kResponseSlow,  // it did not read its response
+  kTls,           // it does not speak TLS as we do
+};
+
+// Every number that the gateway counts of itself. What the agent counts is the agent's
+// (metrics/agent_metrics.h); the gateway passes it on.
+//
+// Threads  any.
+class GatewayMetrics {
+ public:
+  explicit GatewayMetrics(const std::string& version);
+  ~GatewayMetrics();
+
+  // `path` is one out of our own routes ("/metrics", "other"), never what a client sent.
+  void CountRequest(std::string_view path, int http_status);
+  void SetConnections(size_t open);
+  void CountConnection();
+  void CountEnd(ConnectionEnd end);
+  // The agent's last answer, or that there is none. `seconds_since_epoch` of an answer.
+  void SetAgentUp(double seconds_since_epoch);
+  void SetAgentDown();
+
+  // Prometheus text format, version 0.0.4.
+  std::string Serialize() const;
+
+ private:
+  struct Families;
+  std::unique_ptr<Families> families_;
+};
+
+}  // namespace cryopod::metrics
