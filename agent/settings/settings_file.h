@@ -17,15 +17,12 @@ struct Entry {
   size_t line = 0;  // from 1
 };
 
-// The lines of a configuration file.
+// The keys of a configuration file, in its order.
 //
-// Shape    the part of TOML 1.0 that settings need: [section] and key = value, one a line; values
-//          are "strings" (with \" \\ \t \n), 'literal strings', integers, true and false; #
-//          comments. CLI11's own reader knows no line numbers, takes a word without "=" for a value
-//          and a "#" inside quotes for a comment, and joins keys that are given twice: not good
-//          enough for a file that says what root runs.
-// Errors   kInvalidArgument, "NAME:LINE: …": no such line, a key outside any section, a key or a
-//          section given twice.
+// Shape    TOML 1.0; every key stands in a [section], its value is a string, an integer, true or
+//          false.
+// Errors   kInvalidArgument, "NAME:LINE: …": not TOML (also a key or a section that is given twice),
+//          a key outside any section, a value of another type.
 Result<std::vector<Entry>> ParseSettings(std::string_view text, const std::string& name);
 
 // `text` in double quotes, as ParseSettings reads it back. It holds no control characters but tab
