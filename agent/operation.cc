@@ -10,8 +10,9 @@
 namespace cryopod::agent {
 namespace {
 
-// An operation that reports bytes for hours must not grow the agent: old progress is worth nothing.
-constexpr size_t kEventsMax = 4096;
+// Of stages: what goes on inside one takes no room. More than any operation has, so that one that
+// goes round and round does not grow the agent.
+constexpr size_t kReportedMax = 1024;
 
 }  // namespace
 
@@ -20,11 +21,14 @@ Operation::Operation(std::string id, OperationKind kind, std::string pod, std::s
 
 void Operation::Report(const checkpoint::JobEvent& event) {
   const std::lock_guard lock(mutex_);
-  if (events_.size() < kEventsMax) {
-    events_.push_back(event);
+  ++reports_;
+  if (!reported_.empty() && reported_.back().event.stage == event.stage &&
+      reported_.back().event.container == event.container) {
+    reported_.back() = {reports_, event};
   } else {
-    events_.back() = event;
+    reported_.push_back({reports_, event});
   }
+  if (reported_.size() > kReportedMax) reported_.pop_front();
   changed_.notify_all();
 }
 
@@ -35,18 +39,21 @@ void Operation::Finish(checkpoint::JobResult result) {
   changed_.notify_all();
 }
 
-Operation::News Operation::WaitForNews(size_t seen, Deadline deadline) const {
+Operation::News Operation::WaitForNews(uint64_t seen, Deadline deadline) const {
   std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, deadline.instant(), [&] { return finished_ || events_.size() > seen; });
+  changed_.wait_until(lock, deadline.instant(), [&] { return finished_ || reports_ > seen; });
   News news;
   news.finished = finished_;
-  for (size_t i = seen; i < events_.size(); ++i) news.events.push_back(events_[i]);
+  news.seen = reports_;
+  for (const Reported& reported : reported_) {
+    if (reported.number > seen) news.events.push_back(reported.event);
+  }
   return news;
 }
 
 std::string Operation::stage() const {
   const std::lock_guard lock(mutex_);
-  return events_.empty() ? std::string("starting") : events_.back().stage;
+  return reported_.empty() ? std::string("starting") : reported_.back().event.stage;
 }
 
 Result<std::shared_ptr<Operation>> OperationTable::Begin(OperationKind kind, const std::string& pod,

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,13 +35,15 @@ class Operation {
   void Report(const checkpoint::JobEvent& event);
   void Finish(checkpoint::JobResult result);
 
-  // Events from number `seen` on, at once when there are some, else when one comes, the operation
-  // ends or the deadline passes.
+  // What was reported since the `seen` of the last news (0: from the beginning), at once when there
+  // is something, else when it comes, the operation ends or the deadline passes. Progress inside a
+  // stage comes together: of several reports the last one stands for all.
   struct News {
     std::vector<checkpoint::JobEvent> events;
     bool finished = false;
+    uint64_t seen = 0;
   };
-  News WaitForNews(size_t seen, Deadline deadline) const;
+  News WaitForNews(uint64_t seen, Deadline deadline) const;
   std::string stage() const;
   // Only after News::finished.
   const checkpoint::JobResult& result() const { return result_; }
@@ -52,7 +56,12 @@ class Operation {
   const Deadline::Clock::time_point began_ = Deadline::Clock::now();
   mutable std::mutex mutex_;  // guards everything below until finished_
   mutable std::condition_variable changed_;
-  std::vector<checkpoint::JobEvent> events_;
+  struct Reported {
+    uint64_t number;  // 1 is the first report
+    checkpoint::JobEvent event;
+  };
+  std::deque<Reported> reported_;
+  uint64_t reports_ = 0;
   bool finished_ = false;
   checkpoint::JobResult result_;
 };

@@ -67,14 +67,14 @@ TEST(OperationTest, AWaiterWakesForTheEndAndFindsTheResult) {
     operation.Finish(result);
   });
 
-  size_t seen = 0;
+  std::vector<JobEvent> events;
   Operation::News news;
   while (!news.finished) {
-    news = operation.WaitForNews(seen, Soon());
-    seen += news.events.size();
+    news = operation.WaitForNews(news.seen, Soon());
+    events.insert(events.end(), news.events.begin(), news.events.end());
   }
 
-  EXPECT_EQ(seen, 1u) << "no event is lost when the operation ends";
+  EXPECT_THAT(events, ElementsAre(Event("commit"))) << "no event is lost when the operation ends";
   EXPECT_EQ(operation.result().archive, "a");
 }
 
@@ -89,14 +89,46 @@ TEST(OperationTest, AWaitEndsAtItsDeadlineWithoutNews) {
   EXPECT_GE(operation.age(), milliseconds(30));
 }
 
-TEST(OperationTest, EndlessProgressDoesNotGrowWithoutEnd) {
+TEST(OperationTest, ProgressInsideAStageComesTogetherAndTheLastWordIsKept) {
   Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  operation.Report(Event("dump"));
   for (uint64_t i = 0; i < 10'000; ++i) operation.Report({"archive", "", i, 10'000});
+  operation.Report(Event("commit"));
+
+  EXPECT_THAT(operation.WaitForNews(0, Now()).events,
+              ElementsAre(Event("dump"), JobEvent{"archive", "", 9'999, 10'000}, Event("commit")));
+}
+
+TEST(OperationTest, WhoHasSeenTenThousandEventsSeesTheNextOneToo) {
+  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation::News news;
+  for (uint64_t i = 0; i < 10'000; ++i) {
+    operation.Report({"archive", "", i, 20'000});
+    news = operation.WaitForNews(news.seen, Now());
+    ASSERT_THAT(news.events, ElementsAre(JobEvent{"archive", "", i, 20'000}));
+  }
+  EXPECT_THAT(operation.WaitForNews(news.seen, Now()).events, IsEmpty());
+
+  operation.Report(Event("commit"));
+  operation.Finish({});
+
+  news = operation.WaitForNews(news.seen, Now());
+  EXPECT_THAT(news.events, ElementsAre(Event("commit")));
+  EXPECT_TRUE(news.finished);
+}
+
+TEST(OperationTest, AnOperationThatGoesRoundAndRoundDoesNotGrowWithoutEnd) {
+  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  for (int i = 0; i < 5'000; ++i) {
+    operation.Report(Event("prepare"));
+    operation.Report(Event("dump"));
+  }
 
   const Operation::News news = operation.WaitForNews(0, Now());
 
-  EXPECT_EQ(news.events.size(), 4096u);
-  EXPECT_EQ(news.events.back().bytes_done, 9'999u) << "the last word is kept";
+  EXPECT_EQ(news.events.size(), 1024u);
+  EXPECT_EQ(news.events.back(), Event("dump"));
+  EXPECT_EQ(operation.stage(), "dump");
 }
 
 TEST(OperationTableTest, ASecondOperationOnAPodIsRefusedWithTheRunningOnesId) {
