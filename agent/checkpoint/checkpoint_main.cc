@@ -29,7 +29,7 @@ Status Run(const std::string& job_dir) {
                            ReadFileAt(directory.get(), kRequestFile, kRequestBytesMax));
   CRYOPOD_ASSIGN_OR_RETURN(const CheckpointJob job, ParseCheckpointJob(text));
   // Before any thread exists.
-  CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork());
+  CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork(directory.get()));
   CRYOPOD_ASSIGN_OR_RETURN(const EventLog events, EventLog::Open(directory.get()));
   const JobResult result = CheckpointPod(job, job_dir, guard, events);
   CRYOPOD_RETURN_IF_ERROR(

@@ -54,6 +54,7 @@ class Checkpoint {
   Status WriteJournal();
   Status LetGo();
   Status ArchiveAndCommit();
+  Status DecideStop();
   Status KillSource();
   void Enter(const std::string& stage);
 
@@ -219,12 +220,21 @@ Status Checkpoint::ArchiveAndCommit() {
   return Status();
 }
 
+// From here on whoever finishes this job kills: the guard, or the agent that repairs.
+Status Checkpoint::DecideStop() {
+  JobResult decided = result_;
+  decided.source_killed = true;
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
+  return WriteFileAtomically(directory.get(), kStoppingFile, ToJson(decided));
+}
+
 // Killed while frozen, so that nothing of the source runs past the cut.
 Status Checkpoint::KillSource() {
   Enter("stop");
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(Deadline::After(kCommitTimeout)));
   result_.freeze_us = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::microseconds>(frozen_->FrozenFor()).count());
+  CRYOPOD_RETURN_IF_ERROR(DecideStop().While("deciding that the source stops"));
   for (const DumpTarget& target : pod_.targets) {
     CRYOPOD_RETURN_IF_ERROR(target.cgroup.Kill(Deadline::After(kKillTimeout))
                                 .While("stopping container " + target.requested.name));

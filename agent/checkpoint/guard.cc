@@ -14,6 +14,8 @@
 #include <cstring>
 #include <vector>
 
+#include "agent/checkpoint/job.h"
+
 namespace cryopod::checkpoint {
 namespace {
 
@@ -25,30 +27,16 @@ using std::chrono::seconds;
 // written before it ends, so anything later than this is not its doing.
 constexpr milliseconds kAftermath{500};
 constexpr int kAnswerTimeoutMs = 5000;
+constexpr seconds kKillTimeout{10};
 
 struct Message {
   char kind = 0;  // 'c' v1 cgroup, 'C' v2 cgroup, 'P' pidfd, 'D' deadline, 'Q' disarm
   int64_t value = 0;
 };
 
-struct WatchedCgroup {
-  UniqueFd dir;
-  bool v2 = false;
-};
-
-// Only async-signal-safe calls and a little heap: the guard was forked from a single thread.
-void Thaw(const WatchedCgroup& cgroup) {
-  const char* const name = cgroup.v2 ? "cgroup.freeze" : "freezer.state";
-  UniqueFd file(::openat(cgroup.dir.get(), name, O_WRONLY | O_CLOEXEC));
-  if (!file.valid()) return;  // the cgroup is gone, and with it what was frozen
-  const char* const text = cgroup.v2 ? "0" : "THAWED";
-  while (::write(file.get(), text, std::strlen(text)) < 0 && errno == EINTR) {
-  }
-}
-
 class GuardProcess {
  public:
-  explicit GuardProcess(int socket) : socket_(socket) {}
+  GuardProcess(int socket, int job_dir_fd) : socket_(socket), job_dir_fd_(job_dir_fd) {}
 
   [[noreturn]] void Run() {
     while (true) {
@@ -58,17 +46,27 @@ class GuardProcess {
       if (ready == 0 && armed_ && deadline_.expired()) {
         fired_ = true;
         armed_ = false;
-        ThawUntilCriuEnds(true);
+        LetGo(true);
       } else if (ready > 0 && !HandleMessage()) {
-        ThawUntilCriuEnds(false);
+        LetGo(false);
         ::_exit(0);
       }
     }
   }
 
  private:
+  // One that is gone has taken what was frozen with it.
   void ThawAll() const {
-    for (const WatchedCgroup& cgroup : cgroups_) Thaw(cgroup);
+    for (const Cgroup& cgroup : cgroups_) (void)cgroup.Thaw();
+  }
+
+  bool StopIsDecided() const {
+    return job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, kStoppingFile, F_OK, 0) == 0;
+  }
+
+  void LetGo(bool parent_lives) {
+    if (!StopIsDecided()) return ThawUntilCriuEnds(parent_lives);
+    for (const Cgroup& cgroup : cgroups_) (void)cgroup.Kill(Deadline::After(kKillTimeout));
   }
 
   // False when our parent is gone.
@@ -102,7 +100,8 @@ class GuardProcess {
     switch (message.kind) {
       case 'c':
       case 'C':
-        cgroups_.push_back({std::move(fd), message.kind == 'C'});
+        cgroups_.push_back(Cgroup::FromDirectory(
+            std::move(fd), message.kind == 'C' ? CgroupVersion::kV2 : CgroupVersion::kV1, "guard"));
         break;
       case 'P':
         criu_.push_back(std::move(fd));
@@ -147,7 +146,8 @@ class GuardProcess {
   }
 
   int socket_;
-  std::vector<WatchedCgroup> cgroups_;
+  int job_dir_fd_;
+  std::vector<Cgroup> cgroups_;
   std::vector<UniqueFd> criu_;
   bool armed_ = false;
   bool fired_ = false;
@@ -156,7 +156,7 @@ class GuardProcess {
 
 }  // namespace
 
-Result<Guard> Guard::Fork() {
+Result<Guard> Guard::Fork(int job_dir_fd) {
   int sockets[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
     return ErrnoStatus(errno, "socketpair", "guard");
@@ -174,7 +174,7 @@ Result<Guard> Guard::Fork() {
     if (const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC); null >= 0) {
       for (const int number : {0, 1, 2}) ::dup2(null, number);
     }
-    GuardProcess(theirs.get()).Run();
+    GuardProcess(theirs.get(), job_dir_fd).Run();
   }
   return Guard(pid, std::move(ours));
 }

@@ -18,10 +18,14 @@ namespace cryopod::checkpoint {
 // Fork it before any thread exists. It holds descriptors only: the cgroups' directories, a pidfd of
 // each CRIU, and a socket to us whose end of file means that we are gone.
 //
+// Once the job's directory holds kStoppingFile (job.h) it kills where it would thaw: nothing of a
+// source that is to stop may run past the cut.
+//
 // Threads  one thread at a time.
 class Guard {
  public:
-  static Result<Guard> Fork();
+  // `job_dir_fd` (borrowed): where kStoppingFile may appear; -1: never.
+  static Result<Guard> Fork(int job_dir_fd = -1);
   Guard(Guard&&) noexcept;
   Guard& operator=(Guard&&) noexcept;
   // Lets the guard go: what is frozen then is thawed by it.

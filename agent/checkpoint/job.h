@@ -22,6 +22,10 @@ inline constexpr char kRequestFile[] = "request.json";
 inline constexpr char kProcessFile[] = "process.json";
 inline constexpr char kJournalFile[] = "journal.json";
 inline constexpr char kEventsFile[] = "events";
+// The decision that the source ends: there from the moment at which its archive is committed and
+// before the first of its processes is killed. Whoever finds the source frozen then kills it and
+// never thaws it. Holds the result that is true once that is done.
+inline constexpr char kStoppingFile[] = "stopping.json";
 inline constexpr char kResultFile[] = "result.json";
 inline constexpr char kStagingDirectory[] = "staging";
 

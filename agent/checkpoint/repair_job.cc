@@ -20,6 +20,8 @@ namespace {
 
 constexpr size_t kJournalBytesMax = size_t{4} << 20;
 constexpr std::chrono::seconds kTerminateTimeout{5};
+constexpr std::chrono::seconds kKillTimeout{10};
+constexpr std::chrono::milliseconds kStopInterval{100};
 
 // No journal: nothing was frozen yet.
 Result<Journal> ReadJournal(const std::string& job_dir) {
@@ -31,7 +33,7 @@ Result<Journal> ReadJournal(const std::string& job_dir) {
 
 // Only a leaf that still holds a container of the job, or nothing at all: somebody else may have
 // paused what is there now.
-Status ThawAll(const Journal& journal) {
+Status ReleaseAll(const Journal& journal, bool kill) {
   Status first;
   for (const std::string& path : journal.cgroups) {
     const Result<Cgroup> cgroup = Cgroup::Open(path);
@@ -41,40 +43,53 @@ Status ThawAll(const Journal& journal) {
                       std::any_of(journal.inits.begin(), journal.inits.end(),
                                   [](const ProcessIdentity& init) { return IsAlive(init); });
     if (!ours) continue;
-    Status thawed = cgroup->Thaw();
-    if (!thawed.ok() && first.ok()) first = std::move(thawed);
+    Status released = kill ? cgroup->Kill(Deadline::After(kKillTimeout)) : cgroup->Thaw();
+    if (!released.ok() && first.ok()) first = std::move(released);
   }
   return first;
 }
 
-// True when it had to be killed.
-bool WaitForCriu(const ProcessIdentity& criu, Deadline deadline) {
+Status EndCriu(const ProcessIdentity& criu, int pidfd) {
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
+    if (PidfdEnded(pidfd, Deadline::After(kTerminateTimeout))) break;
+  }
+  return Status(Code::kDeadlineExceeded,
+                "CRIU (PID " + std::to_string(criu.pid) + ") did not end and was killed");
+}
+
+// Waits for its end; one that is beyond the deadline is ended.
+Status WaitForCriu(const ProcessIdentity& criu, Deadline deadline, const std::stop_token& stop) {
   const Result<UniqueFd> pidfd = OpenPidfd(criu.pid);
-  if (!pidfd.ok() || !IsAlive(criu) || PidfdEnded(pidfd->get(), deadline)) return false;
-  ::syscall(SYS_pidfd_send_signal, pidfd->get(), SIGTERM, nullptr, 0);
-  if (PidfdEnded(pidfd->get(), Deadline::After(kTerminateTimeout))) return true;
-  ::syscall(SYS_pidfd_send_signal, pidfd->get(), SIGKILL, nullptr, 0);
-  PidfdEnded(pidfd->get(), Deadline::After(kTerminateTimeout));
-  return true;
+  if (!pidfd.ok() || !IsAlive(criu)) return Status();
+  while (!PidfdEnded(pidfd->get(), deadline.SoonerAfter(kStopInterval))) {
+    if (stop.stop_requested()) {
+      return Status(Code::kCancelled, "CRIU (PID " + std::to_string(criu.pid) + ") still works");
+    }
+    if (deadline.expired()) return EndCriu(criu, pidfd->get());
+  }
+  return Status();
 }
 
 }  // namespace
 
-Status ThawJob(const std::string& job_dir) {
+bool StopIsDecided(const std::string& job_dir) { return PathExists(job_dir + "/" + kStoppingFile); }
+
+Status ReleaseJob(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const Journal journal, ReadJournal(job_dir));
-  return ThawAll(journal);
+  return ReleaseAll(journal, StopIsDecided(job_dir));
 }
 
-Status RepairJob(const std::string& job_dir, Deadline deadline) {
+Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_token& stop) {
   CRYOPOD_ASSIGN_OR_RETURN(const Journal journal, ReadJournal(job_dir));
-  Status first = ThawAll(journal);
+  const bool kill = StopIsDecided(job_dir);
+  Status first = ReleaseAll(journal, kill);
   for (const ProcessIdentity& criu : journal.criu) {
-    if (WaitForCriu(criu, deadline) && first.ok()) {
-      first = Status(Code::kDeadlineExceeded,
-                     "CRIU (PID " + std::to_string(criu.pid) + ") did not end and was killed");
-    }
-    Status thawed = ThawAll(journal);
-    if (!thawed.ok() && first.ok()) first = std::move(thawed);
+    Status waited = WaitForCriu(criu, deadline, stop);
+    if (waited.code() == Code::kCancelled) return waited;
+    if (!waited.ok() && first.ok()) first = std::move(waited);
+    Status released = ReleaseAll(journal, kill);
+    if (!released.ok() && first.ok()) first = std::move(released);
   }
   Status unmounted = UnmountAll(job_dir + "/" + kStagingDirectory);
   if (!unmounted.ok() && first.ok()) first = std::move(unmounted);

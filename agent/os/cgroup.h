@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/os/deadline.h"
@@ -33,6 +34,10 @@ class Cgroup {
   static Result<Cgroup> OfProcess(pid_t pid);
   // A cgroup by the path of its directory.
   static Result<Cgroup> Open(const std::string& path);
+  // One whose directory somebody else has opened; `name` stands for its path in errors.
+  static Cgroup FromDirectory(UniqueFd dir, CgroupVersion version, std::string name) {
+    return Cgroup(version, std::move(name), std::move(dir));
+  }
 
   CgroupVersion version() const { return version_; }
   const std::string& path() const { return path_; }

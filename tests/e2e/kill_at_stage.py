@@ -1,9 +1,11 @@
 """Runs in a node: starts a checkpoint, kills what it is told at a stage or instant, and watches.
 
-    kill_at_stage.py POD ARCHIVE VICTIMS STAGE DELAY_MS
+    kill_at_stage.py POD ARCHIVE VICTIMS STAGE DELAY_MS [OPTION...]
 
-VICTIMS   agent, checkpoint, both
-STAGE     a stage of the operation's events file, or "any": DELAY_MS after the start
+VICTIMS   agent, checkpoint, both, all (both and the guard)
+STAGE     a stage of the operation's events file, a file of its directory, or "any": DELAY_MS after
+          the start
+OPTION    of cryopodctl checkpoint
 Prints one JSON object: what was killed, and how long cgroups stayed frozen after the kill and after
 the end of the last CRIU.
 """
@@ -28,6 +30,17 @@ def processes(name):
             continue
         if command and os.path.basename(command[0]).decode(errors="replace") == name:
             found.append(int(os.path.basename(path)))
+    return found
+
+
+def guards():
+    found = []
+    for path in glob.glob("/proc/[0-9]*"):
+        try:
+            if open(f"{path}/comm").read().strip() == "cryopod-guard":
+                found.append(int(os.path.basename(path)))
+        except OSError:
+            continue
     return found
 
 
@@ -73,7 +86,7 @@ def wait_for_instant(stage, delay_ms, client):
     while time.monotonic() < deadline and client.poll() is None:
         jobs = glob.glob(f"{JOBS}/c-*")
         job = jobs[0] if jobs else None
-        if job and (stage == "any" or stage in stages(job)):
+        if job and (stage == "any" or os.path.exists(f"{job}/{stage}") or stage in stages(job)):
             break
         time.sleep(0.0005)
     time.sleep(delay_ms / 1000)
@@ -82,9 +95,11 @@ def wait_for_instant(stage, delay_ms, client):
 
 def victims_of(which, job):
     pids = []
-    if which in ("agent", "both"):
+    if which == "all":
+        pids += guards()
+    if which in ("agent", "both", "all"):
         pids += processes("cryopod-agent")
-    if which in ("checkpoint", "both") and job:
+    if which in ("checkpoint", "both", "all") and job:
         try:
             pids.append(json.load(open(f"{job}/process.json"))["pid"])
         except OSError:
@@ -111,10 +126,10 @@ def watch(files):
 
 
 def main():
-    pod, archive, which, stage, delay_ms = sys.argv[1:6]
+    pod, archive, which, stage, delay_ms, *options = sys.argv[1:]
     files = frozen_files()
     client = subprocess.Popen(
-        ["/opt/cryopod/bin/cryopodctl", "checkpoint", pod, "--archive", archive],
+        ["/opt/cryopod/bin/cryopodctl", "checkpoint", pod, "--archive", archive, *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     job = wait_for_instant(stage, float(delay_ms), client)
     seen = stages(job) if job else []

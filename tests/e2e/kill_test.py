@@ -1,5 +1,6 @@
 """SIGKILL of the agent, of cryopod-checkpoint, and of both, at every stage and at random instants:
 the pod runs on, nothing stays frozen, nothing is left, and nothing half is ever visible."""
+import contextlib
 import json
 import os
 import random
@@ -45,15 +46,16 @@ class KillTest(unittest.TestCase):
         self.kills = 0
 
     def tearDown(self):
-        self.pod.remove()
+        with contextlib.suppress(lab.CommandFailed):
+            self.pod.remove()
         self.node.lab.run("agent", "a", "stop", check=False)
 
-    def kill(self, victims, stage, delay_ms=0.0):
+    def kill(self, victims, stage, delay_ms=0.0, options=()):
         self.kills += 1
         archive = f"kill-{id(self)}-{self.kills}"
         name = self.pod.config["metadata"]["name"]
         answer = self.node.exec("python3", SCRIPT, f"default/{name}", archive, victims, stage,
-                                str(delay_ms), timeout_s=120)
+                                str(delay_ms), *options, timeout_s=120)
         return archive, json.loads(answer.stdout)
 
     def check_pod_runs(self, kill):
@@ -114,6 +116,43 @@ class KillTest(unittest.TestCase):
             with self.subTest(stage=stage):
                 archive, kill = self.kill("both", stage)
                 self.check_after("both", archive, kill)
+
+    def run_two_counters(self):
+        self.pod = self.node.run_pod(lab.pod(f"stop-{id(self)}-{self.kills}"),
+                                     [lab.container(name, "counter") for name in ("one", "two")],
+                                     handler="cryopod")
+        for name in self.pod.containers:
+            self.pod.wait_for(name)
+
+    def is_there(self):
+        return self.pod.sandbox in [entry["id"] for entry in self.node.pods()]
+
+    def check_source_has_ended_or_runs(self, archive, kill):
+        """All of it, and it has ended where the decision had been made."""
+        if not self.is_there():
+            self.node.ctl("verify", archive)
+            return
+        self.assertNotEqual(kill["exit_code"], 0, kill)
+        for name in self.pod.containers:
+            before = self.pod.report(name)["counter"]
+            wait_until(lambda: self.pod.report(name)["counter"] > before,
+                       f"container {name} counts after {kill}")
+        self.pod.remove()
+
+    def test_a_kill_while_the_source_is_stopped_leaves_all_of_it_or_nothing(self):
+        self.pod.remove()
+        for victims in ("checkpoint", "both", "all"):
+            for stage in ("stop", "stopping.json"):
+                with self.subTest(victims=victims, stage=stage):
+                    self.run_two_counters()
+                    archive, kill = self.kill(victims, stage, options=["--stop"])
+                    if victims != "checkpoint" and kill["killed"]:
+                        self.node.agent("start")
+                    self.check_nothing_is_left(kill)
+                    self.assertEqual(self.node.frozen_cgroups(), [], kill)
+                    if stage == "stopping.json":
+                        self.assertFalse(self.is_there(), kill)
+                    self.check_source_has_ended_or_runs(archive, kill)
 
     def test_kills_at_random_instants_leave_a_running_pod(self):
         seed = random.randrange(1 << 30)

@@ -55,6 +55,7 @@ class CounterInCgroup {
     ASSERT_TRUE(leaf.Freeze().ok());
     ASSERT_TRUE(leaf.WaitFrozen(Deadline::After(std::chrono::seconds(5))).ok());
   }
+  uint64_t count() const { return count_->load(); }
   // Does the child count again before `limit` has passed?
   bool CountsWithin(std::chrono::milliseconds limit) const {
     const uint64_t before = count_->load();

@@ -5,8 +5,11 @@
 #include <optional>
 #include <utility>
 
+#include "agent/checkpoint/job.h"
+#include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
 
 namespace cryopod::checkpoint {
@@ -124,6 +127,30 @@ TEST_P(GuardTest, ThawsWithinASecondWhenTheParentIsKilled) {
   parent.Kill();
 
   EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+}
+
+TEST_P(GuardTest, KillsInsteadWhenTheEndOfTheSourceIsDecided) {
+  CounterInCgroup counter(GetParam());
+  CRYOPOD_SKIP_WITHOUT(counter);
+  const cryopod::test::TempDirectory job;
+  std::optional<Guard> guard;
+  ForkedParent parent([&] {
+    const Result<UniqueFd> directory = OpenDirectory(job.path());
+    Result<Guard> forked = Guard::Fork(directory.ok() ? directory->get() : -1);
+    if (!forked.ok()) return false;
+    guard.emplace(std::move(forked).value());
+    return WatchAndFreeze(*guard, counter) &&
+           WriteFileAtomically(directory->get(), kStoppingFile, "{}").ok();
+  });
+  ASSERT_TRUE(parent.ready());
+  const uint64_t at_the_cut = counter.count();
+
+  parent.Kill();
+
+  int status = -1;
+  ASSERT_EQ(::waitpid(counter.pid(), &status, 0), counter.pid());
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  EXPECT_EQ(counter.count(), at_the_cut) << "nothing of it ran past the cut";
 }
 
 TEST_P(GuardTest, ThawsAgainAfterACriuThatFreezesWhenItEnds) {

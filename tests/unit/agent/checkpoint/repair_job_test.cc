@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 
 #include "agent/checkpoint/job.h"
@@ -37,6 +38,12 @@ class RepairJobTest : public ::testing::TestWithParam<CgroupVersion> {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
     ASSERT_THAT(WriteFileAtomically(directory.get(), kJournalFile, ToJson(journal)), IsOk());
   }
+  void DecideStop() const {
+    JobResult decided;
+    decided.source_killed = true;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
+    ASSERT_THAT(WriteFileAtomically(directory.get(), kStoppingFile, ToJson(decided)), IsOk());
+  }
   // The counter's container, frozen.
   Journal FrozenJournal() const {
     counter_.Freeze();
@@ -51,7 +58,7 @@ TEST_P(RepairJobTest, ThawsWhatTheDeadProcessHadFrozen) {
   Leave(FrozenJournal());
   ASSERT_TRUE(counter_.StandsStillFor(kQuiet));
 
-  EXPECT_THAT(ThawJob(job_dir()), IsOk());
+  EXPECT_THAT(ReleaseJob(job_dir()), IsOk());
 
   EXPECT_TRUE(counter_.CountsWithin(kLimit));
   EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
@@ -95,6 +102,60 @@ TEST_P(RepairJobTest, ACriuBeyondTheDeadlineIsEndedAndReported) {
   ASSERT_EQ(::waitpid(criu, &status, 0), criu);
   EXPECT_EQ(WTERMSIG(status), SIGTERM);
   EXPECT_TRUE(counter_.CountsWithin(kLimit));
+}
+
+TEST_P(RepairJobTest, ASourceWhoseEndWasDecidedIsKilledAndNeverRunsAgain) {
+  Leave(FrozenJournal());
+  DecideStop();
+  const uint64_t at_the_cut = counter_.count();
+
+  EXPECT_THAT(ReleaseJob(job_dir()), IsOk());
+
+  int status = -1;
+  ASSERT_EQ(::waitpid(counter_.pid(), &status, 0), counter_.pid());
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  EXPECT_EQ(counter_.count(), at_the_cut);
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk()) << "a second time is harmless";
+}
+
+TEST_P(RepairJobTest, ADecisionThatWasOnlyHalfWrittenIsNone) {
+  Leave(FrozenJournal());
+  std::ofstream(job_dir() + "/" + kStoppingFile + ".partial") << "{";
+
+  EXPECT_THAT(ReleaseJob(job_dir()), IsOk());
+
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
+}
+
+TEST_P(RepairJobTest, TheEndOfACgroupThatIsSomebodyElsesIsNotDecidedHere) {
+  Journal journal = FrozenJournal();
+  ++journal.inits[0].start_ticks;
+  Leave(journal);
+  DecideStop();
+
+  EXPECT_THAT(RepairJob(job_dir(), Soon()), IsOk());
+
+  EXPECT_EQ(::waitpid(counter_.pid(), nullptr, WNOHANG), 0) << "it lives";
+}
+
+TEST_P(RepairJobTest, AWaitForACriuEndsWhenItIsToldToAndKillsNothing) {
+  Journal journal = FrozenJournal();
+  const pid_t criu = ::fork();
+  if (criu == 0) {
+    while (true) ::pause();
+  }
+  journal.criu = {IdentifyProcess(criu).value()};
+  Leave(journal);
+  std::stop_source stop;
+  stop.request_stop();
+
+  EXPECT_THAT(RepairJob(job_dir(), Deadline::After(seconds(3600)), stop.get_token()),
+              StatusIs(Code::kCancelled));
+
+  EXPECT_EQ(::waitpid(criu, nullptr, WNOHANG), 0) << "it works on";
+  EXPECT_TRUE(counter_.CountsWithin(kLimit)) << "thawed all the same";
+  ::kill(criu, SIGKILL);
+  ::waitpid(criu, nullptr, 0);
 }
 
 TEST_P(RepairJobTest, AProcessThatGotTheCriusPidIsLeftAlone) {
@@ -141,7 +202,7 @@ TEST_P(RepairJobTest, AnEmptyCgroupIsThawedSoThatItsNextUserCanRun) {
   counter_.Freeze();
   Leave(journal);
 
-  EXPECT_THAT(ThawJob(job_dir()), IsOk());
+  EXPECT_THAT(ReleaseJob(job_dir()), IsOk());
 
   EXPECT_EQ(counter_.cgroup().State().value(), FreezeState::kThawed);
 }
@@ -173,7 +234,7 @@ TEST(RepairJobStagingTest, UnmountsTheStagingAreaAndRemovesTheOneOnDisk) {
 TEST(RepairJobStagingTest, AJobThatNeverFrozeAnythingNeedsNoJournal) {
   cryopod::test::TempDirectory job;
 
-  EXPECT_THAT(ThawJob(job.path()), IsOk());
+  EXPECT_THAT(ReleaseJob(job.path()), IsOk());
   EXPECT_THAT(RepairJob(job.path(), Soon()), IsOk());
 }
 
@@ -181,7 +242,7 @@ TEST(RepairJobStagingTest, ADamagedJournalIsAnError) {
   cryopod::test::TempDirectory job;
   std::ofstream(job.path() / kJournalFile) << "{";
 
-  EXPECT_THAT(ThawJob(job.path()), StatusIs(Code::kInvalidArgument, HasSubstr(kJournalFile)));
+  EXPECT_THAT(ReleaseJob(job.path()), StatusIs(Code::kInvalidArgument, HasSubstr(kJournalFile)));
   EXPECT_FALSE(RepairJob(job.path(), Soon()).ok());
 }
 
