@@ -109,11 +109,9 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     Result<std::shared_ptr<Operation>> started = parts.checkpoints.Start(options);
     if (!started.ok()) return ToGrpc(started.status());
     const Operation& operation = **started;
-    size_t seen = 0;
     for (Operation::News news; !news.finished;) {
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
-      news = operation.WaitForNews(seen, Deadline::After(kNewsInterval));
-      seen += news.events.size();
+      news = operation.WaitForNews(news.seen, Deadline::After(kNewsInterval));
       for (const checkpoint::JobEvent& event : news.events) {
         v1::CheckpointEvent out;
         out.set_operation_id(operation.id());
@@ -148,7 +146,8 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     };
     parts.metrics.BeginOperation(metrics::Operation::kRestore);
     const auto began = Deadline::Clock::now();
-    const Result<RestoreReport> restored = RestorePod(parts.config, parts.runtime, options, report);
+    const Result<RestoreReport> restored =
+        RestorePod({parts.config, parts.runtime, parts.table}, options, report);
     RecordRestore(parts.metrics, restored, Deadline::Clock::now() - began);
     if (!restored.ok()) return ToGrpc(restored.status());
     v1::RestoreEvent last;

@@ -23,6 +23,7 @@ using std::chrono::seconds;
 
 constexpr seconds kRuntimeTimeout{10};
 constexpr seconds kRemoveSourceTimeout{60};
+constexpr seconds kRemoveCallTimeout{15};
 constexpr int kStopAttemptsMax = 20;
 constexpr milliseconds kStopInterval{250};
 // A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
@@ -35,8 +36,13 @@ std::string WhatIsLeft(const std::string& stage) {
   if (stage == "commit") {
     return "the pod runs on; \"cryopodctl list\" shows whether the archive was still committed";
   }
-  if (stage == "stop") return "the archive is committed, and containers of the pod may be stopped";
+  if (stage == "stop") return "the archive is committed, and the pod runs on";
   return "nothing was archived and the pod runs on";
+}
+
+Result<checkpoint::JobResult> ReadResult(const std::string& job_dir, const char* file) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(job_dir + "/" + file, kResultBytesMax));
+  return checkpoint::ParseJobResult(text);
 }
 
 // Not every pod has a UID: it is the kubelet's, and others speak CRI too.
@@ -124,19 +130,31 @@ void CheckpointOperations::Follow(const std::stop_token& stop,
       operation->Report(event);
     }
   }
-  Finish(operation, job);
+  Finish(stop, operation, job);
 }
 
-checkpoint::JobResult CheckpointOperations::CollectResult(const Operation& operation,
+checkpoint::JobResult CheckpointOperations::CollectResult(const std::stop_token& stop,
+                                                          const Operation& operation,
                                                           const std::string& job_dir) const {
-  const Result<std::string> text =
-      ReadFile(job_dir + "/" + checkpoint::kResultFile, kResultBytesMax);
-  if (text.ok()) {
-    Result<checkpoint::JobResult> result = checkpoint::ParseJobResult(*text);
-    if (result.ok()) return std::move(result).value();
-  }
+  Result<checkpoint::JobResult> reported = ReadResult(job_dir, checkpoint::kResultFile);
+  if (reported.ok()) return std::move(reported).value();
   checkpoint::JobResult result;
-  const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout));
+  const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout), stop);
+  if (repaired.code() == Code::kCancelled) {
+    result.status = repaired;
+    return result;
+  }
+  // The source was past its cut: the repair has ended it, and with that the checkpoint is whole.
+  Result<checkpoint::JobResult> decided = ReadResult(job_dir, checkpoint::kStoppingFile);
+  if (decided.ok()) {
+    if (!repaired.ok()) {
+      decided->status = Status(repaired.code(), "the archive " + decided->archive +
+                                                    " is committed, but stopping the source "
+                                                    "failed: " +
+                                                    repaired.message());
+    }
+    return std::move(decided).value();
+  }
   std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
                         " without a result; " + WhatIsLeft(operation.stage());
   if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
@@ -147,27 +165,39 @@ checkpoint::JobResult CheckpointOperations::CollectResult(const Operation& opera
   return result;
 }
 
+// Each call with a short deadline of its own: the agent may be told to end meanwhile.
+//
 // The runtime notes the ends of the containers that were just killed while we ask, and fails a stop
 // that meets it there (containerd 2.1: "ttrpc: closed"); asked again, it does it.
-Status CheckpointOperations::RemoveSource(const std::string& sandbox_id) {
+Status CheckpointOperations::RemoveSource(const std::stop_token& stop,
+                                          const std::string& sandbox_id) {
   const Deadline deadline = Deadline::After(kRemoveSourceTimeout);
-  Status stopped = runtime_.StopPodSandbox(sandbox_id, deadline);
+  const auto stop_once = [&] {
+    return runtime_.StopPodSandbox(sandbox_id, deadline.SoonerAfter(kRemoveCallTimeout));
+  };
+  Status stopped = stop_once();
   for (int attempt = 1; !stopped.ok() && stopped.code() != Code::kNotFound; ++attempt) {
     if (attempt == kStopAttemptsMax || deadline.expired()) return stopped;
+    if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
     std::this_thread::sleep_for(kStopInterval);
-    stopped = runtime_.StopPodSandbox(sandbox_id, deadline);
+    stopped = stop_once();
   }
+  if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
   Status removed = runtime_.RemovePodSandbox(sandbox_id, deadline);
   return removed.code() == Code::kNotFound ? Status() : removed;
 }
 
-void CheckpointOperations::Finish(const std::shared_ptr<Operation>& operation,
+void CheckpointOperations::Finish(const std::stop_token& stop,
+                                  const std::shared_ptr<Operation>& operation,
                                   const checkpoint::CheckpointJob& job) {
   const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
-  checkpoint::JobResult result = CollectResult(*operation, job_dir);
+  checkpoint::JobResult result = CollectResult(stop, *operation, job_dir);
+  // The job stays as it is: the next agent finds it and goes on here.
+  if (stop.stop_requested() && result.status.code() == Code::kCancelled) return;
   if (result.source_killed) {
     operation->Report({"remove", "", 0, 0});
-    const Status removed = RemoveSource(job.sandbox_id);
+    const Status removed = RemoveSource(stop, job.sandbox_id);
+    if (stop.stop_requested() && !removed.ok()) return;
     if (!removed.ok() && result.status.ok()) {
       result.status = Status(removed.code(), "the archive " + result.archive +
                                                  " is committed and the source is stopped, but "
@@ -200,8 +230,8 @@ Status CheckpointOperations::AdoptOrRepair() {
   return store.RemoveLeftovers({});
 }
 
-// A job whose process is gone is thawed here, before anything is served; the rest of its repair may
-// have to wait for a CRIU and is the follower's.
+// A job whose process is gone is released here, before anything is served; the rest of its repair
+// may have to wait for a CRIU and is the follower's.
 void CheckpointOperations::Adopt(const std::string& operation_id) {
   const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
   const Result<UniqueFd> directory = OpenDirectory(job_dir);
@@ -218,10 +248,10 @@ void CheckpointOperations::Adopt(const std::string& operation_id) {
       checkpoint::ReadProcessFile(directory->get());
   JobProcess process = identity.ok() ? JobProcess(*identity) : JobProcess();
   if (!process.alive()) {
-    const Status thawed = checkpoint::ThawJob(job_dir);
-    if (!thawed.ok()) {
-      Log(LogLevel::kError, "thawing what a dead checkpoint left",
-          {{"operation", operation_id}, {"reason", thawed.message()}});
+    const Status released = checkpoint::ReleaseJob(job_dir);
+    if (!released.ok()) {
+      Log(LogLevel::kError, "releasing what a dead checkpoint left",
+          {{"operation", operation_id}, {"reason", released.message()}});
     }
   }
   Result<std::shared_ptr<Operation>> operation =

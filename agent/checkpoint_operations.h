@@ -24,7 +24,8 @@ class CheckpointOperations {
  public:
   CheckpointOperations(const Config& config, cri::RuntimeClient& runtime, OperationTable& table,
                        metrics::AgentMetrics& metrics);
-  // Stops following; the processes go on.
+  // Stops following; the processes go on, and what waits for one (a repair, the removal of a
+  // source) is left to the next agent. Lasts as long as one call of the runtime that is under way.
   ~CheckpointOperations();
 
   // Errors: kNotFound (no such pod), kFailedPrecondition (it does not run), kAborted (another
@@ -40,9 +41,12 @@ class CheckpointOperations {
   void Adopt(const std::string& operation_id);
   void Follow(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
               const checkpoint::CheckpointJob& job, const JobProcess& process);
-  checkpoint::JobResult CollectResult(const Operation& operation, const std::string& job_dir) const;
-  Status RemoveSource(const std::string& sandbox_id);
-  void Finish(const std::shared_ptr<Operation>& operation, const checkpoint::CheckpointJob& job);
+  // kCancelled: `stop` was requested before it was done; the next agent does it.
+  checkpoint::JobResult CollectResult(const std::stop_token& stop, const Operation& operation,
+                                      const std::string& job_dir) const;
+  Status RemoveSource(const std::stop_token& stop, const std::string& sandbox_id);
+  void Finish(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
+              const checkpoint::CheckpointJob& job);
   void StartFollower(const std::shared_ptr<Operation>& operation,
                      const checkpoint::CheckpointJob& job, JobProcess process);
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <functional>
@@ -14,6 +15,8 @@
 #include "agent/agent_service.h"
 #include "agent/checkpoint_operations.h"
 #include "agent/config.h"
+#include "agent/end_within.h"
+#include "agent/half_made_pods.h"
 #include "agent/operation.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -25,6 +28,9 @@
 
 namespace cryopod::agent {
 namespace {
+
+// A runtime that does not answer, or a restore that is stuck, must not keep a stop waiting.
+constexpr std::chrono::seconds kShutdownTimeout{4};
 
 // The file may have changed, or --log-level may hold whatever it says.
 void ReadLogLevelAgain(int argc, const char* const* argv) {
@@ -89,12 +95,15 @@ Status Serve(const Config& config, const std::function<int()>& wait_for_end) {
   CRYOPOD_RETURN_IF_ERROR(restores.AdoptOrRepair().While("repairing restores"));
   CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<RuntimeServer> runtime_server,
                            RuntimeServer::Start(config, restores));
+  HalfMadePods half_made(config, runtime, table);
+  CRYOPOD_RETURN_IF_ERROR(half_made.Settle().While("settling restores"));
   CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<AgentServer> agent_server,
                            AgentServer::Start({config, runtime, table, checkpoints, metrics}));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION}, {"socket", config.agent_socket()}});
   const int signal = wait_for_end();
   Log(LogLevel::kInfo, "ending", {{"signal", std::to_string(signal)}});
+  EndWithin(kShutdownTimeout);
   return Status();
 }
 

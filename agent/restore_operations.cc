@@ -50,6 +50,11 @@ Result<UniqueFd> ConnectControl(const std::string& job_dir, const JobProcess& pr
   }
 }
 
+Status RestoreIsGone() {
+  return Status(Code::kNotFound,
+                "the restore of this pod is gone; the pod's next container is restored anew");
+}
+
 }  // namespace
 
 RestoreOperations::RestoreOperations(const Config& config) : config_(config) {}
@@ -68,23 +73,48 @@ Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
   return RemoveJob(config_.jobs_dir(), operation_id);
 }
 
+// The job's mutex is held.
+void RestoreOperations::EndIfDead(Job& job) {
+  if (job.operation_id.empty() || job.process.alive()) return;
+  const Status removed = RemoveRestoreJob(job.operation_id);
+  if (!removed.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a restore",
+        {{"operation", job.operation_id}, {"reason", removed.message()}});
+  }
+  job.operation_id.clear();
+}
+
+// mutex_ is held. An entry that somebody has in hand is not only the table's.
+void RestoreOperations::DropUnused() {
+  std::erase_if(jobs_, [](const auto& entry) {
+    const std::unique_lock unused(entry.second->mutex, std::try_to_lock);
+    return unused && entry.second->operation_id.empty() && entry.second.use_count() == 1;
+  });
+}
+
 void RestoreOperations::Sweep() {
   const std::lock_guard lock(mutex_);
-  for (auto job = jobs_.begin(); job != jobs_.end();) {
-    if (job->second.process.alive()) {
-      ++job;
-      continue;
-    }
-    const Status removed = RemoveRestoreJob(job->second.operation_id);
-    if (!removed.ok()) {
-      Log(LogLevel::kWarning, "cleaning up after a restore",
-          {{"operation", job->second.operation_id}, {"reason", removed.message()}});
-    }
-    job = jobs_.erase(job);
+  enders_.remove_if([](const Ender& ender) { return ender.ended.load(); });
+  DropUnused();
+  for (const auto& [key, job] : jobs_) {
+    // Who works on it now ends it, too, if it has to be.
+    const std::unique_lock unused(job->mutex, std::try_to_lock);
+    if (!unused || job->process.alive() || job->operation_id.empty()) continue;
+    if (job->ending.exchange(true)) continue;
+    Ender& ender = enders_.emplace_back();
+    ender.thread = std::jthread([this, job, &ended = ender.ended] {
+      {
+        const std::lock_guard mine(job->mutex);
+        EndIfDead(*job);
+      }
+      job->ending = false;
+      ended = true;
+    });
   }
 }
 
-Result<std::string> RestoreOperations::StartJob(const Request& request) {
+// The job's mutex is held.
+Status RestoreOperations::StartJob(Job& job, const Request& request) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
                            archive::ParseArchiveReference(request.restore_from));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
@@ -108,20 +138,34 @@ Result<std::string> RestoreOperations::StartJob(const Request& request) {
       {{"operation", id},
        {"pod", request.pod_namespace + "/" + request.pod_name},
        {"archive", archive.name()}});
-  jobs_.insert_or_assign(KeyOf(request), Job{id, JobProcess(std::move(process).value())});
-  return job_dir;
+  job.operation_id = id;
+  job.process = JobProcess(std::move(process).value());
+  return Status();
 }
 
-// The directory of the job that restores this pod. Errors: kNotFound when there is none and
-// `may_start` is false.
-Result<std::string> RestoreOperations::JobFor(const Request& request, bool may_start) {
-  if (const auto job = jobs_.find(KeyOf(request));
-      job != jobs_.end() && job->second.process.alive()) {
-    return config_.jobs_dir() + "/" + job->second.operation_id;
+// The entry of the pod that asks, or nullptr when there is none and `may_start` is false.
+std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& request,
+                                                                 bool may_start) {
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(KeyOf(request));
+  if (found != jobs_.end()) return found->second;
+  if (!may_start) return nullptr;
+  return jobs_.emplace(KeyOf(request), std::make_shared<Job>()).first->second;
+}
+
+// Hands the wrapper's connection to the pod's cryopod-restore, which is started where none runs.
+Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start, int connection,
+                                   const std::string& frame) {
+  const std::lock_guard lock(job.mutex);
+  EndIfDead(job);
+  if (job.operation_id.empty()) {
+    if (!may_start) return RestoreIsGone();
+    CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
   }
-  if (may_start) return StartJob(request);
-  return Status(Code::kNotFound,
-                "the restore of this pod is gone; the pod's next container is restored anew");
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const UniqueFd control,
+      ConnectControl(config_.jobs_dir() + "/" + job.operation_id, job.process));
+  return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
 }
 
 void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
@@ -141,14 +185,9 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
       return SendAnswer(connection.get(), Answer::Pass());
     }
   }
-  Sweep();
-  const Status handed = [&]() -> Status {
-    const std::lock_guard lock(mutex_);
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string job_dir, JobFor(*request, begins));
-    const Job& job = jobs_.at(KeyOf(*request));
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd control, ConnectControl(job_dir, job.process));
-    return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection.get()});
-  }();
+  const std::shared_ptr<Job> job = JobOf(*request, begins);
+  const Status handed =
+      job == nullptr ? RestoreIsGone() : HandOver(*job, *request, begins, connection.get(), frame);
   if (handed.ok()) return;
   const bool harmless = request->kind == Request::Kind::kDeleted;
   const Status why = handed.While("restoring pod " + request->pod_namespace + "/" +
@@ -159,7 +198,6 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
 
 Status RestoreOperations::AdoptOrRepair() {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids, ListJobs(config_.jobs_dir(), "r-"));
-  const std::lock_guard lock(mutex_);
   for (const std::string& id : ids) {
     const std::string job_dir = config_.jobs_dir() + "/" + id;
     const Result<UniqueFd> directory = OpenDirectory(job_dir);
@@ -170,7 +208,11 @@ Status RestoreOperations::AdoptOrRepair() {
     JobProcess process = identity.ok() ? JobProcess(*identity) : JobProcess();
     if (process.alive() && request.ok()) {
       Log(LogLevel::kInfo, "restore adopted", {{"operation", id}});
-      jobs_.insert_or_assign(KeyOf(*request), Job{id, std::move(process)});
+      const auto job = std::make_shared<Job>();
+      job->operation_id = id;
+      job->process = std::move(process);
+      const std::lock_guard lock(mutex_);
+      jobs_.insert_or_assign(KeyOf(*request), job);
       continue;
     }
     const Status removed = RemoveRestoreJob(id);

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <atomic>
+#include <list>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include "agent/config.h"
 #include "agent/job_process.h"
@@ -15,7 +19,8 @@ namespace cryopod::agent {
 // Starts one cryopod-restore process per pod that asks for a restore, and hands it what the runtime
 // wrapper says.
 //
-// Threads  any.
+// Threads  any. What takes time (starting, connecting, ending) is done under a lock of that pod
+//          alone: a restore that is stuck keeps no other waiting.
 class RestoreOperations {
  public:
   explicit RestoreOperations(const Config& config);
@@ -25,25 +30,38 @@ class RestoreOperations {
   void Serve(UniqueFd connection, const std::string& frame);
 
   // Ends what restores have left whose process is gone, killed ones too: their held containers run
-  // then. Cheap when there is nothing to do; called a few times a second.
+  // then. Each is ended by a thread of its own. Cheap when there is nothing to do; called a few
+  // times a second.
   void Sweep();
 
   // At start-up: restores that still run are found again, what dead ones left is removed.
   Status AdoptOrRepair();
 
  private:
+  // The restores of one pod, one after another.
   struct Job {
-    std::string operation_id;
+    std::mutex mutex;          // guards all below; may be held for as long as a step takes
+    std::string operation_id;  // empty: none has been started, or the last one is ended
     JobProcess process;
+    std::atomic<bool> ending = false;  // a thread of Sweep has it
+  };
+  struct Ender {
+    std::atomic<bool> ended = false;
+    std::jthread thread;
   };
 
-  Result<std::string> JobFor(const runtime::Request& request, bool may_start);
-  Result<std::string> StartJob(const runtime::Request& request);
+  std::shared_ptr<Job> JobOf(const runtime::Request& request, bool may_start);
+  void DropUnused();
+  Status HandOver(Job& job, const runtime::Request& request, bool may_start, int connection,
+                  const std::string& frame);
+  Status StartJob(Job& job, const runtime::Request& request);
+  void EndIfDead(Job& job);
   Status RemoveRestoreJob(const std::string& operation_id);
 
   const Config& config_;
-  std::mutex mutex_;                 // guards jobs_
-  std::map<std::string, Job> jobs_;  // by pod UID, archive and restore operation
+  std::mutex mutex_;  // guards jobs_ and enders_; never held while anything is waited for
+  std::map<std::string, std::shared_ptr<Job>> jobs_;  // by pod UID, archive and restore operation
+  std::list<Ender> enders_;                           // last: they use what stands above
 };
 
 }  // namespace cryopod::agent

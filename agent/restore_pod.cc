@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "agent/archive/archive_store.h"
+#include "agent/job_files.h"
 #include "agent/os/deadline.h"
 #include "agent/os/directory.h"
 #include "agent/os/log.h"
 #include "agent/os/proc.h"
+#include "agent/restore_journal.h"
 #include "agent/restore_request.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
@@ -29,17 +31,25 @@ constexpr seconds kBlameTimeout{60};
 // One pod on its way: what was made is removed unless Keep is called.
 class NewPod {
  public:
-  NewPod(const Config& config, cri::RuntimeClient& runtime, const RestoreOptions& options,
-         const StageReport& report, Deadline deadline)
-      : config_(config),
-        runtime_(runtime),
+  NewPod(const RestoreParts& parts, const RestoreOptions& options, const StageReport& report,
+         Deadline deadline)
+      : config_(parts.config),
+        runtime_(parts.runtime),
+        table_(parts.table),
         options_(options),
         report_(report),
-        deadline_(deadline) {}
+        deadline_(deadline) {
+    journal_.operation_id = NewPodJobId();
+    journal_.restore_operation = NewUid();
+  }
   ~NewPod() {
-    if (!kept_ && !restored_.sandbox_id.empty()) Rollback();
+    const bool settled = kept_ || Rollback();
+    if (settled && journaled_) (void)RemoveJob(config_.jobs_dir(), journal_.operation_id);
+    if (operation_ != nullptr) table_.End(*operation_);
   }
 
+  // Takes the pod for this operation and writes it into the journal. Nothing is made before.
+  Status Begin(const archive::Archive& archive, const cri::PodRequest& request);
   Status Make(const archive::Archive& archive, const cri::PodRequest& request);
   RestoreReport Keep() {
     kept_ = true;
@@ -55,26 +65,46 @@ class NewPod {
     }
     stage_ = container.empty() ? stage : stage + " " + container;
     began_ = now;
-    if (!stage.empty()) report_(stage, container);
+    if (stage.empty()) return;
+    operation_->Report({stage, container, 0, 0});
+    report_(stage, container);
   }
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
   Status Verify(const cri::PodRequest& request);
-  void Rollback();
+  bool Rollback();
 
   const Config& config_;
   cri::RuntimeClient& runtime_;
+  OperationTable& table_;
   const RestoreOptions& options_;
   const StageReport& report_;
   const Deadline deadline_;
-  // Tells this restore from an earlier one of a pod with the same UID.
-  const std::string operation_ = NewUid();
+  // Its restore_operation tells this restore from an earlier one of a pod with the same UID.
+  RestoreJournal journal_;
+  bool journaled_ = false;
+  std::shared_ptr<Operation> operation_;
   RestoreReport restored_;
   std::string stage_;
   Deadline::Clock::time_point began_;
   bool kept_ = false;
 };
 
-void NewPod::Rollback() {
+Status NewPod::Begin(const archive::Archive& archive, const cri::PodRequest& request) {
+  CRYOPOD_ASSIGN_OR_RETURN(operation_, table_.Begin(OperationKind::kRestore,
+                                                    request.pod_namespace + "/" + request.pod_name,
+                                                    request.pod_uid, journal_.operation_id));
+  journal_.archive = archive.name();
+  journal_.pod_uid = request.pod_uid;
+  journal_.pod_namespace = request.pod_namespace;
+  journal_.pod_name = request.pod_name;
+  for (const auto& [name, config] : request.containers) journal_.containers.push_back(name);
+  journaled_ = true;
+  return BeginRestoreJournal(config_, journal_).While("writing the journal");
+}
+
+// False when something is left, which the journal then remembers.
+bool NewPod::Rollback() {
+  if (restored_.sandbox_id.empty()) return true;
   const Deadline deadline = Deadline::After(kRollbackTimeout);
   Status removed = runtime_.StopPodSandbox(restored_.sandbox_id, deadline);
   if (removed.ok()) removed = runtime_.RemovePodSandbox(restored_.sandbox_id, deadline);
@@ -82,6 +112,7 @@ void NewPod::Rollback() {
     Log(LogLevel::kError, "removing a pod whose restore failed",
         {{"sandbox", restored_.sandbox_id}, {"reason", removed.message()}});
   }
+  return removed.ok();
 }
 
 // The runtime opens log files in a directory that the kubelet would have made.
@@ -120,7 +151,7 @@ Status NewPod::Verify(const cri::PodRequest& request) {
   for (RestoreReport::Container& container : restored_.containers) {
     const Result<runtime::ConsumedRecord> record =
         runtime::ReadConsumed(config_.state_dir, request.pod_uid, container.name);
-    if (!record.ok() || record->restore_operation != operation_) {
+    if (!record.ok() || record->restore_operation != journal_.restore_operation) {
       return Status(Code::kInternal,
                     "container " + container.name + " runs and was not restored by this operation");
     }
@@ -149,12 +180,14 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
       cri::AddAnnotations(
           request.sandbox_config_json,
           {{runtime::kRestoreFromAnnotation, archive.name() + "@" + archive.digest()},
-           {runtime::kRestoreOperationAnnotation, operation_}}));
+           {runtime::kRestoreOperationAnnotation, journal_.restore_operation}}));
   CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
   const std::string handler =
       options_.runtime_handler.empty() ? kDefaultHandler : options_.runtime_handler;
   CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
                            runtime_.RunPodSandbox(sandbox_config, handler, deadline_));
+  journal_.sandbox_id = restored_.sandbox_id;
+  CRYOPOD_RETURN_IF_ERROR(RecordSandbox(config_, journal_).While("writing the journal"));
   CRYOPOD_RETURN_IF_ERROR(MakeContainers(request, sandbox_config));
   CRYOPOD_RETURN_IF_ERROR(Verify(request));
   Enter("");
@@ -172,8 +205,9 @@ Status Blame(const archive::Archive& archive, const Status& failure) {
 
 }  // namespace
 
-Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runtime,
-                                 const RestoreOptions& options, const StageReport& report) {
+Result<RestoreReport> RestorePod(const RestoreParts& parts, const RestoreOptions& options,
+                                 const StageReport& report) {
+  const Config& config = parts.config;
   const Deadline deadline = Deadline::After(
       seconds(options.timeout_s != 0 ? options.timeout_s : config.restore_timeout_s));
   report("open", "");
@@ -185,7 +219,8 @@ Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runti
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodRequest request,
                            BuildPodRequest(config, archive, options.request_json,
                                            options.request_from_archive, deadline));
-  NewPod pod(config, runtime, options, report, deadline);
+  NewPod pod(parts, options, report, deadline);
+  CRYOPOD_RETURN_IF_ERROR(pod.Begin(archive, request));
   const Status made = pod.Make(archive, request)
                           .While("restoring pod " + request.pod_namespace + "/" + request.pod_name +
                                  " from " + archive.name());

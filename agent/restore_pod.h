@@ -9,6 +9,7 @@
 
 #include "agent/archive/pod_checkpoint.h"
 #include "agent/config.h"
+#include "agent/operation.h"
 #include "agent/os/status.h"
 #include "cri/runtime_client.h"
 
@@ -36,10 +37,20 @@ struct RestoreReport {
 // Called with the stage and, where it concerns one, the container.
 using StageReport = std::function<void(const std::string& stage, const std::string& container)>;
 
+struct RestoreParts {
+  const Config& config;
+  cri::RuntimeClient& runtime;
+  OperationTable& table;
+};
+
 // A new pod out of an archive of this node, through CRI: a sandbox with the annotation that asks
 // for the restore, containers, started, and proven to be the restored ones by their consumed
-// records. On any error everything that was made is removed again.
-Result<RestoreReport> RestorePod(const Config& config, cri::RuntimeClient& runtime,
-                                 const RestoreOptions& options, const StageReport& report);
+// records. On any error everything that was made is removed again; what cannot be, or what an agent
+// leaves that is killed meanwhile, stands in the journal and is settled by the next agent
+// (HalfMadePods).
+//
+// Errors: kAborted (another operation runs on a pod of this UID), and those of all steps.
+Result<RestoreReport> RestorePod(const RestoreParts& parts, const RestoreOptions& options,
+                                 const StageReport& report);
 
 }  // namespace cryopod::agent

@@ -35,6 +35,7 @@ class AgainTest(PodTest):
                         [lab.container(name, "counter") for name in cls.CONTAINERS],
                         handler="cryopod")
         cls.addClassCleanup(pod.remove)
+        cls.pod_name = pod.config["metadata"]["name"]
         for name in cls.CONTAINERS:
             pod.wait_for(name)
         cls.before = {name: pod.report(name) for name in cls.CONTAINERS}

@@ -104,5 +104,100 @@ class HeldTest(AgainTest):
         self.assert_restored("two")
 
 
+class RestoreCallTest(AgainTest):
+    """`cryopodctl restore` and an agent that ends in the middle of it."""
+    CONTAINERS = ("one", "two")
+    OUTPUT = "/root/restore-call"
+    STAGES = ("open", "sandbox", "create one", "create two", "restore one", "restore two", "verify")
+
+    def setUp(self):
+        super().setUp()
+        b.agent("restart")
+        self.addCleanup(lambda: [self.remove(entry) for entry in self.pods()])
+
+    def pods(self):
+        """Of the name that the archive holds, which none but these restores have."""
+        return [entry for entry in b.pods() if entry["name"] == self.pod_name]
+
+    def remove(self, entry):
+        for call in ("stopp", "rmp"):
+            b.exec(lab.CRI_TOOL, call, entry["id"], check=False)
+
+    def begin(self):
+        b.shell(f"rm -f {self.OUTPUT}; {lab.CTL} restore {self.archive.name} "
+                f"--request-from-archive >{self.OUTPUT} 2>&1 </dev/null &")
+
+    def kill_agent_at(self, stage):
+        """True when that came in time."""
+        self.begin()
+        answer = b.shell(
+            "agent=$(pgrep -x cryopod-agent); for i in $(seq 5000); do "
+            f"if grep -q ': {stage}$' {self.OUTPUT} 2>/dev/null; then kill -KILL $agent; "
+            "echo killed; exit; fi; sleep 0.002; done")
+        return answer.strip() == "killed"
+
+    def wait_until_settled(self):
+        lab.wait_until(lambda: not b.shell("ls -d /run/cryopod/jobs/p-* 2>/dev/null || true"),
+                       "no restore stands in the journal", timeout_s=30)
+
+    def is_whole(self, entry):
+        return entry["state"] == "ready" and \
+            sorted(c["name"] for c in entry["containers"] if c["state"] == "running") == \
+            sorted(self.CONTAINERS)
+
+    def test_an_agent_killed_at_any_stage_leaves_a_whole_pod_or_none_after_the_next_start(self):
+        bystander = self.restore(self.archive.name)
+        for stage in self.STAGES:
+            with self.subTest(stage=stage):
+                self.assertTrue(self.kill_agent_at(stage))
+
+                b.agent("start")
+                self.wait_until_settled()
+
+                left = [entry for entry in self.pods() if entry["id"] != bystander.sandbox]
+                self.assertLess(len(left), 2)
+                for entry in left:
+                    self.assertTrue(self.is_whole(entry), entry)
+                    pod = lab.Pod(b, entry["id"], {c["name"]: c["id"] for c in entry["containers"]},
+                                  {})
+                    for name in self.CONTAINERS:
+                        pod.wait_for(name)
+                        self.assert_went_on(self.before[name], pod.report(name))
+                    self.remove(entry)
+                self.assertNotIn("criu-root", b.read("/proc/mounts"))
+        for name in self.CONTAINERS:
+            self.assert_went_on(self.before[name], bystander.report(name))
+
+    def stop_restore_process(self):
+        """SIGSTOP to the next cryopod-restore that appears."""
+        before = b.shell("pgrep -x cryopod-restore || true").split()
+        self.begin()
+
+        def appeared():
+            return set(b.shell("pgrep -x cryopod-restore || true").split()) - set(before)
+        pid = lab.wait_until(appeared, "cryopod-restore runs", interval_s=0.005).pop()
+        b.exec("kill", "-STOP", pid)
+        self.addCleanup(b.exec, "kill", "-KILL", pid, check=False)
+
+    def test_a_restore_that_is_stuck_keeps_no_other_one_and_no_stop_of_the_agent_waiting(self):
+        self.stop_restore_process()
+
+        self.pod.run()
+        for name in self.CONTAINERS:
+            self.assert_restored(name)
+        began = time.monotonic()
+        b.agent("stop")
+
+        # The agent gives itself 4 s.
+        self.assertLess(time.monotonic() - began, 10)
+        b.shell("for pid in $(pgrep -x cryopod-restore); do "
+                "case $(cut -d' ' -f3 /proc/$pid/stat) in T) kill -KILL $pid;; esac; done")
+        b.agent("start")
+        self.wait_until_settled()
+        self.assertEqual([entry for entry in self.pods() if not self.is_whole(entry)], [])
+        for name in self.CONTAINERS:
+            self.assert_restored(name)
+
+
 if __name__ == "__main__":
     sys.exit(unittest.main())

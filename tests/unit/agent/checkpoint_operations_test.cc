@@ -1,5 +1,6 @@
 #include "agent/checkpoint_operations.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "agent/os/mount.h"
@@ -135,7 +136,8 @@ TEST_F(CheckpointOperationsTest, AKilledProcessIsReportedWithItsStageAndThatTheP
 
 TEST_F(CheckpointOperationsTest, AProcessKilledInTheCommitDoesNotClaimThatNothingWasArchived) {
   for (const auto& [stage, words] :
-       {std::pair{"commit", "cryopodctl list"}, std::pair{"stop", "the archive is committed"}}) {
+       {std::pair{"commit", "cryopodctl list"},
+        std::pair{"stop", "the archive is committed, and the pod runs on"}}) {
     SetCheckpointProgram(Event(stage) + "kill -9 $$");
 
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
@@ -144,6 +146,83 @@ TEST_F(CheckpointOperationsTest, AProcessKilledInTheCommitDoesNotClaimThatNothin
         ResultOf(*operation).status,
         StatusIs(Code::kInternal, AllOf(HasSubstr(words), Not(HasSubstr("nothing was archived")))));
   }
+}
+
+TEST_F(CheckpointOperationsTest, AProcessKilledAfterItDecidedToStopTheSourceIsFinished) {
+  JobResult decided = GoodResult();
+  decided.source_killed = true;
+  SetCheckpointProgram(Event("stop") + "cp " + WriteResult(decided) + " $job/stopping.json\n" +
+                       "kill -9 $$");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+  const JobResult result = ResultOf(*operation);
+
+  EXPECT_THAT(result.status, IsOk());
+  EXPECT_EQ(result.digest, GoodResult().digest);
+  EXPECT_TRUE(result.source_killed);
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty()) << "what is left of the source is removed";
+  EXPECT_THAT(Jobs(), IsEmpty());
+}
+
+TEST_F(CheckpointOperationsTest, AStopThatWasDecidedWhenAllWereKilledIsFinishedAtTheNextStart) {
+  JobResult decided = GoodResult();
+  decided.source_killed = true;
+  SetCheckpointProgram(Event("stop") + "cp " + WriteResult(decided) + " $job/stopping.json\n" +
+                       WaitForGo());
+  UniqueFd pidfd;
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+    ASSERT_TRUE(Eventually([&] { return fs::exists(JobDir(*operation) + "/waiting"); }));
+    pidfd = OpenPidfd(JobPid(*operation)).value();
+    operations_.reset();
+    ::kill(JobPid(*operation), SIGKILL);
+  }
+  ASSERT_TRUE(PidfdEnded(pidfd.get(), Soon()));
+  BeginAgent();
+
+  ASSERT_THAT(operations_->AdoptOrRepair(), IsOk());
+
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty() && table_->List().empty(); }));
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+}
+
+TEST_F(CheckpointOperationsTest, AnAgentThatEndsWhileItWaitsForACriuLeavesTheRepairToTheNextOne) {
+  const std::string journal = temp_.path() / "journal";
+  SetCheckpointProgram(
+      "sleep 600 & criu=$!\n"
+      "printf '{\"cgroups\":[],\"criu\":[{\"pid\":%d,\"start_ticks\":%s}],'"
+      "'\"inits\":[],\"disk_staging\":\"\"}' $criu "
+      "$(cut -d' ' -f22 /proc/$criu/stat) >" +
+      journal + "\ncp " + journal + " $job/journal.json\n" + Event("dump") + "kill -9 $$");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+  ASSERT_TRUE(Eventually([&] { return operation->stage() == "dump"; }));
+  const pid_t criu = checkpoint::ParseJournal(ReadText(journal))->criu.at(0).pid;
+
+  RestartAgent();
+
+  EXPECT_THAT(Jobs(), ElementsAre(operation->id()));
+  EXPECT_EQ(::kill(criu, 0), 0) << "nobody kills a CRIU that dumps";
+  ASSERT_THAT(operations_->AdoptOrRepair(), IsOk());
+  ::kill(criu, SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty() && table_->List().empty(); }));
+}
+
+TEST_F(CheckpointOperationsTest, AnAgentThatEndsWhileARuntimeRefusesLeavesTheSourceToTheNextOne) {
+  JobResult stopped = GoodResult();
+  stopped.source_killed = true;
+  SetCheckpointProgram(Report(stopped));
+  server_.FailNext("StopPodSandbox", Code::kUnknown, "ttrpc: closed");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+  ASSERT_TRUE(Eventually([&] {
+    const std::vector<std::string> calls = server_.calls();
+    return std::find(calls.begin(), calls.end(), "StopPodSandbox " + sandbox_) != calls.end();
+  }));
+
+  RestartAgent();
+  ASSERT_THAT(operations_->AdoptOrRepair(), IsOk());
+
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty() && table_->List().empty(); }));
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
 }
 
 TEST_F(CheckpointOperationsTest, PodsWithoutAUidAreToldApart) {

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/restore_journal.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
 #include "tests/unit/agent/agent_fixture.h"
@@ -59,14 +60,17 @@ class RestorePodTest : public test::AgentFixture {
     }
   }
   Result<RestoreReport> Restore() {
-    return RestorePod(config_, runtime_, options_,
+    return RestorePod({config_, runtime_, table_}, options_,
                       [this](const std::string& stage, const std::string& container) {
+                        if (before_stage_) before_stage_(stage);
                         stages_.push_back(container.empty() ? stage : stage + " " + container);
                         if (stage == "restore" && wrapper_restores_) PlayWrapper(container);
                       });
   }
 
   RestoreOptions options_;
+  OperationTable table_;
+  std::function<void(const std::string& stage)> before_stage_;
   bool wrapper_restores_ = true;
   std::string operation_;  // that the wrapper claims; empty: the one it was told
   std::vector<std::string> stages_;
@@ -88,6 +92,48 @@ TEST_F(RestorePodTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
                                    "restore sidecar", "verify"));
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
+}
+
+TEST_F(RestorePodTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {
+  before_stage_ = [&](const std::string& stage) {
+    const std::vector<std::string> jobs = ListJobs(config_.jobs_dir(), kPodJobPrefix).value();
+    ASSERT_THAT(jobs, SizeIs(stage == "open" ? 0 : 1)) << stage;
+    if (jobs.empty()) return;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreJournal journal,
+                                 ReadRestoreJournal(config_, jobs[0]));
+    EXPECT_EQ(journal.pod_uid, "u-new");
+    EXPECT_THAT(journal.containers, ElementsAre("app", "sidecar"));
+    EXPECT_EQ(journal.sandbox_id.empty(), stage == "sandbox") << stage;
+    ASSERT_THAT(table_.List(), SizeIs(1));
+    EXPECT_EQ(table_.List()[0]->stage(), stage);
+    EXPECT_EQ(table_.List()[0]->id(), jobs[0]);
+  };
+
+  EXPECT_THAT(Restore(), IsOk());
+
+  EXPECT_THAT(ListJobs(config_.jobs_dir(), kPodJobPrefix).value(), IsEmpty());
+  EXPECT_THAT(table_.List(), IsEmpty());
+}
+
+TEST_F(RestorePodTest, WhatCannotBeRolledBackStaysInTheJournal) {
+  server_.FailNext("StartContainer", Code::kUnknown, "no");
+  server_.FailNext("StopPodSandbox", Code::kUnavailable, "no runtime");
+
+  EXPECT_FALSE(Restore().ok());
+
+  const std::vector<std::string> jobs = ListJobs(config_.jobs_dir(), kPodJobPrefix).value();
+  ASSERT_THAT(jobs, SizeIs(1));
+  EXPECT_EQ(ReadRestoreJournal(config_, jobs[0])->sandbox_id, server_.sandbox_ids().at(0));
+}
+
+TEST_F(RestorePodTest, APodOnWhichAnotherOperationRunsIsNotRestored) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> other,
+                               table_.Begin(OperationKind::kCheckpoint, "shop/web", "u-new"));
+
+  EXPECT_THAT(Restore(), StatusIs(Code::kAborted, HasSubstr(other->id())));
+
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  EXPECT_THAT(ListJobs(config_.jobs_dir(), kPodJobPrefix).value(), IsEmpty());
 }
 
 TEST_F(RestorePodTest, APodThatRunsAndWasNotRestoredIsRemovedAgain) {

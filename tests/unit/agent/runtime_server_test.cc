@@ -1,5 +1,6 @@
 #include "agent/runtime_server.h"
 
+#include <atomic>
 #include <csignal>
 
 #include "agent/os/unix_socket.h"
@@ -174,6 +175,47 @@ TEST_F(RuntimeServerTest, ASlowWrapperKeepsNobodyWaiting) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
 
   EXPECT_LT(Deadline::Clock::now() - began, std::chrono::seconds(3));
+}
+
+TEST_F(RuntimeServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
+  // It is started and never listens.
+  std::filesystem::remove(config_.restore_program());
+  std::ofstream(config_.restore_program())
+      << "#!/bin/sh\ngrep -q '\"pod_uid\":\"stuck\"' $2/request.json && exec sleep 600\n"
+      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
+  ::chmod(config_.restore_program().c_str(), 0755);
+  std::atomic<bool> stuck_is_answered = false;
+  std::jthread stuck([&] {
+    (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "stuck"));
+    stuck_is_answered = true;
+  });
+  ASSERT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
+
+  for (const char* uid : {"u-1", "u-2"}) {
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a", uid)), FailsWith("the restore of a"));
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart, "a", uid)), Passes());
+  }
+
+  EXPECT_FALSE(stuck_is_answered);
+  EXPECT_THAT(Jobs(), SizeIs(3));
+}
+
+TEST_F(RuntimeServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
+  std::filesystem::remove(config_.restore_program());
+  const std::string ending = temp_.path() / "ending";
+  std::ofstream(config_.restore_program())
+      << "#!/bin/sh\n[ \"$3\" = --end ] && touch " << ending << " && exec sleep 5\n"
+      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
+  ::chmod(config_.restore_program().c_str(), 0755);
+  Request dying = RequestOf(Request::Kind::kCreate, "a", "dead");
+  dying.container_name = "dies";
+  (void)Ask(dying);
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(ending); }));
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("the restore of a"));
+
+  EXPECT_THAT(Jobs(), SizeIs(2)) << "the dead one is not ended yet";
+  EXPECT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
 }
 
 TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
