@@ -25,12 +25,13 @@ function(cryopod_module name)
   target_link_libraries(${name} PUBLIC ${arg_USES} PRIVATE ${arg_LIBRARIES} cryopod_warnings)
 endfunction()
 
-# cryopod_program(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …] [DESTINATION dir])
+# cryopod_program(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …] [DESTINATION dir] [FOR_TESTS])
 #
-# A program of floor n, installed into DESTINATION (bin unless told otherwise). Its main may use
+# A program of floor n, installed into DESTINATION (bin unless told otherwise); FOR_TESTS, only where the
+# component "tests" is asked for. Its main may use
 # modules of its own floor: the program is the roof over them.
 function(cryopod_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_TESTS" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
   if(NOT DEFINED arg_FLOOR OR NOT arg_SOURCES)
     message(FATAL_ERROR "cryopod_program(${name}): FLOOR and SOURCES are required")
   endif()
@@ -44,7 +45,11 @@ function(cryopod_program name)
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} cryopod_warnings)
   file(RELATIVE_PATH to_lib /${arg_DESTINATION} /lib)
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
-  install(TARGETS ${name} DESTINATION ${arg_DESTINATION})
+  if(arg_FOR_TESTS)
+    install(TARGETS ${name} DESTINATION ${arg_DESTINATION} COMPONENT tests EXCLUDE_FROM_ALL)
+  else()
+    install(TARGETS ${name} DESTINATION ${arg_DESTINATION})
+  endif()
   add_dependencies(cryopod_programs ${name})
   set_property(GLOBAL APPEND PROPERTY CRYOPOD_BUNDLED_PROGRAMS $<TARGET_FILE:${name}>)
 endfunction()

@@ -25,7 +25,10 @@ lab_up() {
     case $1 in
       --cgroup) cgroup=${2:-} ;;
       --nodes) count=${2:-} ;;
-      --prefix) prefix=$(readlink -f "${2:-}") ;;
+      --prefix)
+        prefix=${2:-}
+        [ "$prefix" = none ] || prefix=$(readlink -f "$prefix")
+        ;;
       *) die "up does not know '$1'" ;;
     esac
     [ $# -ge 2 ] || die "$1 needs a value"
@@ -66,7 +69,7 @@ lab_check_options() {
       die "--cgroup v2: this machine has no version 2 hierarchy mounted" ;;
     *) die "--cgroup $cgroup: v1 or v2" ;;
   esac
-  if [ -n "$prefix" ]; then
+  if [ -n "$prefix" ] && [ "$prefix" != none ]; then
     [ -d "$prefix" ] || die "--prefix $prefix: no such directory"
     identity=$(stat -c %d:%i "$prefix")
   fi

@@ -26,16 +26,16 @@ node_require() {
 node_write_files() {
   local node=$1 upper other
   upper=$(node_dir "$node")/upper
-  mkdir -p "$upper"/etc/{cni/net.d,containerd/conf.d,cryopod} \
-    "$upper"/usr/{local/sbin,libexec/lab} "$upper"/{opt/cryopod,root,var/log}
+  mkdir -p "$upper"/etc/{cni/net.d,containerd} \
+    "$upper"/usr/{local/sbin,libexec/lab} "$upper"/{opt,root,var/log}
   echo "node-$node" >"$upper/etc/hostname"
   {
     echo "127.0.0.1 localhost"
     for other in $lab_nodes; do echo "$(network_address "$other") node-$other"; done
   } >"$upper/etc/hosts"
   : >"$upper/etc/resolv.conf"
-  cp "$repository/manifests/containerd/cryopod.toml" "$upper/etc/containerd/conf.d/"
   node_runtime_files "$upper"
+  [ "$lab_prefix" = none ] || node_handler_files "$upper"
   sed "s|@pod_subnet@|$(network_pod_subnet "$node")|" "$parts/node/10-lab.conflist" \
     >"$upper/etc/cni/net.d/10-lab.conflist"
   cp "$images_dir/prlimit_shim.so" "$parts"/node/{init,agent,gateway} "$upper/usr/libexec/lab/"
@@ -50,9 +50,20 @@ node_runtime_files() {
   if [ "$lab_cgroup" = v2 ]; then
     runtime=/usr/local/sbin/runc-lab
     cp "$parts/node/runc-lab" "$upper/usr/local/sbin/runc-lab"
-    echo "runtime=$runtime" >"$upper/etc/cryopod/runtime.conf"
   fi
   sed "s|@runtime@|$runtime|" "$parts/node/containerd.toml" >"$upper/etc/containerd/config.toml"
+}
+
+# What an installation of cryopod adds.
+node_handler_files() {
+  local upper=$1
+  mkdir -p "$upper"/etc/{containerd/conf.d,cryopod} "$upper/opt/cryopod"
+  cp "$repository/manifests/containerd/cryopod.toml" "$upper/etc/containerd/conf.d/"
+  sed -i '/^version/a imports = ["/etc/containerd/conf.d/*.toml"]' \
+    "$upper/etc/containerd/config.toml"
+  if [ "$lab_cgroup" = v2 ]; then
+    echo "runtime=/usr/local/sbin/runc-lab" >"$upper/etc/cryopod/runtime.conf"
+  fi
 }
 
 node_start() {
