@@ -103,7 +103,10 @@ Status EndAgent(const NodePaths& paths, ChangeReport& report) {
 Status StopServices(const NodePaths& paths, const Installation& installation,
                     ChangeReport& report) {
   for (const Change& change : installation.changes) {
-    if (change.kind != ChangeKind::kUnit) continue;
+    // One that was recorded and never written is none that systemd knows.
+    if (change.kind != ChangeKind::kUnit || !PathExists(paths.unit_dir + "/" + change.subject)) {
+      continue;
+    }
     CRYOPOD_RETURN_IF_ERROR(RunProgram({"systemctl", "stop", change.subject}));
   }
   CRYOPOD_RETURN_IF_ERROR(EndAgent(paths, report));
@@ -177,7 +180,9 @@ Status UndoChanges(const NodePaths& paths, ChangeReport& report) {
   }
   if (had_units) CRYOPOD_RETURN_IF_ERROR(RunProgram({"systemctl", "daemon-reload"}));
   CRYOPOD_RETURN_IF_ERROR(RemoveTree(paths.copies_dir()));
-  return RemoveTree(paths.record_file());
+  CRYOPOD_RETURN_IF_ERROR(RemoveTree(paths.record_file()));
+  ::rmdir(paths.state_dir.c_str());  // unless it holds more
+  return Status();
 }
 
 Status UninstallNode(const NodePaths& paths, const UninstallOptions& options,

@@ -163,4 +163,5 @@ def main():
     archive.write(out)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+#include "agent/ctl/pod_requests.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "agent/ctl/change_report.h"
+#include "agent/ctl/node_install.h"
+#include "agent/ctl/node_uninstall.h"
+#include "agent/os/file.h"
+#include "tests/fakes/fake_cri_server.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/agent/ctl/node_fixture.h"
+
+namespace cryopod::ctl {
+namespace {
+
+using nlohmann::json;
+using test::IsOk;
+using test::ReadText;
+using test::StatusIs;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
+
+class PodRequestsTest : public test::NodeFixture {
+ protected:
+  // The example that an installation brings, with its log in the test's own folder.
+  std::string Request() const {
+    json request = json::parse(ReadText(paths_.share_dir() + "/example/pod.json"), nullptr, false);
+    request["config"]["log_directory"] = Path("logs/counter");
+    return request.dump();
+  }
+
+  const std::string socket_ = Path("cri.sock");
+  test::FakeCriServer server_{socket_};
+};
+
+TEST_F(PodRequestsTest, TheExampleRuns) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RunningPod pod, RunPod(socket_, Request(), "cryopod", Soon()));
+
+  ASSERT_EQ(server_.sandbox_ids().size(), 1u);
+  EXPECT_EQ(pod.sandbox_id, server_.sandbox_ids()[0]);
+  ASSERT_EQ(pod.containers.count("counter"), 1u);
+  EXPECT_EQ(server_.container_state(pod.containers.at("counter")), cri::ContainerState::kRunning);
+  EXPECT_TRUE(PathExists(Path("logs/counter")));
+  EXPECT_THAT(ToText(pod), HasSubstr(pod.containers.at("counter")));
+  EXPECT_EQ(json::parse(ToJson(pod), nullptr, false)["pod_sandbox_id"], pod.sandbox_id);
+}
+
+TEST_F(PodRequestsTest, APodThatDoesNotComeUpIsRemovedAgain) {
+  server_.FailNext("StartContainer", Code::kUnknown, "no such program");
+
+  EXPECT_THAT(RunPod(socket_, Request(), "", Soon()),
+              StatusIs(Code::kUnknown, HasSubstr("no such program")));
+
+  EXPECT_THAT(server_.sandbox_ids(), ElementsAre());
+}
+
+TEST_F(PodRequestsTest, WhatCouldNotBeRemovedIsNamed) {
+  server_.FailNext("StartContainer", Code::kUnknown, "no such program");
+  server_.FailNext("StopPodSandbox", Code::kUnknown, "stuck");
+
+  const Result<RunningPod> pod = RunPod(socket_, Request(), "", Soon());
+
+  EXPECT_THAT(pod, StatusIs(Code::kUnknown, HasSubstr("stuck")));
+  EXPECT_THAT(pod, StatusIs(Code::kUnknown, HasSubstr(server_.sandbox_ids().at(0))));
+}
+
+TEST_F(PodRequestsTest, ABadRequestReachesNoRuntime) {
+  EXPECT_THAT(RunPod(socket_, "{}", "", Soon()), StatusIs(Code::kInvalidArgument));
+  EXPECT_THAT(RunPod(socket_, "no json", "", Soon()), StatusIs(Code::kInvalidArgument));
+
+  EXPECT_THAT(server_.calls(), ElementsAre());
+}
+
+TEST_F(PodRequestsTest, APodIsRemovedByItsName) {
+  ASSERT_THAT(RunPod(socket_, Request(), "cryopod", Soon()), IsOk());
+
+  EXPECT_THAT(RemovePod(socket_, "default/counter", Soon()), IsOk());
+
+  EXPECT_THAT(server_.sandbox_ids(), ElementsAre());
+  EXPECT_THAT(RemovePod(socket_, "default/counter", Soon()), StatusIs(Code::kNotFound));
+}
+
+TEST_F(PodRequestsTest, UninstallingWarnsOfPodsThatNeedTheRuntime) {
+  WriteProgram(Path("programs/containerd"), "echo '[runtimes.cryopod]'\n");
+  test::WriteText(paths_.containerd_config, "version = 3\n");
+  paths_.containerd_socket = socket_;
+  ASSERT_THAT(RunPod(socket_, Request(), "cryopod", Soon()), IsOk());
+  ASSERT_THAT(
+      Run([&](ChangeReport& report) { return InstallNode(paths_, InstallOptions(), report); }),
+      IsOk());
+  std::string said;
+
+  ASSERT_THAT(
+      Run([&](ChangeReport& report) { return UninstallNode(paths_, UninstallOptions(), report); },
+          &said),
+      IsOk());
+
+  EXPECT_THAT(said, HasSubstr("warning: pods of the handler cryopod are still there: "
+                              "default/counter"));
+  EXPECT_THAT(said, HasSubstr(paths_.runtime_program()));
+}
+
+}  // namespace
+}  // namespace cryopod::ctl
