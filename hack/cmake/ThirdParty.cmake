@@ -50,5 +50,6 @@ endif()
 
 # Debian's packages of which programs hold code: archives, and headers full of it.
 set(CRYOPOD_LINKED_PACKAGES libgrpc-dev libprotobuf-dev libabsl-dev libc-ares-dev libre2-dev
-  libarchive-dev libzstd-dev zlib1g-dev libssl-dev prometheus-cpp-dev nlohmann-json3-dev libcli11-dev
+  libarchive-dev libzstd-dev zlib1g-dev libssl-dev libcpprest-dev prometheus-cpp-dev
+  nlohmann-json3-dev libcli11-dev
   libstdc++-12-dev libc6-dev)
