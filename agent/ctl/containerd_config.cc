@@ -143,12 +143,12 @@ std::pair<size_t, size_t> SpanOf(const std::string& text, size_t begin, size_t e
   const size_t comma = text.find_first_not_of(" \t\r\n", end);
   if (comma != std::string::npos && text[comma] == ',') {
     end = comma + 1;
-    // On a line of its own the line goes, else the blank behind the comma.
+    // On a line of its own the line goes, up to a comment on it; else the blank behind the comma.
     const size_t before = text.find_last_not_of(" \t", begin - 1);
     const size_t next = text.find_first_not_of(" \t\r", end);
-    const bool own_line = text[before] == '\n' && next != std::string::npos && text[next] == '\n';
-    if (own_line) return {before, next};
-    if (next != std::string::npos && text[next] != '\n' && text[next] != '#') end = next;
+    const bool ends_line = next != std::string::npos && (text[next] == '\n' || text[next] == '#');
+    if (text[before] == '\n' && ends_line) return {before, text[next] == '\n' ? next : end};
+    if (next != std::string::npos && !ends_line) end = next;
     return {begin, end};
   }
   // The last one: the comma in front of it is one too many now.

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "agent/ctl/node_uninstall.h"
 #include "agent/ctl/system_programs.h"
 #include "agent/os/file.h"
+#include "agent/os/unix_socket.h"
 
 namespace cryopod::ctl {
 namespace {
@@ -33,7 +35,7 @@ class Installer {
     const bool has_systemd = PathExists(paths_.systemd_mark);
     if (changed) CRYOPOD_RETURN_IF_ERROR(RestartContainerd(has_systemd));
     if (has_systemd) CRYOPOD_RETURN_IF_ERROR(InstallUnits());
-    if (!has_systemd) {
+    if (!has_systemd && !AgentAnswers()) {
       report_.Leave("start the agent, as root: '" + paths_.agent_program() +
                     "' (systemd does not "
                     "run here, so no unit was installed)");
@@ -67,6 +69,10 @@ class Installer {
     CRYOPOD_ASSIGN_OR_RETURN(const bool added,
                              log_.Import(paths_.containerd_config, drop_in_path()));
     return wrote || added;
+  }
+
+  bool AgentAnswers() const {
+    return ConnectUnix(paths_.agent_socket(), Deadline::After(std::chrono::seconds(1))).ok();
   }
 
   // Where the node's pods are run by another program than the runc in PATH, so are restored ones.
