@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What is killed in the middle of a restore leaves nothing behind, and what is held is let go."""
+import os
 import sys
 import time
 import unittest
@@ -108,7 +109,8 @@ class RestoreCallTest(AgainTest):
     """`cryopodctl restore` and an agent that ends in the middle of it."""
     CONTAINERS = ("one", "two")
     OUTPUT = "/root/restore-call"
-    STAGES = ("open", "sandbox", "create one", "create two", "restore one", "restore two", "verify")
+    STAGES = ("sandbox", "restore two", "verify") if os.environ.get("CRYOPOD_SHORT_TESTS") else \
+        ("open", "sandbox", "create one", "create two", "restore one", "restore two", "verify")
 
     def setUp(self):
         super().setUp()
