@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/messages.h"
 #include "agent/archive/archive_store.h"
 #include "agent/archive/export.h"
 #include "agent/archive_transfer.h"
@@ -265,6 +266,9 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     response->set_cgroup_version(info.cgroup_version);
     response->set_architecture(info.architecture);
     for (const std::string& problem : info.problems) response->add_problems(problem);
+    for (const api::Requirement& requirement : info.requirements) {
+      api::ToMessage(requirement, response->add_requirements());
+    }
     return grpc::Status::OK;
   }
 

@@ -208,7 +208,9 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
   const Status cleaned = RemoveJob(config_.jobs_dir(), job.operation_id);
   if (!cleaned.ok()) {
     Log(LogLevel::kWarning, "cleaning up after a checkpoint",
-        {{"operation", job.operation_id}, {"reason", cleaned.message()}});
+        {{"operation", job.operation_id},
+         {"pod", operation->pod()},
+         {"reason", cleaned.message()}});
   }
   Log(result.status.ok() ? LogLevel::kInfo : LogLevel::kWarning, "checkpoint ended",
       {{"operation", job.operation_id},
@@ -251,7 +253,9 @@ void CheckpointOperations::Adopt(const std::string& operation_id) {
     const Status released = checkpoint::ReleaseJob(job_dir);
     if (!released.ok()) {
       Log(LogLevel::kError, "releasing what a dead checkpoint left",
-          {{"operation", operation_id}, {"reason", released.message()}});
+          {{"operation", operation_id},
+           {"pod", job->pod_namespace + "/" + job->pod_name},
+           {"reason", released.message()}});
     }
   }
   Result<std::shared_ptr<Operation>> operation =

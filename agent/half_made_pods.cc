@@ -84,7 +84,9 @@ bool HalfMadePods::IsSettled(Entry& entry) {
   if (!outcome.ok()) {
     if (!entry.complained) {
       Log(LogLevel::kWarning, "settling what a restore left; it is tried again",
-          {{"operation", entry.journal.operation_id}, {"reason", outcome.status().message()}});
+          {{"operation", entry.journal.operation_id},
+           {"pod", entry.journal.pod_namespace + "/" + entry.journal.pod_name},
+           {"reason", outcome.status().message()}});
     }
     entry.complained = true;
     return false;

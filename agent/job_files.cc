@@ -9,6 +9,7 @@
 #include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/log.h"
 #include "agent/os/mount.h"
 
 namespace cryopod::agent {
@@ -43,8 +44,9 @@ Result<Subprocess> StartJobProcess(const std::string& program, const std::string
   SpawnOptions options;
   options.argv = {program, "--job", job_dir};
   const char* const path = std::getenv("PATH");
-  options.environment = {std::string("PATH=") +
-                         (path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin")};
+  options.environment = {
+      std::string("PATH=") + (path != nullptr ? path : "/usr/sbin:/usr/bin:/sbin:/bin"),
+      std::string(kLogLevelVariable) + "=" + std::string(LogLevelName(GetLogLevel()))};
   options.new_session = true;
   options.umask = 077;
   options.descriptors = {{2, STDERR_FILENO}};

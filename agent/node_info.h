@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/api/requirement.h"
 #include "agent/config.h"
 #include "cri/runtime_client.h"
 
@@ -16,9 +17,10 @@ struct NodeInfo {
   std::string architecture;
   std::string cgroup_version;         // "v1", "v2"
   std::vector<std::string> problems;  // why this node cannot checkpoint or restore, with the remedy
+  std::vector<api::Requirement> requirements;  // where the problems come from
 };
 
-// Asks CRIU, the runtime and the kernel. Takes some 100 ms.
+// Asks CRIU, the runtime and the kernel, as node::LookAtNode.
 NodeInfo ReadNodeInfo(const Config& config, cri::RuntimeClient& runtime);
 
 }  // namespace cryopod::agent

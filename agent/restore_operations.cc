@@ -33,9 +33,16 @@ std::string KeyOf(const Request& request) {
   return request.pod_uid + " " + request.restore_from + " " + request.restore_operation;
 }
 
-void SendAnswer(int connection, const Answer& answer) {
+std::string PodOf(const Request& request) { return request.pod_namespace + "/" + request.pod_name; }
+
+void SendAnswer(int connection, const Request& request, const Answer& answer) {
   const Status sent = runtime::Send(connection, answer, Deadline::After(kAnswerTimeout));
-  if (!sent.ok()) Log(LogLevel::kWarning, "answering the runtime", {{"reason", sent.message()}});
+  if (!sent.ok()) {
+    Log(LogLevel::kWarning, "answering the runtime",
+        {{"pod", PodOf(request)},
+         {"container", request.container_name},
+         {"reason", sent.message()}});
+  }
 }
 
 // cryopod-restore listens as soon as it has read its request.
@@ -65,10 +72,14 @@ Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
   SpawnOptions options;
   options.argv = {config_.restore_program(), "--job", config_.jobs_dir() + "/" + operation_id,
                   "--end"};
+  // Read before it is removed.
+  const Result<Request> request = RequestOfRestoreJob(config_.jobs_dir() + "/" + operation_id);
   const Result<CommandOutput> ended = RunCommand(options, Deadline::After(kEndTimeout));
   if (!ended.ok()) {
     Log(LogLevel::kWarning, "ending a restore",
-        {{"operation", operation_id}, {"reason", ended.status().message()}});
+        {{"operation", operation_id},
+         {"pod", request.ok() ? PodOf(*request) : ""},
+         {"reason", ended.status().message()}});
   }
   return RemoveJob(config_.jobs_dir(), operation_id);
 }
@@ -79,7 +90,7 @@ void RestoreOperations::EndIfDead(Job& job) {
   const Status removed = RemoveRestoreJob(job.operation_id);
   if (!removed.ok()) {
     Log(LogLevel::kWarning, "cleaning up after a restore",
-        {{"operation", job.operation_id}, {"reason", removed.message()}});
+        {{"operation", job.operation_id}, {"pod", job.pod}, {"reason", removed.message()}});
   }
   job.operation_id.clear();
 }
@@ -135,10 +146,9 @@ Status RestoreOperations::StartJob(Job& job, const Request& request) {
                            checkpoint::IdentifyProcess(process->pid()));
   CRYOPOD_RETURN_IF_ERROR(checkpoint::WriteProcessFile(directory.get(), identity));
   Log(LogLevel::kInfo, "restore started",
-      {{"operation", id},
-       {"pod", request.pod_namespace + "/" + request.pod_name},
-       {"archive", archive.name()}});
+      {{"operation", id}, {"pod", PodOf(request)}, {"archive", archive.name()}});
   job.operation_id = id;
+  job.pod = PodOf(request);
   job.process = JobProcess(std::move(process).value());
   return Status();
 }
@@ -170,19 +180,20 @@ Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_st
 
 void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   const Result<Request> request = runtime::ParseRequest(frame);
-  if (!request.ok()) return SendAnswer(connection.get(), Answer::Fail(request.status().message()));
+  if (!request.ok()) {
+    return SendAnswer(connection.get(), Request(), Answer::Fail(request.status().message()));
+  }
   const bool begins =
       request->kind == Request::Kind::kSandbox || request->kind == Request::Kind::kCreate;
   if (begins) {
     const Result<bool> consumed = runtime::IsConsumed(config_.state_dir, *request);
     if (!consumed.ok()) {
-      return SendAnswer(connection.get(), Answer::Fail(consumed.status().message()));
+      return SendAnswer(connection.get(), *request, Answer::Fail(consumed.status().message()));
     }
     if (*consumed) {
       Log(LogLevel::kInfo, "restore already consumed: a cold start is right",
-          {{"pod", request->pod_namespace + "/" + request->pod_name},
-           {"container", request->container_name}});
-      return SendAnswer(connection.get(), Answer::Pass());
+          {{"pod", PodOf(*request)}, {"container", request->container_name}});
+      return SendAnswer(connection.get(), *request, Answer::Pass());
     }
   }
   const std::shared_ptr<Job> job = JobOf(*request, begins);
@@ -190,10 +201,15 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
       job == nullptr ? RestoreIsGone() : HandOver(*job, *request, begins, connection.get(), frame);
   if (handed.ok()) return;
   const bool harmless = request->kind == Request::Kind::kDeleted;
-  const Status why = handed.While("restoring pod " + request->pod_namespace + "/" +
-                                  request->pod_name + " from " + request->restore_from);
-  if (!harmless) Log(LogLevel::kWarning, "restore refused", {{"reason", why.message()}});
-  SendAnswer(connection.get(), harmless ? Answer::Pass() : Answer::Fail(why.message()));
+  const Status why =
+      handed.While("restoring pod " + PodOf(*request) + " from " + request->restore_from);
+  if (!harmless) {
+    Log(LogLevel::kWarning, "restore refused",
+        {{"pod", PodOf(*request)},
+         {"container", request->container_name},
+         {"reason", why.message()}});
+  }
+  SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
 }
 
 Status RestoreOperations::AdoptOrRepair() {
@@ -207,9 +223,10 @@ Status RestoreOperations::AdoptOrRepair() {
     const Result<Request> request = RequestOfRestoreJob(job_dir);
     JobProcess process = identity.ok() ? JobProcess(*identity) : JobProcess();
     if (process.alive() && request.ok()) {
-      Log(LogLevel::kInfo, "restore adopted", {{"operation", id}});
+      Log(LogLevel::kInfo, "restore adopted", {{"operation", id}, {"pod", PodOf(*request)}});
       const auto job = std::make_shared<Job>();
       job->operation_id = id;
+      job->pod = PodOf(*request);
       job->process = std::move(process);
       const std::lock_guard lock(mutex_);
       jobs_.insert_or_assign(KeyOf(*request), job);
@@ -218,7 +235,9 @@ Status RestoreOperations::AdoptOrRepair() {
     const Status removed = RemoveRestoreJob(id);
     if (!removed.ok()) {
       Log(LogLevel::kWarning, "cleaning up after a restore",
-          {{"operation", id}, {"reason", removed.message()}});
+          {{"operation", id},
+           {"pod", request.ok() ? PodOf(*request) : ""},
+           {"reason", removed.message()}});
     }
   }
   return Status();

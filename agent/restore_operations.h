@@ -42,6 +42,7 @@ class RestoreOperations {
   struct Job {
     std::mutex mutex;          // guards all below; may be held for as long as a step takes
     std::string operation_id;  // empty: none has been started, or the last one is ended
+    std::string pod;           // NAMESPACE/NAME
     JobProcess process;
     std::atomic<bool> ending = false;  // a thread of Sweep has it
   };

@@ -110,7 +110,10 @@ bool NewPod::Rollback() {
   if (removed.ok()) removed = runtime_.RemovePodSandbox(restored_.sandbox_id, deadline);
   if (!removed.ok()) {
     Log(LogLevel::kError, "removing a pod whose restore failed",
-        {{"sandbox", restored_.sandbox_id}, {"reason", removed.message()}});
+        {{"operation", journal_.operation_id},
+         {"pod", operation_ != nullptr ? operation_->pod() : ""},
+         {"sandbox", restored_.sandbox_id},
+         {"reason", removed.message()}});
   }
   return removed.ok();
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string_view>
+#include <type_traits>
 
 #include "cri/api.grpc.pb.h"
 #include "cri/config_json.h"
@@ -52,17 +53,17 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
 }  // namespace
 
 struct RuntimeClient::Stubs {
-  explicit Stubs(const std::string& path)
-      : socket_path(path), service(RuntimeService::NewStub(OpenChannel(path))) {}
-
-  template <typename Request, typename Response>
-  using Method = grpc::Status (RuntimeService::Stub::*)(grpc::ClientContext*, const Request&,
-                                                        Response*);
+  explicit Stubs(const std::string& path) : Stubs(path, OpenChannel(path)) {}
+  Stubs(const std::string& path, const std::shared_ptr<grpc::Channel>& channel)
+      : socket_path(path),
+        service(RuntimeService::NewStub(channel)),
+        images(v1::ImageService::NewStub(channel)) {}
 
   // `doing` names the call and its object: "StartContainer 4f1c…".
-  template <typename Request, typename Response>
-  Result<Response> Call(Method<Request, Response> method, const Request& request,
-                        std::string_view doing, Deadline deadline) {
+  template <typename Stub, typename Request, typename Response>
+  Result<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                     Response*),
+                        const Request& request, std::string_view doing, Deadline deadline) {
     const std::string where = std::string(doing) + " at " + socket_path;
     if (deadline.expired()) {
       return Status(Code::kDeadlineExceeded, "no time left").While(where);
@@ -71,13 +72,19 @@ struct RuntimeClient::Stubs {
     context.set_deadline(std::chrono::system_clock::now() +
                          std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
     Response response;
-    const grpc::Status status = (service.get()->*method)(&context, request, &response);
+    grpc::Status status;
+    if constexpr (std::is_same_v<Stub, RuntimeService::Stub>) {
+      status = (service.get()->*method)(&context, request, &response);
+    } else {
+      status = (images.get()->*method)(&context, request, &response);
+    }
     if (!status.ok()) return FromGrpc(status).While(where);
     return response;
   }
 
   std::string socket_path;
   std::unique_ptr<RuntimeService::Stub> service;
+  std::unique_ptr<v1::ImageService::Stub> images;
 };
 
 RuntimeClient::RuntimeClient(const std::string& socket_path)
@@ -93,6 +100,27 @@ Result<RuntimeVersion> RuntimeClient::Version(Deadline deadline) {
       stubs_->Call(&RuntimeService::Stub::Version, request, "Version", deadline));
   return RuntimeVersion{response.runtime_name(), response.runtime_version(),
                         response.runtime_api_version()};
+}
+
+Result<RuntimeConfiguration> RuntimeClient::Configuration(Deadline deadline) {
+  v1::StatusRequest request;
+  request.set_verbose(true);
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::StatusResponse response,
+      stubs_->Call(&RuntimeService::Stub::Status, request, "Status", deadline));
+  std::vector<std::string> names;
+  for (const v1::RuntimeHandler& handler : response.runtime_handlers()) {
+    names.push_back(handler.name());
+  }
+  RuntimeConfiguration configuration =
+      ParseRuntimeConfiguration({response.info().begin(), response.info().end()}, names);
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::ImageFsInfoResponse images,
+                           stubs_->Call(&v1::ImageService::Stub::ImageFsInfo,
+                                        v1::ImageFsInfoRequest(), "ImageFsInfo", deadline));
+  for (const v1::FilesystemUsage& usage : images.image_filesystems()) {
+    configuration.snapshotter = SnapshotterOf(usage.fs_id().mountpoint());
+  }
+  return configuration;
 }
 
 Result<std::vector<PodSandbox>> RuntimeClient::ListPodSandboxes(Deadline deadline) {

@@ -9,6 +9,7 @@
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "cri/pod_sandbox.h"
+#include "cri/runtime_configuration.h"
 
 namespace cryopod::cri {
 
@@ -38,6 +39,8 @@ class RuntimeClient {
   RuntimeClient(RuntimeClient&&) noexcept;
 
   Result<RuntimeVersion> Version(Deadline deadline);
+  // What the runtime that runs has been configured to do, as it says itself.
+  Result<RuntimeConfiguration> Configuration(Deadline deadline);
 
   // All sandboxes, without containers and without config_json.
   Result<std::vector<PodSandbox>> ListPodSandboxes(Deadline deadline);

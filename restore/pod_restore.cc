@@ -38,7 +38,9 @@ PodRestore::~PodRestore() = default;
 
 void PodRestore::Save() {
   const Status written = WriteReport(job_dir_fd_.get(), report_);
-  if (!written.ok()) Log(LogLevel::kWarning, written.message());
+  if (!written.ok()) {
+    Log(LogLevel::kWarning, "writing the restore's state", {{"reason", written.message()}});
+  }
 }
 
 std::string PodRestore::DiskStagingPath() const {
@@ -138,7 +140,10 @@ Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
 void PodRestore::EndAttempt(ContainerReport& container) {
   constexpr seconds kEndTimeout{10};
   const Status ended = EndRestore(container, Deadline::After(kEndTimeout));
-  if (!ended.ok()) Log(LogLevel::kError, ended.message());
+  if (!ended.ok()) {
+    Log(LogLevel::kError, "ending an attempt",
+        {{"container", container.name}, {"reason", ended.message()}});
+  }
   container.pid = 0;
   work_dirs_.erase(container.name);
 }
@@ -149,7 +154,8 @@ void PodRestore::ReleaseHeld() {
     const Status released = runtime::ReleaseHeld(container.state_dir);
     // Without a mark an exec has let it run already.
     if (!released.ok() && released.code() != Code::kNotFound) {
-      Log(LogLevel::kError, released.message(), {{"container", container.name}});
+      Log(LogLevel::kError, "letting a held container run",
+          {{"container", container.name}, {"reason", released.message()}});
     }
     container.phase = Phase::kStarted;
   }
@@ -227,7 +233,9 @@ void PodRestore::End() {
   }
   staging_.reset();
   const Status removed = StagingArea::RemoveLeftovers(job_.staging_dir, DiskStagingPath());
-  if (!removed.ok()) Log(LogLevel::kError, removed.message());
+  if (!removed.ok()) {
+    Log(LogLevel::kError, "removing the staging area", {{"reason", removed.message()}});
+  }
   report_.stage = finished() ? Stage::kRestored : Stage::kAbandoned;
   Save();
 }

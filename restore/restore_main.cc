@@ -22,6 +22,8 @@ constexpr int kExitAbandoned = 3;
 cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
   CRYOPOD_ASSIGN_OR_RETURN(const cryopod::restore::RestoreJob job,
                            cryopod::restore::ReadRestoreJob(job_dir));
+  cryopod::SetLogContext(
+      {{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
   const cryopod::Result<cryopod::restore::Report> left = cryopod::restore::ReadReport(job_dir);
   cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
@@ -48,11 +50,13 @@ int main(int argc, char** argv) {
     cryopod::Log(cryopod::LogLevel::kError, "usage: cryopod-restore --job DIR [--end]");
     return kExitUsage;
   }
+  cryopod::SetLogLevelFromEnvironment();
   ::umask(0077);
   bool finished = false;
   const cryopod::Status status = Restore(argv[2], end, finished);
   if (!status.ok()) {
-    cryopod::Log(cryopod::LogLevel::kError, status.message(), {{"job", argv[2]}});
+    cryopod::Log(cryopod::LogLevel::kError, "restore failed",
+                 {{"job", argv[2]}, {"reason", status.message()}});
     return 1;
   }
   return finished ? 0 : kExitAbandoned;

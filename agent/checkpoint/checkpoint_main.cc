@@ -28,6 +28,7 @@ Status Run(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
                            ReadFileAt(directory.get(), kRequestFile, kRequestBytesMax));
   CRYOPOD_ASSIGN_OR_RETURN(const CheckpointJob job, ParseCheckpointJob(text));
+  SetLogContext({{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   // Before any thread exists.
   CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork(directory.get()));
   CRYOPOD_ASSIGN_OR_RETURN(const EventLog events, EventLog::Open(directory.get()));
@@ -46,6 +47,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: cryopod-checkpoint --job DIRECTORY\n");
     return 2;
   }
+  SetLogLevelFromEnvironment();
   ::signal(SIGPIPE, SIG_IGN);
   ::umask(077);
   // A core of this process could hold pages of the pod.

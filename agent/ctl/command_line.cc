@@ -6,6 +6,7 @@
 
 #include "agent/api/client.h"
 #include "agent/ctl/exit_code.h"
+#include "agent/settings/program.h"
 
 #ifndef CRYOPOD_VERSION
 #define CRYOPOD_VERSION "unknown"
@@ -147,11 +148,23 @@ class Parser {
     node->callback([this, node] {
       if (node->get_subcommands().empty()) line_.command = NodeCommand();
     });
+    AddNodeCheck(node);
     AddNodeInstall(node);
     AddNodeUninstall(node);
     Add("metrics", "Print the agent's metrics in Prometheus text format")->callback([this] {
       line_.command = MetricsCommand();
     });
+  }
+
+  void AddNodeCheck(CLI::App* node) {
+    CLI::App* command =
+        node->add_subcommand("check", "Name what this node lacks, with the reason and the remedy");
+    command
+        ->add_option("--config", check_.config_file,
+                     "The agent's configuration, for when it does not answer")
+        ->type_name("PATH")
+        ->default_str(check_.config_file);
+    command->callback([this] { line_.command = check_; });
   }
 
   void AddNodeInstall(CLI::App* node) {
@@ -238,6 +251,7 @@ class Parser {
   DeleteCommand delete_;
   ExportCommand export_;
   ImportCommand import_;
+  NodeCheckCommand check_{settings::kDefaultFile};
   NodeInstallCommand install_{kContainerdConfig};
   NodeUninstallCommand uninstall_;
   PodRunCommand run_pod_{"", "cryopod", kRuntimeSocket};

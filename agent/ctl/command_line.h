@@ -46,6 +46,9 @@ struct ImportCommand {
   std::string archive;
 };
 struct NodeCommand {};
+struct NodeCheckCommand {
+  std::string config_file;  // of the agent, for when it does not answer
+};
 struct NodeInstallCommand {
   std::string containerd_config;
   bool no_restart = false;
@@ -65,10 +68,10 @@ struct PodRemoveCommand {
 };
 struct MetricsCommand {};
 
-using Command =
-    std::variant<CheckpointCommand, RestoreCommand, ListCommand, InspectCommand, VerifyCommand,
-                 DeleteCommand, ExportCommand, ImportCommand, NodeCommand, NodeInstallCommand,
-                 NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
+using Command = std::variant<CheckpointCommand, RestoreCommand, ListCommand, InspectCommand,
+                             VerifyCommand, DeleteCommand, ExportCommand, ImportCommand,
+                             NodeCommand, NodeCheckCommand, NodeInstallCommand,
+                             NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
 
 struct CommandLine {
   std::string socket;

@@ -10,6 +10,7 @@
 #include "agent/ctl/answer_text.h"
 #include "agent/ctl/command_line.h"
 #include "agent/ctl/export_file.h"
+#include "agent/ctl/node_check.h"
 #include "agent/ctl/node_install.h"
 #include "agent/ctl/node_uninstall.h"
 #include "agent/ctl/pod_requests.h"
@@ -134,6 +135,14 @@ class Commands {
     return Answer(node);
   }
 
+  Status operator()(const NodeCheckCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const std::vector<api::Requirement> requirements,
+        CheckNode(client_, {line_.socket, command.config_file}, Deadline::After(kShortWait)));
+    node_is_unfit_ = AnyLacking(requirements);
+    return Answer(requirements);
+  }
+
   Status operator()(const NodeInstallCommand& command) {
     CRYOPOD_ASSIGN_OR_RETURN(NodePaths paths, ThisInstallation());
     paths.containerd_config = command.containerd_config;
@@ -171,6 +180,9 @@ class Commands {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, client_.Metrics(Deadline::After(kShortWait)));
     return PrintAnswer(console_, text);
   }
+
+  // The question was answered, and the answer is no.
+  bool node_is_unfit() const { return node_is_unfit_; }
 
  private:
   template <typename T>
@@ -225,6 +237,7 @@ class Commands {
   const CommandLine& line_;
   const Console& console_;
   api::Client client_;
+  bool node_is_unfit_ = false;
 };
 
 std::string Describe(const Status& status) {
@@ -247,7 +260,9 @@ ExitCode Run(const std::vector<std::string>& arguments, const Console& console) 
   if (!line->help.empty()) {
     status = PrintAnswer(console, line->help);
   } else {
-    status = std::visit(Commands(*line, console), line->command);
+    Commands commands(*line, console);
+    status = std::visit(commands, line->command);
+    if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
   }
   if (!status.ok()) PrintError(console, Describe(status));
   return ExitCodeFor(status.code());

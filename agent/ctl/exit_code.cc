@@ -40,7 +40,8 @@ constexpr char kTable[] =
     "   7  the agent or the container runtime does not answer\n"
     "   8  out of space, memory or descriptors\n"
     "   9  another operation runs on the pod\n"
-    "  10  the time for the operation is over\n";
+    "  10  the time for the operation is over\n"
+    "  11  `node check` found that this node lacks something\n";
 
 const Row* Find(Code code) {
   for (const Row& row : kRows) {

@@ -19,6 +19,7 @@ enum class ExitCode {
   kNoSpace = 8,
   kBusy = 9,
   kDeadline = 10,
+  kUnfitNode = 11,
 };
 
 ExitCode ExitCodeFor(Code code);

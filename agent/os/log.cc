@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 
 #include "agent/os/signal_mask.h"
@@ -22,6 +23,7 @@ constexpr size_t kLineBytesMax = size_t{8} << 10;
 constexpr int kStalledReaderMs = 100;
 
 std::atomic<LogLevel> minimum_level{LogLevel::kInfo};
+std::vector<std::pair<std::string, std::string>> context;
 
 std::string Timestamp() {
   timespec now{};
@@ -143,6 +145,17 @@ std::optional<LogLevel> ParseLogLevel(std::string_view name) {
 }
 
 void SetLogLevel(LogLevel level) { minimum_level.store(level, std::memory_order_relaxed); }
+LogLevel GetLogLevel() { return minimum_level.load(std::memory_order_relaxed); }
+
+void SetLogContext(std::vector<std::pair<std::string, std::string>> fields) {
+  context = std::move(fields);
+}
+
+void SetLogLevelFromEnvironment() {
+  const char* const name = std::getenv(kLogLevelVariable);
+  if (name == nullptr) return;
+  if (const std::optional<LogLevel> level = ParseLogLevel(name)) SetLogLevel(*level);
+}
 
 std::string JsonEscape(std::string_view text) {
   std::string out;
@@ -195,6 +208,7 @@ void Log(LogLevel level, std::string_view message,
     line += start + escaped + '"';
   };
   append("msg", message);
+  for (const auto& [key, value] : context) append(key, value);
   for (const auto& [key, value] : fields) append(key, value);
   line += "}\n";
   WriteLine(line);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace cryopod {
 
@@ -19,6 +20,16 @@ std::optional<LogLevel> ParseLogLevel(std::string_view name);
 //
 // Threads  any; a line is one write(2).
 void SetLogLevel(LogLevel level);
+LogLevel GetLogLevel();
+// Fields that every further line of this process has: what a process does that does one thing.
+// Before the first thread.
+void SetLogContext(std::vector<std::pair<std::string, std::string>> fields);
+
+// How an agent tells the processes that it starts: the name of a level in their environment.
+inline constexpr char kLogLevelVariable[] = "CRYOPOD_LOG_LEVEL";
+// Sets the level that the environment names, if it names one.
+void SetLogLevelFromEnvironment();
+
 void Log(LogLevel level, std::string_view message,
          std::initializer_list<std::pair<std::string_view, std::string>> fields = {});
 

@@ -2,8 +2,12 @@
 #include <unistd.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "agent/os/file.h"
+#include "restore/runtime/protocol/self_check_command.h"
+#include "restore/runtime/self_check.h"
 #include "restore/runtime/wrapper.h"
 
 namespace {
@@ -20,6 +24,9 @@ void FillStandardDescriptors() {
 
 int main(int argc, char** argv) {
   FillStandardDescriptors();
+  if (argc == 2 && std::string_view(argv[1]) == cryopod::runtime::kSelfCheckCommand) {
+    return cryopod::WriteAll(STDOUT_FILENO, cryopod::runtime::SelfCheck()).ok() ? 0 : 1;
+  }
   return cryopod::runtime::RunWrapper(
       std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

@@ -15,6 +15,7 @@
 #include "cri/api.grpc.pb.h"
 #include "cri/config_json.h"
 #include "tests/fakes/go_json.h"
+#include "tests/fakes/runtime_handlers.h"
 
 namespace cryopod::test {
 namespace {
@@ -61,7 +62,8 @@ typename Map::iterator FindByPrefix(Map* map, const std::string& id) {
 
 }  // namespace
 
-class FakeCriServer::Service final : public v1::RuntimeService::Service {
+class FakeCriServer::Service final : public v1::RuntimeService::Service,
+                                     public v1::ImageService::Service {
  public:
   void Serve(const std::string& socket_path) {
     ::unlink(socket_path.c_str());
@@ -69,7 +71,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service {
     builder.AddListeningPort("unix:" + socket_path, grpc::InsecureServerCredentials());
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     builder.SetMaxSendMessageSize(kMessageBytesMax);
-    builder.RegisterService(this);
+    builder.RegisterService(static_cast<v1::RuntimeService::Service*>(this));
+    builder.RegisterService(static_cast<v1::ImageService::Service*>(this));
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) std::abort();
   }
@@ -84,9 +87,28 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service {
                        v1::VersionResponse* response) override {
     if (grpc::Status status = Enter(context, "Version", ""); !status.ok()) return status;
     response->set_version("0.1.0");
-    response->set_runtime_name("containerd");
-    response->set_runtime_version("2.1.9");
+    const std::lock_guard lock(mutex_);
+    response->set_runtime_name(version_.first);
+    response->set_runtime_version(version_.second);
     response->set_runtime_api_version("v1");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Status(ServerContext* context, const v1::StatusRequest* request,
+                      v1::StatusResponse* response) override {
+    if (grpc::Status status = Enter(context, "Status", ""); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    if (request->verbose()) (*response->mutable_info())["config"] = runtime_config_;
+    AddRuntimeHandlers(runtime_config_, response);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ImageFsInfo(ServerContext* context, const v1::ImageFsInfoRequest*,
+                           v1::ImageFsInfoResponse* response) override {
+    if (grpc::Status status = Enter(context, "ImageFsInfo", ""); !status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    response->add_image_filesystems()->mutable_fs_id()->set_mountpoint(
+        "/var/lib/containerd/io.containerd.snapshotter.v1." + snapshotter_);
     return grpc::Status::OK;
   }
 
@@ -275,6 +297,9 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service {
   std::map<std::string, Sandbox> sandboxes_;
   std::map<std::string, Container> containers_;
   std::map<std::string, std::string> verbose_info_;
+  std::pair<std::string, std::string> version_{"containerd", "2.1.9"};
+  std::string runtime_config_ = R"({"containerd":{"runtimes":{"runc":{}}}})";
+  std::string snapshotter_ = "overlayfs";
   std::map<std::string, grpc::Status> failures_;
   std::set<std::string> hanging_;
   std::vector<std::string> calls_;
@@ -412,6 +437,17 @@ void FakeCriServer::SetVerboseInfo(const std::string& sandbox_or_container_id,
 void FakeCriServer::SetExecResult(const cri::ExecResult& result) {
   const std::lock_guard lock(service_->mutex_);
   service_->exec_result_ = result;
+}
+
+void FakeCriServer::SetRuntimeConfig(const std::string& json, const std::string& snapshotter) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->runtime_config_ = json;
+  service_->snapshotter_ = snapshotter;
+}
+
+void FakeCriServer::SetVersion(const std::string& name, const std::string& version) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->version_ = {name, version};
 }
 
 void FakeCriServer::FailNext(const std::string& method, Code code, const std::string& message) {

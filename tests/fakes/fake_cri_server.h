@@ -37,6 +37,10 @@ class FakeCriServer {
   void SetVerboseInfo(const std::string& sandbox_or_container_id, const std::string& json);
   void SetExecResult(const cri::ExecResult& result);
 
+  // The entry "config" of Status' verbose answer, containerd's JSON; its runtimes are the handlers.
+  void SetRuntimeConfig(const std::string& json, const std::string& snapshotter = "overlayfs");
+  void SetVersion(const std::string& name, const std::string& version);
+
   // The next call of `method` ("StartContainer") fails; later ones are served again.
   void FailNext(const std::string& method, Code code, const std::string& message);
   // Calls of `method` get no answer until the caller gives up or this server ends.

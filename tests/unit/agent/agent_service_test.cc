@@ -272,7 +272,21 @@ TEST_F(AgentServiceTest, TheNodeIsDescribed) {
   EXPECT_EQ(info.runtime_version, "2.1.9");
   EXPECT_FALSE(info.kernel.empty());
   EXPECT_FALSE(info.agent_version.empty());
-  EXPECT_THAT(info.problems, IsEmpty());
+}
+
+TEST_F(AgentServiceTest, ProblemsAreTheRequirementsThatAreLacking) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
+
+  std::vector<std::string> lacking;
+  for (const api::Requirement& requirement : info.requirements) {
+    if (requirement.state == api::RequirementState::kLacking) lacking.push_back(requirement.name);
+    if (requirement.name == api::kCriu) EXPECT_EQ(requirement.found, "CRIU 4.2.1");
+  }
+  EXPECT_THAT(lacking, ::testing::Contains(api::kRuntimeHandler));
+  ASSERT_EQ(info.problems.size(), lacking.size());
+  for (size_t i = 0; i < lacking.size(); ++i) {
+    EXPECT_THAT(info.problems[i], ::testing::StartsWith(lacking[i] + ": "));
+  }
 }
 
 TEST_F(AgentServiceTest, ANodeWithoutCriuSaysSo) {
@@ -280,7 +294,7 @@ TEST_F(AgentServiceTest, ANodeWithoutCriuSaysSo) {
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
 
-  EXPECT_THAT(info.problems, ElementsAre(HasSubstr("CRIU")));
+  EXPECT_THAT(info.problems, ::testing::Contains(::testing::StartsWith("criu: ")));
 }
 
 TEST_F(AgentServiceTest, TheStoreIsCountedWhenMetricsAreAsked) {

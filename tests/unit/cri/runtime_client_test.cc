@@ -45,6 +45,28 @@ TEST_F(RuntimeClientTest, TellsTheVersionOfTheRuntime) {
   EXPECT_EQ(version->api_version, "v1");
 }
 
+TEST_F(RuntimeClientTest, TellsWhatTheRuntimeWasConfiguredToDo) {
+  server_.SetRuntimeConfig(
+      R"({"containerd": {"runtimes": {"cryopod": {"PodAnnotations": ["cryopod.dev/*"]}}}})",
+      "native");
+
+  const Result<RuntimeConfiguration> configuration = client_.Configuration(Soon());
+
+  ASSERT_TRUE(configuration.ok()) << configuration.status().message();
+  EXPECT_TRUE(configuration->shown);
+  EXPECT_EQ(configuration->snapshotter, "native");
+  EXPECT_THAT(configuration->handlers.at("cryopod").pod_annotations, ElementsAre("cryopod.dev/*"));
+}
+
+TEST_F(RuntimeClientTest, ARuntimeThatDoesNotTellItsConfigurationIsNamed) {
+  server_.FailNext("Status", Code::kUnavailable, "shutting down");
+
+  const Result<RuntimeConfiguration> configuration = client_.Configuration(Soon());
+
+  EXPECT_EQ(configuration.status().code(), Code::kUnavailable);
+  EXPECT_THAT(configuration.status().message(), HasSubstr(socket_));
+}
+
 TEST_F(RuntimeClientTest, ListsSandboxes) {
   const std::string id = server_.AddPod(kPod, "cryopod");
 

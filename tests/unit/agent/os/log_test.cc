@@ -94,6 +94,29 @@ TEST_F(LogTest, ALevelIsKnownByItsName) {
   EXPECT_EQ(ParseLogLevel(""), std::nullopt);
 }
 
+TEST_F(LogTest, WhatIsTrueOfTheWholeProcessStandsInEveryLine) {
+  SetLogContext({{"operation", "c-1"}, {"pod", "default/web"}});
+  const std::string line = Captured([] { Log(LogLevel::kInfo, "frozen", {{"container", "app"}}); });
+  SetLogContext({});
+
+  EXPECT_THAT(line, HasSubstr("\"msg\":\"frozen\",\"operation\":\"c-1\",\"pod\":\"default/web\","
+                              "\"container\":\"app\"}"));
+  EXPECT_THAT(Captured([] { Log(LogLevel::kInfo, "x"); }), Not(HasSubstr("operation")));
+}
+
+TEST_F(LogTest, TheEnvironmentNamesTheLevelOfAnInnerProgram) {
+  ::setenv(kLogLevelVariable, "error", 1);
+  SetLogLevelFromEnvironment();
+  EXPECT_EQ(GetLogLevel(), LogLevel::kError);
+
+  ::setenv(kLogLevelVariable, "loud", 1);
+  SetLogLevelFromEnvironment();
+  ::unsetenv(kLogLevelVariable);
+  SetLogLevelFromEnvironment();
+
+  EXPECT_EQ(GetLogLevel(), LogLevel::kError);
+}
+
 TEST_F(LogTest, AStrangersBytesNeverReachTheTerminalRaw) {
   const std::string line = Captured([] {
     Log(LogLevel::kInfo, "name \x1b[2J\x07\n\x7f\xff", {{"k\"", "\"}{"}});

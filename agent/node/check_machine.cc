@@ -1,0 +1,91 @@
+#include "agent/node/check_machine.h"
+
+#include <array>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "agent/node/sizes.h"
+
+namespace cryopod::node {
+namespace {
+
+// pidfds, openat2 and close_range are older; cgroup.kill came with it.
+constexpr std::pair<int, int> kKernelMin{5, 14};
+
+// A dump that does not find it is staged on disk, and the freeze waits for the disk.
+constexpr uint64_t kStagingBytesMin = uint64_t{256} << 20;
+
+constexpr char kSysResource[] = "CAP_SYS_RESOURCE";
+
+// What CRIU needs to dump processes of any user, what entering a pod's namespaces takes
+// (SYS_CHROOT, SYS_ADMIN), and what it takes to write a container's files as they were.
+constexpr std::array kNeeded{
+    "CAP_CHOWN",      "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID",    "CAP_KILL",
+    "CAP_SETGID",     "CAP_SETUID",       "CAP_SETPCAP", "CAP_NET_ADMIN", "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE", "CAP_SYS_ADMIN",    "CAP_MKNOD",   "CAP_SETFCAP",   "CAP_CHECKPOINT_RESTORE"};
+
+bool Has(uint64_t mask, const char* name) {
+  const std::optional<int> number = CapabilityNumber(name);
+  return number && (mask >> *number & 1) != 0;
+}
+
+std::pair<int, int> MajorMinor(std::string_view release) {
+  std::pair<int, int> version{0, 0};
+  const char* const end = release.data() + release.size();
+  const auto [dot, error] = std::from_chars(release.data(), end, version.first);
+  if (error == std::errc() && dot != end && *dot == '.') {
+    std::from_chars(dot + 1, end, version.second);
+  }
+  return version;
+}
+
+}  // namespace
+
+Finding CheckKernel(const std::string& release) {
+  if (MajorMinor(release) >= kKernelMin) return Finding::Met(release);
+  return Finding::Lacking(release,
+                          "Linux " + release + " has not all that a checkpoint calls (cgroup.kill)",
+                          "boot Linux 5.14 or newer");
+}
+
+Finding CheckFreezer(const std::string& version) {
+  if (!version.empty()) return Finding::Met("cgroup " + version);
+  return Finding::Lacking("",
+                          "neither cgroup v1's freezer nor cgroup v2 is mounted, so that no pod "
+                          "can be frozen as a whole",
+                          "mount cgroup v2 at /sys/fs/cgroup, or v1's freezer beneath it");
+}
+
+Finding CheckCapabilities(const CapabilitySets& capabilities) {
+  std::string missing;
+  for (const char* name : kNeeded) {
+    // What a child can get is what the bounding set holds too.
+    if (!Has(capabilities.effective & capabilities.bounding, name)) {
+      missing += (missing.empty() ? "" : " ") + std::string(name);
+    }
+  }
+  if (!missing.empty()) {
+    return Finding::Lacking(
+        "without " + missing,
+        "cryopod-agent lacks " + missing + ", without which processes cannot be dumped or restored",
+        "run it as root, and keep these capabilities in its unit's "
+        "CapabilityBoundingSet");
+  }
+  if (!Has(capabilities.effective & capabilities.bounding, kSysResource)) {
+    return Finding::Met("all but " + std::string(kSysResource) +
+                        ": of other users than root nothing can be dumped");
+  }
+  return Finding::Met("all");
+}
+
+Finding CheckStagingMemory(uint64_t available_bytes) {
+  const std::string found = FormatMib(available_bytes) + " available";
+  if (available_bytes >= kStagingBytesMin) return Finding::Met(found);
+  return Finding::Lacking(found,
+                          "a dump of any size is staged on disk, and pods stand still for as long "
+                          "as the disk takes",
+                          "free memory until " + FormatMib(kStagingBytesMin) + " are available");
+}
+
+}  // namespace cryopod::node

@@ -1,0 +1,81 @@
+#include "agent/node/check_programs.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/archive/unpack.h"
+#include "agent/criu/criu_client.h"
+#include "agent/os/file.h"
+#include "agent/os/unix_socket.h"
+
+namespace cryopod::node {
+namespace {
+
+constexpr char kInstallAgain[] =
+    "install the whole of cryopod into one prefix, or name its folder as libexec_dir";
+
+class NoSink : public archive::LayerSink {
+ public:
+  Status Apply(const archive::LayerEntry&, const Content&) override {
+    return Status(Code::kInternal, "an entry where there is none");
+  }
+};
+
+// What unpacking a blob of nonsense ends with: kDataLoss when all is well.
+Status UnpackNonsense(const std::string& program, Deadline deadline) {
+  const UniqueFd blob(::memfd_create("cryopod-probe", MFD_CLOEXEC));
+  if (!blob.valid()) return ErrnoStatus(errno, "memfd_create", "a blob");
+  CRYOPOD_RETURN_IF_ERROR(WriteAll(blob.get(), "this is no archive"));
+  if (::lseek(blob.get(), 0, SEEK_SET) != 0) return ErrnoStatus(errno, "lseek", "a blob");
+  NoSink sink;
+  return archive::UnpackFilesTo(program, blob.get(), sink, archive::UnpackLimits(), deadline);
+}
+
+}  // namespace
+
+Finding CheckCriu(const settings::AgentSettings& settings, Deadline deadline) {
+  const Result<criu::Version> version = criu::CheckVersion(settings.criu_program, deadline);
+  if (version.ok()) return Finding::Met("CRIU " + version->text());
+  return Finding::Lacking("", version.status().message(),
+                          "install CRIU 4.1 or newer, or name it as criu in the configuration");
+}
+
+Finding CheckCriuFeatures(const settings::AgentSettings& settings, Deadline deadline) {
+  const Status features = criu::CheckFeatures(settings.criu_program, deadline);
+  if (features.ok()) return Finding::Met("what CRIU asks of the kernel is there");
+  return Finding::Lacking("", features.message(),
+                          "run `criu check` as root: it says what of the kernel's configuration "
+                          "is missing");
+}
+
+Finding CheckInnerPrograms(const settings::AgentSettings& settings) {
+  for (const std::string& program : {settings.checkpoint_program(), settings.restore_program()}) {
+    if (::access(program.c_str(), X_OK) != 0) {
+      return Finding::Lacking("", program + " is missing", kInstallAgain);
+    }
+  }
+  return Finding::Met(settings.libexec_dir);
+}
+
+Finding CheckUnpack(const settings::AgentSettings& settings, Deadline deadline) {
+  const std::string program = settings.unpack_program();
+  if (::access(program.c_str(), X_OK) != 0) {
+    return Finding::Lacking("", program + " is missing", kInstallAgain);
+  }
+  const Status refused = UnpackNonsense(program, deadline);
+  if (refused.code() == Code::kDataLoss) return Finding::Met("gives up its rights, and works");
+  return Finding::Lacking(
+      "", program + " cannot be used: " + (refused.ok() ? "it takes anything" : refused.message()),
+      "run cryopod-agent as root on a kernel with seccomp filters; without it no archive is read");
+}
+
+Finding CheckRuntimeSocket(const settings::AgentSettings& settings, Deadline deadline) {
+  const std::string path = settings.runtime_socket();
+  const Result<UniqueFd> connected = ConnectUnix(path, deadline);
+  if (connected.ok()) return Finding::Met(path);
+  return Finding::Lacking(
+      "", connected.status().message() + ", so that no pod of handler cryopod can be restored",
+      "restart cryopod-agent, which makes this socket");
+}
+
+}  // namespace cryopod::node

@@ -1,0 +1,99 @@
+#include "agent/node/check_wrapper.h"
+
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "agent/node/check_runtime.h"
+#include "agent/os/subprocess.h"
+#include "agent/os/text.h"
+#include "restore/runtime/protocol/self_check_command.h"
+
+namespace cryopod::node {
+namespace {
+
+constexpr std::pair<int, int> kRuncMin{1, 1};
+constexpr char kRuntimeConf[] = "name it in /etc/cryopod/runtime.conf (runtime=/usr/sbin/runc)";
+
+Result<std::string> Run(std::vector<std::string> argv, Deadline deadline) {
+  SpawnOptions options;
+  options.argv = std::move(argv);
+  options.inherit_environment = true;
+  const std::string program = options.argv.front();
+  CRYOPOD_ASSIGN_OR_RETURN(CommandOutput output, RunCommand(std::move(options), deadline));
+  if (output.status.success()) return std::move(output.text);
+  return Status(Code::kFailedPrecondition, program + " ended with " + output.status.Describe());
+}
+
+Finding NoWrapper(const std::string& program, const std::string& why) {
+  return Finding::Lacking(program, "handler \"cryopod\" runs " + program + ": " + why,
+                          "set BinaryName to bin/cryopod-runtime of this installation "
+                          "(`cryopodctl node install` does), and restart containerd");
+}
+
+// The version in "runc version 1.3.6".
+std::string RuncVersion(std::string_view output) {
+  const std::vector<std::string_view> words = SplitWords(output);
+  const bool is_runc = words.size() >= 3 && words[0] == "runc" && words[1] == "version";
+  return is_runc ? std::string(words[2]) : "";
+}
+
+bool IsOld(std::string_view version) {
+  std::pair<int, int> number{0, 0};
+  const char* const end = version.data() + version.size();
+  const auto [dot, error] = std::from_chars(version.data(), end, number.first);
+  if (error == std::errc() && dot != end && *dot == '.') {
+    std::from_chars(dot + 1, end, number.second);
+  }
+  return number < kRuncMin;
+}
+
+}  // namespace
+
+WrapperAnswer AskWrapper(const cri::RuntimeConfiguration& configuration, Deadline deadline) {
+  const auto handler = configuration.handlers.find(kHandler);
+  if (!configuration.shown || handler == configuration.handlers.end()) {
+    return {Finding::Met("not told"), {}};
+  }
+  const std::string& program = handler->second.program;
+  if (program.empty()) return {NoWrapper("runc", "BinaryName is not set"), {}};
+  const Result<std::string> said = Run({program, runtime::kSelfCheckCommand}, deadline);
+  if (said.status().code() == Code::kNotFound) {
+    return {NoWrapper(program, "there is no such program"), {}};
+  }
+  const Result<runtime::KeyValues> values =
+      said.ok() ? runtime::ParseKeyValues(*said) : Result<runtime::KeyValues>(said.status());
+  if (!values.ok() || runtime::Get(*values, "program") != runtime::kWrapperName) {
+    return {NoWrapper(program, "it is not cryopod-runtime"), {}};
+  }
+  return {Finding::Met(program + " " + runtime::Get(*values, "version")), *values};
+}
+
+Finding CheckOciRuntime(const runtime::KeyValues& values, const settings::AgentSettings& settings,
+                        Deadline deadline) {
+  if (values.empty()) return Finding::Met("not told");
+  const std::string problem = runtime::Get(values, "problem");
+  if (!problem.empty()) {
+    return Finding::Lacking("", "cryopod-runtime cannot work: " + problem, kRuntimeConf);
+  }
+  const std::string runc = runtime::Get(values, "runtime");
+  const Result<std::string> said = Run({runc, "--version"}, deadline);
+  const std::string version = said.ok() ? RuncVersion(*said) : "";
+  if (version.empty() || IsOld(version)) {
+    const std::string why = !said.ok()        ? said.status().message()
+                            : version.empty() ? runc + " is not runc"
+                                              : "runc " + version + " is too old";
+    return Finding::Lacking(version, why,
+                            std::string("install runc 1.1 or newer, and ") + kRuntimeConf);
+  }
+  if (runtime::Get(values, "agent_socket") != settings.runtime_socket()) {
+    return Finding::Lacking(
+        runtime::Get(values, "agent_socket"),
+        "cryopod-runtime asks the agent at " + runtime::Get(values, "agent_socket") +
+            ", which listens at " + settings.runtime_socket(),
+        "name agent_socket=" + settings.runtime_socket() + " in /etc/cryopod/runtime.conf");
+  }
+  return Finding::Met("runc " + version + " at " + runc);
+}
+
+}  // namespace cryopod::node

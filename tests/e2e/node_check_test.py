@@ -1,0 +1,237 @@
+"""`cryopodctl node check` on a node that lacks one requirement after another: it names exactly that
+one, with the reason and the remedy, and nothing once it is mended. (An old kernel and little memory
+are unit tests: no lab has them.)"""
+import json
+import os
+import sys
+import unittest
+
+import lab
+from lab import wait_until
+
+CGROUP = os.environ.get("CRYOPOD_E2E_CGROUP", "v2")
+DROP_IN = "/etc/containerd/conf.d/cryopod.toml"
+SETTINGS = "/etc/cryopod/cryopod.toml"
+RUNTIME_CONF = "/etc/cryopod/runtime.conf"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+# Answers the question for its version as CRIU 3.17 would, byte by byte (criu's rpc.proto), and no other.
+OLD_CRIU = r"""#!/bin/bash
+dd bs=64k count=1 <&"$2" >/dev/null 2>&1
+printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x11' >&"$2"
+"""
+# Tells its version, and is refused what it needs of the kernel.
+WEAK_CRIU = """#!/bin/sh
+exec setpriv --bounding-set=-sys_admin,-checkpoint_restore criu "$@"
+"""
+UNFIT = 11
+
+_lab = lab.Lab(cgroup=CGROUP, nodes=1, name=os.environ.get("CRYOPOD_LAB_NAME"))
+a = _lab["a"]
+
+
+def setUpModule():
+    if not os.environ.get("CRYOPOD_LAB_KEEP"):
+        unittest.addModuleCleanup(_lab.down)
+    _lab.up()
+    a.agent("restart")
+
+
+def check():
+    """The exit code, and the requirements by name."""
+    answer = a.ctl("--output", "json", "node", "check", check=False)
+    return answer.returncode, {entry["requirement"]: entry for entry in json.loads(answer.stdout)}
+
+
+def write_program(path, text):
+    a.write(path, text)
+    a.exec("chmod", "755", path)
+
+
+def edit_drop_in(script):
+    a.exec("sed", "-i", script, DROP_IN)
+    a.containerd("restart")
+
+
+class NodeCheckTest(unittest.TestCase):
+    def setUp(self):
+        self.assert_fit("before")
+
+    def assert_fit(self, when):
+        code, requirements = check()
+        lacking = [entry for entry in requirements.values() if entry["ok"] is not True]
+        self.assertEqual(lacking, [], when)
+        self.assertEqual(code, 0, when)
+
+    def assert_lacks(self, name, reason):
+        """Only `name` is lacking; what `reason` holds stands in its reason."""
+        code, requirements = check()
+        lacking = [entry["requirement"] for entry in requirements.values() if entry["ok"] is False]
+        self.assertEqual(lacking, [name], requirements)
+        self.assertEqual(code, UNFIT)
+        self.assertIn(reason, requirements[name]["reason"])
+        self.assertNotEqual(requirements[name]["remedy"], "")
+        for entry in requirements.values():
+            if entry["ok"] is None:
+                self.assertIn("cannot be seen without", entry["reason"])
+        text = a.ctl("node", "check", check=False)
+        self.assertEqual(text.returncode, UNFIT)
+        self.assertIn(f"\n{name} is lacking: ", text.stdout)
+        self.assertEqual(text.stdout.count(" is lacking: "), 1)
+
+    def mend_later(self, *mends):
+        """Takes back what the test did, and sees that nothing is lacking then."""
+        def mend():
+            for one in mends:
+                one()
+            self.assert_fit("after it was mended")
+        self.addCleanup(mend)
+
+    def configure_agent(self, line):
+        a.write(SETTINGS, f"[agent]\n{line}\n")
+        self.mend_later(lambda: a.exec("rm", "-f", SETTINGS), lambda: a.agent("restart"))
+        a.agent("restart")
+
+    def run_agent(self, *words):
+        """The agent in a world of its own, which `words` make before they run it."""
+        a.agent("stop")
+        command = " ".join(words)
+        a.shell("rm -f /run/cryopod/agent.sock; "
+                f"setsid {command} </dev/null >>{lab.AGENT_LOG} 2>&1 &")
+        self.mend_later(lambda: a.agent("restart"))
+        wait_until(lambda: a.exec("test", "-S", "/run/cryopod/agent.sock",
+                                  check=False).returncode == 0, "the agent listens")
+
+    def keep(self, path):
+        """Puts the file back at the end."""
+        text = a.read(path)
+        self.mend_later(lambda: a.write(path, text), lambda: a.containerd("restart"))
+
+    def test_the_agent_does_not_run(self):
+        a.agent("stop")
+        self.mend_later(lambda: a.agent("start"))
+
+        self.assert_lacks("agent", "does not run")
+
+    def test_the_agents_socket_is_gone(self):
+        a.exec("rm", "/run/cryopod/agent.sock")
+        self.mend_later(lambda: a.agent("restart"))
+
+        self.assert_lacks("agent", "there is no socket /run/cryopod/agent.sock")
+
+    def test_the_runtimes_way_to_the_agent_is_gone(self):
+        a.exec("rm", "/run/cryopod/runtime.sock")
+        self.mend_later(lambda: a.agent("restart"))
+
+        self.assert_lacks("runtime-socket", "/run/cryopod/runtime.sock")
+
+    def test_the_agent_lacks_a_capability(self):
+        self.run_agent("setpriv --bounding-set=-sys_ptrace /opt/cryopod/bin/cryopod-agent")
+
+        self.assert_lacks("capabilities", "CAP_SYS_PTRACE")
+
+    def test_nothing_is_mounted_that_can_freeze(self):
+        self.run_agent("unshare -m sh -c 'umount -l -R /sys/fs/cgroup; "
+                       "exec /opt/cryopod/bin/cryopod-agent'")
+
+        self.assert_lacks("cgroup-freezer", "freezer")
+
+    def test_there_is_no_criu(self):
+        self.configure_agent('criu = "/nowhere/criu"')
+
+        self.assert_lacks("criu", "/nowhere/criu")
+
+    def test_criu_is_too_old(self):
+        write_program("/root/criu-old", OLD_CRIU)
+        self.configure_agent('criu = "/root/criu-old"')
+
+        self.assert_lacks("criu", "3.17")
+
+    def test_criu_cannot_work_on_this_kernel(self):
+        write_program("/root/criu-weak", WEAK_CRIU)
+        self.configure_agent('criu = "/root/criu-weak"')
+
+        self.assert_lacks("criu-features", "CRIU cannot work on this node")
+
+    def test_the_unpacker_cannot_be_used(self):
+        a.shell("cp -r /opt/cryopod/libexec/cryopod /root/libexec")
+        self.mend_later(lambda: a.exec("rm", "-rf", "/root/libexec"))
+        write_program("/root/libexec/cryopod-unpack", "#!/bin/sh\nexit 1\n")
+        self.configure_agent('libexec_dir = "/root/libexec"')
+
+        self.assert_lacks("unpack", "/root/libexec/cryopod-unpack")
+
+    def test_archives_lie_open(self):
+        a.exec("chmod", "755", "/var/lib/cryopod/archives")
+        self.mend_later(lambda: a.exec("chmod", "700", "/var/lib/cryopod/archives"))
+
+        self.assert_lacks("directories", "/var/lib/cryopod/archives")
+
+    def test_the_disk_is_full(self):
+        self.run_agent("unshare -m sh -c 'mount -t tmpfs -o size=8m small /var/lib/cryopod; "
+                       "exec /opt/cryopod/bin/cryopod-agent'")
+
+        self.assert_lacks("disk-space", "/var/lib/cryopod")
+
+    def test_containerd_does_not_answer(self):
+        a.exec("mv", CONTAINERD_SOCKET, f"{CONTAINERD_SOCKET}.away")
+        self.mend_later(lambda: a.exec("mv", f"{CONTAINERD_SOCKET}.away", CONTAINERD_SOCKET))
+
+        self.assert_lacks("runtime", CONTAINERD_SOCKET)
+
+    def test_containerd_has_no_handler(self):
+        self.keep(DROP_IN)
+        a.exec("rm", DROP_IN)
+        a.containerd("restart")
+
+        self.assert_lacks("runtime-handler", '"cryopod"')
+
+    def test_the_handler_passes_no_annotations_of_pods(self):
+        self.keep(DROP_IN)
+        edit_drop_in("/pod_annotations/d")
+
+        self.assert_lacks("runtime-annotations", "cryopod.dev/restore-from")
+
+    def test_the_handler_passes_no_annotations_of_containers(self):
+        self.keep(DROP_IN)
+        edit_drop_in("/container_annotations/d")
+
+        self.assert_lacks("runtime-annotations", "io.kubernetes.container.restartCount")
+
+    def test_the_handler_has_another_snapshotter(self):
+        self.keep(DROP_IN)
+        edit_drop_in('s/^  pod_annotations/  snapshotter = "native"\\n&/')
+
+        self.assert_lacks("snapshotter", "overlayfs")
+
+    def test_the_handlers_program_is_not_there(self):
+        self.keep(DROP_IN)
+        edit_drop_in("s,/opt/cryopod/bin/cryopod-runtime,/nowhere/cryopod-runtime,")
+
+        self.assert_lacks("runtime-program", "/nowhere/cryopod-runtime")
+
+    def test_the_handlers_program_is_runc(self):
+        self.keep(DROP_IN)
+        edit_drop_in("s,/opt/cryopod/bin/cryopod-runtime,/usr/sbin/runc,")
+
+        self.assert_lacks("runtime-program", "it is not cryopod-runtime")
+
+    def test_the_real_runtime_is_not_there(self):
+        before = a.shell(f"cat {RUNTIME_CONF} 2>/dev/null; true")
+        self.mend_later(lambda: a.write(RUNTIME_CONF, before))
+        a.write(RUNTIME_CONF, "runtime=/nowhere/runc\n")
+
+        self.assert_lacks("oci-runtime", "/nowhere/runc")
+
+    def test_a_signal_makes_the_agent_read_its_log_level_again(self):
+        self.configure_agent('log_level = "info"')
+        a.write(SETTINGS, '[agent]\nlog_level = "debug"\n')
+
+        a.shell("kill -HUP $(/usr/libexec/lab/agent pid)")
+
+        wait_until(lambda: '"msg":"log level set","log_level":"debug"' in a.read(lab.AGENT_LOG),
+                   "the agent says its new log level")
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main(verbosity=2)

@@ -1,0 +1,90 @@
+#include "agent/node/check_machine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace cryopod::node {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr uint64_t kAll = (uint64_t{1} << 41) - 1;
+
+CapabilitySets Sets(uint64_t mask) { return {0, mask, mask, mask, 0}; }
+
+uint64_t Without(const char* name) { return kAll & ~(uint64_t{1} << *CapabilityNumber(name)); }
+
+TEST(CheckKernelTest, AKernelFrom514OnWillDo) {
+  for (const char* release : {"5.14.0", "5.14", "6.1.0-18-amd64", "6.18.0+", "10.0"}) {
+    const Finding finding = CheckKernel(release);
+    EXPECT_THAT(finding.reason, IsEmpty()) << release;
+    EXPECT_EQ(finding.found, release);
+  }
+}
+
+TEST(CheckKernelTest, AnOlderKernelIsNamedWithWhatToBoot) {
+  for (const char* release : {"5.13.19-generic", "5.4", "4.19.0", "3.10.0-1160.el7", ""}) {
+    const Finding finding = CheckKernel(release);
+    EXPECT_THAT(finding.reason, HasSubstr(release)) << release;
+    EXPECT_THAT(finding.remedy, HasSubstr("5.14")) << release;
+  }
+}
+
+TEST(CheckFreezerTest, EitherVersionWillDo) {
+  EXPECT_THAT(CheckFreezer("v1").reason, IsEmpty());
+  EXPECT_EQ(CheckFreezer("v2").found, "cgroup v2");
+}
+
+TEST(CheckFreezerTest, NoneIsLacking) {
+  EXPECT_THAT(CheckFreezer("").reason, HasSubstr("freezer"));
+  EXPECT_THAT(CheckFreezer("").remedy, HasSubstr("/sys/fs/cgroup"));
+}
+
+TEST(CheckCapabilitiesTest, AllOfThemWillDo) {
+  EXPECT_THAT(CheckCapabilities(Sets(kAll)).reason, IsEmpty());
+  EXPECT_EQ(CheckCapabilities(Sets(kAll)).found, "all");
+}
+
+TEST(CheckCapabilitiesTest, TheOneThatIsMissingIsNamed) {
+  for (const char* name : {"CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE",
+                           "CAP_NET_ADMIN", "CAP_CHOWN"}) {
+    const Finding finding = CheckCapabilities(Sets(Without(name)));
+    EXPECT_THAT(finding.reason, HasSubstr(name));
+    EXPECT_THAT(finding.remedy, HasSubstr("CapabilityBoundingSet"));
+  }
+}
+
+TEST(CheckCapabilitiesTest, OneThatChildrenCannotGetIsMissing) {
+  CapabilitySets sets = Sets(kAll);
+  sets.bounding = Without("CAP_SYS_PTRACE");
+
+  EXPECT_THAT(CheckCapabilities(sets).reason, HasSubstr("CAP_SYS_PTRACE"));
+}
+
+TEST(CheckCapabilitiesTest, WithoutSysResourceThereIsLessButNotNothing) {
+  const Finding finding = CheckCapabilities(Sets(Without("CAP_SYS_RESOURCE")));
+
+  EXPECT_THAT(finding.reason, IsEmpty());
+  EXPECT_THAT(finding.found, AllOf(HasSubstr("CAP_SYS_RESOURCE"), HasSubstr("root")));
+}
+
+TEST(CheckCapabilitiesTest, WhatNeitherCriuNorAFileNeedsMayBeDropped) {
+  EXPECT_THAT(CheckCapabilities(Sets(Without("CAP_SYS_BOOT") & Without("CAP_SYS_TIME"))).reason,
+              IsEmpty());
+}
+
+TEST(CheckStagingMemoryTest, LittleMemoryIsLackingAndSaysHowMuchThereIs) {
+  EXPECT_THAT(CheckStagingMemory(uint64_t{4} << 30).reason, IsEmpty());
+  EXPECT_EQ(CheckStagingMemory(uint64_t{4} << 30).found, "4096 MiB available");
+
+  const Finding finding = CheckStagingMemory(uint64_t{100} << 20);
+
+  EXPECT_EQ(finding.found, "100 MiB available");
+  EXPECT_THAT(finding.reason, HasSubstr("disk"));
+  EXPECT_THAT(finding.remedy, HasSubstr("256 MiB"));
+}
+
+}  // namespace
+}  // namespace cryopod::node

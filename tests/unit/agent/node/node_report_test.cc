@@ -1,0 +1,199 @@
+#include "agent/node/node_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "agent/os/directory.h"
+#include "agent/os/unix_socket.h"
+#include "tests/fakes/fake_cri_server.h"
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/agent/node/wrapper_installation.h"
+
+namespace cryopod::node {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+// A node that lacks nothing but what the machine of the test may lack (capabilities, memory, disk).
+class NodeReportTest : public ::testing::Test {
+ protected:
+  NodeReportTest() {
+    settings_.run_dir = temp_.path() / "run";
+    settings_.state_dir = temp_.path() / "state";
+    settings_.libexec_dir = temp_.path() / "libexec";
+    settings_.containerd_socket = temp_.path() / "cri.sock";
+    settings_.criu_program = temp_.path() / "criu";
+    for (const std::string& path :
+         {settings_.jobs_dir(), settings_.store_root(), settings_.libexec_dir}) {
+      EXPECT_THAT(MakeDirectories(path), cryopod::test::IsOk());
+    }
+    fs::create_symlink(CRYOPOD_FAKE_CRIU, settings_.criu_program);
+    for (const std::string& program : {settings_.checkpoint_program(), settings_.restore_program(),
+                                       settings_.unpack_program()}) {
+      fs::create_symlink(CRYOPOD_UNPACK_PROGRAM, program);
+    }
+    installation_.Configure("agent_socket=" + settings_.runtime_socket() + "\n");
+    Listen();
+    SetHandlers({{"cryopod", Handler()}});
+  }
+
+  nlohmann::json Handler() const {
+    return {{"runtimeType", "io.containerd.runc.v2"},
+            {"PodAnnotations", {"cryopod.dev/*"}},
+            {"ContainerAnnotations", {"io.kubernetes.container.*", "cryopod.dev/*"}},
+            {"options", {{"BinaryName", installation_.program()}}}};
+  }
+  void SetHandlers(const nlohmann::json& runtimes) {
+    server_->SetRuntimeConfig(nlohmann::json{{"containerd", {{"runtimes", runtimes}}}}.dump());
+  }
+  void Listen() {
+    Result<UniqueFd> listener = ListenUnix(settings_.runtime_socket());
+    ASSERT_THAT(listener, cryopod::test::IsOk());
+    runtime_listener_ = std::move(listener).value();
+  }
+
+  NodeReport Look(const Observer& observer = {true, "0.1.0", ""}) {
+    cri::RuntimeClient runtime(settings_.containerd_socket);
+    return LookAtNode(settings_, runtime, observer);
+  }
+  // What is lacking, but for what this test cannot give.
+  static std::vector<std::string> Lacking(const NodeReport& report) {
+    std::vector<std::string> names;
+    for (const api::Requirement& requirement : report.requirements.all()) {
+      const bool of_machine = requirement.name == api::kCapabilities ||
+                              requirement.name == api::kStagingMemory ||
+                              requirement.name == api::kDiskSpace;
+      if (requirement.state != api::RequirementState::kLacking || of_machine) continue;
+      names.push_back(requirement.name);
+      EXPECT_FALSE(requirement.reason.empty());
+      EXPECT_FALSE(requirement.remedy.empty());
+    }
+    return names;
+  }
+  static api::Requirement Find(const NodeReport& report, const std::string& name) {
+    for (const api::Requirement& requirement : report.requirements.all()) {
+      if (requirement.name == name) return requirement;
+    }
+    ADD_FAILURE() << "no requirement " << name;
+    return {};
+  }
+
+  cryopod::test::TempDirectory temp_;
+  settings::AgentSettings settings_;
+  test::WrapperInstallation installation_;
+  UniqueFd runtime_listener_;
+  std::unique_ptr<cryopod::test::FakeCriServer> server_ =
+      std::make_unique<cryopod::test::FakeCriServer>(temp_.path() / "cri.sock");
+};
+
+TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFacts) {
+  const NodeReport report = Look();
+
+  EXPECT_THAT(Lacking(report), IsEmpty());
+  EXPECT_EQ(report.criu_version, "4.2.1");
+  EXPECT_EQ(report.runtime_name, "containerd");
+  EXPECT_EQ(report.runtime_version, "2.1.9");
+  EXPECT_FALSE(report.machine.kernel.empty());
+}
+
+TEST_F(NodeReportTest, EveryRequirementIsListedOnce) {
+  std::vector<std::string> names;
+  for (const api::Requirement& requirement : Look().requirements.all()) {
+    names.push_back(requirement.name);
+  }
+
+  EXPECT_THAT(names,
+              ElementsAre("agent", "capabilities", "runtime-socket", "kernel", "cgroup-freezer",
+                          "staging-memory", "criu", "criu-features", "inner-programs", "unpack",
+                          "directories", "disk-space", "runtime", "snapshotter", "runtime-handler",
+                          "runtime-annotations", "runtime-program", "oci-runtime"));
+}
+
+TEST_F(NodeReportTest, WithoutARuntimeItAloneIsNamed) {
+  server_.reset();
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime"));
+}
+
+TEST_F(NodeReportTest, WithoutTheHandlerItAloneIsNamed) {
+  SetHandlers({{"runc", nlohmann::json::object()}});
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-handler"));
+}
+
+TEST_F(NodeReportTest, WithoutTheAnnotationsTheyAloneAreNamed) {
+  nlohmann::json handler = Handler();
+  handler["PodAnnotations"] = nullptr;
+  SetHandlers({{"cryopod", handler}});
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-annotations"));
+}
+
+TEST_F(NodeReportTest, WithAnotherProgramItAloneIsNamed) {
+  nlohmann::json handler = Handler();
+  handler["options"]["BinaryName"] = "/usr/sbin/nothing";
+  SetHandlers({{"cryopod", handler}});
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-program"));
+}
+
+TEST_F(NodeReportTest, WithoutRuncItAloneIsNamed) {
+  fs::remove(installation_.runc());
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("oci-runtime"));
+}
+
+TEST_F(NodeReportTest, WithAnotherSnapshotterItAloneIsNamed) {
+  nlohmann::json handler = Handler();
+  handler["snapshotter"] = "native";
+  SetHandlers({{"cryopod", handler}});
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("snapshotter"));
+}
+
+TEST_F(NodeReportTest, WithoutCriuItAloneIsNamed) {
+  fs::remove(settings_.criu_program);
+
+  const NodeReport report = Look();
+
+  EXPECT_THAT(Lacking(report), ElementsAre("criu"));
+  EXPECT_EQ(Find(report, api::kCriuFeatures).state, api::RequirementState::kUnknown);
+}
+
+TEST_F(NodeReportTest, WithoutTheRuntimeSocketItAloneIsNamed) {
+  runtime_listener_.Reset();
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-socket"));
+}
+
+TEST_F(NodeReportTest, WithAnOpenStoreItAloneIsNamed) {
+  ::chmod(settings_.store_root().c_str(), 0755);
+
+  EXPECT_THAT(Lacking(Look()), ElementsAre("directories"));
+}
+
+TEST_F(NodeReportTest, WhoeverLooksInTheAgentsSteadNamesItAndSeesWhatCanBeSeen) {
+  runtime_listener_.Reset();
+  fs::remove_all(settings_.run_dir);
+
+  const NodeReport report = Look({false, "", "nobody answers at agent.sock"});
+
+  EXPECT_THAT(Lacking(report), ElementsAre("agent"));
+  EXPECT_THAT(Find(report, api::kAgent).reason, HasSubstr("nobody answers"));
+  EXPECT_EQ(Find(report, api::kCapabilities).state, api::RequirementState::kUnknown);
+  EXPECT_EQ(Find(report, api::kCriuFeatures).state, api::RequirementState::kMet);
+  EXPECT_EQ(Find(report, api::kOciRuntime).state, api::RequirementState::kMet);
+}
+
+}  // namespace
+}  // namespace cryopod::node
