@@ -13,7 +13,7 @@ Finding CheckCriuFeatures(const settings::AgentSettings& settings, Deadline dead
 // cryopod-checkpoint and cryopod-restore are where this installation has them.
 Finding CheckInnerPrograms(const settings::AgentSettings& settings);
 
-// Lets cryopod-unpack give up its rights and refuse a blob that is none.
+// Lets cryopod-unpack give up its rights and unpack a blob that holds nothing.
 Finding CheckUnpack(const settings::AgentSettings& settings, Deadline deadline);
 
 // cryopod-runtime can reach the agent at the runtime socket.

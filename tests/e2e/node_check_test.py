@@ -15,9 +15,10 @@ SETTINGS = "/etc/cryopod/cryopod.toml"
 RUNTIME_CONF = "/etc/cryopod/runtime.conf"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 # Answers the question for its version as CRIU 3.17 would, byte by byte (criu's rpc.proto), and no other.
+# Not the shell's own printf, which would write in two packets.
 OLD_CRIU = r"""#!/bin/bash
 dd bs=64k count=1 <&"$2" >/dev/null 2>&1
-printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x11' >&"$2"
+/usr/bin/printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x11' >&"$2"
 """
 # Tells its version, and is refused what it needs of the kernel.
 WEAK_CRIU = """#!/bin/sh
@@ -167,14 +168,17 @@ class NodeCheckTest(unittest.TestCase):
         self.assert_lacks("directories", "/var/lib/cryopod/archives")
 
     def test_the_disk_is_full(self):
-        self.run_agent("unshare -m sh -c 'mount -t tmpfs -o size=8m small /var/lib/cryopod; "
+        self.run_agent("unshare -m sh -c 'mount -t tmpfs -o size=8m,mode=700 small /var/lib/cryopod; "
                        "exec /opt/cryopod/bin/cryopod-agent'")
 
         self.assert_lacks("disk-space", "/var/lib/cryopod")
 
     def test_containerd_does_not_answer(self):
         a.exec("mv", CONTAINERD_SOCKET, f"{CONTAINERD_SOCKET}.away")
-        self.mend_later(lambda: a.exec("mv", f"{CONTAINERD_SOCKET}.away", CONTAINERD_SOCKET))
+        self.mend_later(lambda: a.exec("mv", f"{CONTAINERD_SOCKET}.away", CONTAINERD_SOCKET),
+                        lambda: a.agent("restart"))
+        # The connection that it has would stay.
+        a.agent("restart")
 
         self.assert_lacks("runtime", CONTAINERD_SOCKET)
 

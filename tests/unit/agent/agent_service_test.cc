@@ -280,7 +280,9 @@ TEST_F(AgentServiceTest, ProblemsAreTheRequirementsThatAreLacking) {
   std::vector<std::string> lacking;
   for (const api::Requirement& requirement : info.requirements) {
     if (requirement.state == api::RequirementState::kLacking) lacking.push_back(requirement.name);
-    if (requirement.name == api::kCriu) EXPECT_EQ(requirement.found, "CRIU 4.2.1");
+    if (requirement.name == api::kCriu) {
+      EXPECT_EQ(requirement.found, "CRIU 4.2.1");
+    }
   }
   EXPECT_THAT(lacking, ::testing::Contains(api::kRuntimeHandler));
   ASSERT_EQ(info.problems.size(), lacking.size());

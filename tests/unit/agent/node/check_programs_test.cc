@@ -84,18 +84,18 @@ TEST_F(CheckProgramsTest, AnInnerProgramThatIsMissingIsNamed) {
   EXPECT_THAT(CheckInnerPrograms(settings_).reason, HasSubstr(settings_.restore_program()));
 }
 
-TEST_F(CheckProgramsTest, TheRealUnpackerRefusesNonsenseAndIsMet) {
+TEST_F(CheckProgramsTest, TheRealUnpackerGivesUpItsRightsAndIsMet) {
   EXPECT_THAT(CheckUnpack(settings_, Soon()).reason, IsEmpty());
 }
 
-TEST_F(CheckProgramsTest, AnUnpackerThatIsMissingDiesOrTakesAnythingIsLacking) {
+TEST_F(CheckProgramsTest, AnUnpackerThatIsMissingDiesOrEndsWithoutAWordIsLacking) {
   fs::remove(settings_.unpack_program());
   EXPECT_THAT(CheckUnpack(settings_, Soon()).reason, HasSubstr("missing"));
 
   WriteProgram(settings_.unpack_program(), "kill -9 $$");
   EXPECT_THAT(CheckUnpack(settings_, Soon()).reason, HasSubstr("cannot be used"));
 
-  WriteProgram(settings_.unpack_program(), "exit 0");
+  WriteProgram(settings_.unpack_program(), "exit 1");
   EXPECT_THAT(CheckUnpack(settings_, Soon()).reason, HasSubstr("cannot be used"));
 }
 

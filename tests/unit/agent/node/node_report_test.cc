@@ -107,8 +107,9 @@ TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFacts) {
 }
 
 TEST_F(NodeReportTest, EveryRequirementIsListedOnce) {
+  const NodeReport report = Look();
   std::vector<std::string> names;
-  for (const api::Requirement& requirement : Look().requirements.all()) {
+  for (const api::Requirement& requirement : report.requirements.all()) {
     names.push_back(requirement.name);
   }
 
