@@ -17,8 +17,9 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 # Answers the question for its version as CRIU 3.17 would, byte by byte (criu's rpc.proto), and no other.
 # Not the shell's own printf, which would write in two packets.
 OLD_CRIU = r"""#!/bin/bash
-dd bs=64k count=1 <&"$2" >/dev/null 2>&1
-/usr/bin/printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x11' >&"$2"
+socket=${!#}
+dd bs=64k count=1 <&"$socket" >/dev/null 2>&1
+/usr/bin/printf '\x08\x0a\x10\x01\x52\x04\x08\x03\x10\x11' >&"$socket"
 """
 # Tells its version, and is refused what it needs of the kernel.
 WEAK_CRIU = """#!/bin/sh
