@@ -67,6 +67,20 @@ class ManifestsTest(PodTest):
                             f"--threshold={exposure_max}", path, check=False)
             self.assertEqual(judged.returncode, 0, judged.stdout + judged.stderr)
 
+    def test_agents_of_the_lab_have_the_rights_that_the_unit_leaves_them(self):
+        unit = (MANIFESTS / "systemd/cryopod-agent.service").read_text()
+        taken = re.search(r"^CapabilityBoundingSet=~(.*)$", unit, re.MULTILINE)[1].split()
+        bounding = int(re.search(r"^CapBnd:\s*(\w+)$", self.agent_status(), re.MULTILINE)[1], 16)
+        script = (lab.REPOSITORY / "hack/lab.d/node/agent").read_text()
+        for capability in taken:
+            self.assertIn("-" + capability.removeprefix("CAP_").lower(), script)
+        self.assertEqual(script.count(",-") + 1, len(taken))
+        self.assertEqual(bounding & (1 << 16), 0, "CAP_SYS_MODULE is one of them")
+        self.assertIn("NoNewPrivs:\t1", self.agent_status())
+
+    def agent_status(self):
+        return a.shell("cat /proc/$(/usr/libexec/lab/agent pid)/status")
+
     def test_every_metric_that_is_asked_for_is_told(self):
         told = families_of(self.metrics_of_a_used_node())
         asked = {}
