@@ -9,17 +9,26 @@ AgentMetricsText::AgentMetricsText(const std::string& agent_socket, Options opti
       options_(options),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
-AgentMetricsText::~AgentMetricsText() {
+AgentMetricsText::~AgentMetricsText() { End(); }
+
+void AgentMetricsText::End() {
   thread_.request_stop();
-  thread_.join();
-  for (const Receiver& receiver : waiting_) receiver(Status(Code::kCancelled, "ending"));
+  if (thread_.joinable()) thread_.join();
+  std::vector<Receiver> left;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    left.swap(waiting_);
+  }
+  for (const Receiver& receiver : left) receiver(Status(Code::kCancelled, "ending"));
 }
 
 void AgentMetricsText::Ask(Receiver receiver) {
   {
     const std::lock_guard lock(mutex_);
-    waiting_.push_back(std::move(receiver));
+    if (!ended_) waiting_.push_back(std::exchange(receiver, nullptr));
   }
+  if (receiver) receiver(Status(Code::kCancelled, "ending"));
   wake_.notify_one();
 }
 

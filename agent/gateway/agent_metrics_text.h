@@ -31,6 +31,9 @@ class AgentMetricsText {
   // `receiver` must not throw and is called exactly once: soon, within the timeout, or with
   // kCancelled when this ends.
   void Ask(Receiver receiver);
+  // Answers whoever waits; whoever asks from now on is answered at once. Waits for the agent,
+  // within the timeout. Not for several threads at once.
+  void End();
 
  private:
   void Run(const std::stop_token& stop);
@@ -40,6 +43,7 @@ class AgentMetricsText {
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::vector<Receiver> waiting_;
+  bool ended_ = false;
   std::jthread thread_;  // last: it uses all above
 };
 

@@ -70,22 +70,21 @@ Status CheckNothingIsLeft() {
 
 }  // namespace
 
-Status BecomeUser(const std::string& user, bool allow_root) {
-  const bool root = ::geteuid() == 0;
-  if (root && user.empty() && !allow_root) {
+Status CheckUser(const std::string& user, bool allow_root) {
+  const uid_t self = ::geteuid();
+  if (user.empty()) {
+    if (self != 0 || allow_root) return Status();
     return Status(Code::kFailedPrecondition,
-                  "started as root: name the user to become with --user, or say --allow-root");
+                  "started as root: name the user to become with --user, or say --allow-root true");
   }
-  if (!root && !user.empty()) {
-    const Result<User> wanted = FindUser(user);
-    if (!wanted.ok()) return wanted.status();
-    if (wanted->uid != ::geteuid()) {
-      return Status(Code::kFailedPrecondition, "only root can become user " + user +
-                                                   "; this is user number " +
-                                                   std::to_string(::geteuid()));
-    }
-  }
-  if (root && !user.empty()) {
+  CRYOPOD_ASSIGN_OR_RETURN(const User wanted, FindUser(user));
+  if (self == 0 || wanted.uid == self) return Status();
+  return Status(Code::kFailedPrecondition, "only root can become user " + user +
+                                               "; this is user number " + std::to_string(self));
+}
+
+Status BecomeUser(const std::string& user) {
+  if (::geteuid() == 0 && !user.empty()) {
     CRYOPOD_RETURN_IF_ERROR(SwitchTo(user).While("becoming user " + user));
   }
   CRYOPOD_RETURN_IF_ERROR(GiveUpCapabilities());

@@ -138,6 +138,8 @@ Result<std::unique_ptr<HttpService>> HttpService::Start(const Parts& parts, uint
 HttpService::HttpService(std::unique_ptr<Listener> listener) : listener_(std::move(listener)) {}
 
 HttpService::~HttpService() {
+  // Replies to whoever still waits, while there is a server that takes them.
+  listener_->parts.agent_metrics.End();
   try {
     listener_->listener.close().wait();
   } catch (const std::exception& error) {

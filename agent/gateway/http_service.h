@@ -32,7 +32,7 @@ class HttpService {
   // Listens on 127.0.0.1:`port` when it returns. Errors: kUnavailable. There is one at a time in a
   // process.
   static Result<std::unique_ptr<HttpService>> Start(const Parts& parts, uint16_t port);
-  // Every connection to it must be closed before.
+  // Every connection to it must be closed before. Ends `agent_metrics` as well.
   ~HttpService();
 
  private:

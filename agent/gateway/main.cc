@@ -1,8 +1,10 @@
 // cryopod-gateway: what the network may know of this node. The only program of cryopod with a
 // network, and the one with the fewest rights.
+#include <malloc.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -20,12 +22,6 @@
 namespace cryopod::gateway {
 namespace {
 
-LogLevel ToLevel(const std::string& name) {
-  if (name == "debug") return LogLevel::kDebug;
-  if (name == "warning") return LogLevel::kWarning;
-  return name == "error" ? LogLevel::kError : LogLevel::kInfo;
-}
-
 FrontOptions ToFrontOptions(const Config& config) {
   FrontOptions options;
   options.connections_max = config.connections_max;
@@ -39,17 +35,45 @@ Result<std::optional<TlsServer>> LoadTls(const Config& config) {
   return std::optional<TlsServer>(std::move(tls));
 }
 
+// Every thread would else keep a heap of its own, and what a burst of clients took would stay.
+void KeepHeapSmall() {
+  static constexpr int kArenasMax = 2;
+  static constexpr int kMmapThresholdBytes = 128 << 10;
+  ::mallopt(M_ARENA_MAX, kArenasMax);
+  ::mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
+  ::mallopt(M_TRIM_THRESHOLD, kMmapThresholdBytes);
+}
+
+// As many descriptors as connections, and some beside them; where it is not allowed, the front
+// copes.
+void AllowDescriptors(uint32_t connections) {
+  static constexpr rlim_t kOthers = 128;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= connections + kOthers) return;
+  limit.rlim_cur = std::min(limit.rlim_max, connections + kOthers);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// However many clients there are, a pod that stands frozen comes first.
+void YieldToOthers() {
+  static constexpr int kNice = 10;
+  ::setpriority(PRIO_PROCESS, 0, kNice);
+}
+
 // What takes rights comes first, then they go, then the first thread starts.
 Status Serve(const Config& config, const sigset_t& end_signals) {
   CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
   CRYOPOD_ASSIGN_OR_RETURN(std::optional<TlsServer> tls, LoadTls(config));
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenTcp(config.listen));
   const std::string endpoint = LocalEndpoint(listener.get());
+  CRYOPOD_RETURN_IF_ERROR(CheckUser(config.user, config.allow_root));
+  YieldToOthers();
+  AllowDescriptors(config.connections_max);
   if (!EnterPrivateNetwork()) {
     Log(LogLevel::kWarning, "the HTTP service shares its loopback with others",
         {{"remedy", "start as root with --user, or let users make namespaces"}});
   }
-  CRYOPOD_RETURN_IF_ERROR(BecomeUser(config.user, config.allow_root));
+  CRYOPOD_RETURN_IF_ERROR(BecomeUser(config.user));
   CRYOPOD_ASSIGN_OR_RETURN(const uint16_t service_port, FindFreeServicePort());
   CRYOPOD_RETURN_IF_ERROR(Confine(service_port));
 
@@ -66,8 +90,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION},
        {"listen", endpoint},
-       {"tls", config.tls_certificate.empty() ? "no" : "yes"},
-       {"uid", std::to_string(::geteuid())}});
+       {"tls", config.tls_certificate.empty() ? "no" : "yes"}});
   int signal = 0;
   ::sigwait(&end_signals, &signal);
   Log(LogLevel::kInfo, "ending", {{"signal", std::to_string(signal)}});
@@ -80,10 +103,18 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
 
 int main(int argc, char** argv) {
   using namespace cryopod;
-  int exit_code = -1;
-  const gateway::Config config = gateway::ParseCommandLine(argc, argv, exit_code);
-  if (exit_code >= 0) return exit_code;
-  SetLogLevel(gateway::ToLevel(config.log_level));
+  gateway::KeepHeapSmall();
+  gateway::Config config;
+  const Result<std::string> answer =
+      settings::ReadCommandLine(settings::GatewayProgram(config, CRYOPOD_VERSION), argc, argv);
+  if (!answer.ok()) {
+    std::fprintf(stderr, "cryopod-gateway: %s\n", answer.status().message().c_str());
+    return 2;
+  }
+  if (!answer->empty()) {
+    return std::fputs(answer->c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
+  }
+  SetLogLevel(*ParseLogLevel(config.log_level));
   ::umask(077);
   ::signal(SIGPIPE, SIG_IGN);
   // Blocked before the first thread, so that sigwait alone hears of them.

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -23,10 +24,11 @@ bool StartLoopback() {
 }  // namespace
 
 bool EnterPrivateNetwork() {
-  // The second way gives a namespace of users without any mapping: the kernel goes on taking this
-  // process for who it was.
-  if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return false;
-  return StartLoopback();
+  // Who is not root takes a namespace of users without any mapping: the kernel goes on taking it
+  // for who it was. Root could not become anybody else in there.
+  const bool entered = ::unshare(CLONE_NEWNET) == 0 ||
+                       (::geteuid() != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
+  return entered && StartLoopback();
 }
 
 }  // namespace cryopod::gateway

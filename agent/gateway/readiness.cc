@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "agent/api/requirement.h"
+
 namespace cryopod::gateway {
 namespace {
 
@@ -16,7 +18,21 @@ void Append(std::string& list, const std::string& problem) {
   list += problem;
 }
 
+// The requirements have names; what an agent says that knows none yet is told apart by its
+// beginning.
 void JudgeNode(const api::NodeInfo& info, Check& runtime, Check& criu, Check& node) {
+  for (const api::Requirement& requirement : info.requirements) {
+    if (requirement.state != api::RequirementState::kLacking) continue;
+    const std::string& name = requirement.name;
+    if (name == api::kCriu || name == api::kCriuFeatures) {
+      Append(criu.problem, requirement.reason);
+    } else if (name == api::kRuntime) {
+      Append(runtime.problem, requirement.reason);
+    } else {
+      Append(node.problem, name + ": " + requirement.reason);
+    }
+  }
+  if (!info.requirements.empty()) return;
   for (const std::string& problem : info.problems) {
     if (problem.starts_with(kCriuProblem)) {
       Append(criu.problem, problem.substr(sizeof kCriuProblem - 1));

@@ -5,6 +5,7 @@
 
 #include <regex>
 
+#include "agent/settings/gateway_settings.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -37,6 +38,9 @@ TEST(AgentSettingsTest, TheExampleFileSaysWhatTheProgramKnows) {
 
   EXPECT_THAT(cryopod::test::ReadText(CRYOPOD_EXAMPLE_SETTINGS),
               HasSubstr(PrintExample(AgentProgram(settings, "1"))));
+  GatewaySettings gateway;
+  EXPECT_THAT(cryopod::test::ReadText(CRYOPOD_EXAMPLE_SETTINGS),
+              HasSubstr(PrintExample(GatewayProgram(gateway, "1"))));
 }
 
 TEST(AgentSettingsTest, TheExampleFileWithEveryKeyTakenGivesTheDefaults) {
@@ -53,6 +57,13 @@ TEST(AgentSettingsTest, TheExampleFileWithEveryKeyTakenGivesTheDefaults) {
   EXPECT_THAT(ReadSettingsFile(AgentProgram(settings, "1"), path), IsOk());
 
   EXPECT_EQ(PrintSettings(AgentProgram(settings, "1")), defaults);
+
+  GatewaySettings gateway;
+  const std::string gateway_defaults = PrintSettings(GatewayProgram(gateway, "1"));
+  gateway.listen = "other";
+  gateway.allow_root = true;
+  EXPECT_THAT(ReadSettingsFile(GatewayProgram(gateway, "1"), path), IsOk());
+  EXPECT_EQ(PrintSettings(GatewayProgram(gateway, "1")), gateway_defaults);
 }
 
 }  // namespace
