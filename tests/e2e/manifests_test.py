@@ -104,7 +104,7 @@ class ManifestsTest(PodTest):
         self.restore(archive, node=a)
         a.ctl("checkpoint", "default/nobody", check=False)
         a.ctl("restore", "no-such-archive", "--request-from-archive", check=False)
-        a.shell("setsid /opt/cryopod/bin/cryopod-gateway --allow-root >/var/log/gateway.log 2>&1 &")
+        a.shell("setsid /opt/cryopod/bin/cryopod-gateway --allow-root true >/var/log/gateway.log 2>&1 &")
 
         def scraped():
             return a.exec("python3", "-c", SCRAPE, check=False).stdout
