@@ -21,7 +21,8 @@ struct Entry {
 //
 // Shape    TOML 1.0; every key stands in a [section], its value is a string, an integer, true or
 //          false.
-// Errors   kInvalidArgument, "NAME:LINE: …": not TOML (also a key or a section that is given twice),
+// Errors   kInvalidArgument, "NAME:LINE: …": not TOML (also a key or a section that is given
+// twice),
 //          a key outside any section, a value of another type.
 Result<std::vector<Entry>> ParseSettings(std::string_view text, const std::string& name);
 

@@ -79,6 +79,7 @@ TEST_F(JobFilesTest, AProcessHasASessionAndACgroupOfItsOwnAndAnEmptyEnvironment)
               ::testing::HasSubstr("/cryopod/" + id()));
   EXPECT_THAT(ReadText(job_dir() + "/env"),
               ::testing::AllOf(::testing::HasSubstr("PATH="),
+                               ::testing::HasSubstr("CRYOPOD_LOG_LEVEL=info"),
                                ::testing::Not(::testing::HasSubstr("CRYOPOD_TEST_SECRET"))));
   EXPECT_EQ(ReadText(job_dir() + "/stdin"), "/dev/null\n");
   EXPECT_EQ(ReadText(job_dir() + "/umask"), "0077\n");

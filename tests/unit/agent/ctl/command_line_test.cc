@@ -34,6 +34,11 @@ TEST(ParseCommandLineTest, TheSocketComesFromTheOptionThenTheEnvironmentThenTheD
   EXPECT_EQ(by_option->socket, "/from/option");
 }
 
+TEST(ParseCommandLineTest, NodeCheckKnowsTheUsualConfigurationUnlessAnotherIsNamed) {
+  EXPECT_EQ(Parsed<NodeCheckCommand>({"node", "check"}).config_file, "/etc/cryopod/cryopod.toml");
+  EXPECT_EQ(Parsed<NodeCheckCommand>({"node", "check", "--config", "/c"}).config_file, "/c");
+}
+
 TEST(ParseCommandLineTest, OutputIsTextUnlessJsonIsAskedFor) {
   const Result<CommandLine> text = ParseCommandLine({"list"});
   const Result<CommandLine> before = ParseCommandLine({"--output", "json", "list"});
