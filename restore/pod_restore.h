@@ -66,6 +66,7 @@ class PodRestore {
   // The container whose attempt is open under this id, or nullptr.
   ContainerReport* FindAttempt(const std::string& container_id);
   Status CheckRequest(const runtime::Request& request) const;
+  Status AdaptImages(const runtime::Request& request, const ContainerReport& container);
   Result<runtime::Plan> BeginAttempt(const runtime::Request& request, ContainerReport& container);
   Status Judge(ContainerReport& container, const runtime::Outcome& outcome);
   Status Consume(const runtime::Request& request, ContainerReport& container);

@@ -5,6 +5,7 @@
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"
 #include "restore/pod_restore.h"
+#include "restore/remade_mounts.h"
 #include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/verify_container.h"
@@ -17,6 +18,7 @@ using runtime::Request;
 using std::chrono::seconds;
 
 constexpr seconds kApplyTimeout{90};
+constexpr seconds kAdaptTimeout{30};
 constexpr seconds kHostnameTimeout{5};
 
 }  // namespace
@@ -76,6 +78,16 @@ Answer PodRestore::OnCreate(const Request& request) {
   return Answer::Restore(std::move(*plan));
 }
 
+// With the root file system in place: destinations lead through its symlinks.
+Status PodRestore::AdaptImages(const Request& request, const ContainerReport& container) {
+  const Status adapted =
+      AdaptToRemadeMounts(job_, *archive_, request, staging_->images_dir(container.name),
+                          Deadline::After(kAdaptTimeout));
+  // Half rewritten they are of no use.
+  if (!adapted.ok()) staged_.erase(container.name);
+  return adapted;
+}
+
 Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, ContainerReport& container) {
   container.id = request.container_id;
   container.state_dir = request.state_dir;
@@ -87,6 +99,7 @@ Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, Container
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
       ApplyRootfs(job_, *archive_, container.name, request.rootfs, Deadline::After(kApplyTimeout)));
+  CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, container));
   CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
       runtime::Plan plan,

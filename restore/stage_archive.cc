@@ -77,6 +77,11 @@ Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
   return sum;
 }
 
+Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint) {
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes_max, StagingBytes(checkpoint));
+  return archive::UnpackLimits{.bytes_max = bytes_max, .entries_max = kImageFilesMax};
+}
+
 Result<archive::ContainerParts> FindParts(const archive::Archive& archive,
                                           const std::string& container) {
   std::string names;
@@ -99,10 +104,9 @@ Status StageContainer(const RestoreJob& job, const archive::Archive& archive,
   CRYOPOD_RETURN_IF_ERROR(RemoveTree(path).While(doing));
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path).While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(path));
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes_max, StagingBytes(archive.checkpoint()));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
   const Status unpacked =
-      archive::UnpackFiles(job.unpack_program, blob.get(), dir.get(),
-                           {.bytes_max = bytes_max, .entries_max = kImageFilesMax}, deadline);
+      archive::UnpackFiles(job.unpack_program, blob.get(), dir.get(), limits, deadline);
   if (!unpacked.ok()) static_cast<void>(RemoveTree(path).ok());
   return unpacked.While(doing);
 }

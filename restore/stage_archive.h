@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/archive/archive_store.h"
+#include "agent/archive/layer_entry.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "restore/job.h"
@@ -40,6 +41,9 @@ class StagingArea {
 // Bytes that the CRIU images of all containers take, as the archive says, and some room.
 // Errors: kDataLoss (no such sum).
 Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint);
+
+// What one container's directory may hold.
+Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint);
 
 // Verifies the blob of the container's CRIU images, and unpacks it into the area: what was hashed
 // is what is unpacked. Errors: kDataLoss, kResourceExhausted, kDeadlineExceeded; each names the

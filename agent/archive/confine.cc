@@ -52,6 +52,7 @@ const std::vector<long>& SystemCallsOfUnpacking() {
       SYS_openat,
       SYS_openat2,
       SYS_mkdirat,
+      SYS_getdents64,
       SYS_fsync,
       SYS_fdatasync,
       SYS_ftruncate,
@@ -88,7 +89,7 @@ const std::vector<long>& SystemCallsOfUnpacking() {
 }
 
 bool WritesIntoDirectory(UnpackMode mode) {
-  return mode == UnpackMode::kFiles || mode == UnpackMode::kLayout;
+  return mode == UnpackMode::kFiles || mode == UnpackMode::kLayout || mode == UnpackMode::kRewrite;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "agent/archive/unpack.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,6 +141,19 @@ Status UnpackFiles(const std::string& unpack_program, int blob_fd, int into_dir_
   CRYOPOD_RETURN_IF_ERROR(RunIntoDirectory(unpack_program, {UnpackMode::kFiles, limits}, blob_fd,
                                            into_dir_fd, deadline));
   return DirectoryChecker(limits).Check(into_dir_fd, &CheckPlainName);
+}
+
+Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
+                     int images_dir_fd, const UnpackLimits& limits, Deadline deadline) {
+  const UniqueFd list(::memfd_create("mounts", MFD_CLOEXEC));
+  if (!list.valid()) return ErrnoStatus(errno, "memfd_create", "mounts");
+  CRYOPOD_RETURN_IF_ERROR(WriteAll(list.get(), mounts));
+  ::lseek(list.get(), 0, SEEK_SET);
+  CRYOPOD_ASSIGN_OR_RETURN(UnpackProcess process,
+                           UnpackProcess::Start(unpack_program, {UnpackMode::kRewrite, limits},
+                                                list.get(), images_dir_fd, deadline));
+  CRYOPOD_RETURN_IF_ERROR(process.Wait(deadline));
+  return DirectoryChecker(limits).Check(images_dir_fd, &CheckPlainName);
 }
 
 Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_fd,

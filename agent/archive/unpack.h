@@ -29,6 +29,12 @@ namespace cryopod::archive {
 Status UnpackFiles(const std::string& unpack_program, int blob_fd, int into_dir_fd,
                    const UnpackLimits& limits, Deadline deadline);
 
+// CRIU images in `images_dir_fd`, out of UnpackFiles, for a pod whose mounts were made anew:
+// `mounts` says which (agent/criu/remade_mounts.h), agent/criu/rewrite_images.h what is done.
+// Errors as of UnpackFiles.
+Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
+                     int images_dir_fd, const UnpackLimits& limits, Deadline deadline);
+
 // An oci-archive tar (`docker save`-like layout tar: oci-layout, index.json, blobs/sha256/<hex>)
 // into the empty directory `into_dir_fd`: only these names, only regular files, each blob hashed
 // against its name on the way.

@@ -9,11 +9,12 @@
 namespace cryopod::archive {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, UnpackMode>, 4> kModes = {{
+constexpr std::array<std::pair<std::string_view, UnpackMode>, 5> kModes = {{
     {"files", UnpackMode::kFiles},
     {"layout", UnpackMode::kLayout},
     {"layer", UnpackMode::kLayer},
     {"emit", UnpackMode::kEmit},
+    {"rewrite", UnpackMode::kRewrite},
 }};
 
 std::string_view ModeName(UnpackMode mode) {

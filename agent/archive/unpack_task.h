@@ -20,6 +20,8 @@ namespace cryopod::archive {
 //        layout  kUnpackInputFd an oci-archive tar, kUnpackOutputFd an empty directory
 //        layer   kUnpackInputFd an OCI layer, kUnpackOutputFd a pipe (unpack_stream.h)
 //        emit    kUnpackInputFd a blob of PackFiles, kUnpackOutputFd a pipe
+//        rewrite kUnpackInputFd a list of mounts (agent/criu/remade_mounts.h), kUnpackOutputFd the
+//                directory of unpacked CRIU images
 //
 //        kUnpackReportFd is a pipe that gets one line, "<code number> <message>", when something is
 //        wrong; the exit code is then 1. Exit code 0: everything was unpacked, 2: wrong arguments.
@@ -28,7 +30,7 @@ inline constexpr int kUnpackOutputFd = 4;
 inline constexpr int kUnpackReportFd = 5;
 inline constexpr size_t kUnpackReportBytesMax = 4096;
 
-enum class UnpackMode { kFiles, kLayout, kLayer, kEmit };
+enum class UnpackMode { kFiles, kLayout, kLayer, kEmit, kRewrite };
 
 struct UnpackTask {
   UnpackMode mode = UnpackMode::kFiles;

@@ -52,6 +52,7 @@ std::string DumpRequest(const DumpOptions& options, int images_dir_fd, int work_
   opts->set_root(options.root);
   if (!options.freeze_cgroup.empty()) opts->set_freeze_cgroup(options.freeze_cgroup);
   for (const std::string& external : options.externals) opts->add_external(external);
+  for (const std::string& path : options.watched_paths) opts->add_irmap_scan_paths(path);
   for (const auto& [mount_point, key] : options.external_mounts) {
     wire::ext_mount_map* mount = opts->add_ext_mnt();
     mount->set_key(mount_point);

@@ -53,6 +53,7 @@ Result<DumpOptions> BuildDumpOptions(const ContainerState& state,
   options.root = state.rootfs;
   options.freeze_cgroup = freeze_cgroup;
   options.external_mounts = ledger.externals();
+  options.watched_paths = ledger.watched_paths();
   if (IsJoined(state, "NEWNET")) {
     CRYOPOD_ASSIGN_OR_RETURN(std::string net,
                              ExternalNamespace(state.init_pid, "net", "extRootNetNS"));

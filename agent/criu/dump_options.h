@@ -19,6 +19,8 @@ struct DumpOptions {
   std::string freeze_cgroup;                                         // directory of the leaf cgroup
   std::vector<std::string> externals;                                // "net[4026532]:extRootNetNS"
   std::vector<std::pair<std::string, std::string>> external_mounts;  // mount point → key
+  // Where CRIU looks for what an inotify watch is on when the file system cannot tell (overlay).
+  std::vector<std::string> watched_paths;
 };
 
 // Pure: what runc would give CRIU for this container, with destinations resolved inside the root

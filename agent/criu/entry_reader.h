@@ -36,12 +36,23 @@ class EntryReader {
 
   bool AtEnd() const { return rest_.empty(); }
 
-  template <typename Message>
-  Status Next(Message* message) {
+  // The bytes of the next entry, without their length.
+  Result<std::string_view> NextBytes() {
     const std::optional<uint32_t> size = TakeNumber();
     if (!size || *size > rest_.size()) return BrokenImage(name_, "cut off inside an entry");
     const std::string_view bytes = rest_.substr(0, *size);
     rest_.remove_prefix(*size);
+    return bytes;
+  }
+
+  template <typename Message>
+  Status Next(Message* message) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view bytes, NextBytes());
+    return Parse(bytes, message);
+  }
+
+  template <typename Message>
+  Status Parse(std::string_view bytes, Message* message) const {
     // In two steps: ParseFromArray would print to stderr what is missing.
     if (!message->ParsePartialFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
         !message->IsInitialized()) {
@@ -53,7 +64,8 @@ class EntryReader {
  private:
   EntryReader(std::string_view image, std::string_view name) : rest_(image), name_(name) {}
 
-  std::optional<uint32_t> TakeNumber() {
+  // Inlined, g++ 12 takes the inside of a short string for uninitialized.
+  [[gnu::noinline]] std::optional<uint32_t> TakeNumber() {
     uint32_t number = 0;
     if (rest_.size() < sizeof(number)) return std::nullopt;
     std::memcpy(&number, rest_.data(), sizeof(number));

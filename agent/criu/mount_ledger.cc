@@ -6,6 +6,7 @@
 
 #include "agent/criu/dump_options.h"
 #include "agent/criu/printable.h"
+#include "agent/criu/remade_mounts.h"
 
 namespace cryopod::criu {
 namespace {
@@ -77,6 +78,9 @@ void MountLedger::DeclareMount(const RuntimeMount& mount) {
   if (destination.starts_with(rootfs_ + "/")) destination.erase(0, rootfs_.size());
   if (mount.device == "bind") {
     Declare(Kind::kExternal, destination);
+    if (RemadeKindOf(mount.source, PodPlaces())) {
+      watched_paths_.push_back(declared_.back().mount_point);
+    }
   } else if (mount.device == "cgroup") {
     Declare(Kind::kCgroups, destination);
   } else {

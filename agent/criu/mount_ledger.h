@@ -24,6 +24,9 @@ class MountLedger {
 
   // Mount point → key of each mount that CRIU is to take as external.
   const std::vector<std::pair<std::string, std::string>>& externals() const { return externals_; }
+  // Mount points in which CRIU looks for what is watched: small ones alone, for the pod stands
+  // still meanwhile.
+  const std::vector<std::string>& watched_paths() const { return watched_paths_; }
   // A sentence for each mount that nobody declared; empty when the container can be dumped.
   const std::vector<std::string>& strangers() const { return strangers_; }
 
@@ -57,6 +60,7 @@ class MountLedger {
   bool own_cgroup_namespace_ = false;
   std::vector<Declared> declared_;
   std::vector<std::pair<std::string, std::string>> externals_;
+  std::vector<std::string> watched_paths_;
   std::vector<std::string> strangers_;
 };
 

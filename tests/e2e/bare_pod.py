@@ -23,7 +23,7 @@ class BarePod:
     def __init__(self, node, restore_from, *containers):
         self.node = node
         self.name = unique("bare")
-        self.annotations = {RESTORE_FROM: restore_from}
+        self.annotations = {RESTORE_FROM: restore_from} if restore_from else {}
         self.containers = containers or (lab.container("one", "counter"),)
         self.sandboxes = []
         self.made = {container["metadata"]["name"]: [] for container in self.containers}
@@ -33,11 +33,10 @@ class BarePod:
         return self.config()["metadata"]["uid"]
 
     def config(self):
-        return lab.pod(self.name, attempt=max(0, len(self.sandboxes) - 1),
-                       annotations=self.annotations)
+        return self._config(max(0, len(self.sandboxes) - 1))
 
     def run_sandbox(self):
-        config = lab.pod(self.name, attempt=len(self.sandboxes), annotations=self.annotations)
+        config = self._config(len(self.sandboxes))
         self.sandboxes.append(None)
         path, _ = self.node.write_pod(config, [])
         self.sandboxes[-1] = self._call("runp", path, "--handler", "cryopod")
@@ -50,6 +49,7 @@ class BarePod:
         container["metadata"]["attempt"] = attempt
         container["annotations"]["io.kubernetes.container.restartCount"] = str(attempt)
         container["log_path"] = f"{name}/{attempt}.log"
+        container = self._container(container, attempt)
         path, (container_path,) = self.node.write_pod(self.config(), [container])
         self.made[name][-1] = self._call("create", self.sandboxes[-1], path, container_path)
 
@@ -90,6 +90,13 @@ class BarePod:
         """Names of its containers that run, whoever has started them."""
         return [container["name"] for sandbox in self.node.pods() if sandbox["uid"] == self.uid
                 for container in sandbox["containers"] if container["state"] == "running"]
+
+    def _config(self, attempt):
+        return lab.pod(self.name, attempt=attempt, annotations=self.annotations)
+
+    def _container(self, container, attempt):
+        """The configuration of one attempt, with what is made anew for each."""
+        return container
 
     def _call(self, *arguments):
         answer = self.node.exec(lab.CRI_TOOL, *arguments, check=False)

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -212,6 +213,41 @@ TEST_F(WorkloadsWithFilesTest, RoundsOfChangesAreOk) {
     EXPECT_EQ(workload.Ask("change").text, "changed\n");
     EXPECT_EQ(workload.Ask("verify").text, "ok\n");
   }
+}
+
+TEST_F(WorkloadsWithFilesTest, AFileThatWasReplacedUnderItsHolderIsBad) {
+  const std::filesystem::path held = std::filesystem::path(directory_) / "held";
+  std::ofstream(held) << "first\n";
+  const RunningWorkload workload("volume_holder", {"read:" + held.string()});
+  ASSERT_EQ(workload.AskUntil("verify", 0).text, "ok\n");
+  ASSERT_EQ(workload.Ask("\"content " + held.string() + "\"").text, "content first\n");
+
+  std::ofstream(held.string() + ".new") << "second\n";
+  std::filesystem::rename(held.string() + ".new", held);
+
+  EXPECT_NE(workload.AskUntil("verify", 1).text.find("another file"), std::string::npos);
+}
+
+TEST_F(WorkloadsWithFilesTest, AHolderTellsEveryWatchThatHasSeenSomethingOnce) {
+  const std::filesystem::path held = std::filesystem::path(directory_) / "held";
+  std::ofstream(held) << "first\n";
+  const RunningWorkload workload("volume_holder",
+                                 {"read:" + held.string(), "watch:" + held.string()});
+  ASSERT_EQ(workload.AskUntil("verify", 0).text, "ok\n");
+  ASSERT_EQ(workload.Ask("events").text, "events\n");
+
+  std::ofstream(held, std::ios::app) << "more\n";
+
+  EXPECT_EQ(workload.Ask("events").text, "events " + held.string() + "\n");
+  EXPECT_EQ(workload.Ask("events").text, "events\n");
+}
+
+TEST_F(WorkloadsWithFilesTest, AHolderThatLostItsDescriptorsIsBad) {
+  const std::filesystem::path held = std::filesystem::path(directory_) / "held";
+  std::ofstream(held) << "first\n";
+  const RunningWorkload workload("volume_holder", {"read:" + held.string()});
+
+  ExpectOkThenBadWhenCorrupted(workload, "another file");
 }
 
 TEST(WorkloadsTest, AWorkloadThatIsGoneIsNotTakenForAHealthyOne) {

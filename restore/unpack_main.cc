@@ -1,20 +1,33 @@
+// cryopod-unpack: the roof over the two modules that know what strangers wrote.
 #include <unistd.h>
 
 #include <clocale>
 #include <exception>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/archive/unpack_child.h"
 #include "agent/archive/unpack_task.h"
+#include "agent/criu/rewrite_images.h"
 #include "agent/os/file.h"
 
 namespace cryopod::archive {
 namespace {
 
+constexpr size_t kMountsBytesMax = size_t{16} << 20;
+
+Status Rewrite() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadAll(kUnpackInputFd, kMountsBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::RemadeMount> mounts,
+                           criu::ParseRemadeMounts(text));
+  return criu::RewriteImages(kUnpackOutputFd, mounts);
+}
+
 Status RunGuarded(const UnpackTask& task) {
   try {
     CRYOPOD_RETURN_IF_ERROR(Confine(task, kUnpackOutputFd).While("giving up privileges"));
+    if (task.mode == UnpackMode::kRewrite) return Rewrite();
     return RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd);
   } catch (const std::exception& error) {
     // Of the standard library alone, such as bad_alloc at the limit of the address space.

@@ -1,0 +1,136 @@
+#include "agent/criu/remade_mounts.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace cryopod::criu {
+namespace {
+
+constexpr std::array<std::string_view, 4> kRemadePlugins = {
+    "kubernetes.io~configmap", "kubernetes.io~secret", "kubernetes.io~projected",
+    "kubernetes.io~downward-api"};
+constexpr std::array<std::string_view, 3> kSandboxFiles = {"hosts", "hostname", "resolv.conf"};
+constexpr std::array<std::pair<RemadeKind, char>, 3> kLetters = {
+    {{RemadeKind::kFile, 'F'}, {RemadeKind::kSubPath, 'S'}, {RemadeKind::kVolume, 'V'}}};
+
+template <typename Names>
+bool IsOneOf(std::string_view name, const Names& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+std::vector<std::string_view> Split(std::string_view path) {
+  std::vector<std::string_view> components;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    if (slash != 0) components.push_back(path.substr(0, slash));
+    path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
+  }
+  return components;
+}
+
+bool Matches(std::string_view name, const std::string& wanted) {
+  return wanted.empty() ? !name.empty() : name == wanted;
+}
+
+// The components behind "pods/<UID>", wherever the kubelet keeps its directory; empty: none there.
+std::vector<std::string_view> BehindPod(const std::vector<std::string_view>& components,
+                                        const std::string& pod_uid) {
+  for (size_t i = 0; i + 2 < components.size(); ++i) {
+    if (components[i] == "pods" && Matches(components[i + 1], pod_uid)) {
+      return {components.begin() + static_cast<std::ptrdiff_t>(i) + 2, components.end()};
+    }
+  }
+  return {};
+}
+
+std::optional<RemadeKind> KindInPod(const std::vector<std::string_view>& tail) {
+  if (tail.size() == 1 && tail[0] == "etc-hosts") return RemadeKind::kFile;
+  if (tail.size() == 3 && tail[0] == "containers") return RemadeKind::kFile;
+  if (tail.size() == 3 && tail[0] == "volumes" && IsOneOf(tail[1], kRemadePlugins)) {
+    return RemadeKind::kVolume;
+  }
+  if (tail.size() == 4 && tail[0] == "volume-subpaths") return RemadeKind::kSubPath;
+  return std::nullopt;
+}
+
+bool HasDots(const std::vector<std::string_view>& components) {
+  return IsOneOf(std::string_view(".."), components) || IsOneOf(std::string_view("."), components);
+}
+
+}  // namespace
+
+bool IsMadeByRuntime(std::string_view source, const PodPlaces& places) {
+  const std::vector<std::string_view> components = Split(source);
+  if (components.size() < 3 || HasDots(components)) return false;
+  if (!IsOneOf(components.back(), kSandboxFiles)) return false;
+  const auto directory = components.end() - 2;
+  // CRI-O keeps them one folder deeper.
+  const auto id = *directory == "userdata" ? directory - 1 : directory;
+  return Matches(*id, places.sandbox_id);
+}
+
+std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places) {
+  const std::vector<std::string_view> components = Split(source);
+  if (!source.starts_with('/') || HasDots(components)) return std::nullopt;
+  const std::optional<RemadeKind> kind = KindInPod(BehindPod(components, places.pod_uid));
+  if (kind) return kind;
+  if (places.sandbox_id.empty() || !IsMadeByRuntime(source, places)) return std::nullopt;
+  return RemadeKind::kFile;
+}
+
+std::vector<std::string> VolumesOfSubPath(std::string_view source) {
+  static constexpr std::string_view kFolder = "/volume-subpaths/";
+  const size_t folder = source.rfind(kFolder);
+  if (folder == std::string_view::npos) return {};
+  const std::string_view behind = source.substr(folder + kFolder.size());
+  const std::string volume(behind.substr(0, behind.find('/')));
+  std::vector<std::string> candidates;
+  for (const std::string_view plugin : kRemadePlugins) {
+    candidates.push_back(std::string(source.substr(0, folder)) + "/volumes/" + std::string(plugin) +
+                         "/" + volume);
+  }
+  return candidates;
+}
+
+bool IsStampedName(std::string_view name) {
+  // ".." and Go's "2006_01_02_15_04_05." and the digits of os.MkdirTemp.
+  static constexpr std::string_view kShape = "..dddd_dd_dd_dd_dd_dd.";
+  if (name.size() <= kShape.size()) return false;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (size_t i = 0; i < kShape.size(); ++i) {
+    if (kShape[i] == 'd' ? !is_digit(name[i]) : name[i] != kShape[i]) return false;
+  }
+  return std::all_of(name.begin() + kShape.size(), name.end(), is_digit);
+}
+
+std::string FormatRemadeMounts(const std::vector<RemadeMount>& mounts) {
+  std::string text;
+  for (const RemadeMount& mount : mounts) {
+    for (const auto& [kind, letter] : kLetters) {
+      if (kind == mount.kind) text += letter;
+    }
+    text += mount.mount_point + '\0';
+  }
+  return text;
+}
+
+Result<std::vector<RemadeMount>> ParseRemadeMounts(std::string_view text) {
+  std::vector<RemadeMount> mounts;
+  while (!text.empty()) {
+    const size_t end = text.find('\0');
+    const std::string_view line = text.substr(0, end);
+    const auto letter = std::find_if(kLetters.begin(), kLetters.end(), [&](const auto& entry) {
+      return !line.empty() && entry.second == line.front();
+    });
+    if (end == std::string_view::npos || letter == kLetters.end() ||
+        !line.substr(1).starts_with('/')) {
+      return Status(Code::kInvalidArgument, "no list of mounts");
+    }
+    mounts.push_back({letter->first, std::string(line.substr(1))});
+    text.remove_prefix(end + 1);
+  }
+  return mounts;
+}
+
+}  // namespace cryopod::criu

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/os/status.h"
+
+// Mounts that a kubelet, or the container runtime for it, makes anew for every pod: in another pod
+// they come from other paths and hold other files of other sizes. What a process had open behind
+// one of them is found again by its name, never by its size or its old place.
+//
+// Source  kubernetes 1.36, pkg/kubelet/kubelet_getters.go, kubelet_pods.go (makeHostsMount),
+//         kuberuntime_container.go (makeMounts), pkg/volume/util/atomic_writer.go, subpath;
+//         containerd 2.1, internal/cri/server/helpers.go (getSandboxHosts and the like).
+namespace cryopod::criu {
+
+enum class RemadeKind {
+  kFile,     // etc-hosts, the termination log; hosts, hostname and resolv.conf of the sandbox
+  kSubPath,  // one path out of a volume, bound to a place of its own
+  kVolume,   // configMap, secret, projected, downward API: ..data leads to a directory with a time
+};
+
+struct RemadeMount {
+  RemadeKind kind = RemadeKind::kFile;
+  std::string mount_point;  // in the container, as mountinfo shows it
+
+  bool operator==(const RemadeMount&) const = default;
+};
+
+struct PodPlaces {
+  std::string pod_uid;     // empty: of any pod
+  std::string sandbox_id;  // empty: of any sandbox
+};
+
+// What is made anew where `source`, a path of the node, is mounted; nullopt: nothing.
+std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places);
+// Is it one that the container runtime makes, of which the kubelet says nothing?
+bool IsMadeByRuntime(std::string_view source, const PodPlaces& places);
+// The directories that would hold the volume of a kSubPath if it is one that is made anew: a volume
+// of any other kind has its subPaths at the same place.
+std::vector<std::string> VolumesOfSubPath(std::string_view source);
+
+// "..2026_11_25_02_04_14.2116331833": the name that the kubelet's atomic writer gives a directory.
+bool IsStampedName(std::string_view name);
+
+// Mounts as text, for a process that takes nothing else. Errors: kInvalidArgument.
+std::string FormatRemadeMounts(const std::vector<RemadeMount>& mounts);
+Result<std::vector<RemadeMount>> ParseRemadeMounts(std::string_view text);
+
+}  // namespace cryopod::criu

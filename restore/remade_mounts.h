@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/archive/archive_store.h"
+#include "agent/criu/remade_mounts.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "restore/job.h"
+#include "restore/runtime/protocol/messages.h"
+
+namespace cryopod::restore {
+
+// The mounts of the live request that its kubelet has made anew, where the checkpointed container
+// had a mount of the same kind; destinations are resolved in the mounted root file system. One that
+// the record does not name counts only if the container runtime makes it unasked.
+//
+// `config_json` is the live bundle's OCI configuration. Errors: kDataLoss (it is none).
+Result<std::vector<criu::RemadeMount>> FindRemadeMounts(std::string_view config_json,
+                                                        const runtime::Request& request,
+                                                        const archive::PodCheckpoint& checkpoint);
+
+// Has cryopod-unpack rewrite the container's staged CRIU images for them; without such mounts
+// nothing is touched. After an error the images are of no use. Errors: as of UnpackFiles.
+Status AdaptToRemadeMounts(const RestoreJob& job, const archive::Archive& archive,
+                           const runtime::Request& request, const std::string& images_dir,
+                           Deadline deadline);
+
+}  // namespace cryopod::restore

@@ -1,0 +1,113 @@
+#include "agent/criu/remade_mounts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/status_matchers.h"
+
+namespace cryopod::criu {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using ::testing::Contains;
+using ::testing::IsEmpty;
+
+constexpr char kUid[] = "0f7c2a4e-9d5b-4c39-8a43-6a1c5d2b9e10";
+constexpr char kSandbox[] = "9b2cff9044e9";
+const std::string kPod = std::string("/var/lib/kubelet/pods/") + kUid;
+
+std::optional<RemadeKind> KindOf(const std::string& source) {
+  return RemadeKindOf(source, {kUid, kSandbox});
+}
+
+TEST(RemadeKindTest, TheKubeletsFilesAreRemade) {
+  EXPECT_EQ(KindOf(kPod + "/etc-hosts"), RemadeKind::kFile);
+  EXPECT_EQ(KindOf(kPod + "/containers/web/1a2b3c4d"), RemadeKind::kFile);
+}
+
+TEST(RemadeKindTest, VolumesThatTheAtomicWriterPublishesAreRemade) {
+  for (const char* plugin : {"configmap", "secret", "projected", "downward-api"}) {
+    EXPECT_EQ(KindOf(kPod + "/volumes/kubernetes.io~" + plugin + "/settings"), RemadeKind::kVolume)
+        << plugin;
+  }
+}
+
+TEST(RemadeKindTest, ASubPathIsRemadeWhereverItsVolumeComesFrom) {
+  const std::string source = kPod + "/volume-subpaths/settings/web/0";
+
+  EXPECT_EQ(KindOf(source), RemadeKind::kSubPath);
+  EXPECT_THAT(VolumesOfSubPath(source),
+              Contains(kPod + "/volumes/kubernetes.io~configmap/settings"));
+  EXPECT_THAT(VolumesOfSubPath(kPod + "/etc-hosts"), IsEmpty());
+}
+
+TEST(RemadeKindTest, AKubeletWithAnotherRootDirectoryIsKnownToo) {
+  EXPECT_EQ(KindOf(std::string("/data/kubelet/pods/") + kUid + "/etc-hosts"), RemadeKind::kFile);
+}
+
+TEST(RemadeKindTest, TheRuntimesFilesOfTheSandboxAreRemade) {
+  const std::string containerd = "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/";
+  for (const char* name : {"hosts", "hostname", "resolv.conf"}) {
+    EXPECT_EQ(KindOf(containerd + kSandbox + "/" + name), RemadeKind::kFile) << name;
+  }
+  EXPECT_EQ(KindOf(std::string("/run/containers/storage/overlay-containers/") + kSandbox +
+                   "/userdata/resolv.conf"),
+            RemadeKind::kFile);
+  EXPECT_TRUE(IsMadeByRuntime(containerd + kSandbox + "/hosts", {kUid, kSandbox}));
+  EXPECT_FALSE(IsMadeByRuntime(kPod + "/etc-hosts", {kUid, kSandbox}));
+}
+
+TEST(RemadeKindTest, OtherVolumesAreTheApplicationsOwn) {
+  for (const std::string& source :
+       {kPod + "/volumes/kubernetes.io~empty-dir/cache", kPod + "/volumes/kubernetes.io~csi/pvc",
+        kPod + "/volumes/kubernetes.io~configmap/settings/deeper", kPod + "/plugins/x",
+        std::string("/srv/data"), std::string("/etc/hosts"), std::string("/dev/null"),
+        std::string("/var/lib/kubelet/pods")}) {
+    EXPECT_EQ(KindOf(source), std::nullopt) << source;
+  }
+}
+
+TEST(RemadeKindTest, PlacesOfAnotherPodAreNot) {
+  EXPECT_EQ(KindOf("/var/lib/kubelet/pods/another/etc-hosts"), std::nullopt);
+  EXPECT_EQ(KindOf("/sandboxes/another/hosts/hosts"), std::nullopt);
+  EXPECT_EQ(RemadeKindOf("/var/lib/kubelet/pods/another/etc-hosts", {}), RemadeKind::kFile);
+}
+
+TEST(RemadeKindTest, APathWithDotsIsNotWhatItSeems) {
+  EXPECT_EQ(KindOf(kPod + "/volumes/../etc-hosts"), std::nullopt);
+  EXPECT_EQ(KindOf("pods/" + std::string(kUid) + "/etc-hosts"), std::nullopt);
+}
+
+TEST(StampedNameTest, IsWhatTheAtomicWriterMakes) {
+  EXPECT_TRUE(IsStampedName("..2026_11_25_02_04_14.2116331833"));
+  for (const char* name : {"..data", "..data_tmp", "..2026_11_25_02_04_14", "token",
+                           "..2026_11_25_02_04_14.", "..2026_11_25_02_04_1x.211",
+                           "..2026_11_25_02_04_14.21x", "2026_11_25_02_04_14.2116331833", ""}) {
+    EXPECT_FALSE(IsStampedName(name)) << name;
+  }
+}
+
+TEST(RemadeMountsTextTest, ComesBackAsItWas) {
+  const std::vector<RemadeMount> mounts = {{RemadeKind::kFile, "/etc/hosts"},
+                                           {RemadeKind::kSubPath, "/a b\n/c"},
+                                           {RemadeKind::kVolume, "/config"}};
+
+  const Result<std::vector<RemadeMount>> parsed = ParseRemadeMounts(FormatRemadeMounts(mounts));
+
+  ASSERT_THAT(parsed, IsOk());
+  EXPECT_EQ(*parsed, mounts);
+}
+
+TEST(RemadeMountsTextTest, AnythingElseIsRefused) {
+  using namespace std::string_literals;  // NOLINT(google-build-using-namespace)
+  for (const std::string& text : {"V/config"s, "X/config\0"s, "V\0"s, "\0"s, "Vconfig\0"s}) {
+    EXPECT_THAT(ParseRemadeMounts(text), StatusIs(Code::kInvalidArgument)) << text;
+  }
+  EXPECT_THAT(ParseRemadeMounts(""), IsOk());
+}
+
+}  // namespace
+}  // namespace cryopod::criu
