@@ -1,7 +1,8 @@
 #include "agent/checkpoint_job.h"
 
+#include <algorithm>
 #include <ctime>
-#include <set>
+#include <tuple>
 
 #include "agent/archive/archive_store.h"
 
@@ -34,30 +35,36 @@ checkpoint::RequestedContainer Describe(const cri::Container& container) {
   return requested;
 }
 
+bool HasLaterAttempt(const cri::Container& container,
+                     const std::vector<cri::Container>& containers) {
+  return std::any_of(containers.begin(), containers.end(), [&](const cri::Container& other) {
+    return other.name == container.name && other.id != container.id &&
+           std::tie(other.attempt, other.created_at_ns) >
+               std::tie(container.attempt, container.created_at_ns);
+  });
+}
+
 }  // namespace
 
-Result<std::vector<cri::Container>> SelectContainers(
-    const std::vector<cri::Container>& containers) {
-  std::set<std::string> running;
+Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers) {
+  SelectedContainers selected;
   for (const cri::Container& container : containers) {
-    if (container.state == cri::ContainerState::kRunning) running.insert(container.name);
-  }
-  std::vector<cri::Container> selected;
-  for (const cri::Container& container : containers) {
+    if (HasLaterAttempt(container, containers)) continue;
+    const bool ended = container.state == cri::ContainerState::kExited;
     if (container.state == cri::ContainerState::kRunning) {
-      selected.push_back(container);
-    } else if (running.contains(container.name)) {
-      continue;  // an earlier attempt of one that runs
-    } else if (container.state != cri::ContainerState::kExited || container.exit_code != 0) {
-      return Status(Code::kFailedPrecondition,
-                    "container " + container.name +
-                        (container.state == cri::ContainerState::kExited
-                             ? " has ended with exit code " + std::to_string(container.exit_code)
-                             : std::string(" has not been started")) +
-                        "; a pod is checkpointed when all of its containers run");
+      selected.running.push_back(container);
+    } else if (ended && container.exit_code == 0) {
+      selected.finished.push_back(container);
+    } else {
+      return Status(
+          Code::kFailedPrecondition,
+          "container " + container.name +
+              (ended ? " has ended with exit code " + std::to_string(container.exit_code)
+                     : std::string(" has not been started")) +
+              "; a pod is checkpointed when each of its containers runs or has ended well");
     }
   }
-  if (selected.empty()) {
+  if (selected.running.empty()) {
     return Status(Code::kFailedPrecondition, "the pod has no running container");
   }
   return selected;
@@ -73,7 +80,7 @@ Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
     return Status(Code::kFailedPrecondition,
                   "pod " + name + " does not run: its sandbox has stopped");
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<cri::Container> containers,
+  CRYOPOD_ASSIGN_OR_RETURN(const SelectedContainers selected,
                            SelectContainers(pod.containers).While("pod " + name));
   checkpoint::CheckpointJob job;
   job.operation_id = operation_id;
@@ -87,7 +94,12 @@ Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
   job.sandbox_config_json = pod.config_json;
   job.runtime_name = runtime.name;
   job.runtime_version = runtime.version;
-  for (const cri::Container& container : containers) job.containers.push_back(Describe(container));
+  for (const cri::Container& container : selected.running) {
+    job.containers.push_back(Describe(container));
+  }
+  for (const cri::Container& container : selected.finished) {
+    job.finished.push_back({container.name, container.image, container.image_ref});
+  }
   job.runtime_root = config.runtime_root;
   job.store_root = config.store_root();
   job.state_dir = config.state_dir;

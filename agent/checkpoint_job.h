@@ -30,9 +30,15 @@ Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
                                                         const cri::RuntimeVersion& runtime,
                                                         const std::string& operation_id);
 
-// The containers that a checkpoint takes: the running ones. One that has ended well and has no
-// running successor was an init container, which a restore replaces by nothing; one that has ended
-// badly, or has not been started, is a reason to refuse. Pure.
-Result<std::vector<cri::Container>> SelectContainers(const std::vector<cri::Container>& containers);
+struct SelectedContainers {
+  std::vector<cri::Container> running;
+  std::vector<cri::Container> finished;
+};
+
+// The containers that a checkpoint takes, each by its last attempt: those that run are dumped. One
+// that has ended well is recorded, and never run again by a restore: an init container, or one of a
+// pod that does not restart it. One that has ended badly, or has not been started, is a reason to
+// refuse: no restore could make it again. Pure.
+Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers);
 
 }  // namespace cryopod::agent

@@ -1,5 +1,6 @@
 #include "agent/restore_pod.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -70,7 +71,7 @@ class NewPod {
     report_(stage, container);
   }
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
-  Status Verify(const cri::PodRequest& request);
+  Status Verify(const archive::Archive& archive, const cri::PodRequest& request);
   bool Rollback();
 
   const Config& config_;
@@ -147,11 +148,17 @@ Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string&
   return Status();
 }
 
+bool HadFinished(const archive::PodCheckpoint& checkpoint, const std::string& name) {
+  return std::any_of(checkpoint.finished.begin(), checkpoint.finished.end(),
+                     [&](const auto& container) { return container.name == name; });
+}
+
 // A pod that runs is no proof that it was restored: the consumed records are.
-Status NewPod::Verify(const cri::PodRequest& request) {
+Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& request) {
   Enter("verify");
   const Deadline deadline = deadline_.SoonerAfter(kReleaseTimeout);
   for (RestoreReport::Container& container : restored_.containers) {
+    if (HadFinished(archive.checkpoint(), container.name)) continue;
     const Result<runtime::ConsumedRecord> record =
         runtime::ReadConsumed(config_.state_dir, request.pod_uid, container.name);
     if (!record.ok() || record->restore_operation != journal_.restore_operation) {
@@ -192,7 +199,7 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
   journal_.sandbox_id = restored_.sandbox_id;
   CRYOPOD_RETURN_IF_ERROR(RecordSandbox(config_, journal_).While("writing the journal"));
   CRYOPOD_RETURN_IF_ERROR(MakeContainers(request, sandbox_config));
-  CRYOPOD_RETURN_IF_ERROR(Verify(request));
+  CRYOPOD_RETURN_IF_ERROR(Verify(archive, request));
   Enter("");
   return Status();
 }

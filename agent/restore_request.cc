@@ -59,6 +59,12 @@ Result<std::string> RebuildRequest(const Config& config, const archive::Archive&
       -1, ' ', false, json::error_handler_t::replace);
 }
 
+std::vector<std::pair<std::string, std::string>>::const_iterator FindByName(
+    const cri::PodRequest& request, const std::string& name) {
+  return std::find_if(request.containers.begin(), request.containers.end(),
+                      [&](const auto& candidate) { return candidate.first == name; });
+}
+
 }  // namespace
 
 std::string NewUid() {
@@ -79,10 +85,12 @@ std::string NewUid() {
 
 Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest& request) {
   std::vector<std::pair<std::string, std::string>> ordered;
+  for (const archive::FinishedContainer& container : checkpoint.finished) {
+    const auto found = FindByName(request, container.name);
+    if (found != request.containers.end()) ordered.push_back(*found);
+  }
   for (const archive::ContainerCheckpoint& container : checkpoint.containers) {
-    const auto found =
-        std::find_if(request.containers.begin(), request.containers.end(),
-                     [&](const auto& candidate) { return candidate.first == container.name; });
+    const auto found = FindByName(request, container.name);
     if (found == request.containers.end()) {
       return Status(Code::kInvalidArgument,
                     "the request has no container " + container.name +

@@ -51,6 +51,10 @@ Status PodRestore::Check() {
   CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, OpenArchiveOf(job_));
   CRYOPOD_RETURN_IF_ERROR(
       CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
+  for (const archive::FinishedContainer& finished : archive.checkpoint().finished) {
+    CRYOPOD_RETURN_IF_ERROR(
+        runtime::CheckComponent(finished.name, "a container name in the archive"));
+  }
   for (const archive::ContainerParts& parts : archive.containers()) {
     CRYOPOD_RETURN_IF_ERROR(runtime::CheckComponent(parts.name, "a container name in the archive"));
     if (!FindContainer(parts.name).ok()) {
@@ -189,6 +193,7 @@ Answer PodRestore::OnStart(const runtime::Request& request) {
   }
   container.phase = Phase::kHeld;
   Save();
+  if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
   if (staging_.has_value()) staging_->RemoveContainer(container.name);
   staged_.erase(container.name);
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);

@@ -70,6 +70,10 @@ class PodRestore {
   Result<runtime::Plan> BeginAttempt(const runtime::Request& request, ContainerReport& container);
   Status Judge(ContainerReport& container, const runtime::Outcome& outcome);
   Status Consume(const runtime::Request& request, ContainerReport& container);
+  bool HadFinished(const std::string& container) const;
+  bool IsAllConsumed() const;
+  runtime::Answer OnCreateFinished(const std::string& container);
+  void ConsumeFinished();
   runtime::Answer Failed(ContainerReport& container, const Status& why);
   void EndAttempt(ContainerReport& container);
   void AdoptContainer(ContainerReport& container);

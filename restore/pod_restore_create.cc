@@ -1,4 +1,5 @@
 // The part of PodRestore that answers `create`.
+#include <algorithm>
 #include <utility>
 
 #include "agent/os/log.h"
@@ -35,6 +36,41 @@ Status PodRestore::CheckRequest(const Request& request) const {
   return Status();
 }
 
+bool PodRestore::HadFinished(const std::string& container) const {
+  const std::vector<archive::FinishedContainer>& finished = archive_->checkpoint().finished;
+  return std::any_of(finished.begin(), finished.end(),
+                     [&](const archive::FinishedContainer& one) { return one.name == container; });
+}
+
+bool PodRestore::IsAllConsumed() const {
+  return std::all_of(report_.containers.begin(), report_.containers.end(),
+                     [this](const ContainerReport& container) { return IsConsumed(container); });
+}
+
+// As long as anything of the pod may still be restored: what it would do again, it would do to what
+// is restored.
+Answer PodRestore::OnCreateFinished(const std::string& container) {
+  if (IsAllConsumed()) {
+    ConsumeFinished();
+    return Answer::Pass();
+  }
+  Log(LogLevel::kInfo, "a container that had finished before the checkpoint is not run again",
+      {{"container", container}});
+  return Answer::Finished();
+}
+
+// From here on the pod starts cold like any other, also without us. After the last container's own
+// record: the other way round, a node that fails in between would run an init container and then
+// restore.
+void PodRestore::ConsumeFinished() {
+  for (const archive::FinishedContainer& finished : archive_->checkpoint().finished) {
+    const Status written =
+        runtime::WriteConsumed(job_.state_dir, job_.pod_uid, finished.name,
+                               {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
+    if (!written.ok()) Log(LogLevel::kError, written.message(), {{"container", finished.name}});
+  }
+}
+
 bool PodRestore::IsConsumed(const ContainerReport& container) const {
   Request request;
   request.pod_uid = job_.pod_uid;
@@ -55,6 +91,7 @@ Answer PodRestore::OnCreate(const Request& request) {
   Status status = CheckRequest(request);
   if (status.ok()) status = Prepare();
   if (!status.ok()) return Answer::Fail(status.message());
+  if (HadFinished(request.container_name)) return OnCreateFinished(request.container_name);
   const Result<ContainerReport*> found = FindContainer(request.container_name);
   if (!found.ok()) return Answer::Fail(found.status().message());
   ContainerReport& container = **found;

@@ -150,6 +150,28 @@ Status ReadContainers(const JsonValue::Array& array, std::vector<ContainerCheckp
   return Status();
 }
 
+// `containers` are those that ran: a name is one or the other.
+Status ReadFinished(const JsonValue::Array& array,
+                    const std::vector<ContainerCheckpoint>& containers,
+                    std::vector<FinishedContainer>* finished) {
+  std::set<std::string> names;
+  for (const ContainerCheckpoint& container : containers) names.insert(container.name);
+  for (const JsonValue& value : array) {
+    const std::string where = "finished[" + std::to_string(finished->size()) + "]";
+    CheckpointFields fields(value, where);
+    FinishedContainer container;
+    fields.Name("name", &container.name);
+    fields.Text("image", &container.image);
+    fields.Text("imageRef", &container.image_ref);
+    CRYOPOD_RETURN_IF_ERROR(fields.status());
+    if (!names.insert(container.name).second) {
+      return Status(Code::kDataLoss, where + ": name: \"" + container.name + "\" stands twice");
+    }
+    finished->push_back(std::move(container));
+  }
+  return Status();
+}
+
 Status ReadPhases(const JsonValue::Array& array, std::vector<PhaseTiming>* phases) {
   for (const JsonValue& value : array) {
     CheckpointFields fields(value, "phases[" + std::to_string(phases->size()) + "]");
@@ -185,6 +207,11 @@ std::string ToJson(const PodCheckpoint& checkpoint) {
   for (const ContainerCheckpoint& container : checkpoint.containers) {
     containers.push_back(ContainerToJson(container));
   }
+  json finished = json::array();
+  for (const FinishedContainer& container : checkpoint.finished) {
+    finished.push_back(
+        {{"name", container.name}, {"image", container.image}, {"imageRef", container.image_ref}});
+  }
   json phases = json::array();
   for (const PhaseTiming& phase : checkpoint.phases) {
     phases.push_back({{"name", phase.name}, {"durationUs", phase.duration_us}});
@@ -200,6 +227,7 @@ std::string ToJson(const PodCheckpoint& checkpoint) {
                          {"sharesPidNamespace", checkpoint.shares_pid_namespace},
                          {"node", NodeToJson(checkpoint.node)},
                          {"containers", std::move(containers)},
+                         {"finished", std::move(finished)},
                          {"phases", std::move(phases)},
                          {"freezeUs", checkpoint.freeze_us},
                          {"lacks", checkpoint.lacks}};
@@ -225,11 +253,16 @@ Result<PodCheckpoint> ParsePodCheckpoint(std::string_view text) {
   fields.Texts("lacks", &checkpoint.lacks);
   const JsonValue* node = fields.Object("node");
   const JsonValue::Array* containers = fields.Array("containers", kContainersMax);
+  const JsonValue::Array* finished = fields.OptionalArray("finished", kContainersMax);
   const JsonValue::Array* phases = fields.OptionalArray("phases", kListMax);
   CRYOPOD_RETURN_IF_ERROR(fields.status());
   CRYOPOD_RETURN_IF_ERROR(ReadNode(*node, &checkpoint.node).While("PodCheckpoint"));
   CRYOPOD_RETURN_IF_ERROR(
       ReadContainers(*containers, &checkpoint.containers).While("PodCheckpoint"));
+  if (finished != nullptr) {
+    CRYOPOD_RETURN_IF_ERROR(ReadFinished(*finished, checkpoint.containers, &checkpoint.finished)
+                                .While("PodCheckpoint"));
+  }
   if (phases == nullptr) return checkpoint;
   CRYOPOD_RETURN_IF_ERROR(ReadPhases(*phases, &checkpoint.phases).While("PodCheckpoint"));
   return checkpoint;

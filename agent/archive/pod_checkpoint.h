@@ -43,6 +43,15 @@ struct ContainerCheckpoint {
   bool operator==(const ContainerCheckpoint&) const = default;
 };
 
+// One that had ended with exit code 0 before the cut: an init container, or one of a pod that does
+// not restart what ends well. A restore starts a program in its place that ends well at once.
+struct FinishedContainer {
+  std::string name;
+  std::string image;
+  std::string image_ref;
+  bool operator==(const FinishedContainer&) const = default;
+};
+
 struct PhaseTiming {
   std::string name;
   uint64_t duration_us = 0;
@@ -62,7 +71,8 @@ struct PodCheckpoint {
   bool shares_pid_namespace = false;
   NodeFacts node;
   std::vector<ContainerCheckpoint> containers;  // in the order in which they were created
-  std::vector<PhaseTiming> phases;              // up to the archive stage
+  std::vector<FinishedContainer> finished;
+  std::vector<PhaseTiming> phases;  // up to the archive stage
   uint64_t freeze_us = 0;
   std::vector<std::string> lacks;  // content that was left out, a sentence each
   bool operator==(const PodCheckpoint&) const = default;

@@ -37,6 +37,7 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
   checkpoint.hostname = pod.hostname;
   checkpoint.shares_pid_namespace = pod.shares_pid_namespace;
   checkpoint.node = std::move(node);
+  checkpoint.finished = job.finished;
   for (size_t i = 0; i < pod.targets.size(); ++i) {
     const RequestedContainer& requested = pod.targets[i].requested;
     archive::ContainerCheckpoint container;

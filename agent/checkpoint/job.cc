@@ -153,6 +153,25 @@ RequestedContainer ParseContainer(const json& item, Fields& job) {
   return container;
 }
 
+json FinishedJson(const std::vector<archive::FinishedContainer>& finished) {
+  json list = json::array();
+  for (const archive::FinishedContainer& container : finished) {
+    list.push_back(
+        {{"name", container.name}, {"image", container.image}, {"image_ref", container.image_ref}});
+  }
+  return list;
+}
+
+archive::FinishedContainer ParseFinished(const json& item, Fields& job) {
+  archive::FinishedContainer container;
+  Fields fields(item, "finished container");
+  fields.Get("name", container.name)
+      .Get("image", container.image)
+      .Get("image_ref", container.image_ref);
+  job.Merge(fields);
+  return container;
+}
+
 }  // namespace
 
 std::string ToJson(const CheckpointJob& job) {
@@ -171,6 +190,7 @@ std::string ToJson(const CheckpointJob& job) {
                {"runtime_name", job.runtime_name},
                {"runtime_version", job.runtime_version},
                {"containers", containers},
+               {"finished", FinishedJson(job.finished)},
                {"runtime_root", job.runtime_root},
                {"store_root", job.store_root},
                {"state_dir", job.state_dir},
@@ -202,7 +222,9 @@ Result<CheckpointJob> ParseCheckpointJob(std::string_view text) {
       .Get("without_volumes", job.without_volumes)
       .Get("timeout_s", job.timeout_s)
       .GetList("containers",
-               [&](const json& item) { job.containers.push_back(ParseContainer(item, fields)); });
+               [&](const json& item) { job.containers.push_back(ParseContainer(item, fields)); })
+      .GetList("finished",
+               [&](const json& item) { job.finished.push_back(ParseFinished(item, fields)); });
   if (!fields.status().ok()) return fields.status();
   return job;
 }

@@ -56,6 +56,7 @@ struct CheckpointJob {
   std::string runtime_name;
   std::string runtime_version;
   std::vector<RequestedContainer> containers;  // in the order of creation
+  std::vector<archive::FinishedContainer> finished;
 
   std::string runtime_root;  // of runc: holds <container id>/state.json
   std::string store_root;    // archives

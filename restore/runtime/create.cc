@@ -6,6 +6,7 @@
 #include "restore/runtime/agent_connection.h"
 #include "restore/runtime/bundle.h"
 #include "restore/runtime/failure.h"
+#include "restore/runtime/finished_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/restore_call.h"
 #include "restore/runtime/wrapper.h"
@@ -28,6 +29,14 @@ int FailWithoutAgent(const Call& call, const Request& request, const Status& why
                                   call.settings.agent_socket + " in /etc/cryopod/runtime.conf)");
 }
 
+int CreateFinished(const Call& call, const Request& request) {
+  if (request.kind != Request::Kind::kCreate) {
+    return Fail(call.arguments, "the cryopod agent answered FINISHED for a sandbox");
+  }
+  const Status replaced = ReplaceProgram(request.bundle);
+  return replaced.ok() ? PassThrough(call) : Fail(call.arguments, replaced.message());
+}
+
 int CreateFromAnswer(const Call& call, const Request& request, AgentConnection connection,
                      Deadline deadline) {
   const Answer& answer = connection.answer();
@@ -39,6 +48,8 @@ int CreateFromAnswer(const Call& call, const Request& request, AgentConnection c
         return RestoreContainer(call, request, std::move(connection), deadline);
       }
       return Fail(call.arguments, "the cryopod agent answered RESTORE for a sandbox");
+    case Answer::Decision::kFinished:
+      return CreateFinished(call, request);
     case Answer::Decision::kFail:
     case Answer::Decision::kUnspecified:
       break;

@@ -27,6 +27,16 @@ bool IsProgram(const std::string& path) {
          ::access(path.c_str(), X_OK) == 0;
 }
 
+// Of the tree that this program is installed in.
+Result<std::string> FindLibexec() {
+  char target[PATH_MAX];
+  const ssize_t length = ::readlink(kSelf, target, sizeof(target));
+  if (length < 0) return ErrnoStatus(errno, "readlink", kSelf);
+  std::string path(target, static_cast<size_t>(length));
+  for (int up = 0; up < 2; ++up) path.resize(path.rfind('/'));
+  return path + "/libexec/cryopod";
+}
+
 }  // namespace
 
 Result<std::string> FindProgram(const std::string& name, const std::string& search_path) {
@@ -47,14 +57,17 @@ Result<std::string> FindProgram(const std::string& name, const std::string& sear
 }
 
 Result<std::string> FindLauncherDirectory() {
-  char target[PATH_MAX];
-  const ssize_t length = ::readlink(kSelf, target, sizeof(target));
-  if (length < 0) return ErrnoStatus(errno, "readlink", kSelf);
-  std::string path(target, static_cast<size_t>(length));
-  for (int up = 0; up < 2; ++up) path.resize(path.rfind('/'));
-  path += "/libexec/cryopod/launcher";
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string libexec, FindLibexec());
+  const std::string path = libexec + "/launcher";
   if (!IsProgram(path + "/criu"))
     return Status(Code::kNotFound, "no launcher at " + path + "/criu");
+  return path;
+}
+
+Result<std::string> FindFinishedProgram() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string libexec, FindLibexec());
+  const std::string path = libexec + "/cryopod-finished";
+  if (!IsProgram(path)) return Status(Code::kNotFound, "no program at " + path);
   return path;
 }
 

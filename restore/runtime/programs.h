@@ -18,6 +18,9 @@ Result<std::string> FindProgram(const std::string& name, const std::string& sear
 // program. Errors: kNotFound, names the path.
 Result<std::string> FindLauncherDirectory();
 
+// ../libexec/cryopod/cryopod-finished beside this program. Errors: kNotFound, names the path.
+Result<std::string> FindFinishedProgram();
+
 // Replaces this process. Returns only when that failed.
 Status Execute(const std::string& program, const std::vector<std::string>& arguments);
 

@@ -96,7 +96,7 @@ Result<Request> ParseRequest(std::string_view bytes) {
 
 Result<Answer> ParseAnswer(std::string_view bytes) {
   CRYOPOD_ASSIGN_OR_RETURN(const v1::Answer message, Parsed<v1::Answer>(bytes, "Answer"));
-  if (message.decision() <= v1::Answer::UNSPECIFIED || message.decision() > v1::Answer::FAIL) {
+  if (message.decision() <= v1::Answer::UNSPECIFIED || message.decision() > v1::Answer::FINISHED) {
     return Status(Code::kDataLoss, "an answer without a decision on the runtime socket");
   }
   Answer answer;

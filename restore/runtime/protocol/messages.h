@@ -49,13 +49,14 @@ struct Plan {
 };
 
 struct Answer {
-  enum class Decision { kUnspecified = 0, kPass = 1, kRestore = 2, kFail = 3 };
+  enum class Decision { kUnspecified = 0, kPass = 1, kRestore = 2, kFail = 3, kFinished = 4 };
   Decision decision = Decision::kUnspecified;
   std::string reason;
   Plan plan;
 
   static Answer Pass() { return {Decision::kPass, "", {}}; }
   static Answer Fail(std::string reason) { return {Decision::kFail, std::move(reason), {}}; }
+  static Answer Finished() { return {Decision::kFinished, "", {}}; }
   static Answer Restore(Plan plan) { return {Decision::kRestore, "", std::move(plan)}; }
 
   bool operator==(const Answer&) const = default;
