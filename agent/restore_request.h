@@ -17,8 +17,8 @@ Result<cri::PodRequest> BuildPodRequest(const Config& config, const archive::Arc
                                         const std::string& request_json, bool request_from_archive,
                                         Deadline deadline);
 
-// Pure: are the request's containers exactly the archive's? Puts them into the archive's order. Those
-// that had finished before the checkpoint may be among them, and come first.
+// Pure: are the request's containers exactly the archive's? Puts them into the archive's order.
+// Those that had finished before the checkpoint may be among them, and come first.
 Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest& request);
 
 // A random UUID, version 4. Source: RFC 9562 section 5.4.

@@ -150,6 +150,7 @@ class Tool {
             {"name", container.name},
             {"attempt", container.attempt},
             {"state", StateName(container.state)},
+            {"exit_code", container.exit_code},
             {"pid", container.pid},
             {"image", container.image},
             {"log_path", container.log_path}};

@@ -36,14 +36,17 @@ rm -rf "$1"
 
 
 class KubeletPod(BarePod):
-    """A pod with the mounts that a kubelet gives to every pod, and volumes of its kinds.
+    """A pod with the mounts that a kubelet gives to every pod, and volumes of its kinds. It is run as a
+    kubelet does it: one container created and started after the other, each of the `init` containers
+    to its end before the next.
 
     Every container gets /etc/hosts, a new /dev/termination-log with every attempt, a service account's
     token, the configMap "settings" at /config and one key of it by subPath, and the downward API.
     """
 
-    def __init__(self, node, restore_from, *containers, text="first", uid=None):
-        super().__init__(node, restore_from, *containers)
+    def __init__(self, node, restore_from, *containers, init=(), text="first", uid=None):
+        super().__init__(node, restore_from, *init, *containers)
+        self.init = [container["metadata"]["name"] for container in init]
         self.pod_uid = uid or str(uuid.uuid4())
         self.root = f"{PODS}/{self.pod_uid}"
         self.text = text
@@ -123,6 +126,15 @@ class KubeletPod(BarePod):
         if not self.sandboxes:
             self.prepare()
         super().run_sandbox()
+
+    def run(self):
+        """A new sandbox, and every container anew in it. The volumes stay."""
+        super().end()
+        self.run_sandbox()
+        for name in self.made:
+            self.restart(name)
+            if name in self.init:
+                lab.wait_until(lambda: self.pod().state(name) == "exited", f"{name} has ended")
 
     def end(self):
         super().end()

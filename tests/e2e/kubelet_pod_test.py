@@ -7,7 +7,7 @@ import unittest
 import lab
 from bare_pod import Refused
 from kubelet_pod import CONFIG, DOWNWARD, SERVICE_ACCOUNT, SUB_PATH, KubeletPod
-from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule  # noqa: F401
+from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
 
 TOKEN = f"{SERVICE_ACCOUNT}/token"
 LOG = "/dev/termination-log"
@@ -18,24 +18,32 @@ def holder(*arguments, **options):
     return lab.container("one", ["volume_holder", *arguments], **options)
 
 
-class KubeletTest(PodTest):
-    def run_source(self, *containers):
-        source = KubeletPod(a, None, *containers)
-        self.addCleanup(source.end)
-        source.run()
-        return source
+def run_source(add_cleanup, *containers, init=()):
+    source = KubeletPod(a, None, *containers, init=init)
+    add_cleanup(source.end)
+    source.run()
+    return source
 
-    def target_of(self, source):
+
+def carried_archive(source):
+    archive = unique("kubelet")
+    source.node.ctl("checkpoint", source.sandboxes[-1], "--archive", archive)
+    carry(archive)
+    return archive
+
+
+class KubeletTest(PodTest):
+    def target_of(self, source, archive=None):
         """The pod that another kubelet makes of the source's archive; not run yet."""
-        archive = self.checkpoint(source.pod())["archive"]
-        carry(archive)
-        target = KubeletPod(b, archive, *source.containers, text=NEW)
+        first = len(source.init)
+        target = KubeletPod(b, archive or carried_archive(source), *source.containers[first:],
+                            init=source.containers[:first], text=NEW)
         self.addCleanup(target.end)
         return target
 
     def move(self, container, between=lambda source: None):
         """Moves a pod of one container; returns the restored one."""
-        source = self.run_source(container)
+        source = run_source(self.addCleanup, container)
         before = source.report()
         between(source)
         target = self.target_of(source)
@@ -95,13 +103,198 @@ class RemadeMountsTest(KubeletTest):
     def test_a_file_of_any_other_volume_must_still_be_the_same(self):
         for node, text in ((a, "first"), (b, NEW)):
             node.write("/srv/volume/file", f"{text}\n")
-        source = self.run_source(holder("read:/volume/file", mounts=[("/srv/volume", "/volume")]))
+        source = run_source(
+            self.addCleanup, holder("read:/volume/file", mounts=[("/srv/volume", "/volume")]))
         target = self.target_of(source)
 
         with self.assertRaisesRegex(Refused, "another size"):
             target.run()
 
         self.assertEqual(target.running(), [])
+
+
+class FinishedContainersTest(KubeletTest):
+    """The init container setup writes a line into a volume of its node whenever it runs."""
+
+    @classmethod
+    def setUpClass(cls):
+        for node in (a, b):
+            node.exec("mkdir", "-p", "/srv/setup")
+        setup = lab.container("setup", ["sh", "-c", "echo ran >>/shared/runs"],
+                              mounts=[("/srv/setup", "/shared")])
+        cls.source = run_source(cls.addClassCleanup, lab.container("one", "counter"), init=[setup])
+        cls.before = cls.source.report()
+        cls.archive = carried_archive(cls.source)
+
+    def setUp(self):
+        b.exec("rm", "-f", "/srv/setup/runs")
+        self.target = self.target_of(self.source, self.archive)
+
+    def runs(self):
+        return b.shell("cat /srv/setup/runs 2>/dev/null || true").split()
+
+    def assert_setup_has_finished(self, pod):
+        status = pod.pod().status("setup")
+        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+
+    def crash(self):
+        pod = self.target.pod()
+        b.exec("kill", "-KILL", str(pod.pid("one")))
+        lab.wait_until(lambda: pod.state("one") == "exited", "the container has ended")
+
+    def test_it_is_not_run_again_and_ends_well(self):
+        self.target.run()
+
+        self.assert_setup_has_finished(self.target)
+        self.assertEqual(self.runs(), [])
+        self.assert_went_on(self.before, self.target.report())
+
+    def test_it_is_not_run_again_in_a_second_sandbox_as_long_as_the_pod_is_to_be_restored(self):
+        self.target.run_sandbox()
+        self.target.restart("setup")
+        self.assert_setup_has_finished(self.target)
+
+        self.target.run()
+
+        self.assertEqual(self.runs(), [])
+        self.assert_went_on(self.before, self.target.report())
+
+    def test_it_runs_with_the_pod_once_that_starts_cold(self):
+        self.target.run()
+        self.crash()
+        b.agent("kill")
+        self.addCleanup(b.agent, "restart")
+
+        self.target.run()
+
+        self.assertEqual(self.runs(), ["ran"])
+        self.assertNotEqual(self.target.report()["instance"], self.before["instance"])
+
+    def test_without_an_agent_it_is_refused_again_and_again(self):
+        self.target.run_sandbox()
+        b.agent("kill")
+        self.addCleanup(b.agent, "restart")
+
+        for _ in range(2):
+            with self.assertRaisesRegex(Refused, "never started cold"):
+                self.target.restart("setup")
+
+        self.assertEqual(self.runs(), [])
+        self.assertEqual(self.target.running(), [])
+
+    def test_a_restored_pod_remembers_it(self):
+        self.target.run()
+
+        archive = self.checkpoint(self.target.pod())["archive"]
+        third = KubeletPod(b, archive, self.target.containers[1],
+                           init=self.target.containers[:1], text="third")
+        self.addCleanup(third.end)
+        third.run()
+
+        self.assertEqual(self.runs(), [])
+        self.assert_went_on(self.before, third.report())
+
+
+class EndedContainersTest(KubeletTest):
+    def test_one_that_had_finished_needs_nothing_of_its_image(self):
+        # An image without a shell or a library; what it ran ended well when it was told to.
+        gone = lab.container("gone", ["/pause"], image="lab.local/pause:1", user=1000,
+                             restricted=True, read_only_root=True)
+        source = run_source(self.addCleanup, gone, lab.container("one", "counter"))
+        a.cri("stop", source.made["gone"][-1], "10")
+        before = source.report()
+        target = self.target_of(source)
+
+        target.run()
+
+        lab.wait_until(lambda: target.pod().state("gone") == "exited", "it has ended")
+        self.assertEqual(target.pod().status("gone")["exit_code"], 0)
+        self.assert_went_on(before, target.report())
+
+    def test_one_that_has_ended_badly_is_named_and_nothing_is_taken(self):
+        source = run_source(self.addCleanup, lab.container("one", "counter"),
+                            lab.container("bad", ["sh", "-c", "exit 7"]))
+        lab.wait_until(lambda: source.pod().state("bad") == "exited", "it has ended")
+
+        answer = a.ctl("checkpoint", source.sandboxes[-1], check=False)
+
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertIn("container bad has ended with exit code 7", answer.stderr)
+
+
+class BarrierTest(KubeletTest):
+    """Containers that are restored one after the other are held for each other, and for nobody for
+    long."""
+    CONFIG = "/etc/cryopod/cryopod.toml"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.source = run_source(cls.addClassCleanup, *[lab.container(name, "counter")
+                                                       for name in ("one", "two")])
+        cls.before = {name: cls.source.report(name) for name in ("one", "two")}
+        cls.archive = carried_archive(cls.source)
+
+    def hold(self, milliseconds):
+        before = b.shell(f"cat {self.CONFIG} 2>/dev/null || true")
+        b.write(self.CONFIG, f"[agent]\nrestore_hold = {milliseconds}\n")
+        self.addCleanup(b.agent, "restart")
+        self.addCleanup(b.write, self.CONFIG, before)
+        b.agent("restart")
+
+    def restore_the_first(self):
+        self.target = self.target_of(self.source, self.archive)
+        self.target.run_sandbox()
+        self.target.restart("one")
+
+    def is_stopped(self, name):
+        status = b.read(f"/proc/{self.target.pod().pid(name)}/status")
+        return "State:\tT" in status
+
+    def test_a_sidecar_runs_before_the_next_container_exists(self):
+        self.restore_the_first()
+
+        lab.wait_until(lambda: not self.is_stopped("one"), "it was let go")
+
+        self.target.restart("two")
+        for name in ("one", "two"):
+            self.assert_went_on(self.before[name], self.target.report(name))
+
+    def test_a_hook_after_the_start_lets_its_container_go(self):
+        self.hold(60_000)
+        self.restore_the_first()
+        self.assertTrue(self.is_stopped("one"))
+
+        answer = self.target.pod().exec("one", "echo", "hook", timeout_s=30)
+
+        self.assertEqual(answer.stdout, "hook\n")
+        self.assertFalse(self.is_stopped("one"))
+        self.target.restart("two")
+        for name in ("one", "two"):
+            self.assert_went_on(self.before[name], self.target.report(name))
+
+    def test_a_held_container_can_be_stopped(self):
+        self.hold(60_000)
+        self.restore_the_first()
+
+        b.cri("stop", self.target.made["one"][-1], "60", timeout_s=30)
+
+        status = self.target.pod().status("one")
+        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+
+
+class OrdinaryPodTest(KubeletTest):
+    def test_a_terminal_and_a_stop_with_grace_work_in_a_restored_pod(self):
+        target = self.move(lab.container("one", "counter"))
+        wrapper = ["/opt/cryopod/bin/cryopod-runtime", "--root", "/run/containerd/runc/k8s.io"]
+        spawn = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+
+        answer = b.exec("python3", "-c", spawn, *wrapper, "exec", "-t", target.made["one"][-1],
+                        "sh", "-c", "test -t 0 && tty")
+        b.cri("stop", target.made["one"][-1], "60", timeout_s=30)
+
+        self.assertIn("/dev/pts/", answer.stdout)
+        status = target.pod().status("one")
+        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ using cryopod::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 cri::Container Container(const std::string& name, ContainerState state, int32_t exit_code = 0,
                          uint32_t attempt = 0) {
@@ -33,23 +34,29 @@ struct Selection {
   std::vector<cri::Container> containers;
   std::vector<std::string> selected;  // IDs
   std::string refusal;                // of none
+  std::vector<std::string> finished = {};
 };
+
+std::vector<std::string> IdsOf(const std::vector<cri::Container>& containers) {
+  std::vector<std::string> ids;
+  for (const cri::Container& container : containers) ids.push_back(container.id);
+  return ids;
+}
 
 std::string NameOf(const ::testing::TestParamInfo<Selection>& info) { return info.param.name; }
 
 class SelectContainersTest : public ::testing::TestWithParam<Selection> {};
 
 TEST_P(SelectContainersTest, TakesWhatRunsOrNamesWhatDoesNot) {
-  const Result<std::vector<cri::Container>> selected = SelectContainers(GetParam().containers);
+  const Result<SelectedContainers> selected = SelectContainers(GetParam().containers);
 
   if (!GetParam().refusal.empty()) {
     EXPECT_THAT(selected, StatusIs(Code::kFailedPrecondition, HasSubstr(GetParam().refusal)));
     return;
   }
   ASSERT_TRUE(selected.ok()) << selected.status().message();
-  std::vector<std::string> ids;
-  for (const cri::Container& container : *selected) ids.push_back(container.id);
-  EXPECT_EQ(ids, GetParam().selected);
+  EXPECT_EQ(IdsOf(selected->running), GetParam().selected);
+  EXPECT_EQ(IdsOf(selected->finished), GetParam().finished);
 }
 
 constexpr auto kRunning = ContainerState::kRunning;
@@ -65,10 +72,22 @@ INSTANTIATE_TEST_SUITE_P(
                   {Container("b", kRunning), Container("a", kRunning)},
                   {"b-0", "a-0"},  // in the order of creation
                   ""},
-        Selection{"AnInitContainerThatEndedWellIsLeftOut",
+        Selection{"AnInitContainerThatEndedWellHasFinished",
                   {Container("init", kExited, 0), Container("app", kRunning)},
                   {"app-0"},
-                  ""},
+                  "",
+                  {"init-0"}},
+        Selection{"TheLastAttemptCounts",
+                  {Container("init", kExited, 1, 0), Container("init", kExited, 0, 1),
+                   Container("app", kRunning)},
+                  {"app-0"},
+                  "",
+                  {"init-1"}},
+        Selection{"OneThatEndedBadlyAfterItHadEndedWellIsARefusal",
+                  {Container("job", kExited, 0, 0), Container("job", kExited, 2, 1),
+                   Container("app", kRunning)},
+                  {},
+                  "container job has ended with exit code 2"},
         Selection{"OneThatEndedBadlyIsARefusal",
                   {Container("app", kRunning), Container("db", kExited, 137)},
                   {},
@@ -150,6 +169,19 @@ TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
   EXPECT_THAT(job.containers, ElementsAre(app));
   // What it says survives the way to the other process.
   EXPECT_THAT(checkpoint::ParseCheckpointJob(checkpoint::ToJson(job)), IsOkAnd(job));
+}
+
+TEST_F(DescribeCheckpointJobTest, NamesWhatHasFinishedAndDumpsItNot) {
+  cri::Container setup = Container("setup", kExited, 0);
+  setup.image = "image:2";
+  setup.image_ref = "sha256:2";
+  pod_.containers.insert(pod_.containers.begin(), setup);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const checkpoint::CheckpointJob job, Describe());
+
+  EXPECT_THAT(job.containers, SizeIs(1));
+  EXPECT_THAT(job.finished,
+              ElementsAre(archive::FinishedContainer{"setup", "image:2", "sha256:2"}));
 }
 
 TEST_F(DescribeCheckpointJobTest, WithoutOptionsTheDefaultsHold) {

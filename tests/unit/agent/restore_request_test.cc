@@ -54,6 +54,19 @@ TEST(MatchContainersTest, AMissingContainerIsNamed) {
               StatusIs(Code::kInvalidArgument, HasSubstr("no container b")));
 }
 
+TEST(MatchContainersTest, OnesThatHadFinishedMayBeThereAndComeFirst) {
+  archive::PodCheckpoint checkpoint = test::SampleCheckpoint({"a", "b"});
+  checkpoint.finished = {{"init", "", ""}, {"later", "", ""}};
+  cri::PodRequest with = RequestWith({"b", "a", "init"});
+  cri::PodRequest without = RequestWith({"b", "a"});
+
+  ASSERT_THAT(MatchContainers(checkpoint, with), IsOk());
+  ASSERT_THAT(MatchContainers(checkpoint, without), IsOk());
+
+  EXPECT_THAT(NamesOf(with), ElementsAre("init", "a", "b"));
+  EXPECT_THAT(NamesOf(without), ElementsAre("a", "b"));
+}
+
 TEST(MatchContainersTest, AContainerThatTheArchiveDoesNotHoldIsNamed) {
   cri::PodRequest request = RequestWith({"a", "extra"});
 

@@ -125,6 +125,7 @@ void RestoreFixture::MakeArchive() {
     container.rootfs_bytes = 1000;
     checkpoint.containers.push_back(container);
   }
+  checkpoint.finished.push_back({"setup", "", ""});
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const archive::Descriptor pod,
       writer->PackMemory({{"pod.dump", "{}"}}, archive::kMetadataLayerMediaType));

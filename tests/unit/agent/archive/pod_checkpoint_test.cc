@@ -26,6 +26,29 @@ TEST(PodCheckpointTest, WhatWasWrittenIsRead) {
   EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
 }
 
+TEST(PodCheckpointTest, WhatHadFinishedIsRead) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.finished = {{"init", "image:1", "sha256:1"}, {"init-2", "", ""}};
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+}
+
+TEST(PodCheckpointTest, NoContainerHasFinishedAndRunsAsWell) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.finished = {{"app", "", ""}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("\"app\" stands twice")));
+
+  checkpoint.finished = {{"../init", "", ""}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), StatusIs(Code::kDataLoss));
+}
+
+TEST(PodCheckpointTest, AnArchiveOfBeforeThereWereAnyIsRead) {
+  const std::string text = Changed("\"finished\":[],", "");
+
+  EXPECT_THAT(ParsePodCheckpoint(text), IsOk());
+}
+
 TEST(PodCheckpointTest, TheSameCheckpointGivesTheSameBytes) {
   EXPECT_EQ(ToJson(SampleCheckpoint({"app"})), ToJson(SampleCheckpoint({"app"})));
 }

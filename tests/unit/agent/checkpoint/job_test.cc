@@ -44,6 +44,7 @@ CheckpointJob SampleJob() {
                      "{}",
                      {{"/data", "/var/lib/kubelet/x", true}, {"/etc/hosts", "/hosts", false}}},
                     {"sidecar", "id2", "image:2", "sha256:2", -1, "{\"a\":1}", "{}", {}}};
+  job.finished = {{"setup", "image:3", "sha256:3"}};
   job.runtime_root = "/run/containerd/runc/k8s.io";
   job.store_root = "/var/lib/cryopod/archives";
   job.state_dir = "/var/lib/cryopod";
@@ -109,6 +110,11 @@ TEST(JobTest, EveryMissingFieldOfAContainerOrMountIsNamed) {
   ExpectEveryFieldIsNeeded(whole["containers"][0].dump(), [&](const std::string& container) {
     json job = whole;
     job["containers"][1] = json::parse(container);
+    return ParseCheckpointJob(job.dump());
+  });
+  ExpectEveryFieldIsNeeded(whole["finished"][0].dump(), [&](const std::string& finished) {
+    json job = whole;
+    job["finished"][0] = json::parse(finished);
     return ParseCheckpointJob(job.dump());
   });
   ExpectEveryFieldIsNeeded(whole["containers"][0]["mounts"][0].dump(),

@@ -128,7 +128,7 @@ class RewriteImagesTest : public ::testing::Test {
     return files.empty() ? wire::file_entry() : files.front();
   }
 
-  test::TempDirectory temp_;
+  cryopod::test::TempDirectory temp_;
 };
 
 TEST_F(RewriteImagesTest, AFileOfAVolumeIsFoundThroughDataWhateverItsSize) {

@@ -88,6 +88,41 @@ TEST_F(CreateTest, ARestoreReplacesTheCreateOfTheRealRuntime) {
   EXPECT_THAT(outcome_, test::IsOkAnd(Outcome{true, 0, 4711, ""}));
 }
 
+TEST_F(CreateTest, OneThatHadFinishedIsCreatedWithAProgramThatEndsWell) {
+  WriteBundle("setup", R"(, "process": {"args": ["/bin/sh", "-c", "rm -rf /data"]})");
+  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
+
+  EXPECT_EQ(Create().status.exit_code, 0);
+
+  ASSERT_EQ(RuntimeCalls().size(), 1u);
+  EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" create "));
+  const std::string config = test::ReadText(Path("bundle/config.json"));
+  EXPECT_THAT(config, HasSubstr(R"("args":["/dev/cryopod-finished"])"));
+  EXPECT_THAT(config, HasSubstr(Path("libexec/cryopod/cryopod-finished")));
+  EXPECT_THAT(config, Not(HasSubstr("rm -rf")));
+  EXPECT_THAT(ReadRestoredMark(state_dir()), test::StatusIs(Code::kNotFound));
+}
+
+TEST_F(CreateTest, WithoutTheProgramForItItIsNotCreated) {
+  WriteBundle("setup", R"(, "process": {"args": ["/bin/sh"]})");
+  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
+  std::filesystem::remove(Path("libexec/cryopod/cryopod-finished"));
+
+  EXPECT_NE(Create().status.exit_code, 0);
+
+  EXPECT_THAT(RuntimeCalls(), ElementsAre());
+  EXPECT_THAT(LoggedError(), HasSubstr("cryopod-finished"));
+}
+
+TEST_F(CreateTest, ASandboxThatHadFinishedIsNonsense) {
+  WriteBundle("");
+  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
+
+  EXPECT_NE(Create().status.exit_code, 0);
+
+  EXPECT_THAT(RuntimeCalls(), ElementsAre());
+}
+
 TEST_F(CreateTest, ARestoredContainerIsMarkedForItsStart) {
   WriteBundle("app");
   StartRestoringAgent(Answer::Pass());

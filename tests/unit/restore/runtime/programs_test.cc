@@ -72,5 +72,10 @@ TEST_F(ProgramsTest, AMissingLauncherIsNamed) {
               test::StatusIs(Code::kNotFound, HasSubstr("libexec/cryopod/launcher/criu")));
 }
 
+TEST_F(ProgramsTest, AMissingProgramForFinishedContainersIsNamed) {
+  EXPECT_THAT(FindFinishedProgram(),
+              test::StatusIs(Code::kNotFound, HasSubstr("libexec/cryopod/cryopod-finished")));
+}
+
 }  // namespace
 }  // namespace cryopod::runtime

@@ -52,6 +52,7 @@ void InstallProgram(const std::string& from, const fs::path& to) {
 void WrapperFixture::SetUp() {
   InstallProgram(CRYOPOD_RUNTIME_PROGRAM, Path("bin/cryopod-runtime"));
   InstallProgram(CRYOPOD_LAUNCHER_PROGRAM, Path("libexec/cryopod/launcher/criu"));
+  InstallProgram(CRYOPOD_FINISHED_PROGRAM, Path("libexec/cryopod/cryopod-finished"));
   for (const char* name : {"root", "bundle/rootfs", "state", "work", "images"}) {
     fs::create_directories(Path(name));
   }

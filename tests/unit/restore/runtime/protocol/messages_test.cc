@@ -72,6 +72,7 @@ TEST(MessagesTest, APlanArrivesOnlyWithRestore) {
 }
 
 TEST(MessagesTest, AFailureCarriesItsReason) {
+  EXPECT_THAT(ParseAnswer(Serialize(Answer::Finished())), test::IsOkAnd(Answer::Finished()));
   EXPECT_THAT(ParseAnswer(Serialize(Answer::Fail("no such archive"))),
               test::IsOkAnd(Answer::Fail("no such archive")));
 }

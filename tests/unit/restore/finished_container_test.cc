@@ -1,0 +1,87 @@
+// What the restore of a pod does with a container that had finished before the cut.
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "restore/runtime/protocol/consumed_record.h"
+#include "tests/unit/restore/pod_restore_fixture.h"
+
+namespace cryopod::restore {
+namespace {
+
+using runtime::Answer;
+using Decision = runtime::Answer::Decision;
+
+class FinishedContainerTest : public PodRestoreFixture {
+ protected:
+  Answer CreateSetup() {
+    return pod().OnCreate(CreateRequest("setup", "c" + std::to_string(++id_)));
+  }
+  void RestoreAndStart(const std::string& container) {
+    const runtime::Request request = CreateRequest(container, "c" + std::to_string(++id_));
+    Restore(request);
+    EXPECT_EQ(pod().OnStart(StartRequest(request)), Answer::Pass());
+  }
+  bool IsConsumed(const std::string& container) const {
+    return runtime::ReadConsumed(job_.state_dir, "u-1", container).ok();
+  }
+
+ private:
+  int id_ = 0;
+};
+
+TEST_F(FinishedContainerTest, IsNotRunAgain) {
+  EXPECT_EQ(CreateSetup(), Answer::Finished());
+
+  EXPECT_FALSE(IsConsumed("setup"));
+}
+
+TEST_F(FinishedContainerTest, IsNotRunAgainHoweverOftenItIsAskedFor) {
+  EXPECT_EQ(CreateSetup(), Answer::Finished());
+  RestoreAndStart("app");
+
+  EXPECT_EQ(CreateSetup(), Answer::Finished()) << "the sidecar is still to be restored";
+}
+
+TEST_F(FinishedContainerTest, RunsLikeAnyOtherOnceNothingIsLeftToRestore) {
+  EXPECT_EQ(CreateSetup(), Answer::Finished());
+  RestoreAndStart("app");
+  EXPECT_FALSE(IsConsumed("setup"));
+
+  RestoreAndStart("sidecar");
+
+  EXPECT_TRUE(IsConsumed("setup")) << "so that the wrapper knows it without asking";
+  EXPECT_EQ(CreateSetup(), Answer::Pass());
+}
+
+TEST_F(FinishedContainerTest, ARecordThatWasNotWrittenIsMadeUpFor) {
+  RestoreAndStart("app");
+  RestoreAndStart("sidecar");
+  std::filesystem::remove(job_.state_dir + "/consumed/u-1/setup");
+  MakePod(job_);
+
+  EXPECT_EQ(CreateSetup(), Answer::Pass());
+
+  EXPECT_TRUE(IsConsumed("setup"));
+}
+
+TEST_F(FinishedContainerTest, DoesNotKeepThePodFromBeingRestored) {
+  RestoreAndStart("app");
+  RestoreAndStart("sidecar");
+
+  EXPECT_TRUE(pod().finished());
+  EXPECT_EQ(pod().report().containers.size(), 2u);
+}
+
+TEST_F(FinishedContainerTest, ADamagedArchiveIsARefusalForItToo) {
+  std::filesystem::remove_all(job_.store_root + "/web-1");
+
+  EXPECT_EQ(CreateSetup().decision, Decision::kFail);
+}
+
+TEST_F(FinishedContainerTest, OneThatTheArchiveDoesNotKnowIsRefused) {
+  EXPECT_EQ(pod().OnCreate(CreateRequest("other", "c1")).decision, Decision::kFail);
+}
+
+}  // namespace
+}  // namespace cryopod::restore
