@@ -1,0 +1,262 @@
+#include "agent/gateway/front.h"
+
+#include <filesystem>
+#include <iterator>
+#include <list>
+#include <vector>
+
+#include "tests/unit/agent/gateway/gateway_fixture.h"
+
+namespace cryopod::gateway {
+namespace {
+
+using std::chrono::milliseconds;
+using test::HttpClient;
+using test::HttpResponse;
+using ::testing::HasSubstr;
+
+constexpr char kHealthz[] = "GET /healthz HTTP/1.1\r\nHost: n\r\n\r\n";
+
+size_t CountThreads() {
+  return static_cast<size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/task"),
+                                           std::filesystem::directory_iterator()));
+}
+
+class FrontTest : public test::GatewayFixture {
+ protected:
+  void ExpectServed() const { EXPECT_EQ(Get("/healthz").body, "ok\n"); }
+  // Sends `bytes`, and expects the code and then the end.
+  void ExpectRefused(const std::string& bytes, int code) const {
+    HttpClient client(port_);
+    client.Send(bytes);
+    const std::optional<HttpResponse> response = client.Receive();
+    ASSERT_TRUE(response) << bytes.substr(0, 40);
+    EXPECT_EQ(response->code, code) << bytes.substr(0, 40);
+    EXPECT_THAT(response->head, HasSubstr("Connection: close\r\n"));
+    EXPECT_TRUE(client.Ended());
+  }
+};
+
+TEST_F(FrontTest, AConnectionIsKeptForOneRequestAfterTheOther) {
+  StartGateway();
+  HttpClient client(port_);
+
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(client.Get("/healthz").body, "ok\n");
+
+  EXPECT_EQ(Sample("cryopod_gateway_connections_total"), "1");
+  EXPECT_EQ(Sample("cryopod_gateway_requests_total{code=\"200\",path=\"/healthz\"}"), "50");
+}
+
+TEST_F(FrontTest, RequestsThatComeTogetherAreAnsweredInOrder) {
+  StartGateway();
+  HttpClient client(port_);
+  std::string requests;
+  for (int i = 0; i < 100; ++i)
+    requests += i % 2 == 0 ? kHealthz : "GET /x HTTP/1.1\r\nHost: n\r\n\r\n";
+
+  client.Send(requests);
+
+  for (int i = 0; i < 100; ++i) {
+    const std::optional<HttpResponse> response = client.Receive();
+    ASSERT_TRUE(response);
+    EXPECT_EQ(response->code, i % 2 == 0 ? 200 : 404) << i;
+  }
+}
+
+TEST_F(FrontTest, ARequestMayComeByteByByte) {
+  StartGateway();
+  HttpClient client(port_);
+
+  for (const char byte : std::string(kHealthz)) client.Send(std::string(1, byte));
+
+  EXPECT_EQ(client.Receive().value_or(HttpResponse()).code, 200);
+}
+
+TEST_F(FrontTest, HeadHasTheLengthAndNoBody) {
+  StartGateway();
+  HttpClient client(port_);
+  client.Send("HEAD /healthz HTTP/1.1\r\nHost: n\r\n\r\n");
+
+  const std::optional<HttpResponse> head = client.Receive(true);
+
+  ASSERT_TRUE(head);
+  EXPECT_EQ(head->code, 200);
+  EXPECT_THAT(head->head, HasSubstr("Content-Length: 3\r\n"));
+  EXPECT_EQ(client.Get("/healthz").body, "ok\n");
+}
+
+TEST_F(FrontTest, WhoWantsToCloseIsClosed) {
+  StartGateway();
+  HttpClient client(port_);
+  client.Send("GET /healthz HTTP/1.0\r\n\r\n");
+
+  EXPECT_EQ(client.Receive().value_or(HttpResponse()).body, "ok\n");
+  EXPECT_TRUE(client.Ended());
+}
+
+TEST_F(FrontTest, OtherMethodsAreNotAllowed) {
+  StartGateway();
+  HttpClient client(port_);
+  client.Send("DELETE /metrics HTTP/1.1\r\nHost: n\r\n\r\n");
+
+  const std::optional<HttpResponse> response = client.Receive();
+
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->code, 405);
+  EXPECT_THAT(response->head, HasSubstr("Allow: GET, HEAD\r\n"));
+}
+
+TEST_F(FrontTest, GarbageAndTooMuchAreRefusedAndSeenToBe) {
+  StartGateway();
+
+  ExpectRefused(std::string("\x16\x03\x01\x02\x00\x01\x00", 7), 400);
+  ExpectRefused("GET / HTTP/1.1\r\nno header\r\n\r\n", 400);
+  ExpectRefused("GET / HTTP/3.0\r\nHost: n\r\n\r\n", 505);
+  ExpectRefused("GET /" + std::string(4'000, 'a'), 414);
+  // More than anybody reads: the response must come through in spite of it.
+  ExpectRefused("GET / HTTP/1.1\r\nX: " + std::string(200'000, 'a'), 431);
+  ExpectRefused(
+      "POST / HTTP/1.1\r\nHost: n\r\nContent-Length: 300000\r\n\r\n" + std::string(300'000, 'b'),
+      413);
+  ExpectRefused("GET / HTTP/1.1\r\nHost: n\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 413);
+  ExpectServed();
+}
+
+TEST_F(FrontTest, AHeadThatDoesNotEndEndsTheConnection) {
+  options_.timeouts.request = milliseconds(300);
+  StartGateway();
+  HttpClient slow(port_);
+  HttpClient silent(port_);
+  // Bytes now and then do not help it.
+  slow.Send("GET / HTTP/1.1\r\n");
+  for (int i = 0; i < 3; ++i) {
+    std::this_thread::sleep_for(milliseconds(50));
+    slow.Send("X: y\r\n");
+  }
+
+  EXPECT_EQ(slow.Receive().value_or(HttpResponse()).code, 408);
+  EXPECT_TRUE(slow.Ended());
+  EXPECT_TRUE(silent.Ended());
+  EXPECT_EQ(Ended("request_slow"), "2");
+}
+
+TEST_F(FrontTest, AConnectionThatIsKeptForNothingEnds) {
+  options_.timeouts.idle = milliseconds(100);
+  StartGateway();
+  HttpClient client(port_);
+  ASSERT_EQ(client.Get("/healthz").code, 200);
+
+  EXPECT_TRUE(client.Ended());
+  EXPECT_EQ(Ended("idle"), "1");
+}
+
+TEST_F(FrontTest, WhoDoesNotReadItsResponseIsLeft) {
+  options_.timeouts.response = milliseconds(300);
+  StartAgent();
+  agent_->SetMetrics("long_text " + std::string(3'000'000, '1') + "\n");
+  StartGateway();
+  HttpClient lazy(port_);
+  // As little as the kernel gives: it must not take the whole response for the client.
+  const int size = 4096;
+  ::setsockopt(lazy.fd(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+  for (int i = 0; i < 8; ++i) lazy.Send("GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n");
+
+  EXPECT_TRUE(Eventually([&] { return Ended("response_slow") == "1"; }));
+  ExpectServed();
+}
+
+TEST_F(FrontTest, TheOneThatHasWaitedLongestMakesRoom) {
+  options_.connections_max = 8;
+  StartGateway();
+  std::list<HttpClient> idle;
+  for (int i = 0; i < 8; ++i) idle.emplace_back(port_).Send("GET /healthz HT");
+  ASSERT_TRUE(Eventually([&] { return Sample("cryopod_gateway_connections") == "8"; }));
+
+  ExpectServed();
+
+  EXPECT_TRUE(idle.front().Ended());
+  EXPECT_EQ(Ended("made_room"), "1");
+  // The others are as they were.
+  idle.back().Send("TP/1.1\r\nHost: n\r\n\r\n");
+  EXPECT_EQ(idle.back().Receive().value_or(HttpResponse()).code, 200);
+}
+
+TEST_F(FrontTest, OneAddressHarmsOnlyItself) {
+  options_.connections_max = 16;
+  options_.connections_per_address_max = 8;
+  StartGateway();
+  HttpClient other(port_, "127.0.0.3");
+  ASSERT_EQ(other.Get("/healthz").code, 200);
+  std::list<HttpClient> many;
+
+  for (int i = 0; i < 40; ++i) many.emplace_back(port_, "127.0.0.2");
+  ASSERT_TRUE(Eventually([&] { return Ended("made_room") == "32"; }));
+
+  EXPECT_EQ(other.Get("/healthz").code, 200);
+  EXPECT_EQ(Sample("cryopod_gateway_connections"), "9");
+}
+
+TEST_F(FrontTest, ManyIdleAndManyBusyClientsAreAllServedByTheSameThreads) {
+  StartAgent();
+  StartGateway();
+  ExpectServed();
+  std::list<HttpClient> idle;
+  for (int i = 0; i < 400; ++i) idle.emplace_back(port_, "127.0.0.2");
+  const size_t threads_before = CountThreads();
+  std::list<HttpClient> busy;
+  for (int i = 0; i < 60; ++i) busy.emplace_back(port_, "127.0.0.4");
+
+  for (int round = 0; round < 10; ++round) {
+    for (HttpClient& client : busy) {
+      client.Send("GET " + std::string(round % 2 == 0 ? "/metrics" : "/readyz?verbose") +
+                  " HTTP/1.1\r\nHost: n\r\n\r\n");
+    }
+    for (HttpClient& client : busy) {
+      EXPECT_EQ(client.Receive().value_or(HttpResponse()).code, 200);
+    }
+  }
+
+  EXPECT_LE(CountThreads(), threads_before + 2);  // gRPC's come and go
+  EXPECT_LE(std::stoi(Sample("cryopod_gateway_connections")), 256);
+}
+
+TEST_F(FrontTest, ClientsThatLeaveBeforeTheirAnswerLeaveNothing) {
+  StartAgent();
+  agent_->Hang("Metrics");
+  text_options_.timeout = milliseconds(1'000);
+  StartGateway();
+  for (int i = 0; i < 20; ++i) {
+    HttpClient client(port_);
+    client.Send("GET /metrics HTTP/1.1\r\nHost: n\r\n\r\n");
+    const linger reset = {1, 0};
+    ::setsockopt(client.fd(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  }
+
+  EXPECT_TRUE(Eventually([&] {
+    return Sample("cryopod_gateway_connections_total") == "20" &&
+           Sample("cryopod_gateway_connections") == "0";
+  }));
+  ExpectServed();
+}
+
+TEST_F(FrontTest, AServiceThatDoesNotAnswerIsAnsweredFor) {
+  StartAgent();
+  agent_->Hang("Metrics");
+  options_.service_timeout = milliseconds(300);
+  StartGateway();
+
+  EXPECT_EQ(Get("/metrics").code, 504);
+  ExpectServed();
+}
+
+TEST_F(FrontTest, AnAnswerBeyondAllMeasureIsNotPassedOn) {
+  StartAgent();
+  agent_->SetMetrics(std::string(kAnswerBytesMax, '1'));
+  StartGateway();
+
+  EXPECT_EQ(Get("/metrics").code, 502);
+  ExpectServed();
+}
+
+}  // namespace
+}  // namespace cryopod::gateway

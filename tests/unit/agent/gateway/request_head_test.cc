@@ -1,0 +1,144 @@
+#include "agent/gateway/request_head.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+
+#include "agent/gateway/routes.h"
+
+namespace cryopod::gateway {
+namespace {
+
+std::string Get(const std::string& target, const std::string& headers = "Host: n\r\n") {
+  return "GET " + target + " HTTP/1.1\r\n" + headers + "\r\n";
+}
+
+// The status with which a whole request is refused; 0 when it is taken.
+int Refusal(const std::string& bytes) {
+  const ParsedHead parsed = ParseRequestHead(bytes);
+  EXPECT_TRUE(parsed.complete || parsed.http_status != 0) << bytes;
+  return parsed.http_status;
+}
+
+TEST(ParseRequestHeadTest, TakesARequestAndLeavesWhatFollows) {
+  const std::string request = Get("/readyz?verbose", "Host: n\r\nAccept: */*\r\n");
+
+  const ParsedHead parsed = ParseRequestHead(request + "GET /next");
+
+  EXPECT_TRUE(parsed.complete);
+  EXPECT_EQ(parsed.http_status, 0);
+  EXPECT_EQ(parsed.size_bytes, request.size());
+  EXPECT_EQ(parsed.head.method, Method::kGet);
+  EXPECT_EQ(parsed.head.path, "/readyz");
+  EXPECT_EQ(parsed.head.query, "verbose");
+  EXPECT_TRUE(parsed.head.keep_alive);
+}
+
+TEST(ParseRequestHeadTest, KnowsWhetherTheConnectionIsKept) {
+  const auto kept = [](const std::string& version, const std::string& connection) {
+    return ParseRequestHead("HEAD / HTTP/" + version + "\r\nHost: n\r\n" + connection + "\r\n")
+        .head.keep_alive;
+  };
+
+  EXPECT_TRUE(kept("1.1", ""));
+  EXPECT_FALSE(kept("1.1", "Connection: close\r\n"));
+  EXPECT_FALSE(kept("1.1", "connection:CLOSE\r\n"));
+  EXPECT_FALSE(kept("1.0", ""));
+  EXPECT_TRUE(kept("1.0", "Connection: keep-alive\r\n"));
+}
+
+TEST(ParseRequestHeadTest, EveryBeginningOfARequestIsABeginning) {
+  const std::string request = "\r\n" + Get("/metrics", "Host: n\r\nUser-Agent: p/1\r\n");
+
+  for (size_t size = 0; size < request.size(); ++size) {
+    const ParsedHead parsed = ParseRequestHead(request.substr(0, size));
+    EXPECT_FALSE(parsed.complete) << size;
+    EXPECT_EQ(parsed.http_status, 0) << size;
+  }
+  EXPECT_TRUE(ParseRequestHead(request).complete);
+}
+
+TEST(ParseRequestHeadTest, NoBodyIsTaken) {
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nContent-Length: 1\r\n")), 413);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nContent-Length: 99999999999999999999999\r\n")), 413);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nTransfer-Encoding: chunked\r\n")), 413);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nContent-Length: 0\r\n")), 0);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nContent-Length: -1\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nContent-Length:\r\n")), 400);
+}
+
+TEST(ParseRequestHeadTest, WhatTwoServersMayReadDifferentlyIsRefused) {
+  EXPECT_EQ(Refusal("GET / HTTP/1.1\nHost: n\n\r\n\r\n"), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\n folded\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host : n\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nHost: m\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nNo colon\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", "Host: n\r\nX: a\rb\r\n")), 400);
+  EXPECT_EQ(Refusal(Get("/", std::string("Host: n\r\nX: \0\r\n", 14))), 400);
+  EXPECT_EQ(Refusal(Get("/", "")), 400);
+  EXPECT_EQ(Refusal("GET /a b HTTP/1.1\r\nHost: n\r\n\r\n"), 400);
+  EXPECT_EQ(Refusal("GET  HTTP/1.1\r\nHost: n\r\n\r\n"), 400);
+  EXPECT_EQ(Refusal("G(T / HTTP/1.1\r\nHost: n\r\n\r\n"), 400);
+}
+
+TEST(ParseRequestHeadTest, OtherVersionsAreNamedAsSuch) {
+  EXPECT_EQ(Refusal("GET / HTTP/2.0\r\nHost: n\r\n\r\n"), 505);
+  EXPECT_EQ(Refusal("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
+  EXPECT_EQ(Refusal("GET / FTP/1.1\r\nHost: n\r\n\r\n"), 400);
+}
+
+TEST(ParseRequestHeadTest, SizesAreBounded) {
+  EXPECT_EQ(Refusal(Get("/" + std::string(kTargetBytesMax, 'a'))), 414);
+  EXPECT_EQ(Refusal(Get("/" + std::string(kTargetBytesMax - 1, 'a'))), 0);
+  // Whatever is still to come.
+  EXPECT_EQ(Refusal("GET /" + std::string(kTargetBytesMax + 100, 'a')), 414);
+  EXPECT_EQ(Refusal("GET / HTTP/1.1\r\nX: " + std::string(kHeadBytesMax, 'a')), 431);
+  std::string many;
+  for (size_t i = 0; i <= kHeaderCountMax; ++i) many += "X: y\r\n";
+  EXPECT_EQ(Refusal(Get("/", many)), 431);
+}
+
+TEST(ParseRequestHeadTest, WhatIsNoHttpIsRefusedAtOnce) {
+  EXPECT_EQ(Refusal(std::string("\x16\x03\x01\x02\x00", 5)), 400);  // a TLS handshake
+  EXPECT_EQ(Refusal("(garbage) without an end"), 400);
+  EXPECT_EQ(Refusal(std::string(40, 'a')), 400);  // no method is so long
+}
+
+TEST(ParseRequestHeadTest, NoBytesMakeItReadOrAskBeyondItsLimits) {
+  std::mt19937 random(4711);
+  const std::string alphabet = std::string("GET /metrics HTTP/1.1\r\n\r\nHost: a:\t", 34) + '\0';
+  for (int round = 0; round < 20'000; ++round) {
+    std::string bytes = round % 2 == 0 ? Get("/metrics") : std::string();
+    for (size_t changes = random() % 40; changes > 0; --changes) {
+      const size_t at = bytes.empty() ? 0 : random() % bytes.size();
+      bytes.insert(at, 1, alphabet[random() % alphabet.size()]);
+    }
+
+    const ParsedHead parsed = ParseRequestHead(bytes);
+
+    EXPECT_LE(parsed.size_bytes, bytes.size());
+    EXPECT_TRUE(parsed.http_status == 0 || !ReasonPhrase(parsed.http_status).empty());
+  }
+}
+
+TEST(RouteTest, ClientsChooseAmongOurRoutesAndNoOthers) {
+  const auto route = [](const std::string& target) {
+    return RouteOf(ParseRequestHead(Get(target)).head);
+  };
+
+  EXPECT_EQ(route("/metrics"), Route::kMetrics);
+  EXPECT_EQ(route("/metrics?x=1"), Route::kMetrics);
+  EXPECT_EQ(route("/healthz"), Route::kHealthz);
+  EXPECT_EQ(route("/readyz"), Route::kReadyz);
+  EXPECT_EQ(route("/readyz?verbose"), Route::kReadyzVerbose);
+  EXPECT_EQ(route("/readyz?other"), Route::kReadyz);
+  EXPECT_EQ(route("/version"), Route::kVersion);
+  for (const char* target : {"/", "/metrics/", "/../metrics", "metrics", "*", "other"}) {
+    EXPECT_EQ(route(target), Route::kOther) << target;
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::gateway
