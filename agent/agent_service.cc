@@ -14,6 +14,7 @@
 #include "agent/archive/export.h"
 #include "agent/archive_transfer.h"
 #include "agent/node_info.h"
+#include "agent/node_metrics.h"
 #include "agent/reader_server.h"
 #include "agent/record_metrics.h"
 
@@ -96,7 +97,8 @@ void FillResult(const RestoreReport& from, v1::RestoreResult& to) {
 }  // namespace
 
 struct AgentServer::Service final : v1::PodCheckpoints::Service {
-  explicit Service(const Parts& parts_in) : parts(parts_in) {}
+  explicit Service(const Parts& parts_in)
+      : parts(parts_in), node_metrics(parts.config, parts.runtime, parts.table, parts.metrics) {}
 
   // The operation goes on when the caller goes away.
   grpc::Status Checkpoint(grpc::ServerContext* context, const v1::CheckpointRequest* request,
@@ -274,12 +276,12 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
 
   grpc::Status Metrics(grpc::ServerContext*, const v1::MetricsRequest*,
                        v1::MetricsResponse* response) override {
-    RecordArchives(parts.metrics, parts.config);
-    response->set_text(parts.metrics.Serialize());
+    response->set_text(node_metrics.Collect());
     return grpc::Status::OK;
   }
 
   const Parts parts;
+  NodeMetrics node_metrics;
 };
 
 struct AgentServer::Running {

@@ -61,11 +61,13 @@ Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& c
           "container " + container.name +
               (ended ? " has ended with exit code " + std::to_string(container.exit_code)
                      : std::string(" has not been started")) +
-              "; a pod is checkpointed when each of its containers runs or has ended well");
+              "; a pod is checkpointed when each of its containers runs or has ended well",
+          Reason::kPodNotRunning);
     }
   }
   if (selected.running.empty()) {
-    return Status(Code::kFailedPrecondition, "the pod has no running container");
+    return Status(Code::kFailedPrecondition, "the pod has no running container",
+                  Reason::kPodNotRunning);
   }
   return selected;
 }
@@ -78,7 +80,7 @@ Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
   const std::string name = pod.namespace_ + "/" + pod.name;
   if (!pod.ready) {
     return Status(Code::kFailedPrecondition,
-                  "pod " + name + " does not run: its sandbox has stopped");
+                  "pod " + name + " does not run: its sandbox has stopped", Reason::kPodNotRunning);
   }
   CRYOPOD_ASSIGN_OR_RETURN(const SelectedContainers selected,
                            SelectContainers(pod.containers).While("pod " + name));

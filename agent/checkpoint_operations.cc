@@ -68,6 +68,15 @@ CheckpointOperations::~CheckpointOperations() {
 }
 
 Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointOptions& options) {
+  Result<std::shared_ptr<Operation>> started = TryStart(options);
+  if (!started.ok()) {
+    RecordRefusal(metrics_, metrics::Operation::kCheckpoint, started.status());
+  }
+  return started;
+}
+
+Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
+    const CheckpointOptions& options) {
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod,
                            runtime_.FindPod(options.pod, Deadline::After(kRuntimeTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> operation,
@@ -161,7 +170,7 @@ checkpoint::JobResult CheckpointOperations::CollectResult(const std::stop_token&
   // Living writers hold a lock on what they write.
   const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
   if (store.ok()) (void)store->RemoveLeftovers({});
-  result.status = Status(Code::kInternal, message);
+  result.status = Status(Code::kInternal, message, Reason::kProcessDied);
   return result;
 }
 
@@ -199,10 +208,12 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
     const Status removed = RemoveSource(stop, job.sandbox_id);
     if (stop.stop_requested() && !removed.ok()) return;
     if (!removed.ok() && result.status.ok()) {
-      result.status = Status(removed.code(), "the archive " + result.archive +
-                                                 " is committed and the source is stopped, but "
-                                                 "removing it failed: " +
-                                                 removed.message());
+      result.status = Status(removed.code(),
+                             "the archive " + result.archive +
+                                 " is committed and the source is stopped, but "
+                                 "removing it failed: " +
+                                 removed.message(),
+                             removed.reason());
     }
   }
   const Status cleaned = RemoveJob(config_.jobs_dir(), job.operation_id);
@@ -216,6 +227,7 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
       {{"operation", job.operation_id},
        {"pod", operation->pod()},
        {"code", std::string(CodeName(result.status.code()))},
+       {"reason_code", std::string(ReasonName(result.status.reason()))},
        {"reason", result.status.message()},
        {"freeze_us", std::to_string(result.freeze_us)},
        {"bytes", std::to_string(result.size_bytes)}});

@@ -30,6 +30,7 @@ class CheckpointOperations {
 
   // Errors: kNotFound (no such pod), kFailedPrecondition (it does not run), kAborted (another
   // operation runs on it), kAlreadyExists (the archive's name).
+  // Each is counted as a failed checkpoint.
   Result<std::shared_ptr<Operation>> Start(const CheckpointOptions& options);
 
   // At start-up, before anything is served: thaws what dead operations left at once, adopts living
@@ -37,6 +38,7 @@ class CheckpointOperations {
   Status AdoptOrRepair();
 
  private:
+  Result<std::shared_ptr<Operation>> TryStart(const CheckpointOptions& options);
   Status Launch(const checkpoint::CheckpointJob& job, const std::shared_ptr<Operation>& operation);
   void Adopt(const std::string& operation_id);
   void Follow(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,

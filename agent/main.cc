@@ -89,7 +89,7 @@ Status Serve(const Config& config, const std::function<int()>& wait_for_end) {
   cri::RuntimeClient runtime(config.containerd_socket);
   OperationTable table;
   CheckpointOperations checkpoints(config, runtime, table, metrics);
-  RestoreOperations restores(config);
+  RestoreOperations restores(config, metrics);
   // Before anything is served: nothing stays frozen because an agent died.
   CRYOPOD_RETURN_IF_ERROR(checkpoints.AdoptOrRepair().While("repairing checkpoints"));
   CRYOPOD_RETURN_IF_ERROR(restores.AdoptOrRepair().While("repairing restores"));

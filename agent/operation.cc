@@ -21,6 +21,8 @@ Operation::Operation(std::string id, OperationKind kind, std::string pod, std::s
 
 void Operation::Report(const checkpoint::JobEvent& event) {
   const std::lock_guard lock(mutex_);
+  if (event.stage == "freeze") frozen_ = true;
+  if (event.stage == "thaw" || event.stage == "remove") frozen_ = false;
   ++reports_;
   if (!reported_.empty() && reported_.back().event.stage == event.stage &&
       reported_.back().event.container == event.container) {
@@ -36,6 +38,7 @@ void Operation::Finish(checkpoint::JobResult result) {
   const std::lock_guard lock(mutex_);
   result_ = std::move(result);
   finished_ = true;
+  frozen_ = false;
   changed_.notify_all();
 }
 
@@ -54,6 +57,11 @@ Operation::News Operation::WaitForNews(uint64_t seen, Deadline deadline) const {
 std::string Operation::stage() const {
   const std::lock_guard lock(mutex_);
   return reported_.empty() ? std::string("starting") : reported_.back().event.stage;
+}
+
+bool Operation::frozen() const {
+  const std::lock_guard lock(mutex_);
+  return frozen_;
 }
 
 Result<std::shared_ptr<Operation>> OperationTable::Begin(OperationKind kind, const std::string& pod,

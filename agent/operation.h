@@ -45,6 +45,8 @@ class Operation {
   };
   News WaitForNews(uint64_t seen, Deadline deadline) const;
   std::string stage() const;
+  // By its own words the pod's containers stand still.
+  bool frozen() const;
   // Only after News::finished.
   const checkpoint::JobResult& result() const { return result_; }
 
@@ -62,6 +64,7 @@ class Operation {
   };
   std::deque<Reported> reported_;
   uint64_t reports_ = 0;
+  bool frozen_ = false;
   bool finished_ = false;
   checkpoint::JobResult result_;
 };

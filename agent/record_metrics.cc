@@ -1,7 +1,5 @@
 #include "agent/record_metrics.h"
 
-#include "agent/archive/archive_store.h"
-
 namespace cryopod::agent {
 namespace {
 
@@ -14,36 +12,38 @@ std::string StageOf(const std::string& phase) { return phase.substr(0, phase.fin
 
 void RecordCheckpoint(metrics::AgentMetrics& metrics, const checkpoint::JobResult& result,
                       std::chrono::nanoseconds duration) {
-  metrics.EndOperation(metrics::Operation::kCheckpoint, result.status, duration);
   for (const archive::PhaseTiming& phase : result.phases) {
     metrics.ObservePhase(metrics::Operation::kCheckpoint, StageOf(phase.name),
                          microseconds(phase.duration_us));
   }
   if (result.freeze_us > 0) metrics.ObserveFreeze(microseconds(result.freeze_us));
-  if (result.status.ok()) metrics.ObserveArchiveSize(result.size_bytes);
+  for (const criu::DumpStats& dump : result.dumps) {
+    metrics.ObserveDumpPhase(metrics::DumpPhase::kFreezing, microseconds(dump.freezing_us));
+    metrics.ObserveDumpPhase(metrics::DumpPhase::kFrozen, microseconds(dump.frozen_us));
+    metrics.ObserveDumpPhase(metrics::DumpPhase::kMemdump, microseconds(dump.memdump_us));
+    metrics.ObserveDumpPhase(metrics::DumpPhase::kMemwrite, microseconds(dump.memwrite_us));
+  }
+  // A source that could not be removed leaves an archive all the same.
+  if (!result.digest.empty()) metrics.ObserveArchive(result.captured_bytes, result.size_bytes);
+  // Last: whoever sees the operation counted sees all that belongs to it.
+  metrics.EndOperation(metrics::Operation::kCheckpoint, result.status, duration);
 }
 
 void RecordRestore(metrics::AgentMetrics& metrics, const Result<RestoreReport>& restored,
                    std::chrono::nanoseconds duration) {
-  metrics.EndOperation(metrics::Operation::kRestore, restored.status(), duration);
-  if (!restored.ok()) return;
-  for (const archive::PhaseTiming& phase : restored->phases) {
-    metrics.ObservePhase(metrics::Operation::kRestore, StageOf(phase.name),
-                         microseconds(phase.duration_us));
+  if (restored.ok()) {
+    for (const archive::PhaseTiming& phase : restored->phases) {
+      metrics.ObservePhase(metrics::Operation::kRestore, StageOf(phase.name),
+                           microseconds(phase.duration_us));
+    }
   }
+  metrics.EndOperation(metrics::Operation::kRestore, restored.status(), duration);
 }
 
-void RecordArchives(metrics::AgentMetrics& metrics, const Config& config) {
-  const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config.store_root());
-  if (!store.ok()) return;
-  const Result<std::vector<std::string>> names = store->List();
-  if (!names.ok()) return;
-  uint64_t size_bytes = 0;
-  for (const std::string& name : *names) {
-    const Result<archive::Archive> archive = store->OpenArchive({name, ""});
-    if (archive.ok()) size_bytes += archive->size_bytes();
-  }
-  metrics.SetArchives(names->size(), size_bytes);
+void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,
+                   const Status& refusal) {
+  metrics.BeginOperation(operation);
+  metrics.EndOperation(operation, refusal, microseconds(0));
 }
 
 }  // namespace cryopod::agent

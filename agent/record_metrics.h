@@ -3,7 +3,6 @@
 #include <chrono>
 
 #include "agent/checkpoint/job.h"
-#include "agent/config.h"
 #include "agent/os/status.h"
 #include "agent/restore_pod.h"
 #include "metrics/agent_metrics.h"
@@ -15,7 +14,8 @@ void RecordCheckpoint(metrics::AgentMetrics& metrics, const checkpoint::JobResul
                       std::chrono::nanoseconds duration);
 void RecordRestore(metrics::AgentMetrics& metrics, const Result<RestoreReport>& restored,
                    std::chrono::nanoseconds duration);
-// Counts the store anew.
-void RecordArchives(metrics::AgentMetrics& metrics, const Config& config);
+// One that was refused before it ran.
+void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,
+                   const Status& refusal);
 
 }  // namespace cryopod::agent

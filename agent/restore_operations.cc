@@ -13,6 +13,7 @@
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/unix_socket.h"
+#include "agent/record_metrics.h"
 #include "agent/restore_job.h"
 #include "restore/runtime/protocol/consumed_record.h"
 
@@ -64,7 +65,8 @@ Status RestoreIsGone() {
 
 }  // namespace
 
-RestoreOperations::RestoreOperations(const Config& config) : config_(config) {}
+RestoreOperations::RestoreOperations(const Config& config, metrics::AgentMetrics& metrics)
+    : config_(config), metrics_(metrics) {}
 
 // A process that was killed may have left containers that are held, processes that never ran, and a
 // staging area on disk: its own program knows how to end that.
@@ -87,6 +89,8 @@ Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
 // The job's mutex is held.
 void RestoreOperations::EndIfDead(Job& job) {
   if (job.operation_id.empty() || job.process.alive()) return;
+  if (job.count) job.count->End();
+  job.count.reset();
   const Status removed = RemoveRestoreJob(job.operation_id);
   if (!removed.ok()) {
     Log(LogLevel::kWarning, "cleaning up after a restore",
@@ -110,7 +114,11 @@ void RestoreOperations::Sweep() {
   for (const auto& [key, job] : jobs_) {
     // Who works on it now ends it, too, if it has to be.
     const std::unique_lock unused(job->mutex, std::try_to_lock);
-    if (!unused || job->process.alive() || job->operation_id.empty()) continue;
+    if (!unused || job->operation_id.empty()) continue;
+    if (job->process.alive()) {
+      if (job->count) job->count->Look();
+      continue;
+    }
     if (job->ending.exchange(true)) continue;
     Ender& ender = enders_.emplace_back();
     ender.thread = std::jthread([this, job, &ended = ender.ended] {
@@ -150,6 +158,9 @@ Status RestoreOperations::StartJob(Job& job, const Request& request) {
   job.operation_id = id;
   job.pod = PodOf(request);
   job.process = JobProcess(std::move(process).value());
+  if (request.restore_operation.empty()) {
+    job.count = std::make_unique<RestoreCount>(metrics_, job_dir);
+  }
   return Status();
 }
 
@@ -175,6 +186,7 @@ Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_st
   CRYOPOD_ASSIGN_OR_RETURN(
       const UniqueFd control,
       ConnectControl(config_.jobs_dir() + "/" + job.operation_id, job.process));
+  if (may_start && job.count) job.count->Begin();
   return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
 }
 
@@ -209,6 +221,9 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
          {"container", request->container_name},
          {"reason", why.message()}});
   }
+  if (begins && request->restore_operation.empty()) {
+    RecordRefusal(metrics_, metrics::Operation::kRestore, why);
+  }
   SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
 }
 
@@ -228,6 +243,9 @@ Status RestoreOperations::AdoptOrRepair() {
       job->operation_id = id;
       job->pod = PodOf(*request);
       job->process = std::move(process);
+      // Whoever called the agent that is gone waits no more.
+      job->count = std::make_unique<RestoreCount>(metrics_, job_dir);
+      job->count->Begin();
       const std::lock_guard lock(mutex_);
       jobs_.insert_or_assign(KeyOf(*request), job);
       continue;

@@ -12,6 +12,8 @@
 #include "agent/job_process.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
+#include "agent/restore_count.h"
+#include "metrics/agent_metrics.h"
 #include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::agent {
@@ -23,15 +25,15 @@ namespace cryopod::agent {
 //          alone: a restore that is stuck keeps no other waiting.
 class RestoreOperations {
  public:
-  explicit RestoreOperations(const Config& config);
+  RestoreOperations(const Config& config, metrics::AgentMetrics& metrics);
 
   // One connection of cryopod-runtime and its first message. Answers it, or hands it to the pod's
   // cryopod-restore. Fails closed: a request that cannot be answered by PASS gets FAIL.
   void Serve(UniqueFd connection, const std::string& frame);
 
-  // Ends what restores have left whose process is gone, killed ones too: their held containers run
-  // then. Each is ended by a thread of its own. Cheap when there is nothing to do; called a few
-  // times a second.
+  // Counts what restores have come to, and ends what those have left whose process is gone, killed
+  // ones too: their held containers run then. Each is ended by a thread of its own. Cheap when
+  // there is nothing to do; called a few times a second.
   void Sweep();
 
   // At start-up: restores that still run are found again, what dead ones left is removed.
@@ -44,6 +46,8 @@ class RestoreOperations {
     std::string operation_id;  // empty: none has been started, or the last one is ended
     std::string pod;           // NAMESPACE/NAME
     JobProcess process;
+    // None when a caller of the agent socket waits for the restore: its call is what counts.
+    std::unique_ptr<RestoreCount> count;
     std::atomic<bool> ending = false;  // a thread of Sweep has it
   };
   struct Ender {
@@ -60,6 +64,7 @@ class RestoreOperations {
   Status RemoveRestoreJob(const std::string& operation_id);
 
   const Config& config_;
+  metrics::AgentMetrics& metrics_;
   std::mutex mutex_;  // guards jobs_ and enders_; never held while anything is waited for
   std::map<std::string, std::shared_ptr<Job>> jobs_;  // by pod UID, archive and restore operation
   std::list<Ender> enders_;                           // last: they use what stands above

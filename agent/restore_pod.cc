@@ -12,6 +12,7 @@
 #include "agent/os/directory.h"
 #include "agent/os/log.h"
 #include "agent/os/proc.h"
+#include "agent/restore_count.h"
 #include "agent/restore_journal.h"
 #include "agent/restore_request.h"
 #include "restore/runtime/protocol/consumed_record.h"
@@ -52,6 +53,7 @@ class NewPod {
   // Takes the pod for this operation and writes it into the journal. Nothing is made before.
   Status Begin(const archive::Archive& archive, const cri::PodRequest& request);
   Status Make(const archive::Archive& archive, const cri::PodRequest& request);
+  const std::string& restore_operation() const { return journal_.restore_operation; }
   RestoreReport Keep() {
     kept_ = true;
     return std::move(restored_);
@@ -204,13 +206,17 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
   return Status();
 }
 
-// The runtime hands on the words of a failure and not its code; whether the archive is to blame can
-// be found out.
-Status Blame(const archive::Archive& archive, const Status& failure) {
+// The runtime hands on the words of a failure and neither its code nor its reason; whether the
+// archive is to blame can be found out, and the restore's own report knows the reason.
+Status Blame(const Config& config, const archive::Archive& archive, const std::string& operation,
+             const Status& failure) {
   const auto nobody_watches = [](uint64_t, uint64_t) {};
   const Result<uint64_t> verified = archive.Verify(nobody_watches, Deadline::After(kBlameTimeout));
   const bool damaged = !verified.ok() && verified.status().code() == Code::kDataLoss;
-  return damaged ? Status(Code::kDataLoss, failure.message()) : failure;
+  if (damaged) return Status(Code::kDataLoss, failure.message());
+  const Reason reason = ReasonOfRestore(config.jobs_dir(), operation);
+  return Status(failure.code(), failure.message(),
+                reason == Reason::kNone ? failure.reason() : reason);
 }
 
 }  // namespace
@@ -234,7 +240,7 @@ Result<RestoreReport> RestorePod(const RestoreParts& parts, const RestoreOptions
   const Status made = pod.Make(archive, request)
                           .While("restoring pod " + request.pod_namespace + "/" + request.pod_name +
                                  " from " + archive.name());
-  if (!made.ok()) return Blame(archive, made);
+  if (!made.ok()) return Blame(config, archive, pod.restore_operation(), made);
   return pod.Keep();
 }
 

@@ -7,10 +7,12 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace cryopod::metrics {
 namespace {
@@ -21,7 +23,11 @@ using prometheus::Histogram;
 using Buckets = Histogram::BucketBoundaries;
 
 constexpr size_t kPhaseNameBytesMax = 32;
-constexpr std::array<std::string_view, 2> kOperationTypes = {"checkpoint_pod", "restore_pod"};
+constexpr char kCheckpointType[] = "checkpoint_pod";
+constexpr char kRestoreType[] = "restore_pod";
+constexpr std::array<const char*, 4> kDumpPhases = {"freezing", "frozen", "memdump", "memwrite"};
+// Kubernetes' namespaces are DNS labels, which hold no underscore.
+constexpr char kOtherNamespaces[] = "_other";
 
 // A whole operation: from a small pod to hundreds of GiB.
 Buckets DurationBuckets() { return {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900}; }
@@ -63,16 +69,34 @@ prometheus::Family<Histogram>& HistogramFamily(prometheus::Registry* registry, c
   return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry);
 }
 
-// The series of one kind of operation. All but the phases exist from the start, so that a rate over
-// the first failure is not lost.
+// Of other programs' words: short and without anything that a label would have to escape.
+std::string Label(std::string text) {
+  text.resize(std::min(text.size(), kInfoBytesMax));
+  std::replace_if(
+      text.begin(), text.end(),
+      [](char byte) { return byte < ' ' || byte > '~' || byte == '"' || byte == '\\'; }, '?');
+  return text;
+}
+
+// The series of one kind of operation. All but phases and reasons exist from the start, so that a
+// rate over the first failure is not lost.
 struct OperationSeries {
-  OperationSeries(prometheus::Family<Counter>& operations, prometheus::Family<Histogram>& durations,
-                  prometheus::Family<Histogram>& phase_durations, Gauge& running_now)
-      : success(operations.Add({{"result", "success"}})),
+  struct Shared {
+    prometheus::Family<Gauge>& running;
+    prometheus::Family<Gauge>& last_success;
+    prometheus::Family<Counter>& errors;
+  };
+  OperationSeries(const char* type, const Shared& shared, prometheus::Family<Counter>& operations,
+                  prometheus::Family<Histogram>& durations,
+                  prometheus::Family<Histogram>& phase_durations)
+      : operation_type(type),
+        errors(shared.errors),
+        success(operations.Add({{"result", "success"}})),
         failure(operations.Add({{"result", "failure"}})),
         duration(durations.Add({}, DurationBuckets())),
         phases(phase_durations),
-        running(running_now) {}
+        running(shared.running.Add({{"operation_type", type}})),
+        last_success(shared.last_success.Add({{"operation_type", type}})) {}
 
   Histogram& Phase(const std::string& phase) {
     std::string label = "other";
@@ -86,15 +110,57 @@ struct OperationSeries {
     }
     return phases.Add({{"phase", label}}, PhaseBuckets());
   }
+  Counter& Errors(Reason reason) {
+    return errors.Add(
+        {{"operation_type", operation_type}, {"reason", std::string(ReasonName(reason))}});
+  }
 
+  const char* const operation_type;
+  prometheus::Family<Counter>& errors;
   Counter& success;
   Counter& failure;
   Histogram& duration;
   prometheus::Family<Histogram>& phases;
   Gauge& running;
-  std::mutex mutex;
+  Gauge& last_success;
+  std::mutex mutex;  // guards phase_names
   std::set<std::string> phase_names;
 };
+
+// The series of a gauge whose labels come and go.
+class ChangingGauge {
+ public:
+  explicit ChangingGauge(prometheus::Family<Gauge>& family) : family_(family) {}
+
+  void Clear() {
+    for (Gauge* const series : series_) family_.Remove(series);
+    series_.clear();
+  }
+  void Set(const prometheus::Labels& labels, double value) {
+    Gauge& series = family_.Add(labels);
+    series.Set(value);
+    series_.insert(&series);
+  }
+
+ private:
+  prometheus::Family<Gauge>& family_;
+  std::set<Gauge*> series_;
+};
+
+// The largest by name, the rest in one.
+std::vector<NamespaceUsage> Bounded(std::vector<NamespaceUsage> usages) {
+  std::sort(usages.begin(), usages.end(), [](const NamespaceUsage& a, const NamespaceUsage& b) {
+    return std::pair(b.size_bytes, a.name) < std::pair(a.size_bytes, b.name);
+  });
+  NamespaceUsage other{kOtherNamespaces, 0, 0};
+  while (usages.size() > kNamespacesMax) {
+    other.archives += usages.back().archives;
+    other.size_bytes += usages.back().size_bytes;
+    usages.pop_back();
+  }
+  if (other.archives > 0) usages.push_back(std::move(other));
+  return usages;
+}
 
 }  // namespace
 
@@ -103,42 +169,78 @@ struct AgentMetrics::Families {
     return operation == Operation::kCheckpoint ? checkpoint : restore;
   }
 
+  // Guards what is replaced as a whole; a text never shows half of it.
+  std::mutex mutex;
   prometheus::Registry registry;
-  prometheus::Family<Gauge>& running =
-      GaugeFamily(&registry, "cryopod_operations_running", "Operations that run now");
-  prometheus::Family<Counter>& errors =
-      CounterFamily(&registry, "cryopod_operations_errors_total",
-                    "Failed operations by kind and gRPC status code");
+  OperationSeries::Shared shared{
+      GaugeFamily(&registry, "cryopod_operations_running", "Operations that run now"),
+      GaugeFamily(&registry, "cryopod_last_success_timestamp_seconds",
+                  "When the last operation ended well; 0 when none has since the agent started"),
+      CounterFamily(&registry, "cryopod_runtime_operations_errors_total",
+                    "Failed and refused operations by kind and reason")};
   OperationSeries checkpoint{
+      kCheckpointType, shared,
       CounterFamily(&registry, "cryopod_pod_checkpoint_operations_total", "Ended pod checkpoints"),
       HistogramFamily(&registry, "cryopod_pod_checkpoint_duration_seconds",
                       "Duration of successful pod checkpoints, from request to commit"),
       HistogramFamily(&registry, "cryopod_pod_checkpoint_phase_duration_seconds",
-                      "Duration of the phases of pod checkpoints"),
-      running.Add({{"operation_type", std::string(kOperationTypes[0])}})};
+                      "Duration of the phases of pod checkpoints")};
   OperationSeries restore{
+      kRestoreType, shared,
       CounterFamily(&registry, "cryopod_pod_restore_operations_total", "Ended pod restores"),
       HistogramFamily(&registry, "cryopod_pod_restore_duration_seconds",
                       "Duration of successful pod restores, from request to running"),
       HistogramFamily(&registry, "cryopod_pod_restore_phase_duration_seconds",
-                      "Duration of the phases of pod restores"),
-      running.Add({{"operation_type", std::string(kOperationTypes[1])}})};
+                      "Duration of the phases of pod restores")};
+  prometheus::Family<Histogram>& dump_phases =
+      HistogramFamily(&registry, "cryopod_container_dump_phase_duration_seconds",
+                      "Duration of what CRIU does for one container, by its own clock");
   Histogram& freeze =
       HistogramFamily(&registry, "cryopod_pod_checkpoint_freeze_seconds",
                       "Time for which the containers of a pod were frozen by a checkpoint")
           .Add({}, FreezeBuckets());
+  Histogram& captured = HistogramFamily(&registry, "cryopod_pod_checkpoint_captured_bytes",
+                                        "Size of what checkpoints hold, before compression")
+                            .Add({}, SizeBuckets());
   Histogram& archive_size = HistogramFamily(&registry, "cryopod_pod_checkpoint_size_bytes",
                                             "Size of committed checkpoint archives")
                                 .Add({}, SizeBuckets());
-  Gauge& archives =
-      GaugeFamily(&registry, "cryopod_archives", "Checkpoint archives in this node's store")
+  Gauge& frozen =
+      GaugeFamily(&registry, "cryopod_pods_frozen", "Pods that a checkpoint holds frozen now")
           .Add({});
-  Gauge& archives_bytes = GaugeFamily(&registry, "cryopod_archives_bytes",
-                                      "Size of the checkpoint archives in this node's store")
+  Gauge& frozen_longest = GaugeFamily(&registry, "cryopod_pods_frozen_longest_seconds",
+                                      "For how long the first of the frozen pods stands still")
                               .Add({});
+  ChangingGauge archives{GaugeFamily(&registry, "cryopod_archives",
+                                     "Checkpoint archives in this node's store by namespace")};
+  ChangingGauge archives_bytes{
+      GaugeFamily(&registry, "cryopod_archives_bytes",
+                  "Size of the checkpoint archives in this node's store by namespace")};
+  Gauge& damaged =
+      GaugeFamily(&registry, "cryopod_archives_damaged", "Archives that cannot be read").Add({});
+  Gauge& store_free = GaugeFamily(&registry, "cryopod_store_free_bytes",
+                                  "Free space of the file system that holds the archives")
+                          .Add({});
+  Gauge& store_size = GaugeFamily(&registry, "cryopod_store_size_bytes",
+                                  "Size of the file system that holds the archives")
+                          .Add({});
+  Gauge& problems = GaugeFamily(&registry, "cryopod_node_problems",
+                                "Reasons why this node cannot checkpoint or restore")
+                        .Add({});
+  ChangingGauge build_info{
+      GaugeFamily(&registry, "cryopod_build_info", "The agent that runs; always 1")};
+  ChangingGauge node_info{GaugeFamily(&registry, "cryopod_node_info", "The node; always 1")};
+  ChangingGauge criu_info{
+      GaugeFamily(&registry, "cryopod_criu_info", "The CRIU that dumps are made with; always 1")};
+  ChangingGauge runtime_info{
+      GaugeFamily(&registry, "cryopod_runtime_info", "The container runtime; always 1")};
 };
 
-AgentMetrics::AgentMetrics() : families_(std::make_unique<Families>()) {}
+AgentMetrics::AgentMetrics() : families_(std::make_unique<Families>()) {
+  for (const char* const phase : kDumpPhases) {
+    families_->dump_phases.Add({{"phase", phase}}, PhaseBuckets());
+  }
+}
 AgentMetrics::~AgentMetrics() = default;
 
 void AgentMetrics::BeginOperation(Operation operation) {
@@ -149,24 +251,23 @@ void AgentMetrics::EndOperation(Operation operation, const Status& outcome,
                                 std::chrono::nanoseconds duration) {
   OperationSeries& series = families_->Of(operation);
   series.running.Decrement();
+  // The total last: whoever sees it sees the rest.
   if (outcome.ok()) {
-    series.success.Increment();
     series.duration.Observe(Seconds(duration));
+    series.last_success.SetToCurrentTime();
+    series.success.Increment();
     return;
   }
+  series.Errors(outcome.reason()).Increment();
   series.failure.Increment();
-  const size_t type = operation == Operation::kCheckpoint ? 0 : 1;
-  families_->errors
-      .Add({{"operation_type", std::string(kOperationTypes[type])},
-            {"code", std::string(CodeName(outcome.code()))}})
-      .Increment();
 }
 
 void AgentMetrics::ObserveFreeze(std::chrono::nanoseconds duration) {
   families_->freeze.Observe(Seconds(duration));
 }
 
-void AgentMetrics::ObserveArchiveSize(uint64_t size_bytes) {
+void AgentMetrics::ObserveArchive(uint64_t captured_bytes, uint64_t size_bytes) {
+  families_->captured.Observe(static_cast<double>(captured_bytes));
   families_->archive_size.Observe(static_cast<double>(size_bytes));
 }
 
@@ -175,12 +276,49 @@ void AgentMetrics::ObservePhase(Operation operation, const std::string& phase,
   families_->Of(operation).Phase(phase).Observe(Seconds(duration));
 }
 
-void AgentMetrics::SetArchives(uint64_t count, uint64_t size_bytes) {
-  families_->archives.Set(static_cast<double>(count));
-  families_->archives_bytes.Set(static_cast<double>(size_bytes));
+void AgentMetrics::ObserveDumpPhase(DumpPhase phase, std::chrono::nanoseconds duration) {
+  families_->dump_phases.Add({{"phase", kDumpPhases[static_cast<size_t>(phase)]}}, PhaseBuckets())
+      .Observe(Seconds(duration));
+}
+
+void AgentMetrics::SetStore(const StoreUsage& usage) {
+  const std::lock_guard lock(families_->mutex);
+  families_->archives.Clear();
+  families_->archives_bytes.Clear();
+  for (const NamespaceUsage& one : Bounded(usage.namespaces)) {
+    families_->archives.Set({{"namespace", one.name}}, static_cast<double>(one.archives));
+    families_->archives_bytes.Set({{"namespace", one.name}}, static_cast<double>(one.size_bytes));
+  }
+  families_->damaged.Set(static_cast<double>(usage.damaged));
+  families_->store_free.Set(static_cast<double>(usage.free_bytes));
+  families_->store_size.Set(static_cast<double>(usage.file_system_bytes));
+}
+
+void AgentMetrics::SetFrozen(uint64_t pods, std::chrono::nanoseconds longest) {
+  const std::lock_guard lock(families_->mutex);
+  families_->frozen.Set(static_cast<double>(pods));
+  families_->frozen_longest.Set(Seconds(longest));
+}
+
+void AgentMetrics::SetNode(const NodeDescription& node) {
+  const std::lock_guard lock(families_->mutex);
+  for (ChangingGauge* const info : {&families_->build_info, &families_->node_info,
+                                    &families_->criu_info, &families_->runtime_info}) {
+    info->Clear();
+  }
+  families_->build_info.Set({{"version", Label(node.agent_version)}}, 1);
+  families_->node_info.Set({{"kernel", Label(node.kernel)},
+                            {"architecture", Label(node.architecture)},
+                            {"cgroup", Label(node.cgroup_version)}},
+                           1);
+  families_->criu_info.Set({{"version", Label(node.criu_version)}}, 1);
+  families_->runtime_info.Set(
+      {{"name", Label(node.runtime_name)}, {"version", Label(node.runtime_version)}}, 1);
+  families_->problems.Set(static_cast<double>(node.problems));
 }
 
 std::string AgentMetrics::Serialize() const {
+  const std::lock_guard lock(families_->mutex);
   return prometheus::TextSerializer().Serialize(families_->registry.Collect());
 }
 

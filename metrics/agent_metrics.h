@@ -49,9 +49,40 @@ namespace cryopod::metrics {
 
 enum class Operation { kCheckpoint, kRestore };
 
+// Of one container's dump, by CRIU's own clock (its images/stats.proto).
+enum class DumpPhase { kFreezing, kFrozen, kMemdump, kMemwrite };
+
 // A label's values are kept for the life of the process: a phase beyond so many different names is
 // counted as "other".
 inline constexpr size_t kPhaseNamesMax = 32;
+inline constexpr size_t kNamespacesMax = 50;
+// Of what other programs say of themselves.
+inline constexpr size_t kInfoBytesMax = 64;
+
+// What the archive store holds now.
+struct NamespaceUsage {
+  std::string name;  // one entry a namespace
+  uint64_t archives = 0;
+  uint64_t size_bytes = 0;
+};
+struct StoreUsage {
+  std::vector<NamespaceUsage> namespaces;  // in any order
+  uint64_t damaged = 0;
+  uint64_t free_bytes = 0;  // of the file system
+  uint64_t file_system_bytes = 0;
+};
+
+// Empty fields are unknown.
+struct NodeDescription {
+  std::string agent_version;
+  std::string criu_version;
+  std::string runtime_name;
+  std::string runtime_version;
+  std::string kernel;
+  std::string architecture;
+  std::string cgroup_version;
+  size_t problems = 0;
+};
 
 // The families above.
 //
@@ -67,14 +98,18 @@ class AgentMetrics {
 
   // How long the application stood still.
   void ObserveFreeze(std::chrono::nanoseconds duration);
-  // Size of a committed archive.
-  void ObserveArchiveSize(uint64_t size_bytes);
+  // A committed archive, before and after compression.
+  void ObserveArchive(uint64_t captured_bytes, uint64_t size_bytes);
   // `phase` is a stage's name out of our own code ([a-z0-9_], at most 32 bytes); others are
   // "other".
   void ObservePhase(Operation operation, const std::string& phase,
                     std::chrono::nanoseconds duration);
-  // What the store holds now.
-  void SetArchives(uint64_t count, uint64_t size_bytes);
+  void ObserveDumpPhase(DumpPhase phase, std::chrono::nanoseconds duration);
+
+  // These replace what was set before.
+  void SetStore(const StoreUsage& usage);
+  void SetFrozen(uint64_t pods, std::chrono::nanoseconds longest);
+  void SetNode(const NodeDescription& node);
 
   // Prometheus text format, version 0.0.4.
   std::string Serialize() const;

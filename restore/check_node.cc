@@ -75,7 +75,8 @@ Status CheckNode(const archive::PodCheckpoint& checkpoint, const std::string& cr
   const std::vector<std::string> mismatches = Fits(checkpoint.node, node);
   if (mismatches.empty()) return Status();
   return Status(Code::kFailedPrecondition,
-                "this node does not fit the checkpoint: " + Joined(mismatches, "; "));
+                "this node does not fit the checkpoint: " + Joined(mismatches, "; "),
+                Reason::kNodeDiffers);
 }
 
 }  // namespace cryopod::restore

@@ -113,6 +113,7 @@ Status PodRestore::EnsureStaged(ContainerReport& container) {
   }
   container.phase = Phase::kStaged;
   container.reason.clear();
+  container.reason_code = Reason::kNone;
   return Status();
 }
 
@@ -135,6 +136,7 @@ uint32_t PodRestore::TasksOf(const std::string& container) const {
 Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
   container.phase = Phase::kFailed;
   container.reason = why.message();
+  container.reason_code = why.reason();
   Log(LogLevel::kError, "a container was not restored",
       {{"container", container.name}, {"reason", why.message()}});
   Save();
@@ -233,7 +235,8 @@ void PodRestore::End() {
   for (ContainerReport& container : report_.containers) {
     if (container.phase == Phase::kRestoring || container.phase == Phase::kRestored) {
       EndAttempt(container);
-      Failed(container, Status(Code::kAborted, "the restore was ended before this container ran"));
+      Failed(container, Status(Code::kAborted, "the restore was ended before this container ran",
+                               Reason::kCancelled));
     }
   }
   staging_.reset();

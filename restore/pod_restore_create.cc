@@ -188,8 +188,9 @@ void PodRestore::OnWrapperGone(const std::string& container_id) {
   ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return;
   EndAttempt(*container);
-  Failed(*container, Status(Code::kAborted,
-                            "the runtime ended while it restored container " + container->name));
+  Failed(*container,
+         Status(Code::kAborted, "the runtime ended while it restored container " + container->name,
+                Reason::kRuntimeFailed));
 }
 
 }  // namespace cryopod::restore

@@ -42,6 +42,11 @@ std::string Text(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
+Reason ReasonOf(const Json& object, const char* key) {
+  const std::string word = Text(object, key);
+  return word.empty() ? Reason::kNone : ReasonFromName(word);
+}
+
 template <typename Number>
 Number Integer(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -53,6 +58,7 @@ Json ToObject(const ContainerReport& container) {
           {"id", container.id},
           {"state", PhaseName(container.phase)},
           {"reason", container.reason},
+          {"reason_code", ReasonName(container.reason_code)},
           {"pid", container.pid},
           {"start_time_ticks", container.start_time_ticks},
           {"state_dir", container.state_dir},
@@ -74,6 +80,7 @@ Result<ContainerReport> FromObject(const Json& object) {
   container.id = Text(object, "id");
   container.phase = *phase;
   container.reason = Text(object, "reason");
+  container.reason_code = ReasonOf(object, "reason_code");
   container.pid = Integer<pid_t>(object, "pid");
   container.start_time_ticks = Integer<uint64_t>(object, "start_time_ticks");
   container.state_dir = Text(object, "state_dir");
@@ -93,7 +100,8 @@ std::string ToJson(const Report& report) {
   Json object = {{"stage", StageName(report.stage)}, {"containers", Json::array()}};
   if (!report.error.ok()) {
     object["error"] = {{"code", CodeName(report.error.code())},
-                       {"message", report.error.message()}};
+                       {"message", report.error.message()},
+                       {"reason", ReasonName(report.error.reason())}};
   }
   for (const ContainerReport& container : report.containers) {
     object["containers"].push_back(ToObject(container));
@@ -114,7 +122,8 @@ Result<Report> ParseReport(std::string_view json) {
   report.stage = *stage;
   const auto error = object.find("error");
   if (error != object.end() && error->is_object()) {
-    report.error = Status(CodeFromName(Text(*error, "code")), Text(*error, "message"));
+    report.error = Status(CodeFromName(Text(*error, "code")), Text(*error, "message"),
+                          ReasonOf(*error, "reason"));
   }
   for (const Json& entry : containers) {
     CRYOPOD_ASSIGN_OR_RETURN(ContainerReport container, FromObject(entry));

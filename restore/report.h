@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/os/reason.h"
 #include "agent/os/status.h"
 
 namespace cryopod::restore {
@@ -35,9 +36,10 @@ struct ContainerReport {
   std::string name;
   std::string id;
   Phase phase = Phase::kWaiting;
-  std::string reason;             // of kFailed
-  pid_t pid = 0;                  // of the restored init process
-  uint64_t start_time_ticks = 0;  // with the PID it identifies the process
+  std::string reason;                  // of kFailed
+  Reason reason_code = Reason::kNone;  // the same as a word
+  pid_t pid = 0;                       // of the restored init process
+  uint64_t start_time_ticks = 0;       // with the PID it identifies the process
   // Where it lives, for whoever has to go on with it.
   std::string state_dir;
   std::string rootfs;
@@ -50,10 +52,10 @@ struct ContainerReport {
 
 // How far a restore is.
 //
-// Shape  state.json: {"stage", "error": {"code", "message"}?, "containers": [{"name", "id",
-// "state",
-//        "reason", "pid", "start_time_ticks", "state_dir", "rootfs", "cgroup_dir", "uts_path",
-//        "hostname"}]}; code is a gRPC name ("NOT_FOUND").
+// Shape  state.json: {"stage", "error": {"code", "message", "reason"}?, "containers": [{"name",
+// "id", "state",
+//        "reason", "reason_code", "pid", "start_time_ticks", "state_dir", "rootfs", "cgroup_dir",
+//        "uts_path", "hostname"}]}; code is a gRPC name ("NOT_FOUND").
 struct Report {
   Stage stage = Stage::kChecking;
   Status error;

@@ -78,7 +78,8 @@ Status ReasonOf(const runtime::Outcome& outcome, const std::string& work_dir) {
     Status reason = criu::ReasonFromLog(*log);
     if (!reason.ok() && !reason.message().empty()) return reason;
   }
-  return Status(Code::kUnknown, outcome.log.empty() ? "the runtime's restore failed" : outcome.log);
+  return Status(Code::kUnknown, outcome.log.empty() ? "the runtime's restore failed" : outcome.log,
+                Reason::kCriuFailed);
 }
 
 }  // namespace cryopod::restore

@@ -46,7 +46,8 @@ Status TooMuch(const std::string& what) {
       Code::kPermissionDenied,
       "a process of the archive has " + what +
           ", which the new pod's security context does not allow; give the pod the context"
-          " that was checkpointed, or checkpoint it under the stricter one");
+          " that was checkpointed, or checkpoint it under the stricter one",
+      Reason::kSecurityContext);
 }
 
 // A process could have changed its user or group by itself, or by executing a set-id file.

@@ -41,10 +41,11 @@ Result<StagingArea> StagingArea::Create(const std::string& memory_path,
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t free, FreeBytes(disk_path));
   if (free < needed_bytes + kDiskReserveBytes) {
     static_cast<void>(RemoveTree(disk_path).ok());
-    return Status(Code::kResourceExhausted, "staging needs " + std::to_string(needed_bytes) +
-                                                " bytes: of memory " + std::to_string(available) +
-                                                " are available (twice as much is needed), of " +
-                                                disk_path + " " + std::to_string(free));
+    return Status(Code::kResourceExhausted,
+                  "staging needs " + std::to_string(needed_bytes) + " bytes: of memory " +
+                      std::to_string(available) + " are available (twice as much is needed), of " +
+                      disk_path + " " + std::to_string(free),
+                  Reason::kNoSpace);
   }
   return StagingArea(disk_path, false);
 }

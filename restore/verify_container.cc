@@ -11,7 +11,8 @@ namespace {
 
 Status NotRestored(const std::string& why) {
   return Status(Code::kFailedPrecondition,
-                "the restored processes are not those of the checkpoint: " + why);
+                "the restored processes are not those of the checkpoint: " + why,
+                Reason::kNotVerified);
 }
 
 // Zombies come back too, and do not count: they are no tasks of the record either.
@@ -51,7 +52,8 @@ Status VerifyAlive(const ContainerReport& container) {
   const Result<ProcessInfo> init = ReadProcessInfo(container.pid);
   if (!init.ok() || init->start_time_ticks != container.start_time_ticks || init->state == 'Z') {
     return Status(Code::kFailedPrecondition,
-                  "the restored process " + std::to_string(container.pid) + " has ended");
+                  "the restored process " + std::to_string(container.pid) + " has ended",
+                  Reason::kProcessesEnded);
   }
   return Status();
 }

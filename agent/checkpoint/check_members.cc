@@ -36,7 +36,8 @@ Result<uint32_t> CheckMembers(const DumpTarget& target,
   }
   const std::string difference = DescribeDifference(in_leaf, dumped_pids);
   if (difference.empty()) return static_cast<uint32_t>(in_leaf.size());
-  return Status(Code::kAborted, "container " + target.requested.name + ": " + difference);
+  return Status(Code::kAborted, "container " + target.requested.name + ": " + difference,
+                Reason::kPodChanged);
 }
 
 Result<BirthMarks> ReadBirthMarks(const ResolvedPod& pod, Deadline deadline) {
@@ -56,7 +57,8 @@ Status CheckNothingWasBorn(const BirthMarks& before, const BirthMarks& after) {
   for (const auto& [pid_namespace, pid] : before) {
     const auto now = after.find(pid_namespace);
     if (now != after.end() && now->second == pid + 1) continue;
-    return Status(Code::kAborted, "a process was started in the pod while it was dumped");
+    return Status(Code::kAborted, "a process was started in the pod while it was dumped",
+                  Reason::kPodChanged);
   }
   return Status();
 }

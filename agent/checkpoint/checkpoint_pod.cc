@@ -125,7 +125,9 @@ Status Checkpoint::PassPreflight() {
       return Status();
     }
     if (report.status().code() != Code::kAborted) return report.status();
-    if (patience.expired()) return Status(Code::kFailedPrecondition, report.status().message());
+    if (patience.expired()) {
+      return Status(Code::kFailedPrecondition, report.status().message(), report.status().reason());
+    }
     std::this_thread::sleep_for(kExecInterval);
   }
 }
@@ -199,6 +201,10 @@ Status Checkpoint::Capture() {
 
 Status Checkpoint::ArchiveAndCommit() {
   Enter("archive");
+  for (const PreparedDump& dump : dumps_) {
+    const Result<criu::DumpStats> stats = criu::ReadDumpStats(dump.work_dir.get());
+    if (stats.ok()) result_.dumps.push_back(*stats);
+  }
   CRYOPOD_ASSIGN_OR_RETURN(ArchivedPod archived,
                            ArchivePod(job_, pod_, dumps_, captured_, node_, *writer_,
                                       [this](uint64_t done, uint64_t total) {

@@ -18,8 +18,12 @@ FrozenPod::~FrozenPod() {
 
 Status FrozenPod::WaitFrozen(Deadline deadline) const {
   for (const DumpTarget& target : *targets_) {
-    CRYOPOD_RETURN_IF_ERROR(
-        target.cgroup.WaitFrozen(deadline).While("freezing container " + target.requested.name));
+    Status frozen =
+        target.cgroup.WaitFrozen(deadline).While("freezing container " + target.requested.name);
+    if (frozen.code() == Code::kDeadlineExceeded) {
+      return Status(frozen.code(), frozen.message(), Reason::kNotStoppable);
+    }
+    CRYOPOD_RETURN_IF_ERROR(std::move(frozen));
   }
   return Status();
 }

@@ -172,6 +172,20 @@ archive::FinishedContainer ParseFinished(const json& item, Fields& job) {
   return container;
 }
 
+// These fields are absent from what an older cryopod-checkpoint wrote.
+void GetDumps(Fields& result, std::vector<criu::DumpStats>& dumps) {
+  result.GetList("dumps", [&](const json& item) {
+    criu::DumpStats dump;
+    Fields fields(item, "dump");
+    fields.Get("freezing_us", dump.freezing_us)
+        .Get("frozen_us", dump.frozen_us)
+        .Get("memdump_us", dump.memdump_us)
+        .Get("memwrite_us", dump.memwrite_us);
+    result.Merge(fields);
+    dumps.push_back(dump);
+  });
+}
+
 }  // namespace
 
 std::string ToJson(const CheckpointJob& job) {
@@ -297,14 +311,23 @@ std::string ToJson(const JobResult& result) {
   for (const archive::PhaseTiming& phase : result.phases) {
     phases.push_back({{"name", phase.name}, {"duration_us", phase.duration_us}});
   }
+  json dumps = json::array();
+  for (const criu::DumpStats& dump : result.dumps) {
+    dumps.push_back({{"freezing_us", dump.freezing_us},
+                     {"frozen_us", dump.frozen_us},
+                     {"memdump_us", dump.memdump_us},
+                     {"memwrite_us", dump.memwrite_us}});
+  }
   return Dump({{"code", static_cast<int>(result.status.code())},
                {"message", result.status.message()},
+               {"reason", ReasonName(result.status.reason())},
                {"archive", result.archive},
                {"digest", result.digest},
                {"size_bytes", result.size_bytes},
                {"captured_bytes", result.captured_bytes},
                {"freeze_us", result.freeze_us},
                {"phases", phases},
+               {"dumps", dumps},
                {"lacks", result.lacks},
                {"source_killed", result.source_killed}});
 }
@@ -331,8 +354,14 @@ Result<JobResult> ParseJobResult(std::string_view text) {
         fields.Merge(phase_fields);
         result.phases.push_back(phase);
       });
+  if (parsed.contains("dumps")) GetDumps(fields, result.dumps);
+  std::string reason;
+  if (parsed.contains("reason")) fields.Get("reason", reason);
   if (!fields.status().ok()) return fields.status();
-  if (code != 0) result.status = Status(CodeFromNumber(code), message);
+  if (code != 0) {
+    result.status = Status(CodeFromNumber(code), message,
+                           reason.empty() ? Reason::kNone : ReasonFromName(reason));
+  }
   return result;
 }
 

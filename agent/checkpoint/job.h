@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/archive/pod_checkpoint.h"
+#include "agent/criu/criu_images.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -113,6 +114,7 @@ struct JobResult {
   uint64_t captured_bytes = 0;
   uint64_t freeze_us = 0;
   std::vector<archive::PhaseTiming> phases;
+  std::vector<criu::DumpStats> dumps;  // one a container
   std::vector<std::string> lacks;
   bool source_killed = false;  // what is left of the pod waits for its removal through CRI
 };

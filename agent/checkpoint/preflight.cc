@@ -25,15 +25,17 @@ constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 
 class Reasons {
  public:
-  void Add(const std::string& reason) {
+  void Add(Reason word, const std::string& reason) {
     reasons_.push_back(reason);
-    lasting_ = true;
+    if (word_ == Reason::kNone) word_ = word;
   }
-  // One that may be gone in a moment.
+  // An exec session, which may be gone in a moment.
   void AddPassing(const std::string& reason) { reasons_.push_back(reason); }
+  // Counted as the first one that lasts.
   Status ToStatus() const {
     if (reasons_.empty()) return Status();
-    return Status(lasting_ ? Code::kFailedPrecondition : Code::kAborted, Text());
+    if (word_ == Reason::kNone) return Status(Code::kAborted, Text(), Reason::kExecSession);
+    return Status(Code::kFailedPrecondition, Text(), word_);
   }
 
  private:
@@ -48,7 +50,7 @@ class Reasons {
   }
 
   std::vector<std::string> reasons_;
-  bool lasting_ = false;
+  Reason word_ = Reason::kNone;
 };
 
 std::string NameOf(const ProcessInfo& process) {
@@ -59,24 +61,26 @@ void CheckProcess(const ProcessInfo& process, const std::string& container, uint
                   Reasons& reasons) {
   const std::string who = "container " + container + ": " + NameOf(process);
   if (process.tracer_pid != 0) {
-    reasons.Add(who + " is traced by PID " + std::to_string(process.tracer_pid) +
-                "; end the debugger first");
+    reasons.Add(Reason::kTraced, who + " is traced by PID " + std::to_string(process.tracer_pid) +
+                                     "; end the debugger first");
   }
   if (process.state == 'T' || process.state == 't') {
-    reasons.Add(who + " is stopped; continue it or end it first");
+    reasons.Add(Reason::kProcessStopped, who + " is stopped; continue it or end it first");
   }
   const Result<uint64_t> user = NamespaceInode(process.pid, "user");
   if (user.ok() && *user != user_namespace) {
-    reasons.Add(who + " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
+    reasons.Add(Reason::kUserNamespace,
+                who + " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
   }
   const Result<std::vector<int>> descriptors = ListDescriptors(process.pid);
   if (!descriptors.ok()) return;
-  std::set<std::string> told;
+  std::set<std::string_view> told;
   for (const int number : *descriptors) {
     const Result<std::string> link = ReadProcLink(process.pid, "fd/" + std::to_string(number));
     if (!link.ok()) continue;
-    const std::string reason = ReasonAgainstDescriptor(*link);
-    if (!reason.empty() && told.insert(reason).second) reasons.Add(who + " " + reason);
+    const DescriptorReason against = ReasonAgainstDescriptor(*link);
+    if (against.word == Reason::kNone || !told.insert(against.text).second) continue;
+    reasons.Add(against.word, who + " " + std::string(against.text));
   }
 }
 
@@ -84,8 +88,9 @@ void CheckNamespaces(const DumpTarget& target, Reasons& reasons) {
   const Result<uint64_t> ours = NamespaceInode(::getpid(), "pid");
   if (ours.ok() && *ours == target.pid_namespace) {
     reasons.Add(
+        Reason::kHostPid,
         "container " + target.requested.name +
-        " shares the node's PID namespace (hostPID: true); its PIDs would be taken elsewhere");
+            " shares the node's PID namespace (hostPID: true); its PIDs would be taken elsewhere");
   }
 }
 
@@ -131,9 +136,10 @@ void CheckSpace(const CheckpointJob& job, const PreflightReport& report, Status&
   if (!free.ok()) {
     status = free.status();
   } else if (*free < needed) {
-    status = Status(Code::kResourceExhausted, "the archive may need " + Mib(needed) + " and " +
-                                                  job.store_root + " has " + Mib(*free) +
-                                                  " free; delete archives or free space there");
+    status = Status(Code::kResourceExhausted,
+                    "the archive may need " + Mib(needed) + " and " + job.store_root + " has " +
+                        Mib(*free) + " free; delete archives or free space there",
+                    Reason::kNoSpace);
   }
 }
 
@@ -158,20 +164,30 @@ std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& pro
   return strays;
 }
 
-std::string ReasonAgainstDescriptor(const std::string& link) {
-  static constexpr std::pair<std::string_view, std::string_view> kRefused[] = {
-      {"anon_inode:[io_uring]",
-       "uses io_uring, which CRIU cannot dump; turn it off in the application"},
-      {"anon_inode:[userfaultfd]", "uses userfaultfd, which CRIU cannot dump"},
-      {"anon_inode:seccomp notify", "supervises seccomp notifications, which CRIU cannot dump"},
-      {"anon_inode:[landlock-ruleset]", "holds a Landlock ruleset, which CRIU cannot dump"},
-      {"anon_inode:bpf-", "holds a BPF object, which CRIU cannot dump"},
-      {"anon_inode:[perf_event]", "holds a perf event, which CRIU cannot dump"},
+DescriptorReason ReasonAgainstDescriptor(const std::string& link) {
+  struct Refused {
+    std::string_view prefix;
+    DescriptorReason reason;
   };
-  for (const auto& [prefix, reason] : kRefused) {
-    if (link.starts_with(prefix)) return std::string(reason);
+  static constexpr Refused kRefused[] = {
+      {"anon_inode:[io_uring]",
+       {Reason::kIoUring, "uses io_uring, which CRIU cannot dump; turn it off in the application"}},
+      {"anon_inode:[userfaultfd]",
+       {Reason::kUserfaultfd, "uses userfaultfd, which CRIU cannot dump"}},
+      {"anon_inode:seccomp notify",
+       {Reason::kUnsupportedDescriptor,
+        "supervises seccomp notifications, which CRIU cannot dump"}},
+      {"anon_inode:[landlock-ruleset]",
+       {Reason::kUnsupportedDescriptor, "holds a Landlock ruleset, which CRIU cannot dump"}},
+      {"anon_inode:bpf-",
+       {Reason::kUnsupportedDescriptor, "holds a BPF object, which CRIU cannot dump"}},
+      {"anon_inode:[perf_event]",
+       {Reason::kUnsupportedDescriptor, "holds a perf event, which CRIU cannot dump"}},
+  };
+  for (const Refused& refused : kRefused) {
+    if (link.starts_with(refused.prefix)) return refused.reason;
   }
-  return std::string();
+  return {};
 }
 
 Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod) {
@@ -192,9 +208,11 @@ Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& p
   CRYOPOD_ASSIGN_OR_RETURN(report.lacks, UncarriedContent(pod));
   if (!job.without_volumes) {
     for (const std::string& content : report.lacks) {
-      reasons.Add(content +
-                  ", which an archive does not carry yet; remove it, or leave it out knowingly with"
-                  " --without-volumes");
+      reasons.Add(
+          Reason::kContentNotCarried,
+          content +
+              ", which an archive does not carry yet; remove it, or leave it out knowingly with"
+              " --without-volumes");
     }
   }
   CRYOPOD_RETURN_IF_ERROR(reasons.ToStatus());

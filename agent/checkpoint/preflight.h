@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
@@ -32,7 +33,11 @@ struct StrayProcess {
 };
 std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init);
 
-// Pure: why a process with such a descriptor cannot be dumped; empty when it can.
-std::string ReasonAgainstDescriptor(const std::string& link);
+// Pure: why a process with such a descriptor cannot be dumped; kNone when it can.
+struct DescriptorReason {
+  Reason word = Reason::kNone;
+  std::string_view text;
+};
+DescriptorReason ReasonAgainstDescriptor(const std::string& link);
 
 }  // namespace cryopod::checkpoint

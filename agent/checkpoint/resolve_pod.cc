@@ -19,8 +19,10 @@ constexpr std::chrono::seconds kNamespaceTimeout{5};
 Status CheckInit(const criu::ContainerState& state) {
   const Result<ProcessInfo> info = ReadProcessInfo(state.init_pid);
   if (!info.ok() || info->start_time_ticks != state.init_start_ticks) {
-    return Status(Code::kAborted, "its first process (PID " + std::to_string(state.init_pid) +
-                                      ") has ended; try again when the container runs");
+    return Status(Code::kAborted,
+                  "its first process (PID " + std::to_string(state.init_pid) +
+                      ") has ended; try again when the container runs",
+                  Reason::kPodChanged);
   }
   return Status();
 }

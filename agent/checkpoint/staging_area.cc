@@ -32,9 +32,10 @@ Result<StagingArea> StagingArea::Create(const std::string& memory_path,
     CRYOPOD_ASSIGN_OR_RETURN(const uint64_t free_bytes, FreeBytes(path));
     if (free_bytes < size_bytes) {
       (void)RemoveTree(path);
-      return Status(Code::kResourceExhausted, "neither memory nor " + path + " has the " +
-                                                  std::to_string(size_bytes >> 20) +
-                                                  " MiB that the dump may need");
+      return Status(Code::kResourceExhausted,
+                    "neither memory nor " + path + " has the " + std::to_string(size_bytes >> 20) +
+                        " MiB that the dump may need",
+                    Reason::kNoSpace);
     }
   }
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(path));

@@ -128,7 +128,7 @@ Result<uint64_t> CopyRegular(int from_fd, int into_fd, const std::string& name,
   if (::fstat(from.get(), &status) != 0) return ErrnoStatus(errno, "fstat", path);
   // What came in its place may be a fifo, out of which nothing may be read.
   if (!S_ISREG(status.st_mode))
-    return Status(Code::kAborted, path + " is no regular file any more");
+    return Status(Code::kAborted, path + " is no regular file any more", Reason::kPodChanged);
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
                            OpenAt(into_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   return CopyFileBytes(from.get(), into.get());

@@ -41,7 +41,8 @@ Result<Answer> AskOnce(const std::string& criu_program, const std::string& reque
   const Result<ExitStatus> exit = swrk.process.Wait(deadline.SoonerAfter(seconds(2)));
   if (!answer.ok() && answer.status().code() == Code::kUnavailable && exit.ok()) {
     return Status(Code::kFailedPrecondition,
-                  criu_program + " does not work: " + exit->Describe() + " without an answer");
+                  criu_program + " does not work: " + exit->Describe() + " without an answer",
+                  Reason::kCriuUnfit);
   }
   return std::move(answer).While("asking " + criu_program);
 }
@@ -73,7 +74,8 @@ Status AskWhetherFit(const std::string& criu_program, const std::string& request
   if (answer->success) return Status();
   const Status reason = ReasonFromLog(Drain(reading.get()));
   const std::string why = reason.ok() ? Printable(answer->error_message) : reason.message();
-  return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why);
+  return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why,
+                Reason::kCriuUnfit);
 }
 
 // The end of the log, where the errors stand; empty when there is none.
@@ -94,10 +96,12 @@ Status FailureOf(const Result<Answer>& answer, const ExitStatus& exit, int work_
   const Status reason = ReasonFromLog(log);
   if (!reason.ok()) return reason;
   if (answer.ok() && !answer->error_message.empty()) {
-    return Status(Code::kUnknown, "CRIU failed: " + Printable(answer->error_message));
+    return Status(Code::kUnknown, "CRIU failed: " + Printable(answer->error_message),
+                  Reason::kCriuFailed);
   }
   if (!answer.ok()) return answer.status().While("CRIU (" + exit.Describe() + ")");
-  return Status(Code::kUnknown, "CRIU failed and gave no reason (" + exit.Describe() + ")");
+  return Status(Code::kUnknown, "CRIU failed and gave no reason (" + exit.Describe() + ")",
+                Reason::kCriuFailed);
 }
 
 // Lets a dump whose time is over end by itself, then stops it; says which of these happened.
@@ -136,14 +140,16 @@ Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline)
                            AskOnce(criu_program, VersionRequest(), -1, deadline));
   if (!answer.success || !answer.has_version) {
     return Status(Code::kFailedPrecondition,
-                  criu_program + " does not tell its version: install CRIU " + MinimumText());
+                  criu_program + " does not tell its version: install CRIU " + MinimumText(),
+                  Reason::kCriuUnfit);
   }
   const Version version{answer.version_major, answer.version_minor, answer.version_sublevel};
   if (std::pair(version.major, version.minor) < std::pair(kMajorMin, kMinorMin)) {
     return Status(Code::kFailedPrecondition,
                   criu_program + " is CRIU " + version.text() +
                       ", which cannot dump a cgroup that is frozen already: install CRIU " +
-                      MinimumText());
+                      MinimumText(),
+                  Reason::kCriuUnfit);
   }
   return version;
 }

@@ -14,7 +14,9 @@ constexpr int kSocketNumber = 3;
 // The largest answer holds one error line of CRIU's log.
 constexpr size_t kAnswerBytesMax = size_t{64} << 10;
 
-Status Ended() { return Status(Code::kUnavailable, "CRIU ended without an answer"); }
+Status Ended() {
+  return Status(Code::kUnavailable, "CRIU ended without an answer", Reason::kCriuFailed);
+}
 
 // One message that is there, or kUnavailable at the end of the stream.
 Result<std::string> ReceiveNow(int socket) {

@@ -304,7 +304,26 @@ TEST_F(AgentServiceTest, TheStoreIsCountedWhenMetricsAreAsked) {
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
 
-  EXPECT_THAT(text, HasSubstr("cryopod_archives 1"));
+  EXPECT_THAT(text, HasSubstr("cryopod_archives{namespace=\"shop\"} 1"));
+}
+
+TEST_F(AgentServiceTest, MetricsDescribeTheNode) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+
+  EXPECT_THAT(text, HasSubstr("cryopod_criu_info{version=\"4.2.1\"} 1"));
+  EXPECT_THAT(text, HasSubstr("cryopod_runtime_info{name=\"containerd\",version=\"2.1.9\"} 1"));
+  EXPECT_THAT(text, HasSubstr("cryopod_node_problems 0"));
+  EXPECT_THAT(text, HasSubstr("cryopod_pods_frozen 0"));
+}
+
+TEST_F(AgentServiceTest, ARefusedCheckpointIsCounted) {
+  api::CheckpointRequest request;
+  request.pod = "shop/absent";
+  ASSERT_FALSE(client_->Checkpoint(request, Ignore(), Soon()).ok());
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+
+  EXPECT_THAT(text, HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"not_found\"} 1"));
 }
 
 TEST_F(AgentServiceTest, ASocketNobodyCanListenOnIsNamed) {

@@ -270,6 +270,25 @@ TEST_F(CheckpointOperationsTest, APodThatIsAbsentOrStoppedIsRefusedAndLocksNothi
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
+TEST_F(CheckpointOperationsTest, WhatIsRefusedIsCountedWithItsReason) {
+  EXPECT_FALSE(Start("shop/absent").ok());
+  server_.SetSandboxReady(sandbox_, false);
+  EXPECT_FALSE(Start().ok());
+
+  EXPECT_THAT(metrics_->Serialize(),
+              AllOf(HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"not_found\"} 1"),
+                    HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"pod_not_running\"} 1"),
+                    HasSubstr("cryopod_operations_running{operation_type=\"checkpoint_pod\"} 0")));
+}
+
+TEST_F(CheckpointOperationsTest, AKilledProcessIsCountedAsOne) {
+  SetCheckpointProgram(Event("dump") + "kill -9 $$");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+
+  EXPECT_EQ(ResultOf(*operation).status.reason(), Reason::kProcessDied);
+}
+
 TEST_F(CheckpointOperationsTest, AMissingProgramIsAnErrorAndLeavesNothing) {
   fs::remove(config_.checkpoint_program());
 
@@ -338,6 +357,9 @@ TEST_F(CheckpointOperationsTest, AnAgentThatEndsLeavesTheProcessAndTheNextOneAdo
   const std::shared_ptr<Operation> adopted = table_->List()[0];
   EXPECT_EQ(adopted->id(), id);
   EXPECT_EQ(adopted->pod(), "shop/web");
+  EXPECT_TRUE(Eventually([&] { return adopted->frozen(); }));
+  EXPECT_THAT(metrics_->Serialize(),
+              HasSubstr("cryopod_operations_running{operation_type=\"checkpoint_pod\"} 1"));
   EXPECT_THAT(Start(), StatusIs(Code::kAborted, HasSubstr(id)));
   Go();
   EXPECT_THAT(ResultOf(*adopted).status, IsOk());

@@ -43,6 +43,21 @@ TEST(OperationTest, NewsAreTheEventsNotSeenYet) {
   EXPECT_EQ(operation.stage(), "freeze");
 }
 
+TEST(OperationTest, ItsPodStandsStillFromTheFreezeToTheThawOrTheEnd) {
+  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  EXPECT_FALSE(operation.frozen());
+  for (const char* stage : {"prepare", "freeze", "dump"}) operation.Report(Event(stage));
+  EXPECT_TRUE(operation.frozen());
+  operation.Report(Event("thaw"));
+  EXPECT_FALSE(operation.frozen());
+
+  operation.Report(Event("freeze"));
+  EXPECT_TRUE(operation.frozen()) << "a second try";
+  operation.Finish(checkpoint::JobResult());
+
+  EXPECT_FALSE(operation.frozen());
+}
+
 TEST(OperationTest, AWaiterWakesForAnEventOfAnotherThread) {
   Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
   std::jthread reporter([&operation] {

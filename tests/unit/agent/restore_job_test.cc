@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/record_metrics.h"
 #include "tests/unit/agent/agent_fixture.h"
 
 namespace cryopod::agent {
@@ -10,10 +9,7 @@ namespace {
 
 using cryopod::test::StatusIs;
 using nlohmann::json;
-using std::chrono::milliseconds;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 class RestoreJobTest : public test::AgentFixture {};
 
@@ -74,56 +70,6 @@ TEST_F(RestoreJobTest, ADamagedRequestNamesTheFieldThatIsMissing) {
     std::ofstream(job_dir + "/request.json") << text;
     EXPECT_THAT(RequestOfRestoreJob(job_dir), StatusIs(Code::kDataLoss, HasSubstr(field))) << text;
   }
-}
-
-class RecordMetricsTest : public test::AgentFixture {
- protected:
-  metrics::AgentMetrics metrics_;
-};
-
-TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSize) {
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, GoodResult(), milliseconds(1500));
-
-  const std::string text = metrics_.Serialize();
-  EXPECT_THAT(text, HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 1"));
-  EXPECT_THAT(text, HasSubstr("cryopod_pod_checkpoint_size_bytes_sum 1234"));
-  EXPECT_THAT(text,
-              HasSubstr("cryopod_pod_checkpoint_phase_duration_seconds_count{phase=\"dump\""));
-}
-
-TEST_F(RecordMetricsTest, AFailedCheckpointHasNoSize) {
-  checkpoint::JobResult result;
-  result.status = Status(Code::kAborted, "why");
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, result, milliseconds(1));
-
-  EXPECT_THAT(metrics_.Serialize(),
-              AllOf(HasSubstr("cryopod_pod_checkpoint_size_bytes_count 0"),
-                    HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 0")));
-}
-
-TEST_F(RecordMetricsTest, NoContainersNameBecomesALabel) {
-  RestoreReport report;
-  report.phases = {{"create app-of-a-customer", 5}, {"restore app-of-a-customer", 6}};
-  metrics_.BeginOperation(metrics::Operation::kRestore);
-
-  RecordRestore(metrics_, report, milliseconds(1));
-
-  EXPECT_THAT(metrics_.Serialize(),
-              AllOf(HasSubstr("phase=\"create\""), HasSubstr("phase=\"restore\""),
-                    Not(HasSubstr("app-of-a-customer"))));
-}
-
-TEST_F(RecordMetricsTest, TheStoreIsCounted) {
-  ASSERT_TRUE(test::MakeSampleArchive(config_.store_root(), "a", {"app"}).ok());
-  ASSERT_TRUE(test::MakeSampleArchive(config_.store_root(), "b", {"app"}).ok());
-
-  RecordArchives(metrics_, config_);
-
-  EXPECT_THAT(metrics_.Serialize(), HasSubstr("cryopod_archives 2"));
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ class RuntimeServerTest : public test::AgentFixture {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
     ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), "a", {"app"}), IsOk());
-    restores_ = std::make_unique<RestoreOperations>(config_);
+    restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
     Result<std::unique_ptr<RuntimeServer>> server = RuntimeServer::Start(config_, *restores_);
     ASSERT_THAT(server, IsOk());
     runtime_server_ = std::move(server).value();
@@ -60,6 +60,7 @@ class RuntimeServerTest : public test::AgentFixture {
                          Field(&Answer::reason, HasSubstr(part))));
   }
 
+  metrics::AgentMetrics metrics_;
   std::unique_ptr<RestoreOperations> restores_;
   std::unique_ptr<RuntimeServer> runtime_server_;
 };
@@ -102,6 +103,29 @@ TEST_F(RuntimeServerTest, AnArchiveThatIsAbsentFailsWithPodAndArchive) {
               FailsWith("restoring pod shop/web from absent"));
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, "absent")), FailsWith("absent"));
   EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(RuntimeServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox, "absent"));
+  Request of_a_caller = RequestOf(Request::Kind::kSandbox, "absent");
+  of_a_caller.restore_operation = "op";
+  (void)Ask(of_a_caller);
+  (void)Ask(RequestOf(Request::Kind::kDeleted, "absent"));
+
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr("{operation_type=\"restore_pod\",reason=\"not_found\"} 1"));
+}
+
+TEST_F(RuntimeServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  const std::string running = "cryopod_operations_running{operation_type=\"restore_pod\"} ";
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr(running + "1"));
+
+  ::kill(JobPid(Jobs()[0]), SIGKILL);
+
+  EXPECT_TRUE(
+      Eventually([&] { return metrics_.Serialize().find(running + "0") != std::string::npos; }));
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"process_died\"} 1"));
 }
 
 TEST_F(RuntimeServerTest, AnArchiveUnderAnotherDigestFails) {
@@ -223,7 +247,7 @@ TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
   ASSERT_THAT(Jobs(), SizeIs(1));
   const std::string id = Jobs()[0];
   runtime_server_.reset();
-  restores_ = std::make_unique<RestoreOperations>(config_);
+  restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
 
   ASSERT_THAT(restores_->AdoptOrRepair(), IsOk());
   runtime_server_ = std::move(RuntimeServer::Start(config_, *restores_)).value();
@@ -241,7 +265,7 @@ TEST_F(RuntimeServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
   runtime_server_.reset();
   std::filesystem::create_directory(config_.jobs_dir() + "/r-without-a-request");
 
-  EXPECT_THAT(RestoreOperations(config_).AdoptOrRepair(), IsOk());
+  EXPECT_THAT(RestoreOperations(config_, metrics_).AdoptOrRepair(), IsOk());
 
   EXPECT_THAT(Jobs(), SizeIs(0));
 }

@@ -29,9 +29,10 @@ Report Sample() {
   sidecar.name = "sidecar";
   sidecar.phase = Phase::kFailed;
   sidecar.reason = "it \"failed\"\n";
+  sidecar.reason_code = Reason::kAddress;
   Report report;
   report.stage = Stage::kServing;
-  report.error = Status(Code::kNotFound, "no archive");
+  report.error = Status(Code::kNotFound, "no archive", Reason::kUnknownVersion);
   report.containers = {app, sidecar};
   return report;
 }
@@ -45,6 +46,7 @@ TEST(RestoreReportTest, ComesBackAsItWasWritten) {
   EXPECT_EQ(read->stage, report.stage);
   EXPECT_EQ(read->error.code(), Code::kNotFound);
   EXPECT_EQ(read->error.message(), "no archive");
+  EXPECT_EQ(read->error.reason(), Reason::kUnknownVersion);
   EXPECT_EQ(read->containers, report.containers);
 }
 

@@ -64,13 +64,15 @@ Journal SampleJournal() {
 
 JobResult SampleResult() {
   JobResult result;
-  result.status = Status(Code::kFailedPrecondition, "the pod is \"busy\"\nreally");
+  result.status =
+      Status(Code::kFailedPrecondition, "the pod is \"busy\"\nreally", Reason::kIoUring);
   result.archive = "a";
   result.digest = "sha256:00";
   result.size_bytes = uint64_t{1} << 60;
   result.captured_bytes = 2;
   result.freeze_us = 3;
   result.phases = {{"resolve", 4}, {"dump", 5}};
+  result.dumps = {{7, 8, 9, 10, 0, 0}};
   result.lacks = {"container app: /dev/shm holds files (x)"};
   result.source_killed = true;
   return result;
@@ -160,6 +162,10 @@ TEST(JobTest, AResultSurvivesTheRoundTripWithItsStatus) {
 
   EXPECT_EQ(parsed.status.code(), result.status.code());
   EXPECT_EQ(parsed.status.message(), result.status.message());
+  EXPECT_EQ(parsed.status.reason(), Reason::kIoUring);
+  ASSERT_THAT(parsed.dumps, testing::SizeIs(1));
+  EXPECT_EQ(parsed.dumps[0].freezing_us, 7u);
+  EXPECT_EQ(parsed.dumps[0].memwrite_us, 10u);
   EXPECT_EQ(parsed.archive, result.archive);
   EXPECT_EQ(parsed.digest, result.digest);
   EXPECT_EQ(parsed.size_bytes, result.size_bytes);
@@ -172,7 +178,30 @@ TEST(JobTest, AResultSurvivesTheRoundTripWithItsStatus) {
 }
 
 TEST(JobTest, EveryMissingFieldOfAResultIsNamed) {
-  ExpectEveryFieldIsNeeded(ToJson(SampleResult()), ParseJobResult);
+  json result = json::parse(ToJson(SampleResult()));
+  result.erase("reason");
+  result.erase("dumps");
+  ExpectEveryFieldIsNeeded(result.dump(), ParseJobResult);
+}
+
+TEST(JobTest, AResultOfAnOlderProgramHasTheReasonOfItsCode) {
+  json result = json::parse(ToJson(SampleResult()));
+  result.erase("reason");
+  result.erase("dumps");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const JobResult parsed, ParseJobResult(result.dump()));
+
+  EXPECT_EQ(parsed.status.reason(), Reason::kRefused);
+  EXPECT_THAT(parsed.dumps, testing::IsEmpty());
+}
+
+TEST(JobTest, AReasonOrDumpOfAnotherTypeIsNamed) {
+  for (const char* name : {"reason", "dumps"}) {
+    json result = json::parse(ToJson(SampleResult()));
+    result[name] = json::object();
+    EXPECT_THAT(ParseJobResult(result.dump()),
+                StatusIs(Code::kInvalidArgument, HasSubstr(std::string(" ") + name + " is no")));
+  }
 }
 
 TEST(JobTest, AResultWithACodeNobodyKnowsIsAnErrorAllTheSame) {

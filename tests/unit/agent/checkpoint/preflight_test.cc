@@ -66,19 +66,25 @@ TEST(FindStrayProcessesTest, ALoopOfParentsEnds) {
 }
 
 TEST(ReasonAgainstDescriptorTest, NamesWhatCriuCannotDump) {
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:[io_uring]"), HasSubstr("io_uring"));
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:[userfaultfd]"), HasSubstr("userfaultfd"));
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:seccomp notify"), HasSubstr("seccomp"));
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:[landlock-ruleset]"), HasSubstr("Landlock"));
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:bpf-map"), HasSubstr("BPF"));
-  EXPECT_THAT(ReasonAgainstDescriptor("anon_inode:[perf_event]"), HasSubstr("perf"));
+  for (const auto& [link, word, part] :
+       {std::tuple{"anon_inode:[io_uring]", Reason::kIoUring, "io_uring"},
+        std::tuple{"anon_inode:[userfaultfd]", Reason::kUserfaultfd, "userfaultfd"},
+        std::tuple{"anon_inode:seccomp notify", Reason::kUnsupportedDescriptor, "seccomp"},
+        std::tuple{"anon_inode:[landlock-ruleset]", Reason::kUnsupportedDescriptor, "Landlock"},
+        std::tuple{"anon_inode:bpf-map", Reason::kUnsupportedDescriptor, "BPF"},
+        std::tuple{"anon_inode:[perf_event]", Reason::kUnsupportedDescriptor, "perf"}}) {
+    const DescriptorReason reason = ReasonAgainstDescriptor(link);
+
+    EXPECT_EQ(reason.word, word) << link;
+    EXPECT_THAT(std::string(reason.text), HasSubstr(part));
+  }
 }
 
 TEST(ReasonAgainstDescriptorTest, OrdinaryDescriptorsAreFine) {
   for (const char* link :
        {"/dev/null", "pipe:[1]", "socket:[2]", "anon_inode:[eventfd]", "anon_inode:[eventpoll]",
         "anon_inode:[timerfd]", "anon_inode:inotify", "/home/anon_inode:[io_uring]", ""}) {
-    EXPECT_EQ(ReasonAgainstDescriptor(link), "") << link;
+    EXPECT_EQ(ReasonAgainstDescriptor(link).word, Reason::kNone) << link;
   }
 }
 

@@ -33,6 +33,8 @@ TEST_P(RecordedLogTest, IsExplainedInASentence) {
 
   EXPECT_THAT(reason, StatusIs(GetParam().code, HasSubstr(GetParam().reason)));
   EXPECT_THAT(reason.message(), Not(HasSubstr("RLIMIT_NOFILE")));
+  EXPECT_NE(reason.reason(), Reason::kRefused) << "a known failure has a word of its own";
+  EXPECT_NE(reason.reason(), Reason::kCriuFailed);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -69,6 +71,7 @@ TEST(CriuLogTest, AnUnknownErrorIsReportedAsItStands) {
   const Status reason = ReasonFromLog("(00.01) Error (criu/new.c:7): A thing nobody knows\n");
 
   EXPECT_THAT(reason, StatusIs(Code::kUnknown, HasSubstr("A thing nobody knows")));
+  EXPECT_EQ(reason.reason(), Reason::kCriuFailed);
   EXPECT_THAT(reason.message(), Not(HasSubstr("new.c")));
 }
 
