@@ -3,6 +3,7 @@
 Colours are CSS classes, so that one picture serves light and dark pages.
 """
 import math
+import textwrap
 from xml.sax.saxutils import escape
 
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1", "#999933",
@@ -25,6 +26,7 @@ LEGEND_LINES_MAX = 3
 AXIS_WIDTH = 56
 AXIS_HEIGHT = 18
 CHARACTER_WIDTH = 6.0
+TITLE_CHARACTER_WIDTH = 7.8
 
 
 def text(x, y, words, style="", anchor="start"):
@@ -80,8 +82,12 @@ def ticks(top, unit):
 
 
 def stat(x, y, width, height, title, value, unit):
-    return frame(x, y, width, height, title) + \
-        text(x + width / 2, y + height / 2 + 26, in_unit(value, unit), "big", "middle")
+    first, *rest = textwrap.wrap(title, int((width - 2 * PADDING) / TITLE_CHARACTER_WIDTH))
+    parts = [frame(x, y, width, height, first)]
+    if rest:
+        parts.append(text(x + PADDING, y + 36, " ".join(rest), "title"))
+    parts.append(text(x + width / 2, y + height / 2 + 34, in_unit(value, unit), "big", "middle"))
+    return "".join(parts)
 
 
 def table(x, y, width, height, title, rows):
@@ -162,7 +168,9 @@ def lines(x, y, width, height, title, series, unit, span):
     for minute in range(minutes + 1):
         across = place(span[0] + minute * 60, 0)[0]
         parts.append(line(across, bottom, across, bottom + 4, "axis"))
-        parts.append(text(across, bottom + 16, f"{minute} min" if minute else "0", "tick", "middle"))
+        at_the_edge = across > right - 3 * CHARACTER_WIDTH
+        parts.append(text(across, bottom + 16, f"{minute} min" if minute else "0", "tick",
+                          "end" if at_the_edge else "middle"))
     parts.append(line(left, bottom, right, bottom, "axis"))
     parts.append(curves(series, place))
     entries, _ = legend(x + PADDING, bottom + AXIS_HEIGHT + 16, width - 2 * PADDING, names)
