@@ -57,7 +57,7 @@ class SandboxTest : public testing::Test {
   int WithInsideOnly(bool writable, const std::function<int()>& act) const {
     return InChild([&] {
       const int dir = ::open(Path("inside").c_str(), O_PATH | O_CLOEXEC);
-      const Result<int> version = GiveUpOtherPlaces({{{dir, writable}}, {}});
+      const Result<int> version = GiveUpOtherPlaces({{{dir, writable}}, {}, {}});
       return version.ok() && *version > 0 ? act() : kGaveUpNothing;
     });
   }
@@ -134,7 +134,7 @@ TEST_F(PlacesTest, OnlyTheNamedPortCanBeListenedOn) {
   constexpr uint16_t kNamed = 47113;
   const auto bind = [](uint16_t port) {
     return InChild([port] {
-      const Result<int> version = GiveUpOtherPlaces({{}, {kNamed}});
+      const Result<int> version = GiveUpOtherPlaces({{}, {kNamed}, {}});
       return version.ok() && *version >= 4 ? ErrorOfBinding(port) : kGaveUpNothing;
     });
   };
