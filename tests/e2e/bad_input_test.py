@@ -204,8 +204,13 @@ class DiskFullTest(BadInputTest):
         pid = a.shell(f"/opt/cryopod/bin/cryopod-agent --state-dir {self.STATE} --run-dir "
                       f"{self.RUN} --runtime-root /run/containerd/runc/k8s.io "
                       f"</dev/null >/root/small.log 2>&1 & echo $!").strip()
-        self.addCleanup(a.exec, "kill", pid, check=False)
+        self.addCleanup(self.end, pid)
         lab.wait_until(lambda: a.shell(f"ls {self.SOCKET} 2>/dev/null || true"), "it serves")
+
+    def end(self, pid):
+        # The next one is refused as long as this one lives.
+        a.exec("kill", pid, check=False)
+        lab.wait_until(lambda: a.exec("kill", "-0", pid, check=False).returncode, "it has ended")
 
     def left(self):
         return a.shell(f"ls -A {self.STATE}/archives {self.STATE}/archives/.partial 2>/dev/null |"
