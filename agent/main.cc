@@ -1,7 +1,6 @@
 // cryopod-agent: the coordinator on a node. Unix sockets only; builds every object in order, serves
 // until it is told to end. What it started goes on without it.
 #include <fcntl.h>
-#include <malloc.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "agent/operation.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/heap.h"
 #include "agent/os/log.h"
 #include "agent/restore_operations.h"
 #include "agent/runtime_server.h"
@@ -45,17 +45,6 @@ void ReadLogLevelAgain(int argc, const char* const* argv) {
   SetLogLevel(LogLevel::kInfo);
   Log(LogLevel::kInfo, "log level set", {{"log_level", config.log_level}});
   SetLogLevel(*ParseLogLevel(config.log_level));
-}
-
-// A steady process: what its threads free goes back to the kernel. Every thread of gRPC, which come
-// and go, would else keep a heap of its own, and a large buffer once freed would raise the size
-// from which the next ones are given back.
-void KeepHeapSmall() {
-  static constexpr int kArenasMax = 2;
-  static constexpr int kMmapThresholdBytes = 128 << 10;
-  ::mallopt(M_ARENA_MAX, kArenasMax);
-  ::mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
-  ::mallopt(M_TRIM_THRESHOLD, kMmapThresholdBytes);
 }
 
 // Two agents would repair each other's operations.
@@ -112,7 +101,7 @@ Status Serve(const Config& config, const std::function<int()>& wait_for_end) {
 
 int main(int argc, char** argv) {
   using namespace cryopod;
-  agent::KeepHeapSmall();
+  KeepHeapSmall();
   agent::Config config;
   const Result<std::string> answer = agent::ReadConfig(argc, argv, config);
   if (!answer.ok()) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@ namespace cryopod::gateway {
 namespace {
 
 constexpr size_t kUserEntryBytesMax = 1 << 20;
-constexpr int kCapabilityMax = 63;
 
 struct User {
   uid_t uid = 0;
@@ -39,16 +37,6 @@ Result<User> FindUser(const std::string& name) {
                                        name + ") or name another with --user");
   }
   return User{found->pw_uid, found->pw_gid};
-}
-
-// While there is CAP_SETPCAP; what the kernel does not know it does not have.
-Status EmptyBoundingSet() {
-  for (int capability = 0; capability <= kCapabilityMax; ++capability) {
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) {
-      return ErrnoStatus(errno, "prctl", "bounding set");
-    }
-  }
-  return Status();
 }
 
 Status SwitchTo(const std::string& name) {

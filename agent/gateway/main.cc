@@ -1,6 +1,5 @@
 // cryopod-gateway: what the network may know of this node. The only program of cryopod with a
 // network, and the one with the fewest rights.
-#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -17,6 +16,7 @@
 #include "agent/gateway/http_service.h"
 #include "agent/gateway/private_network.h"
 #include "agent/gateway/tcp_socket.h"
+#include "agent/os/heap.h"
 #include "agent/os/log.h"
 
 namespace cryopod::gateway {
@@ -33,15 +33,6 @@ Result<std::optional<TlsServer>> LoadTls(const Config& config) {
   if (config.tls_certificate.empty()) return std::optional<TlsServer>();
   CRYOPOD_ASSIGN_OR_RETURN(TlsServer tls, TlsServer::Load(config.tls_certificate, config.tls_key));
   return std::optional<TlsServer>(std::move(tls));
-}
-
-// Every thread would else keep a heap of its own, and what a burst of clients took would stay.
-void KeepHeapSmall() {
-  static constexpr int kArenasMax = 2;
-  static constexpr int kMmapThresholdBytes = 128 << 10;
-  ::mallopt(M_ARENA_MAX, kArenasMax);
-  ::mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
-  ::mallopt(M_TRIM_THRESHOLD, kMmapThresholdBytes);
 }
 
 // As many descriptors as connections, and some beside them; where it is not allowed, the front
@@ -103,7 +94,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
 
 int main(int argc, char** argv) {
   using namespace cryopod;
-  gateway::KeepHeapSmall();
+  KeepHeapSmall();
   gateway::Config config;
   const Result<std::string> answer =
       settings::ReadCommandLine(settings::GatewayProgram(config, CRYOPOD_VERSION), argc, argv);

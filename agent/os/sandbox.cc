@@ -138,15 +138,21 @@ Status InstallFilter(const std::vector<long>& calls, uint32_t named, uint32_t ot
 
 }  // namespace
 
-Status GiveUpCapabilities() {
-  CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
+Status EmptyBoundingSet() {
   for (int capability = 0; capability <= kCapabilityMax; ++capability) {
-    // EINVAL: beyond the last one that this kernel knows. EPERM: a process without CAP_SETPCAP,
-    // whom no_new_privs keeps from getting any.
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL && errno != EPERM) {
+    // EINVAL: beyond the last one that this kernel knows.
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL) {
       return ErrnoStatus(errno, "prctl", "bounding set");
     }
   }
+  return Status();
+}
+
+Status GiveUpCapabilities() {
+  CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
+  // A process without CAP_SETPCAP may not; no_new_privs keeps it from getting any.
+  Status emptied = EmptyBoundingSet();
+  if (!emptied.ok() && emptied.code() != Code::kPermissionDenied) return emptied;
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
     return ErrnoStatus(errno, "prctl", "ambient set");
   }

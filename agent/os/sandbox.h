@@ -17,6 +17,10 @@ namespace cryopod {
 // no_new_privs).
 Status GiveUpCapabilities();
 
+// Of these, the bounding set alone: before a change of user, which takes the right to do it.
+// Without that right nothing is changed and the answer is kPermissionDenied.
+Status EmptyBoundingSet();
+
 // A file, or a directory with all that is beneath it, named by an open descriptor.
 struct ReachablePath {
   int fd = -1;

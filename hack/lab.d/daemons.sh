@@ -9,10 +9,10 @@ lab_agent() {
   node_require "$node" >/dev/null
   case $2 in
     start) agent_start "$node" ;;
-    stop) agent_end "$node" TERM ;;
-    kill) agent_end "$node" KILL ;;
+    stop) daemon_end agent "$node" TERM ;;
+    kill) daemon_end agent "$node" KILL ;;
     restart)
-      agent_end "$node" TERM
+      daemon_end agent "$node" TERM
       agent_start "$node"
       ;;
     *) die "usage: hack/lab agent NODE start|stop|kill|restart" ;;
@@ -39,13 +39,14 @@ agent_start() {
   done
 }
 
-agent_end() {
-  local node=$1 signal=$2 pid deadline=$((SECONDS + 20))
-  pid=$(agent_pid "$node")
+# Ends the daemon of that name, "agent" or "gateway", if it runs.
+daemon_end() {
+  local name=$1 node=$2 signal=$3 pid deadline=$((SECONDS + 20))
+  pid=$("${name}_pid" "$node")
   [ -n "$pid" ] || return 0
   node_exec "$node" kill "-$signal" "$pid"
-  until [ "$(agent_pid "$node")" != "$pid" ]; do
-    [ $SECONDS -lt $deadline ] || die "the agent of node $node does not end (signal $signal)"
+  until [ "$("${name}_pid" "$node")" != "$pid" ]; do
+    [ $SECONDS -lt $deadline ] || die "the $name of node $node does not end (signal $signal)"
     sleep 0.05
   done
 }
@@ -57,10 +58,10 @@ lab_gateway() {
   node_require "$node" >/dev/null
   case $action in
     start) gateway_start "$node" "$@" ;;
-    stop) gateway_end "$node" TERM ;;
-    kill) gateway_end "$node" KILL ;;
+    stop) daemon_end gateway "$node" TERM ;;
+    kill) daemon_end gateway "$node" KILL ;;
     restart)
-      gateway_end "$node" TERM
+      daemon_end gateway "$node" TERM
       gateway_start "$node" "$@"
       ;;
     *) die "usage: hack/lab gateway NODE start|stop|kill|restart [FLAG...]" ;;
@@ -83,17 +84,6 @@ gateway_start() {
       node_exec "$node" tail -n 5 /var/log/cryopod-gateway.log >&2
       die "the gateway of node $node does not serve"
     fi
-    sleep 0.05
-  done
-}
-
-gateway_end() {
-  local node=$1 signal=$2 pid deadline=$((SECONDS + 20))
-  pid=$(gateway_pid "$node")
-  [ -n "$pid" ] || return 0
-  node_exec "$node" kill "-$signal" "$pid"
-  until [ "$(gateway_pid "$node")" != "$pid" ]; do
-    [ $SECONDS -lt $deadline ] || die "the gateway of node $node does not end (signal $signal)"
     sleep 0.05
   done
 }
