@@ -4,7 +4,7 @@
 # today run.
 root_suite=forky
 root_packages=(
-  containerd runc crun criu containernetworking-plugins skopeo docker-registry checkpointctl
+  containerd runc crun criu podman containernetworking-plugins skopeo docker-registry checkpointctl
   iproute2 iptables nftables procps ca-certificates jq python3 busybox-static zstd attr strace
 )
 
