@@ -221,6 +221,19 @@ Status RuntimeClient::StopContainer(const std::string& container_id, int grace_s
       .status();
 }
 
+Status RuntimeClient::CheckpointContainer(const std::string& container_id,
+                                          const std::string& location, Deadline deadline) {
+  v1::CheckpointContainerRequest request;
+  request.set_container_id(container_id);
+  request.set_location(location);
+  request.set_timeout(std::max<int64_t>(
+      1, std::chrono::duration_cast<std::chrono::seconds>(deadline.remaining()).count()));
+  return stubs_
+      ->Call(&RuntimeService::Stub::CheckpointContainer, request,
+             "CheckpointContainer " + container_id, deadline)
+      .status();
+}
+
 Status RuntimeClient::RemoveContainer(const std::string& container_id, Deadline deadline) {
   v1::RemoveContainerRequest request;
   request.set_container_id(container_id);

@@ -62,6 +62,9 @@ class RuntimeClient {
   Status StartContainer(const std::string& container_id, Deadline deadline);
   // `grace_seconds`: SIGTERM first, SIGKILL after it; 0 kills at once.
   Status StopContainer(const std::string& container_id, int grace_seconds, Deadline deadline);
+  // The runtime's own checkpoint of one container, as a tar file at `location` of its file system.
+  Status CheckpointContainer(const std::string& container_id, const std::string& location,
+                             Deadline deadline);
   Status RemoveContainer(const std::string& container_id, Deadline deadline);
   Status StopPodSandbox(const std::string& sandbox_id, Deadline deadline);
   Status RemovePodSandbox(const std::string& sandbox_id, Deadline deadline);

@@ -34,6 +34,7 @@ struct Options {
   std::string pod_file;
   std::vector<std::string> container_files;
   int grace_seconds = 0;
+  std::string location;
 };
 
 void Print(const json& answer, int indent = -1) {
@@ -83,6 +84,9 @@ class Tool {
 
   Status Start() { return client_.StartContainer(options_.id, deadline_); }
   Status Stop() { return client_.StopContainer(options_.id, options_.grace_seconds, deadline_); }
+  Status Checkpoint() {
+    return client_.CheckpointContainer(options_.id, options_.location, deadline_);
+  }
   Status Remove() { return client_.RemoveContainer(options_.id, deadline_); }
   Status StopSandbox() { return client_.StopPodSandbox(options_.id, deadline_); }
   Status RemoveSandbox() { return client_.RemovePodSandbox(options_.id, deadline_); }
@@ -218,6 +222,10 @@ class CommandLine {
     AddById("stop", "stop a container", "CID", [](Tool& tool) {
       return tool.Stop();
     })->add_option("SECONDS", options_.grace_seconds, "between SIGTERM and SIGKILL");
+    AddById("checkpoint", "let the runtime checkpoint a container", "CID",
+            [](Tool& tool) { return tool.Checkpoint(); })
+        ->add_option("FILE", options_.location, "the tar file to be written")
+        ->required();
     AddById("rm", "remove a container", "CID", [](Tool& tool) { return tool.Remove(); });
     AddById("stopp", "stop a sandbox", "SID", [](Tool& tool) { return tool.StopSandbox(); });
     AddById("rmp", "remove a sandbox", "SID", [](Tool& tool) { return tool.RemoveSandbox(); });

@@ -114,10 +114,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
 
   grpc::Status RunPodSandbox(ServerContext* context, const v1::RunPodSandboxRequest* request,
                              v1::RunPodSandboxResponse* response) override {
-    if (grpc::Status status = Enter(context, "RunPodSandbox", request->config().metadata().name());
-        !status.ok()) {
-      return status;
-    }
+    const std::string& name = request->config().metadata().name();
+    if (grpc::Status status = Enter(context, "RunPodSandbox", name); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const std::string id = NewId();
     sandboxes_[id] = {request->config(), request->runtime_handler(), true, next_instant_++, 1};
@@ -127,10 +125,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
 
   grpc::Status StopPodSandbox(ServerContext* context, const v1::StopPodSandboxRequest* request,
                               v1::StopPodSandboxResponse*) override {
-    if (grpc::Status status = Enter(context, "StopPodSandbox", request->pod_sandbox_id());
-        !status.ok()) {
-      return status;
-    }
+    const std::string& asked = request->pod_sandbox_id();
+    if (grpc::Status status = Enter(context, "StopPodSandbox", asked); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const auto it = sandboxes_.find(request->pod_sandbox_id());
     if (it == sandboxes_.end()) return grpc::Status::OK;  // idempotent, as CRI wants it
@@ -183,11 +179,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
 
   grpc::Status CreateContainer(ServerContext* context, const v1::CreateContainerRequest* request,
                                v1::CreateContainerResponse* response) override {
-    if (grpc::Status status =
-            Enter(context, "CreateContainer", request->config().metadata().name());
-        !status.ok()) {
-      return status;
-    }
+    const std::string& name = request->config().metadata().name();
+    if (grpc::Status status = Enter(context, "CreateContainer", name); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     if (sandboxes_.count(request->pod_sandbox_id()) == 0)
       return NotFound(request->pod_sandbox_id());
@@ -216,15 +209,20 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
   grpc::Status StopContainer(ServerContext* context, const v1::StopContainerRequest* request,
                              v1::StopContainerResponse*) override {
     const std::string& id = request->container_id();
-    if (grpc::Status status =
-            Enter(context, "StopContainer", id + " " + std::to_string(request->timeout()));
-        !status.ok()) {
-      return status;
-    }
+    const std::string call = id + " " + std::to_string(request->timeout());
+    if (grpc::Status status = Enter(context, "StopContainer", call); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const auto it = containers_.find(id);
     if (it != containers_.end()) SetExited(&it->second);
     return grpc::Status::OK;
+  }
+
+  grpc::Status CheckpointContainer(ServerContext* context,
+                                   const v1::CheckpointContainerRequest* request,
+                                   v1::CheckpointContainerResponse*) override {
+    const std::string timeout = std::to_string(request->timeout());
+    return Enter(context, "CheckpointContainer",
+                 request->container_id() + " " + request->location() + " " + timeout);
   }
 
   grpc::Status RemoveContainer(ServerContext* context, const v1::RemoveContainerRequest* request,

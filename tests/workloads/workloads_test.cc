@@ -132,6 +132,33 @@ TEST(WorkloadsTest, PagesThatAreWrittenAllTheTimeAreStillOk) {
   EXPECT_EQ(workload.Ask("verify").exit_code, 1);
 }
 
+TEST(WorkloadsTest, ALoadInManyProcessesFindsDamageInEach) {
+  for (const char* content : {"random", "heap", "zero"}) {
+    const RunningWorkload workload("memory_load", {"8", "2", "3", content, "4k", "1000"});
+
+    ExpectOkThenBadWhenCorrupted(workload, "2 pages differ");
+  }
+}
+
+TEST(WorkloadsTest, ALoadTellsItsLongestGapAndWhenItEnded) {
+  const RunningWorkload workload("memory_load", {"1"});
+  ASSERT_EQ(workload.AskUntil("verify", 0).exit_code, 0);
+  ASSERT_EQ(workload.Ask("reset").text, "reset\n");
+
+  ::kill(workload.pid(), SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const auto before = std::chrono::system_clock::now().time_since_epoch();
+  ::kill(workload.pid(), SIGCONT);
+  const std::string report = workload.AskUntil("report", 0).text;
+
+  const std::string name = "\"largest_gap_end_realtime_us\":";
+  const std::size_t at = report.find(name);
+  ASSERT_NE(at, std::string::npos) << report;
+  EXPECT_GE(std::atoll(report.c_str() + at + name.size()),
+            std::chrono::duration_cast<std::chrono::microseconds>(before).count());
+  EXPECT_EQ(workload.Ask("touch").exit_code, 0);
+}
+
 TEST(WorkloadsTest, AThreadWithADamagedStateDeepInTheTreeIsBad) {
   const RunningWorkload workload("process_tree", {"7", "3"});
 

@@ -15,6 +15,7 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::MatchesRegex;
 
 constexpr char kPod[] =
     R"({"metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "attempt": 3},
@@ -180,6 +181,17 @@ TEST_F(RuntimeClientTest, StopsAndRemovesAPod) {
                           "StopPodSandbox " + sandbox, "RemovePodSandbox " + sandbox));
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
   EXPECT_THAT(server_.container_ids(), IsEmpty());
+}
+
+TEST_F(RuntimeClientTest, LetsTheRuntimeCheckpointAContainerWithinTheTimeThatIsLeft) {
+  const std::string container = server_.AddContainer(server_.AddPod(kPod), kApp, 1);
+
+  const Status status = client_.CheckpointContainer(container, "/var/lib/checkpoints/one.tar",
+                                                    Deadline::After(std::chrono::minutes(5)));
+
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(server_.calls(), ElementsAre(MatchesRegex("CheckpointContainer " + container +
+                                                        " /var/lib/checkpoints/one.tar 29[0-9]")));
 }
 
 TEST_F(RuntimeClientTest, RunsACommandInAContainer) {

@@ -1,0 +1,77 @@
+"""Pods of loads on this node's containerd, through CRI."""
+import json
+import pathlib
+
+import load
+from commands import CRI_TOOL, run, run_json
+
+HOME = pathlib.Path("/var/lib/containerd/bench")
+
+
+def pod_config(name):
+    return {
+        "metadata": {"name": name, "namespace": "bench", "uid": f"uid-{name}", "attempt": 0},
+        "hostname": name,
+        "log_directory": f"/var/log/pods/bench_{name}",
+        "labels": {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "bench",
+                   "io.kubernetes.pod.uid": f"uid-{name}"},
+        "linux": {"security_context": {"namespace_options": _namespaces()}},
+    }
+
+
+def container_configs(case, image):
+    count = case["containers"]
+    return [{
+        "metadata": {"name": f"load-{number}", "attempt": 0},
+        "image": {"image": image, "user_specified_image": image},
+        "command": [f"/bin/{load.PROGRAM}", *load.arguments(case, count)],
+        "labels": {"io.kubernetes.container.name": f"load-{number}"},
+        "annotations": {"io.kubernetes.container.restartCount": "0"},
+        "log_path": f"load-{number}.log",
+        "linux": {"security_context": {"namespace_options": _namespaces()}},
+    } for number in range(count)]
+
+
+def _namespaces():
+    return {"network": 0, "ipc": 0, "pid": 1}
+
+
+class CriPod:
+    """A sandbox with its containers by name."""
+
+    def __init__(self, sandbox, containers):
+        self.sandbox = sandbox
+        self.containers = containers
+
+    def loads(self):
+        return [load.Load(run_json(CRI_TOOL, "status", container)["pid"])
+                for _, container in sorted(self.containers.items())]
+
+    def remove(self):
+        run(CRI_TOOL, "stopp", self.sandbox)
+        run(CRI_TOOL, "rmp", self.sandbox)
+
+
+def write_pod(pod, containers):
+    """The configurations as files, as cri-tool wants them."""
+    folder = HOME / "pods" / pod["metadata"]["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(pod["log_directory"]).mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, value in [("pod", pod)] + [(c["metadata"]["name"], c) for c in containers]:
+        paths.append(folder / f"{name}.json")
+        paths[-1].write_text(json.dumps(value))
+    return paths
+
+
+def run_pod(pod, containers, handler):
+    answer = run_json(CRI_TOOL, "run", "--rollback", "--handler", handler,
+                      *write_pod(pod, containers))
+    return CriPod(answer["sandbox"], answer["containers"])
+
+
+def find_pod(sandbox):
+    for entry in run_json(CRI_TOOL, "ps")["sandboxes"]:
+        if entry["id"] == sandbox:
+            return CriPod(sandbox, {c["name"]: c["id"] for c in entry["containers"]})
+    raise LookupError(sandbox)
