@@ -4,7 +4,8 @@
 //
 // A source that is stopped at the cut must be ended without any of its handlers running: then no
 // mark is found. It goes on after the signal, so that what runs past the cut would be seen as well:
-// it also appends a line to FILE.alive every 20 ms. verify is bad once a SIGTERM was seen.
+// it also appends a line to FILE.alive every 20 ms. verify is bad once a SIGTERM was seen. Only
+// SIGINT ends it with its verdict.
 #include "tests/workloads/workload.h"
 
 namespace cryopod::workload {

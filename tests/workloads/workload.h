@@ -10,6 +10,9 @@
 //   verify    "ok", or "bad: REASON": the workload has looked at all of its state
 //   corrupt   damages the state on purpose; the next verify must be bad
 //
+// SIGTERM and SIGINT end a workload with its verdict: "verify ok" or "verify bad: REASON" on
+// standard output, and exit code 0 or 1.
+//
 // The socket is /tmp/NAME.sock, or what WORKLOAD_SOCKET says; "@name" is an abstract one, for
 // containers with a read-only root. No connection stays open between requests, so a dump finds
 // none.
@@ -17,6 +20,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,6 +39,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -134,6 +139,29 @@ class GapWatch {
   }
   std::atomic<std::uint64_t> largest_gap_us_ = 0;
   std::atomic<std::uint64_t> ticks_ = 0;
+};
+
+// What was not as it should have been: how often, and what it was at first.
+class Violations {
+ public:
+  void Add(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    if (count_++ == 0) first_ = what;
+  }
+  std::uint64_t count() const {
+    const std::lock_guard lock(mutex_);
+    return count_;
+  }
+  // For verify: empty as long as there was none.
+  std::string Reason() const {
+    const std::lock_guard lock(mutex_);
+    return count_ == 0 ? "" : std::to_string(count_) + " violations: " + first_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::uint64_t count_ = 0;
+  std::string first_;
 };
 
 struct Address {
@@ -245,11 +273,41 @@ inline int Listen(const std::string& name) {
   return fd;
 }
 
-// Serves requests for ever. Call it when the workload is set up; then it is also ready for others.
+// Written to by the handler of SIGTERM and SIGINT; none as long as nobody serves.
+inline std::atomic<int> end_event = -1;
+
+inline void OnEndSignal(int) {
+  const int saved_errno = errno;
+  const std::uint64_t one = 1;
+  const int fd = end_event;
+  // Not set up yet, or a process of a workload that only answers the first one: nothing to say.
+  if (fd < 0 || ::write(fd, &one, sizeof(one)) < 0) std::_Exit(0);
+  errno = saved_errno;
+}
+
+[[noreturn]] inline void EndWithVerdict(const Answers& answers) {
+  const std::string reason = answers.verify();
+  // A pipe that nobody empties must not keep the workload from ending.
+  pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&output, 1, 1000) == 1) {
+    WriteAll(STDOUT_FILENO, reason.empty() ? "verify ok\n" : "verify bad: " + reason + "\n");
+  }
+  std::_Exit(reason.empty() ? 0 : 1);
+}
+
+// Serves requests until a signal ends the workload. Call it when the workload is set up; then it is
+// also ready for others.
 [[noreturn]] inline void Serve(const std::string& name, const Answers& answers) {
   const std::uint64_t instance = RandomNumber();
   const int listener = Listen(name);
+  const int end = ::eventfd(0, EFD_CLOEXEC);
+  if (end < 0) Die("eventfd");
+  end_event = end;
   for (;;) {
+    pollfd ready[2] = {{.fd = listener, .events = POLLIN, .revents = 0},
+                       {.fd = end, .events = POLLIN, .revents = 0}};
+    if (::poll(ready, 2, -1) < 0) continue;
+    if (ready[1].revents != 0) EndWithVerdict(answers);
     const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     SetTimeout(client, 5);
@@ -264,8 +322,8 @@ inline int Listen(const std::string& name) {
 inline void Begin(const std::string& name, int argc, char** argv) {
   if (argc == 3 && std::string_view(argv[1]) == "ask") Ask(name, argv[2]);
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGTERM, [](int) { std::_Exit(0); });
-  std::signal(SIGINT, [](int) { std::_Exit(0); });
+  std::signal(SIGTERM, OnEndSignal);
+  std::signal(SIGINT, OnEndSignal);
 }
 
 // A positive number among the arguments, or the end with a word of help.
