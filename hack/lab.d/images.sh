@@ -28,6 +28,13 @@ lab_images() {
   exec 8>&-
 }
 
+# Prints the folder of the compiled workloads, for what wants to run one outside a container.
+lab_workloads() {
+  lab_root
+  lab_images
+  echo "$images_dir/bin"
+}
+
 # Debian's own Python when it is there: another one in front of it in PATH may be anything.
 lab_python() {
   if [ -x /usr/bin/python3 ]; then echo /usr/bin/python3; else echo python3; fi

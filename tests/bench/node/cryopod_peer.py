@@ -19,7 +19,8 @@ class CryopodPeer:
         self._count = 0
 
     def start(self):
-        pod = cri_pod.pod_config("cryopod")
+        # Two cases of ours may run side by side.
+        pod = cri_pod.pod_config(f"cryopod-{self._case['name']}")
         self._pod = cri_pod.run_pod(pod, cri_pod.container_configs(self._case, IMAGE), "cryopod")
         self._loads = self._pod.loads()
         for load in self._loads:

@@ -45,53 +45,61 @@ def condition(case):
 
 
 class CaseRun:
-    """One case with all of its peers, in turns."""
+    """One case with all of its peers, in turns. A case `beside` it takes part with ours alone, in the
+    same rounds; peers named in `rounds_of` take part in the first so many."""
 
     def __init__(self, case, peers, rounds):
-        self._case = case
+        self._name = case["name"]
         self._rounds = rounds
-        self._peers = [PEERS[name](case) for name in peers]
+        self._sides = [(case, PEERS[name](case)) for name in peers]
+        if case.get("beside"):
+            self._sides.append((case["beside"], CryopodPeer(case["beside"])))
 
     def run(self):
         try:
             self._start()
-            order = random.Random(self._case["name"])
+            order = random.Random(self._name)
             for number in range(self._rounds):
-                turn = list(self._peers)
+                turn = [side for side in self._sides if number < self._rounds_of(*side)]
                 order.shuffle(turn)
-                for peer in turn:
-                    self._leg(peer, number)
+                for side in turn:
+                    self._leg(side, number)
         finally:
-            for peer in self._peers:
+            for _, peer in self._sides:
                 self._stop(peer)
 
-    def _start(self):
-        for peer in list(self._peers):
-            try:
-                peer.start()
-            except CommandFailed as error:
-                self._give_up(peer, "checkpoint", error)
+    def _rounds_of(self, case, peer):
+        return case.get("rounds_of", {}).get(peer.name, self._rounds)
 
-    def _leg(self, peer, number):
+    def _start(self):
+        for side in list(self._sides):
+            try:
+                side[1].start()
+            except CommandFailed as error:
+                self._give_up(side, "checkpoint", error)
+
+    def _leg(self, side, number):
+        case, peer = side
         acts = ["checkpoint"]
-        if peer.restores and self._case["restore"]:
+        if peer.restores and case["restore"]:
             acts.append("restore")
         for act in acts:
             try:
-                page_us = condition(self._case)
+                page_us = condition(case)
                 values = getattr(peer, act)()
             except CommandFailed as error:
-                self._give_up(peer, act, error)
+                self._give_up(side, act, error)
                 return
-            say("leg", case=self._case["name"], peer=peer.name, round=number, act=act,
-                page_us=page_us, **values)
+            say("leg", case=case["name"], peer=peer.name, round=number, act=act, page_us=page_us,
+                **values)
         with contextlib.suppress(CommandFailed):
             peer.tidy()
 
-    def _give_up(self, peer, act, error):
-        say("n/a", case=self._case["name"], peer=peer.name, act=act, reason=str(error))
+    def _give_up(self, side, act, error):
+        case, peer = side
+        say("n/a", case=case["name"], peer=peer.name, act=act, reason=str(error))
         self._stop(peer)
-        self._peers.remove(peer)
+        self._sides.remove(side)
 
     @staticmethod
     def _stop(peer):

@@ -1,0 +1,54 @@
+import unittest
+
+from bench import metrics, verdicts
+from bench.verdicts import TARGETS, TARGETS_QUICK, judge
+
+
+def verdict_on(rows, metric, targets=TARGETS):
+    return next(v for v in judge(rows, targets) if v.target.metric == metric)
+
+
+class JudgeTest(unittest.TestCase):
+    def test_a_ratio_at_its_limit_is_met_and_one_above_is_missed(self):
+        for ratio, word in ((0.15, "met"), (0.151, "missed")):
+            row = metrics.row("freeze_vs_containerd", ratio=ratio)
+
+            self.assertEqual(word, verdict_on([row], "freeze_vs_containerd").word)
+
+    def test_a_difference_is_judged_by_its_difference(self):
+        row = metrics.row("exec_over_bare_runtime_ms", ours=90, peer=88, difference=2)
+
+        found = verdict_on([row], "exec_over_bare_runtime_ms")
+
+        self.assertEqual((2, True), (found.figure, found.is_met))
+
+    def test_what_was_refused_is_not_judged_and_says_why(self):
+        row = metrics.row("freeze_vs_containerd", reason="the machine is busy")
+
+        found = verdict_on([row], "freeze_vs_containerd")
+
+        self.assertEqual((None, "the machine is busy"), (found.is_met, found.reason))
+
+    def test_what_is_not_there_is_not_judged(self):
+        self.assertEqual({None}, {found.is_met for found in judge([], TARGETS)})
+
+    def test_the_program_that_grew_most_is_judged(self):
+        rows = [metrics.row("peak_mib_cryopod_agent", ours=20, difference=0.5),
+                metrics.row("peak_mib_cryopod_unpack", ours=200, difference=190),
+                metrics.row("peak_mib_criu", ours=20)]
+
+        found = verdict_on(rows, verdicts.PEAK_GROWTH)
+
+        self.assertEqual((False, "cryopod_unpack"), (found.is_met, found.reason))
+
+    def test_quick_asks_for_less_than_one_and_for_a_restore(self):
+        rows = [metrics.row("freeze_vs_containerd", ratio=0.99),
+                metrics.row("archive_total_vs_containerd", ratio=1.01),
+                metrics.row("restore_total_vs_containerd", ratio=5)]
+
+        self.assertEqual(["met", "missed", "met"],
+                         [found.word for found in judge(rows, TARGETS_QUICK)])
+
+
+if __name__ == "__main__":
+    unittest.main()
