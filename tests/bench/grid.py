@@ -14,7 +14,7 @@ SMALL = "small"
 SPLIT = "2x512"
 ROUNDS, ROUNDS_QUICK, ROUNDS_MAX = 7, 3, 100
 # A leg takes longest with the peers that write all memory uncompressed and read it again.
-LEG_ALLOWANCE_S, LEG_ALLOWANCE_S_PER_MIB = 60, 0.15
+LEG_ALLOWANCE_S, LEG_ALLOWANCE_S_PER_MIB = 20, 0.03
 
 
 class BadValue(Exception):

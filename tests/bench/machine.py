@@ -9,22 +9,21 @@ echo "criu: $(criu --version 2>/dev/null | head -n 1)"
 echo "containerd: $(containerd --version 2>/dev/null)"
 echo "runc: $(runc --version 2>/dev/null | head -n 1)"
 echo "podman: $(podman --version 2>/dev/null)"
-echo "kdat: $(test -e /run/criu.kdat && echo yes)"
 echo "capabilities: $(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)"
 """
-VERSION = re.compile(r"\d+\.\d+[\w.~+-]*")
+VERSION = re.compile(r"\d+\.\d+[\w.~-]*")
 CAP_SYS_RESOURCE = 24
+# Without this cache every CRIU asks the kernel anew for all that it can. The first one leaves it.
+KERNEL_FACTS = "/run/criu.kdat"
 PROGRAMS = ("criu", "containerd", "runc", "podman")
 
 
 def of_node(node_text):
-    """Versions of the programs, and what decides how CRIU begins."""
+    """Versions of the programs, and the right that CRIU may lack."""
     facts = dict(line.split(": ", 1) for line in node_text.splitlines() if ": " in line)
     found = {program: VERSION.search(facts.get(program, "")) for program in PROGRAMS}
     return {
         **{program: match.group() if match else None for program, match in found.items()},
-        # Without its cache every CRIU asks the kernel anew for all that it can.
-        "criu_kernel_facts_cached": facts.get("kdat") == "yes",
         "cap_sys_resource": bool(int(facts.get("capabilities") or "0", 16) >> CAP_SYS_RESOURCE & 1),
     }
 
@@ -51,11 +50,17 @@ def huge_pages():
 def described(machine):
     """One sentence for people."""
     programs = ", ".join(f"{name} {machine[name]}" for name in PROGRAMS if machine.get(name))
-    cached = "with" if machine["criu_kernel_facts_cached"] else "without"
     right = "with" if machine["cap_sys_resource"] else "without"
     return (f"{machine['cpu']}, {machine['processors']} processors, {machine['memory_gib']:g} GiB, "
             f"Linux {machine['kernel']}, transparent huge pages {machine['transparent_huge_pages']}, "
-            f"cgroup {machine['cgroup']}; {programs}; {cached} CRIU's cache of kernel facts, {right} "
-            f"CAP_SYS_RESOURCE. Before: {machine['busy_share']:.0%} busy, load {machine['load']}; "
-            f"others while it ran: {machine['others_share']:.0%}, of which stolen "
-            f"{machine['steal_share']:.0%}.")
+            f"cgroup {machine['cgroup']}; {programs}; {right} CAP_SYS_RESOURCE. "
+            f"Before: {machine['busy_share']:.0%} busy, load {machine['load']}; "
+            f"{meanwhile(machine)}.")
+
+
+def meanwhile(machine):
+    if "others_share" not in machine:
+        return "the run was cut off"
+    cached = "with" if machine["criu_kernel_facts_cached"] else "without"
+    return (f"{cached} CRIU's cache of kernel facts; while it ran: {machine['others_share']:.0%} taken "
+            f"by others, {machine['steal_share']:.0%} stolen from the whole machine")

@@ -3,7 +3,7 @@
 A row has `metric`, `ours`, `peer`, `ratio`, `n`, `iqr` always: medians of both sides, the median and
 the quartiles' distance of the ratios of n pairs. Rows about a difference or a single number have
 `ratio` null, and `difference` or only `ours`. `unit`, `case`, `reason` (why something is null) and
-`remark` stand where they apply.
+`remark` and `forced` (why there should be no ratio) stand where they apply.
 """
 from bench import grid
 from bench.ratios import Legs, Side, spread
@@ -64,7 +64,7 @@ class Run:
     def reason(self, case, *peers):
         """Why one of these has no legs."""
         for record in self.all("n/a"):
-            if record["case"] == case and record["peer"] in peers:
+            if record["case"] == case and record["peer"] in peers and record["act"] != "peaks":
                 return f"n/a: {record['peer']}, {record['act']}: {record['reason']}"
         return "n/a: no round has both"
 
@@ -143,7 +143,7 @@ class Rows:
         if reason is None:
             return values
         if self._run.header["forced"]:
-            return {**values, "remark": "; ".join(filter(None, [values.get("remark"), reason]))}
+            return {**values, "forced": reason}
         return {**values, "ratio": None, "iqr": None, "reason": reason,
                 **({"difference": None} if "difference" in values else {})}
 
@@ -159,6 +159,10 @@ class Rows:
 
     def _peaks(self):
         """Each program's peak at the largest size, and how much more that is than at the smallest."""
+        for record in self._run.all("n/a"):
+            if record["act"] == "peaks":
+                yield row(f"peak_mib_{record['case'].replace('-', '_')}", unit="MiB",
+                          case=record["case"], reason=f"n/a: {record['reason']}")
         by_size = sorted(self._run.all("peaks"), key=lambda record: record["total_mib"])
         for program in sorted(set().union(*(record["mib"] for record in by_size))):
             if program in PROGRAMS_OF_TESTS:

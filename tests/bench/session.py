@@ -65,6 +65,9 @@ class Session:
         used, unit = self._node.shell(NODE_CPU).split()
         return int(used) / float(unit)
 
+    def _has(self, path):
+        return self._node.exec("test", "-e", path, check=False).returncode == 0
+
     def measure(self, deadline_s):
         """Runs the plan to its end; whether it got there."""
         ticks, cpu_s, began = calm.Ticks.now(), self._node_cpu_s(), time.monotonic()
@@ -73,7 +76,8 @@ class Session:
         others = after.others_share_since(ticks, self._node_cpu_s() - cpu_s)
         self._keep({"kind": "end", "exit_code": code, "seconds": round(time.monotonic() - began),
                     "busy_reason": calm.reason_of_others(others),
-                    "machine": {"others_share": round(others, 4),
+                    "machine": {"criu_kernel_facts_cached": self._has(machine.KERNEL_FACTS),
+                                "others_share": round(others, 4),
                                 "steal_share": round(after.steal_share_since(ticks), 4)}})
         if code != 0:
             say(f"the node's half ended with exit code {code}")

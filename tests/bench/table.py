@@ -39,7 +39,11 @@ class Table:
         self._verdicts = verdicts
 
     def text(self):
-        parts = [machine.described(self._run.machine), self._targets()]
+        parts = [machine.described(self._run.machine)]
+        if self._run.busy_reason:
+            forced = " Ratios were forced." if self._run.header["forced"] else ""
+            parts.append(f"**Not to be relied on: {self._run.busy_reason}.{forced}**")
+        parts.append(self._targets())
         standard = [case for case in self._run.cases if case.name == self._run.header["standard"]]
         parts.append("Medians; in brackets, and in the columns with ÷, cryopod's as a part of the peer's.")
         parts += [self._peers(case) for case in standard]

@@ -96,7 +96,7 @@ class BusyTest(unittest.TestCase):
         row = rows([CASE], *self.LEGS, busy_reason="the machine is busy",
                    forced=True)["freeze_vs_containerd"]
 
-        self.assertEqual((0.15, "the machine is busy"), (row["ratio"], row["remark"]))
+        self.assertEqual((0.15, "the machine is busy"), (row["ratio"], row["forced"]))
 
     def test_differences_are_refused_too(self):
         row = rows([CASE], {"kind": "exec", "cryopod": [5.0], "runc": [4.0]},

@@ -3,7 +3,7 @@ from bench import grid, metrics
 
 MACHINE = {"cpu": "a processor", "processors": 2, "memory_gib": 8.0, "kernel": "6.1",
            "transparent_huge_pages": "madvise", "criu": "4.2", "containerd": "2.1", "runc": "1.3",
-           "podman": None, "criu_kernel_facts_cached": True, "cap_sys_resource": False,
+           "podman": None, "cap_sys_resource": False,
            "cgroup": "v2", "load": "0.1", "date": "2026-01-02", "busy_share": 0.01}
 
 
@@ -14,7 +14,8 @@ def header(cases, standard=grid.STANDARD, busy_reason=None, forced=False, which=
 
 def end(busy_reason=None):
     return {"kind": "end", "exit_code": 0, "seconds": 1, "busy_reason": busy_reason,
-            "machine": {"others_share": 0.02, "steal_share": 0.0}}
+            "machine": {"others_share": 0.02, "steal_share": 0.0,
+                        "criu_kernel_facts_cached": True}}
 
 
 def leg(case, peer, number, act="checkpoint", page_us=0.2, **values):
