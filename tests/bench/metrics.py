@@ -61,10 +61,11 @@ class Run:
     def busy_reason(self):
         return self.header["busy_reason"] or (self._one("end") or {}).get("busy_reason")
 
-    def reason(self, case, *peers):
+    def reason(self, *sides):
         """Why one of these has no legs."""
+        who = [(side.case, side.peer) for side in sides]
         for record in self.all("n/a"):
-            if record["case"] == case and record["peer"] in peers and record["act"] != "peaks":
+            if (record["case"], record["peer"]) in who and record["act"] != "peaks":
                 return f"n/a: {record['peer']}, {record['act']}: {record['reason']}"
         return "n/a: no round has both"
 
@@ -101,11 +102,10 @@ class Rows:
                                   Side(case.name, grid.OURS, act),
                                   Side(case.beside.name, grid.OURS, act))
         if case.name == grid.SMALL and "raw-criu" in case.peers:
+            sides = [Side(case.name, peer, "checkpoint") for peer in (grid.OURS, "raw-criu")]
             for name, key, factor in SMALL_DIFFERENCES:
-                yield self._difference(
-                    name, "ms", self._pairs(Side(case.name, grid.OURS, "checkpoint"),
-                                            Side(case.name, "raw-criu", "checkpoint"), key, factor),
-                    case=case.name, reason=self._run.reason(case.name, grid.OURS, "raw-criu"))
+                yield self._difference(name, "ms", self._pairs(*sides, key, factor), case=case.name,
+                                       reason=self._run.reason(*sides))
 
     def _pairs(self, ours, peer, key, factor):
         pairs, remark = self._run.legs.pairs(ours, peer, key)
@@ -116,7 +116,7 @@ class Rows:
         pairs, remark = self._pairs(ours, peer, key, factor)
         if not pairs:
             return row(metric, unit=unit, case=ours.case,
-                       reason=self._run.reason(ours.case, ours.peer, peer.peer))
+                       reason=self._run.reason(ours, peer))
         if any(other <= 0 for _, other in pairs):
             return row(metric, unit=unit, case=ours.case, reason="n/a: the peer's figure is not above 0")
         ratios = spread([own / other for own, other in pairs])

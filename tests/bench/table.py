@@ -52,7 +52,7 @@ class Table:
 
     def _targets(self):
         def limit(verdict):
-            return "reported" if verdict.target.limit is None else f"≤ {verdict.target.limit:g}"
+            return "none" if verdict.target.limit is None else f"≤ {verdict.target.limit:g}"
 
         def shown(verdict):
             spread = "" if verdict.iqr is None else f" (IQR {verdict.iqr:.2g})"

@@ -50,7 +50,8 @@ class Verdict:
 
     @property
     def word(self):
-        return {True: "met", False: "missed", None: "not judged"}[self.is_met]
+        met = "met" if self.target.limit is not None else "reported"
+        return {True: met, False: "missed", None: "not judged"}[self.is_met]
 
 
 def growth_row(rows):

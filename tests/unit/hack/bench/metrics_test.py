@@ -68,6 +68,15 @@ class RowsTest(unittest.TestCase):
 
         self.assertEqual(1.05, rows([split], *legs)["freeze_2x512_vs_1x1024"]["ratio"])
 
+    def test_a_case_beside_that_failed_is_the_reason(self):
+        beside = grid.Case("1x1024", 1024, peers=())
+        split = grid.Case("2x512", 1024, containers=2, restore=False, peers=(), beside=beside)
+        failed = {"kind": "n/a", "case": "1x1024", "peer": "cryopod", "act": "checkpoint",
+                  "reason": "no memory"}
+
+        self.assertEqual("n/a: cryopod, checkpoint: no memory",
+                         rows([split], failed)["freeze_2x512_vs_1x1024"]["reason"])
+
     def test_a_small_pod_is_told_by_differences(self):
         small = grid.Case(grid.SMALL, 1, peers=("raw-criu",))
         found = rows([small], *both(grid.SMALL, "raw-criu", [0.2, 0.3], [0.1, 0.1], "total_s"))
