@@ -1,0 +1,83 @@
+import json
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+import records
+from bench import grid
+
+BENCH = pathlib.Path(__file__).resolve().parents[4] / "hack/bench"
+CASES = [grid.Case(grid.STANDARD, 1024, peers=("containerd",), restore=False)]
+
+
+def bench(*arguments):
+    return subprocess.run(["/usr/bin/python3", "-B", str(BENCH), *map(str, arguments)], text=True,
+                          capture_output=True, timeout=60, check=False)
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def kept(self, freeze_ms, **options):
+        """A file as --raw writes it: ours, against 1,000 ms of containerd."""
+        legs = [records.leg(CASES[0].name, peer, number, freeze_ms=value, total_s=value)
+                for number in range(3)
+                for peer, value in (("cryopod", freeze_ms), ("containerd", 1000))]
+        path = self.folder / "raw"
+        lines = [records.header(CASES, **options), *legs, records.end()]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return path
+
+    def test_a_bad_value_is_named_before_anything_is_done(self):
+        for arguments, said in ((("--rounds", "0"), "--rounds=0: a whole number from 1 to 100"),
+                                (("--peers", "docker"), "--peers=docker: one of containerd"),
+                                (("--case", "mib=x"), "mib=x: a whole number"),
+                                (("--prefix", self.folder), "no installed tree"),
+                                (("--svg", self.folder / "a/b.svg"), "a folder that exists"),
+                                (("--from", self.folder / "none"), "none: ")):
+            answer = bench(*arguments)
+
+            self.assertEqual(2, answer.returncode, answer.stderr)
+            self.assertIn(said, answer.stderr)
+            self.assertNotIn("Traceback", answer.stderr)
+
+    def test_reports_as_json_what_was_kept(self):
+        answer = bench("--from", self.kept(100), "--json")
+
+        rows = {row["metric"]: row for row in map(json.loads, answer.stdout.splitlines())}
+        self.assertEqual((0, 0.1, 3), (answer.returncode, rows["freeze_vs_containerd"]["ratio"],
+                                       rows["freeze_vs_containerd"]["n"]))
+
+    def test_writes_table_and_picture(self):
+        table, svg = self.folder / "t.md", self.folder / "p.svg"
+
+        answer = bench("--from", self.kept(100), "--table", table, "--svg", svg)
+
+        self.assertEqual(answer.stdout, table.read_text())
+        self.assertIn("containerd", svg.read_text())
+
+    def test_a_missed_target_fails_and_is_named(self):
+        answer = bench("--from", self.kept(160))
+
+        self.assertEqual(1, answer.returncode)
+        self.assertIn("missed: freeze_vs_containerd 0.16", answer.stderr)
+
+    def test_a_busy_machine_fails_without_ratios_unless_it_is_forced(self):
+        path = self.kept(100, busy_reason="the machine is busy")
+
+        self.assertEqual(3, bench("--from", path).returncode)
+        forced = bench("--from", path, "--force")
+
+        self.assertEqual(0, forced.returncode)
+        self.assertIn("Ratios were forced", forced.stdout)
+
+    def test_a_quick_run_without_its_peer_fails(self):
+        self.assertEqual(1, bench("--from", self.kept(100, which="quick")).returncode)
+
+
+if __name__ == "__main__":
+    unittest.main()
