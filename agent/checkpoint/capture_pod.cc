@@ -22,10 +22,8 @@ Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
   {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < dumps.size(); ++i) {
-      threads.emplace_back([&dump = dumps[i], &status = dumped[i], deadline] {
-        status = dump.criu.Dump(dump.target->options, dump.images_dir.get(), dump.work_dir.get(),
-                                deadline);
-      });
+      threads.emplace_back(
+          [&dump = dumps[i], &status = dumped[i], deadline] { status = dump.criu.Dump(deadline); });
     }
     // On this thread: a copy of the few files that changed takes less time than any dump.
     for (size_t i = 0; i < dumps.size(); ++i) copied[i] = FinishUpper(dumps[i]);
@@ -53,12 +51,13 @@ Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
 
 Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
                                                   std::vector<PreparedDump>& dumps,
-                                                  const FrozenPod& frozen, Deadline deadline) {
+                                                  const FrozenPod& frozen, const BirthWatch& births,
+                                                  Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
-  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, ReadBirthMarks(pod, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, births.Read(deadline));
   CRYOPOD_RETURN_IF_ERROR(DumpAll(dumps, deadline));
   CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozen(deadline));
-  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks after, ReadBirthMarks(pod, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks after, births.Read(deadline));
   CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBorn(before, after));
   std::vector<CapturedContainer> captured;
   for (const PreparedDump& dump : dumps) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/checkpoint/check_members.h"
 #include "agent/checkpoint/dump_target.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/prepare_dumps.h"
@@ -25,6 +26,7 @@ struct CapturedContainer {
 // the container's name.
 Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
                                                   std::vector<PreparedDump>& dumps,
-                                                  const FrozenPod& frozen, Deadline deadline);
+                                                  const FrozenPod& frozen, const BirthWatch& births,
+                                                  Deadline deadline);
 
 }  // namespace cryopod::checkpoint

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include "agent/os/file.h"
-#include "agent/os/namespaces.h"
 #include "agent/os/proc.h"
 
 namespace cryopod::checkpoint {
@@ -40,15 +39,28 @@ Result<uint32_t> CheckMembers(const DumpTarget& target,
                 Reason::kPodChanged);
 }
 
-Result<BirthMarks> ReadBirthMarks(const ResolvedPod& pod, Deadline deadline) {
-  BirthMarks marks;
+Result<BirthWatch> BirthWatch::Begin(const ResolvedPod& pod, Deadline deadline) {
+  BirthWatch watch;
   for (const DumpTarget& target : pod.targets) {
-    if (marks.contains(target.pid_namespace)) continue;
+    if (watch.namespaces_.contains(target.pid_namespace)) continue;
     CRYOPOD_ASSIGN_OR_RETURN(
         const UniqueFd pid_namespace,
         OpenAt(AT_FDCWD, "/proc/" + std::to_string(target.state.init_pid) + "/ns/pid", O_RDONLY));
-    CRYOPOD_ASSIGN_OR_RETURN(marks[target.pid_namespace],
-                             ProbeNextPid(pid_namespace.get(), deadline));
+    CRYOPOD_ASSIGN_OR_RETURN(LastPid last, LastPid::Enter(pid_namespace.get(), deadline));
+    watch.namespaces_.emplace(target.pid_namespace, std::move(last));
+  }
+  return watch;
+}
+
+Result<BirthMarks> BirthWatch::Read(Deadline deadline) const {
+  BirthMarks marks;
+  for (const auto& [pid_namespace, last] : namespaces_) {
+    const Result<pid_t> pid = last.Read(deadline);
+    if (pid.status().code() == Code::kUnavailable) {
+      return Status(Code::kAborted, pid.status().message(), Reason::kPodChanged);
+    }
+    if (!pid.ok()) return pid.status();
+    marks[pid_namespace] = *pid;
   }
   return marks;
 }
@@ -56,7 +68,7 @@ Result<BirthMarks> ReadBirthMarks(const ResolvedPod& pod, Deadline deadline) {
 Status CheckNothingWasBorn(const BirthMarks& before, const BirthMarks& after) {
   for (const auto& [pid_namespace, pid] : before) {
     const auto now = after.find(pid_namespace);
-    if (now != after.end() && now->second == pid + 1) continue;
+    if (now != after.end() && now->second == pid) continue;
     return Status(Code::kAborted, "a process was started in the pod while it was dumped",
                   Reason::kPodChanged);
   }

@@ -10,6 +10,7 @@
 #include "agent/checkpoint/dump_target.h"
 #include "agent/criu/criu_images.h"
 #include "agent/os/deadline.h"
+#include "agent/os/last_pid.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -25,10 +26,20 @@ Result<uint32_t> CheckMembers(const DumpTarget& target,
 // container's namespace.
 std::string DescribeDifference(const std::set<pid_t>& in_leaf, const std::set<pid_t>& dumped);
 
-// Next PID of every PID namespace of the pod. Two readings one apart prove that nothing was born in
-// between, not even a process that has ended again.
+// The last PID of every PID namespace of the pod, by namespace. Two equal readings prove that
+// nothing was born in between, not even a process that has ended again.
 using BirthMarks = std::map<uint64_t, pid_t>;
-Result<BirthMarks> ReadBirthMarks(const ResolvedPod& pod, Deadline deadline);
+
+// Reads them inside a freeze without a fork: what that takes is there before.
+class BirthWatch {
+ public:
+  static Result<BirthWatch> Begin(const ResolvedPod& pod, Deadline deadline);
+  // Errors: kAborted (somebody in the pod has ended our process there).
+  Result<BirthMarks> Read(Deadline deadline) const;
+
+ private:
+  std::map<uint64_t, LastPid> namespaces_;
+};
 // Errors: kAborted.
 Status CheckNothingWasBorn(const BirthMarks& before, const BirthMarks& after);
 

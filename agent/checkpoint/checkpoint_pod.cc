@@ -157,13 +157,14 @@ Status Checkpoint::CaptureOnce() {
   for (const PreparedDump& dump : dumps_) {
     CRYOPOD_RETURN_IF_ERROR(guard_.WatchCriu(dump.criu.pidfd()));
   }
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthWatch births, BirthWatch::Begin(pod_, deadline_));
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(deadline_));
   Enter("freeze");
   CRYOPOD_ASSIGN_OR_RETURN(FrozenPod frozen,
                            FreezePod(pod_.targets, deadline_.SoonerAfter(kFreezeTimeout)));
   frozen_.emplace(std::move(frozen));
   Enter("dump");
-  CRYOPOD_ASSIGN_OR_RETURN(captured_, CapturePod(pod_, dumps_, *frozen_, deadline_));
+  CRYOPOD_ASSIGN_OR_RETURN(captured_, CapturePod(pod_, dumps_, *frozen_, births, deadline_));
   if (job_.stop_source) return Status();
   return LetGo();
 }
@@ -201,7 +202,8 @@ Status Checkpoint::Capture() {
 
 Status Checkpoint::ArchiveAndCommit() {
   Enter("archive");
-  for (const PreparedDump& dump : dumps_) {
+  for (PreparedDump& dump : dumps_) {
+    dump.criu.Finish();
     const Result<criu::DumpStats> stats = criu::ReadDumpStats(dump.work_dir.get());
     if (stats.ok()) result_.dumps.push_back(*stats);
   }

@@ -9,6 +9,9 @@
 namespace cryopod::checkpoint {
 namespace {
 
+// CRIU reads its options and the node's facts; nothing of the pod is stopped yet.
+constexpr std::chrono::seconds kParkTimeout{20};
+
 Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarget& target,
                                  StagingArea& staging) {
   const std::string& name = target.requested.name;
@@ -22,6 +25,8 @@ Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarg
   CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(target.cgroup));
   CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead(mapped));
   CRYOPOD_ASSIGN_OR_RETURN(criu::CriuProcess criu, criu::CriuProcess::Spawn(criu_program));
+  CRYOPOD_RETURN_IF_ERROR(
+      criu.Park(target.options, images_dir.get(), work_dir.get(), Deadline::After(kParkTimeout)));
   return PreparedDump{&target,
                       std::move(images_dir),
                       std::move(work_dir),

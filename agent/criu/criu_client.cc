@@ -13,12 +13,15 @@
 #include "agent/criu/printable.h"
 #include "agent/criu/swrk.h"
 #include "agent/os/file.h"
+#include "agent/os/log.h"
 
 namespace cryopod::criu {
 namespace {
 
 using std::chrono::seconds;
 
+constexpr char kBeforeDump[] = "pre-dump";
+constexpr seconds kFinishTimeout{10};
 constexpr size_t kCheckOutputBytesMax = size_t{256} << 10;
 
 std::string MinimumText() {
@@ -174,33 +177,65 @@ Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience
 int CriuProcess::pidfd() const { return swrk_->process.pidfd(); }
 pid_t CriuProcess::pid() const { return swrk_->process.pid(); }
 
-Status CriuProcess::Dump(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
-                         Deadline deadline) {
-  if (std::exchange(asked_, true)) {
-    return Status(Code::kFailedPrecondition, "this CRIU process has been used already");
-  }
-  CRYOPOD_RETURN_IF_ERROR(SendMessage(
-      *swrk_, DumpRequest(options, images_dir_fd, work_dir_fd, FreezeTimeout(deadline))));
+Result<Answer> CriuProcess::Hear(Deadline deadline) const {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string message, ReceiveMessage(*swrk_, deadline));
+  return ParseAnswer(message);
+}
 
-  Result<Answer> answer = Status(Code::kDeadlineExceeded, "no answer");
-  Result<std::string> message = ReceiveMessage(*swrk_, deadline);
-  if (message.ok()) {
-    answer = ParseAnswer(*message);
-  } else {
-    answer = message.status();
-  }
+// What stands in the log is complete only when CRIU has ended.
+Status CriuProcess::EndAndTell(const Result<Answer>& answer, Deadline deadline) {
+  const bool is_late = !answer.ok() && answer.status().code() == Code::kDeadlineExceeded;
+  // It would wait for our word at its next stop; without us it unwinds.
+  if (is_late) swrk_->socket.Reset();
+  has_ended_ = true;
   const Result<ExitStatus> exit = swrk_->process.WaitOnly(deadline);
-  if (!exit.ok() && exit.status().code() == Code::kDeadlineExceeded) {
+  if (is_late || (!exit.ok() && exit.status().code() == Code::kDeadlineExceeded)) {
     return Status(Code::kDeadlineExceeded,
                   "the dump did not end in time; " + EndLate(swrk_->process, patience_));
   }
   CRYOPOD_RETURN_IF_ERROR(exit.status().While("waiting for CRIU"));
-  if (answer.ok() && answer->success && exit->success()) return Status();
-  return FailureOf(answer, *exit, work_dir_fd);
+  return FailureOf(answer, *exit, work_dir_fd_);
+}
+
+Status CriuProcess::Park(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
+                         Deadline deadline) {
+  if (is_parked_ || has_begun_) {
+    return Status(Code::kFailedPrecondition, "this CRIU process has been used already");
+  }
+  work_dir_fd_ = work_dir_fd;
+  CRYOPOD_RETURN_IF_ERROR(SendMessage(
+      *swrk_, DumpRequest(options, images_dir_fd, work_dir_fd, FreezeTimeout(deadline))));
+  is_parked_ = true;
+  const Result<Answer> answer = Hear(deadline);
+  if (answer.ok() && answer->asks_to_go_on == kBeforeDump) return Status();
+  has_begun_ = true;
+  return EndAndTell(answer, deadline);
+}
+
+Status CriuProcess::Dump(Deadline deadline) {
+  if (!is_parked_ || has_begun_) {
+    return Status(Code::kFailedPrecondition, "this CRIU process is not parked");
+  }
+  has_begun_ = true;
+  while (true) {
+    CRYOPOD_RETURN_IF_ERROR(SendMessage(*swrk_, GoOnRequest()));
+    const Result<Answer> answer = Hear(deadline);
+    if (!answer.ok() || !answer->success) return EndAndTell(answer, deadline);
+    if (answer->asks_to_go_on.empty()) return Status();
+  }
+}
+
+void CriuProcess::Finish() {
+  if (!has_begun_ || std::exchange(has_ended_, true)) return;
+  swrk_->socket.Reset();
+  if (swrk_->process.WaitOnly(Deadline::After(kFinishTimeout)).ok()) return;
+  Log(LogLevel::kWarning, "CRIU does not end after its dump",
+      {{"how", EndLate(swrk_->process, patience_)}});
 }
 
 void CriuProcess::Discard() {
-  if (std::exchange(asked_, true)) return;
+  if (std::exchange(has_begun_, true)) return;
+  has_ended_ = true;
   // A parked CRIU reads the end of the stream and exits.
   swrk_->socket.Reset();
   static_cast<void>(swrk_->process.Wait(Deadline::After(seconds(2))));

@@ -12,6 +12,7 @@
 
 namespace cryopod::criu {
 
+struct Answer;
 struct Swrk;
 
 struct Version {
@@ -42,8 +43,8 @@ struct Patience {
   std::chrono::milliseconds term{5'000};
 };
 
-// One `criu swrk` process: started and parked until Dump sends it its request, so that its start-up
-// costs nothing inside a freeze. Own session, empty environment (PATH only), umask 077,
+// One `criu swrk` process: started and parked right before it touches the first task, so that its
+// start-up costs nothing inside a freeze. Own session, empty environment (PATH only), umask 077,
 // stdin/out/err on /dev/null, the node's CRIU configuration files not read. CRIU is never killed
 // inside a dump: destroying a CriuProcess that is dumping closes the socket and leaves the process
 // to finish or unwind. So does the death of the process that owns it.
@@ -62,28 +63,41 @@ class CriuProcess {
   int pidfd() const;
   pid_t pid() const;
 
-  // Dumps with leave-running into `images_dir_fd`, logs to dump.log in `work_dir_fd`, and waits for
-  // CRIU to end. manage_cgroups IGNORE, network_lock SKIP, tcp_close, tcp_skip_in_flight,
-  // file_locks, link_remap off, force_irmap, orphan_pts_master, log level 4.
+  // Asks for a dump with leave-running into `images_dir_fd`, logged to dump.log in `work_dir_fd`,
+  // and returns when CRIU has set itself up and waits for Dump. manage_cgroups IGNORE, network_lock
+  // SKIP, tcp_close, tcp_skip_in_flight, file_locks, link_remap off, force_irmap,
+  // orphan_pts_master, log level 4.
   //
-  // The directories are borrowed until the return. They need not have been open when the process
-  // was spawned: CRIU opens /proc/<pid>/fd/<number> of whoever made the socket, so Dump belongs
-  // into the process that called Spawn, and a child forked in between cannot take it over. Once
-  // only. Errors: kDeadlineExceeded (also for a dump that succeeded later; says how CRIU ended),
-  // kUnavailable (CRIU had ended before), kFailedPrecondition (second call), kUnknown or a better
-  // code with the reason out of the log.
-  Status Dump(const DumpOptions& options, int images_dir_fd, int work_dir_fd, Deadline deadline);
+  // The directories are borrowed until the end of Dump. They need not have been open when the
+  // process was spawned: CRIU opens /proc/<pid>/fd/<number> of whoever made the socket, so Park
+  // belongs into the process that called Spawn, and a child forked in between cannot take it over.
+  // Once only. Errors: kDeadlineExceeded, kUnavailable (CRIU had ended before), kFailedPrecondition
+  // (second call), kUnknown or a better code with the reason out of the log.
+  Status Park(const DumpOptions& options, int images_dir_fd, int work_dir_fd, Deadline deadline);
 
-  // Ends a parked process that has not been asked to dump; returns when it is gone. Does nothing
+  // Lets a parked process dump, and returns as soon as CRIU has said that it is done: by then it
+  // has let go of the tasks and written everything, its own end is not waited for. Errors as
+  // Park's; kDeadlineExceeded says how CRIU ended.
+  Status Dump(Deadline deadline);
+
+  // Waits for the end of a CRIU that has dumped; one that does not end is ended.
+  void Finish();
+
+  // Ends a process that has not begun to dump, parked or not; returns when it is gone. Does nothing
   // after a Dump.
   void Discard();
 
  private:
   CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience);
+  Result<Answer> Hear(Deadline deadline) const;
+  Status EndAndTell(const Result<Answer>& answer, Deadline deadline);
 
   std::unique_ptr<Swrk> swrk_;
   Patience patience_;
-  bool asked_ = false;
+  int work_dir_fd_ = -1;
+  bool is_parked_ = false;
+  bool has_begun_ = false;
+  bool has_ended_ = false;  // or was given up
 };
 
 }  // namespace cryopod::criu

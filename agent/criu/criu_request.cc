@@ -19,9 +19,9 @@ void SetBehaviour(wire::criu_opts* opts) {
   opts->set_leave_running(true);
   opts->set_log_level(4);
   opts->set_log_file(kDumpLogName);
-  // Without notify_scripts CRIU waits for no word of ours: when we die it finishes or unwinds
-  // alone.
-  opts->set_notify_scripts(false);
+  // CRIU then stops once before it touches a task and goes on with our word. When we die it finds
+  // its socket closed (it ignores SIGPIPE), gives up and unwinds.
+  opts->set_notify_scripts(true);
   // CRIU reads the older switch first and would take cgroups to be unmanaged without it.
   opts->set_manage_cgroups(true);
   opts->set_manage_cgroups_mode(wire::IGNORE);
@@ -61,6 +61,13 @@ std::string DumpRequest(const DumpOptions& options, int images_dir_fd, int work_
   return Serialize(request);
 }
 
+std::string GoOnRequest() {
+  wire::criu_req request;
+  request.set_type(wire::NOTIFY);
+  request.set_notify_success(true);
+  return Serialize(request);
+}
+
 std::string VersionRequest() {
   wire::criu_req request;
   request.set_type(wire::VERSION);
@@ -94,6 +101,7 @@ Result<Answer> ParseAnswer(std::string_view message) {
     return Status(Code::kDataLoss, "the answer is not one of CRIU");
   }
   Answer answer;
+  if (response.type() == wire::NOTIFY) answer.asks_to_go_on = response.notify().script();
   answer.success = response.success();
   answer.error_number = response.cr_errno();
   answer.error_message = response.cr_errmsg();

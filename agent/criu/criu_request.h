@@ -17,6 +17,8 @@ inline constexpr char kDumpLogName[] = "dump.log";
 // `freeze_timeout_s` bounds how long CRIU tries to stop the tasks before it gives up by itself.
 std::string DumpRequest(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
                         uint32_t freeze_timeout_s);
+// The word with which CRIU goes on after it has said where it is.
+std::string GoOnRequest();
 std::string VersionRequest();
 // For both, CRIU's complaints go to its stderr.
 std::string FeatureRequest();
@@ -24,6 +26,8 @@ std::string CheckRequest();
 
 struct Answer {
   bool success = false;
+  // Not empty: no answer yet, CRIU is at this point ("pre-dump", "post-dump" …) and waits.
+  std::string asks_to_go_on;
   int error_number = 0;       // cr_errno: 0 when CRIU names none
   std::string error_message;  // the first error of the log
   bool has_version = false;

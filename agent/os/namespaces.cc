@@ -186,14 +186,4 @@ Result<std::string> ListSysVIpc(int ipc_ns_fd, Deadline deadline) {
       .While("listing System V IPC objects");
 }
 
-Result<pid_t> ProbeNextPid(int pid_ns_fd, Deadline deadline) {
-  const auto act = []() -> Result<std::string> { return std::to_string(::getpid()); };
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const std::string text,
-      RunInNamespace(pid_ns_fd, CLONE_NEWPID, act, deadline).While("probing the next PID"));
-  pid_t pid = 0;
-  if (!ParseNumber(text, pid)) return Status(Code::kInternal, "probing the next PID: " + text);
-  return pid;
-}
-
 }  // namespace cryopod

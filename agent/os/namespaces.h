@@ -26,8 +26,4 @@ Status WriteHostname(int uts_ns_fd, const std::string& hostname, Deadline deadli
 // none.
 Result<std::string> ListSysVIpc(int ipc_ns_fd, Deadline deadline);
 
-// Forks a child into the PID namespace and returns the PID that it got there. Two calls whose
-// answers are neighbours prove that nothing was born in between.
-Result<pid_t> ProbeNextPid(int pid_ns_fd, Deadline deadline);
-
 }  // namespace cryopod

@@ -6,6 +6,8 @@
 //   criu-silent     a dump fails without a log
 //   criu-dies       gets SIGKILL when it is asked
 //   criu-garbage    answers what is no protobuf
+//   criu-refuses    fails before it is parked
+//   criu-lingers    ends 300 ms after its answer
 //   criu-late       finishes a dump 300 ms after it was asked
 //   criu-hangs      never answers; SIGTERM ends it
 //   criu-stubborn   never answers; ignores SIGTERM
@@ -75,15 +77,35 @@ void Write(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
+// Says where it is and waits for the word to go on, as with notify_scripts.
+bool MayGoOn(const std::string& where) {
+  wire::criu_resp response;
+  response.set_type(wire::NOTIFY);
+  response.set_success(true);
+  response.mutable_notify()->set_script(where);
+  Reply(response);
+  std::array<char, 256> bytes{};
+  const ssize_t length = ::recv(swrk_socket, bytes.data(), bytes.size(), 0);
+  wire::criu_req request;
+  return length > 0 && request.ParseFromArray(bytes.data(), static_cast<int>(length)) &&
+         request.type() == wire::NOTIFY && request.notify_success();
+}
+
 int Dump(const wire::criu_req& request, const std::string& bytes) {
   const std::string work = DirectoryOfPeer(request.opts().work_dir_fd());
   const std::string images = DirectoryOfPeer(request.opts().images_dir_fd());
   const std::string circumstances = Circumstances();
   Write(work + "/circumstances", circumstances);
   Write(work + "/request", bytes);
+  if (Is("criu-refuses")) {
+    Write(work + "/" + request.opts().log_file(),
+          "(00.000100) Error (criu/cr-service.c:1): images directory is gone\n");
+  } else if (!MayGoOn("pre-dump")) {
+    return 1;
+  }
   wire::criu_resp response;
   response.set_type(wire::DUMP);
-  response.set_success(!Is("criu-fails") && !Is("criu-silent"));
+  response.set_success(!Is("criu-fails") && !Is("criu-refuses") && !Is("criu-silent"));
   if (Is("criu-hangs") || Is("criu-stubborn")) {
     while (true) ::pause();
   }
@@ -96,8 +118,10 @@ int Dump(const wire::criu_req& request, const std::string& bytes) {
           "(00.040000) Error (criu/cr-dump.c:1975): Dumping FAILED.\n");
   }
   if (Is("criu-silent")) response.set_cr_errmsg("something at\x1b[31m the start");
+  if (response.success() && !MayGoOn("post-dump")) return 1;
   if (response.success()) Write(images + "/pstree.img", "images");
   Reply(response);
+  if (Is("criu-lingers")) ::usleep(300'000);
   return response.success() ? 0 : 1;
 }
 

@@ -53,9 +53,10 @@ class DriverKilledTest : public test::RealCriu {
     if (!dir.ok() || !process.ok()) ::_exit(1);
     const pid_t pid = process->pid();
     if (::write(tell_fd, &pid, sizeof(pid)) != sizeof(pid)) ::_exit(1);
-    const Status dumped = process->Dump(OptionsFor(target, leaf()), dir->get(), dir->get(),
-                                        Deadline::After(seconds(60)));
-    ::_exit(dumped.ok() ? 0 : 1);
+    const Deadline deadline = Deadline::After(seconds(60));
+    const Status parked =
+        process->Park(OptionsFor(target, leaf()), dir->get(), dir->get(), deadline);
+    ::_exit(parked.ok() && process->Dump(deadline).ok() ? 0 : 1);
   }
 
   void MakeDumpDirectory() {

@@ -39,12 +39,12 @@ Status DumpFrozen(const Container& container, const std::string& images, const s
   CRYOPOD_RETURN_IF_ERROR(
       WriteFileAtomically(images_dir.get(), "descriptors.json", container.descriptors));
   CRYOPOD_ASSIGN_OR_RETURN(CriuProcess criu, CriuProcess::Spawn("criu"));
+  CRYOPOD_RETURN_IF_ERROR(criu.Park(container.options, images_dir.get(), work_dir.get(), deadline));
   CRYOPOD_RETURN_IF_ERROR(container.leaf.Freeze());
   Status dumped = container.leaf.WaitFrozen(deadline);
-  if (dumped.ok()) {
-    dumped = criu.Dump(container.options, images_dir.get(), work_dir.get(), deadline);
-  }
+  if (dumped.ok()) dumped = criu.Dump(deadline);
   CRYOPOD_RETURN_IF_ERROR(container.leaf.Thaw());
+  criu.Finish();
   CRYOPOD_RETURN_IF_ERROR(dumped);
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DumpedProcess> processes,
                            ReadPstree(images_dir.get()));

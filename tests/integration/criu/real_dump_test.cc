@@ -32,11 +32,13 @@ class RealDumpTest : public test::RealCriu {
   // As a checkpoint does it: CRIU parked, the leaf frozen, dump, thaw.
   Status DumpFrozen(pid_t pid, Deadline deadline = Deadline::After(seconds(60))) {
     CRYOPOD_ASSIGN_OR_RETURN(CriuProcess process, CriuProcess::Spawn(criu()));
+    CRYOPOD_RETURN_IF_ERROR(
+        process.Park(OptionsFor(pid, leaf()), images_fd_.get(), work_fd_.get(), deadline));
     CRYOPOD_RETURN_IF_ERROR(Freeze());
     count_at_freeze_ = Count(counter());
-    const Status dumped =
-        process.Dump(OptionsFor(pid, leaf()), images_fd_.get(), work_fd_.get(), deadline);
+    const Status dumped = process.Dump(deadline);
     CRYOPOD_RETURN_IF_ERROR(leaf().Thaw());
+    process.Finish();
     return dumped;
   }
 
@@ -99,15 +101,33 @@ TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
   ASSERT_THAT(ticker, IsOk());
   Result<CriuProcess> process = CriuProcess::Spawn(criu());
   ASSERT_THAT(process, IsOk());
+  const Deadline deadline = Deadline::After(seconds(60));
+  ASSERT_THAT(
+      process->Park(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(), deadline),
+      IsOk());
   ASSERT_THAT(Freeze(), IsOk());
   const uint64_t before = Count(counter());
 
-  ASSERT_THAT(process->Dump(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(),
-                            Deadline::After(seconds(60))),
-              IsOk());
+  ASSERT_THAT(process->Dump(deadline), IsOk());
 
   EXPECT_EQ(Count(counter()), before);
   EXPECT_THAT(leaf().Thaw(), IsOk());
+  EXPECT_TRUE(Progresses());
+}
+
+TEST_P(RealDumpTest, AParkedCriuThatIsNotNeededLeavesTheTasksAlone) {
+  Result<Subprocess> ticker = StartTicker("8");
+  ASSERT_THAT(ticker, IsOk());
+  Result<CriuProcess> process = CriuProcess::Spawn(criu());
+  ASSERT_THAT(process, IsOk());
+  ASSERT_THAT(process->Park(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(),
+                            Deadline::After(seconds(60))),
+              IsOk());
+  EXPECT_TRUE(Progresses());
+
+  process->Discard();
+
+  EXPECT_TRUE(PidfdEnded(process->pidfd(), Deadline::After(seconds(0))));
   EXPECT_TRUE(Progresses());
 }
 

@@ -66,7 +66,7 @@ TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
   EXPECT_GT(dumps[0].criu.pid(), 0);
   EXPECT_THAT(ReadText(staging_path() + "/app.images/descriptors.json"), HasSubstr("["));
   EXPECT_EQ(ReadText(staging_path() + "/sidecar.rootfs/file"), "sidecar");
-  EXPECT_TRUE(fs::is_empty(staging_path() + "/app.work"));
+  EXPECT_FALSE(fs::exists(staging_path() + "/app.images/pstree.img"));
 }
 
 TEST_P(PreparedDumpTest, ASecondPreparationIsMadeAnew) {
@@ -85,13 +85,21 @@ TEST_P(PreparedDumpTest, AMissingCriuNamesTheContainer) {
               StatusIs(Code::kNotFound, HasSubstr("container app")));
 }
 
+TEST_P(PreparedDumpTest, ACriuThatRefusesItsOptionsNamesTheContainerBeforeAnythingIsFrozen) {
+  EXPECT_THAT(PrepareDumps(Criu("criu-refuses"), pod_, *staging_),
+              StatusIs(Code::kUnknown, testing::AllOf(HasSubstr("preparing container app"),
+                                                      HasSubstr("images directory is gone"))));
+}
+
 TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
                                PrepareDumps(Criu("criu-fails"), pod_, *staging_));
   const Deadline deadline = Deadline::After(seconds(20));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
 
-  const Result<std::vector<CapturedContainer>> captured = CapturePod(pod_, dumps, frozen, deadline);
+  const Result<std::vector<CapturedContainer>> captured =
+      CapturePod(pod_, dumps, frozen, births, deadline);
 
   EXPECT_FALSE(captured.ok());
   EXPECT_THAT(captured.status().message(),
@@ -105,10 +113,11 @@ TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
                                PrepareDumps(Criu("criu"), pod_, *staging_));
   const Deadline deadline = Deadline::After(seconds(20));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
   ++pod_.targets[1].state.init_start_ticks;
 
-  EXPECT_THAT(CapturePod(pod_, dumps, frozen, deadline),
+  EXPECT_THAT(CapturePod(pod_, dumps, frozen, births, deadline),
               StatusIs(Code::kAborted, HasSubstr("container sidecar")));
 }
 

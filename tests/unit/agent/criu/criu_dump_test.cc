@@ -40,12 +40,16 @@ class CriuDumpTest : public test::FakeCriuFixture {
     options_.root = "/run/c/rootfs";
   }
 
-  Status Dump(const std::string& behaviour, Deadline deadline = Deadline::After(seconds(10)),
+  Status Dump(const std::string& behaviour, milliseconds limit = seconds(10),
               Patience patience = {}) {
     Result<CriuProcess> process = CriuProcess::Spawn(Criu(behaviour), patience);
     if (!process.ok()) return process.status();
     pid_ = process->pid();
-    return process->Dump(options_, images_fd_.get(), work_fd_.get(), deadline);
+    CRYOPOD_RETURN_IF_ERROR(
+        process->Park(options_, images_fd_.get(), work_fd_.get(), Deadline::After(seconds(10))));
+    const Status dumped = process->Dump(Deadline::After(limit));
+    process->Finish();
+    return dumped;
   }
 
   std::string Circumstances() { return cryopod::test::ReadText(work_.path() / "circumstances"); }
@@ -66,10 +70,10 @@ TEST_F(CriuDumpTest, ReachesTheDirectoriesThoughTheyWereOpenedAfterTheSpawn) {
   Result<UniqueFd> late_fd = OpenDirectory(late.path());
   ASSERT_THAT(late_fd, IsOk());
 
-  const Status dump =
-      process->Dump(options_, late_fd->get(), work_fd_.get(), Deadline::After(seconds(10)));
+  const Deadline soon = Deadline::After(seconds(10));
 
-  EXPECT_THAT(dump, IsOk());
+  ASSERT_THAT(process->Park(options_, late_fd->get(), work_fd_.get(), soon), IsOk());
+  ASSERT_THAT(process->Dump(soon), IsOk());
   EXPECT_EQ(cryopod::test::ReadText(late.path() / "pstree.img"), "images");
 }
 
@@ -123,35 +127,73 @@ TEST_F(CriuDumpTest, ACriuThatEndedBeforeItWasAskedIsReported) {
   ASSERT_THAT(process, IsOk());
   ASSERT_TRUE(PidfdEnded(process->pidfd(), Deadline::After(seconds(5))));
 
-  const Status dump =
-      process->Dump(options_, images_fd_.get(), work_fd_.get(), Deadline::After(seconds(5)));
+  const Status parked =
+      process->Park(options_, images_fd_.get(), work_fd_.get(), Deadline::After(seconds(5)));
 
-  EXPECT_THAT(dump, StatusIs(Code::kUnavailable));
+  EXPECT_THAT(parked, StatusIs(Code::kUnavailable));
 }
 
 TEST_F(CriuDumpTest, IsUsedOnlyOnce) {
   Result<CriuProcess> process = CriuProcess::Spawn(Criu("criu"));
   ASSERT_THAT(process, IsOk());
   const Deadline soon = Deadline::After(seconds(10));
-  ASSERT_THAT(process->Dump(options_, images_fd_.get(), work_fd_.get(), soon), IsOk());
-
-  EXPECT_THAT(process->Dump(options_, images_fd_.get(), work_fd_.get(), soon),
+  EXPECT_THAT(process->Dump(soon), StatusIs(Code::kFailedPrecondition, HasSubstr("not parked")));
+  ASSERT_THAT(process->Park(options_, images_fd_.get(), work_fd_.get(), soon), IsOk());
+  EXPECT_THAT(process->Park(options_, images_fd_.get(), work_fd_.get(), soon),
               StatusIs(Code::kFailedPrecondition));
+  ASSERT_THAT(process->Dump(soon), IsOk());
+
+  EXPECT_THAT(process->Dump(soon), StatusIs(Code::kFailedPrecondition));
+}
+
+TEST_F(CriuDumpTest, AParkedCriuHasDumpedNothingAndIsGoneAfterDiscard) {
+  Result<CriuProcess> process = CriuProcess::Spawn(Criu("criu"));
+  ASSERT_THAT(process, IsOk());
+  pid_ = process->pid();
+  ASSERT_THAT(
+      process->Park(options_, images_fd_.get(), work_fd_.get(), Deadline::After(seconds(10))),
+      IsOk());
+
+  process->Discard();
+
+  EXPECT_TRUE(IsGone());
+  EXPECT_FALSE(std::filesystem::exists(images_.path() / "pstree.img"));
+}
+
+TEST_F(CriuDumpTest, ACriuThatRefusesTheRequestIsReportedBeforeAnythingIsFrozen) {
+  Result<CriuProcess> process = CriuProcess::Spawn(Criu("criu-refuses"));
+  ASSERT_THAT(process, IsOk());
+
+  EXPECT_THAT(
+      process->Park(options_, images_fd_.get(), work_fd_.get(), Deadline::After(seconds(10))),
+      StatusIs(Code::kUnknown, HasSubstr("images directory is gone")));
+}
+
+TEST_F(CriuDumpTest, ADumpIsDoneBeforeItsCriuHasEnded) {
+  Result<CriuProcess> process = CriuProcess::Spawn(Criu("criu-lingers"));
+  ASSERT_THAT(process, IsOk());
+  pid_ = process->pid();
+  const Deadline soon = Deadline::After(seconds(10));
+  ASSERT_THAT(process->Park(options_, images_fd_.get(), work_fd_.get(), soon), IsOk());
+
+  ASSERT_THAT(process->Dump(soon), IsOk());
+  EXPECT_FALSE(PidfdEnded(process->pidfd(), Deadline::After(milliseconds(0))));
+  process->Finish();
+
+  EXPECT_TRUE(IsGone());
 }
 
 TEST_F(CriuDumpTest, ADumpThatIsLateIsLeftToEndByItself) {
-  const Status dump =
-      Dump("criu-late", Deadline::After(milliseconds(50)), {seconds(5), seconds(5)});
+  const Status dump = Dump("criu-late", milliseconds(50), {seconds(5), seconds(5)});
 
   EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("ended by itself")));
-  EXPECT_TRUE(std::filesystem::exists(images_.path() / "pstree.img"));
   EXPECT_TRUE(IsGone());
 }
 
 TEST_F(CriuDumpTest, ADumpThatHangsIsStoppedWithSigtermAfterItsGrace) {
   const auto start = std::chrono::steady_clock::now();
 
-  const Status dump = Dump("criu-hangs", Deadline::After(milliseconds(50)), kShort);
+  const Status dump = Dump("criu-hangs", milliseconds(50), kShort);
 
   EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("SIGTERM")));
   EXPECT_GE(std::chrono::steady_clock::now() - start, milliseconds(150));
@@ -159,7 +201,7 @@ TEST_F(CriuDumpTest, ADumpThatHangsIsStoppedWithSigtermAfterItsGrace) {
 }
 
 TEST_F(CriuDumpTest, ADumpThatIgnoresSigtermIsKilledAndThatIsReported) {
-  const Status dump = Dump("criu-stubborn", Deadline::After(milliseconds(50)), kShort);
+  const Status dump = Dump("criu-stubborn", milliseconds(50), kShort);
 
   EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("killed")));
   EXPECT_TRUE(IsGone());

@@ -74,10 +74,18 @@ TEST(DumpRequestTest, CarriesWhatAContainerOrdinarilyHolds) {
   EXPECT_EQ(opts.ghost_limit(), 64u << 20);
 }
 
-TEST(DumpRequestTest, AsksForNothingThatReachesOutsideOrWaitsForUs) {
+TEST(DumpRequestTest, WaitsForOurWordBeforeItTouchesATask) {
+  EXPECT_TRUE(OptsOf(DumpRequest(Options(), 8, 9, 7)).notify_scripts());
+
+  wire::criu_req request;
+  ASSERT_TRUE(request.ParseFromString(GoOnRequest()));
+  EXPECT_EQ(request.type(), wire::NOTIFY);
+  EXPECT_TRUE(request.notify_success());
+}
+
+TEST(DumpRequestTest, AsksForNothingThatReachesOutside) {
   const wire::criu_opts opts = OptsOf(DumpRequest(Options(), 8, 9, 7));
 
-  EXPECT_FALSE(opts.notify_scripts());
   EXPECT_FALSE(opts.ext_unix_sk());
   EXPECT_FALSE(opts.shell_job());
   EXPECT_FALSE(opts.link_remap());
@@ -129,6 +137,18 @@ TEST(ParseAnswerTest, ReadsVersionAndErrors) {
   EXPECT_EQ(answer->version_major, 4);
   EXPECT_EQ(answer->version_minor, 2);
   EXPECT_EQ(answer->version_sublevel, 1);
+}
+
+TEST(ParseAnswerTest, TellsWhereCriuWaitsForUs) {
+  wire::criu_resp response;
+  response.set_type(wire::NOTIFY);
+  response.set_success(true);
+  response.mutable_notify()->set_script("pre-dump");
+
+  const Result<Answer> answer = ParseAnswer(response.SerializeAsString());
+
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->asks_to_go_on, "pre-dump");
 }
 
 TEST(ParseAnswerTest, FieldsOfANewerCriuAreIgnored) {

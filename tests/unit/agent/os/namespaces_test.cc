@@ -15,6 +15,7 @@
 #include <cerrno>
 
 #include "agent/os/file.h"
+#include "agent/os/last_pid.h"
 #include "agent/os/unique_fd.h"
 #include "tests/support/status_matchers.h"
 
@@ -220,44 +221,56 @@ TEST_F(NamespacesTest, ListsEveryKindOfIpcObject) {
       IsOkAnd(std::string("shm key 0x1234 id 0\nmsg key 0xfedcba98 id 0\nsem key 0x0 id 0\n")));
 }
 
-TEST_F(NamespacesTest, TwoProbesAreNeighboursWhenNothingWasBorn) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "the sanitizer starts a thread, which takes a PID, in every forked child";
-#endif
+TEST_F(NamespacesTest, TheLastPidStaysWhenNothingIsBorn) {
   const UniqueFd pid_ns = holder_.Open("pid");
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const LastPid last, LastPid::Enter(pid_ns.get(), Soon()));
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t first, ProbeNextPid(pid_ns.get(), Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t second, ProbeNextPid(pid_ns.get(), Soon()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t first, last.Read(Soon()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t second, last.Read(Soon()));
 
-  EXPECT_EQ(first, 2);  // the holder is 1
-  EXPECT_EQ(second, first + 1);
+    EXPECT_EQ(first, 2);  // the holder is 1, the process that tells is 2
+    EXPECT_EQ(second, first);
+  }
   ExpectNoChildLeft();
 }
 
-TEST_F(NamespacesTest, ABirthBetweenTwoProbesShows) {
+TEST_F(NamespacesTest, AProcessThatCameAndWentShowsInTheLastPid) {
 #ifdef __SANITIZE_THREAD__
   GTEST_SKIP() << "the sanitizer starts a thread, which takes a PID, in every forked child";
 #endif
   const UniqueFd pid_ns = holder_.Open("pid");
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t first, ProbeNextPid(pid_ns.get(), Soon()));
-  const auto give_birth = []() -> Result<std::string> {
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(0);
-    ::waitpid(child, nullptr, 0);
-    return std::string();
-  };
-  ASSERT_THAT(RunInNamespace(pid_ns.get(), CLONE_NEWPID, give_birth, Soon()), IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const LastPid last, LastPid::Enter(pid_ns.get(), Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t first, last.Read(Soon()));
+  const auto come_and_go = []() -> Result<std::string> { return std::string(); };
+  ASSERT_THAT(RunInNamespace(pid_ns.get(), CLONE_NEWPID, come_and_go, Soon()), IsOk());
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const pid_t second, ProbeNextPid(pid_ns.get(), Soon()));
-
-  EXPECT_EQ(second, first + 3);  // the act's own process and its child
+  EXPECT_THAT(last.Read(Soon()), IsOkAnd(first + 1));
 }
 
-TEST_F(NamespacesTest, APidNamespaceWithoutAnInitIsNamedAsThat) {
+TEST_F(NamespacesTest, TheProcessThatTellsTheLastPidHoldsNoDescriptorOfOurs) {
   const UniqueFd pid_ns = holder_.Open("pid");
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd read_end(ends[0]);
+  UniqueFd write_end(ends[1]);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const LastPid last, LastPid::Enter(pid_ns.get(), Soon()));
+  ASSERT_THAT(last.Read(Soon()), IsOk());
+
+  write_end.Reset();
+
+  char byte = 0;
+  EXPECT_EQ(::read(read_end.get(), &byte, 1), 0);
+}
+
+TEST_F(NamespacesTest, ANamespaceThatEndsEndsTheProcessInItAndThatIsSaid) {
+  const UniqueFd pid_ns = holder_.Open("pid");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const LastPid last, LastPid::Enter(pid_ns.get(), Soon()));
+
   holder_.EndInit();
 
-  EXPECT_THAT(ProbeNextPid(pid_ns.get(), Soon()),
+  EXPECT_THAT(last.Read(Soon()), StatusIs(Code::kUnavailable, HasSubstr("has been ended")));
+  EXPECT_THAT(LastPid::Enter(pid_ns.get(), Soon()),
               StatusIs(Code::kFailedPrecondition, HasSubstr("first process has ended")));
 }
 
