@@ -15,6 +15,7 @@ import lab  # noqa: E402
 
 from bench import calm, machine  # noqa: E402
 
+LabFailed = lab.CommandFailed
 NODE_FOLDER = "/root/bench"
 LOAD = "memory_load"
 # The node ends its half first: then there is somebody who says so.
