@@ -148,6 +148,9 @@ class Rows:
                 **({"difference": None} if "difference" in values else {})}
 
     def _exec(self):
+        for record in self._run.all("n/a"):
+            if record["act"] == "exec":
+                yield row("exec_over_bare_runtime_ms", unit="ms", reason=f"n/a: {record['reason']}")
         for record in self._run.all("exec"):
             pairs = list(zip(record["cryopod"], record["runc"]))
             yield self._difference("exec_over_bare_runtime_ms", "ms", (pairs, None))

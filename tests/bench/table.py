@@ -1,4 +1,6 @@
 """A report in Markdown: the targets, the standard case with every peer, the other cases, the rest."""
+import textwrap
+
 from bench import machine
 
 PEER_NAMES = {"containerd": "containerd", "raw_criu_tmpfs": "raw CRIU, tmpfs", "runc": "runc + tar",
@@ -11,6 +13,7 @@ MEASURE_NAMES = {
 COMPARED = (("freeze", "containerd"), ("freeze", "raw_criu_tmpfs"), ("freeze", "runc"),
             ("freeze", "podman"), ("archive_total", "containerd"), ("restore_total", "containerd"))
 NOTHING = "–"
+REASON_CHARACTERS = 240
 
 
 def figure(value, unit=""):
@@ -128,7 +131,7 @@ class Table:
         lines = []
         for text, metrics in found.items():
             more = f" and {len(metrics) - 1} more" if len(metrics) > 1 else ""
-            lines.append(f"- `{metrics[0]}`{more}: {' '.join(text.split())}")
+            lines.append(f"- `{metrics[0]}`{more}: {textwrap.shorten(text, REASON_CHARACTERS)}")
         return "\n".join(lines)
 
 

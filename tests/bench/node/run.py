@@ -125,6 +125,13 @@ def peaks(case):
         CaseRun._stop(peer)
 
 
+def execs(rounds):
+    try:
+        say("exec", **exec_cost.measure_exec(rounds))
+    except CommandFailed as error:
+        say("n/a", case="exec", peer=CryopodPeer.name, act="exec", reason=str(error))
+
+
 def prepare():
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.mkdir(parents=True)
@@ -141,7 +148,7 @@ def main():
         for case in plan["peaks"]:
             peaks(case)
         if plan["execs"]:
-            say("exec", **exec_cost.measure_exec(plan["execs"]))
+            execs(plan["execs"])
         say("resident", agent_mib=processes.resident_mib("cryopod-agent"))
     finally:
         containerd_peer.stop_registry()
