@@ -75,8 +75,9 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(0, forced.returncode)
         self.assertIn("Ratios were forced", forced.stdout)
 
-    def test_a_quick_run_without_its_peer_fails(self):
-        self.assertEqual(1, bench("--from", self.kept(100, which="quick")).returncode)
+    def test_a_standard_grid_that_could_not_be_judged_fails(self):
+        for which in ("quick", "full"):
+            self.assertEqual(1, bench("--from", self.kept(100, which=which)).returncode)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ MACHINE = {"cpu": "a processor", "processors": 2, "memory_gib": 8.0, "kernel": "
            "cgroup": "v2", "load": "0.1", "date": "2026-01-02", "busy_share": 0.01}
 
 
-def header(cases, standard=grid.STANDARD, busy_reason=None, forced=False, which="full"):
+def header(cases, standard=grid.STANDARD, busy_reason=None, forced=False, which="own"):
     return {"kind": "run", "plan": grid.plan(cases, 3, 0, []), "standard": standard, "grid": which,
             "forced": forced, "busy_reason": busy_reason, "machine": MACHINE}
 
