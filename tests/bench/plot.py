@@ -17,6 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 74, 596, 56, 392
 CAP = 4
 LEGEND_ROW = 34
 NAMES = {grid.OURS: "cryopod", "containerd": "containerd", "raw-criu": "raw CRIU to tmpfs",
+         "raw-criu-container": "raw CRIU, a container",
          "runc": "runc + tar + zstd", "podman": "Podman export"}
 COLOURS = dict(zip(NAMES, chart.PALETTE))
 

@@ -3,7 +3,8 @@ import textwrap
 
 from bench import machine
 
-PEER_NAMES = {"containerd": "containerd", "raw_criu_tmpfs": "raw CRIU, tmpfs", "runc": "runc + tar",
+PEER_NAMES = {"containerd": "containerd", "raw_criu_tmpfs": "raw CRIU, tmpfs",
+              "raw_criu_container": "raw CRIU on a container, tmpfs", "runc": "runc + tar",
               "podman": "Podman"}
 MEASURE_NAMES = {
     "freeze": "freeze", "archive_total": "until the archive is safe", "archive_size": "archive",

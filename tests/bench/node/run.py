@@ -23,11 +23,12 @@ from cri_pod import HOME
 from cryopod_peer import CryopodPeer
 from load import PROGRAM
 from podman_peer import PodmanPeer
+from raw_criu_container_peer import RawCriuContainerPeer
 from raw_criu_peer import RawCriuPeer
 from runc_peer import RuncPeer
 
 PEERS = {peer.name: peer for peer in (CryopodPeer, containerd_peer.ContainerdPeer, RawCriuPeer,
-                                      RuncPeer, PodmanPeer)}
+                                      RawCriuContainerPeer, RuncPeer, PodmanPeer)}
 # Beside twice the load's memory: the peers' images and archives.
 CONDITION_MORE_MIB = 512
 CONDITION_MIB_MAX = 6144

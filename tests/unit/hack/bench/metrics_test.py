@@ -78,8 +78,8 @@ class RowsTest(unittest.TestCase):
                          rows([split], failed)["freeze_2x512_vs_1x1024"]["reason"])
 
     def test_a_small_pod_is_told_by_differences(self):
-        small = grid.Case(grid.SMALL, 1, peers=("raw-criu",))
-        found = rows([small], *both(grid.SMALL, "raw-criu", [0.2, 0.3], [0.1, 0.1], "total_s"))
+        small = grid.Case(grid.SMALL, 1, peers=("raw-criu-container",))
+        found = rows([small], *both(grid.SMALL, "raw-criu-container", [0.2, 0.3], [0.1, 0.1], "total_s"))
 
         row = found["small_wall_over_raw_criu_ms"]
         self.assertAlmostEqual(150, row["difference"])
