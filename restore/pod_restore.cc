@@ -103,8 +103,8 @@ void PodRestore::Work() {
   Save();
 }
 
-// Images serve every attempt: CRIU only reads them. So staging that took longer than one `create`
-// may wait is not lost for the next.
+// Images serve every attempt until one succeeds: CRIU only reads them. So staging that took longer
+// than one `create` may wait is not lost for the next.
 Status PodRestore::EnsureStaged(ContainerReport& container) {
   if (!staged_.contains(container.name)) {
     CRYOPOD_RETURN_IF_ERROR(
@@ -154,6 +154,13 @@ void PodRestore::EndAttempt(ContainerReport& container) {
   work_dirs_.erase(container.name);
 }
 
+// What they hold is in the processes now, and memory of the node twice. A container that is deleted
+// before it starts is staged again.
+void PodRestore::DropImages(const ContainerReport& container) {
+  if (staging_.has_value()) staging_->RemoveContainer(container.name);
+  staged_.erase(container.name);
+}
+
 void PodRestore::ReleaseHeld() {
   for (ContainerReport& container : report_.containers) {
     if (container.phase != Phase::kHeld) continue;
@@ -196,8 +203,6 @@ Answer PodRestore::OnStart(const runtime::Request& request) {
   container.phase = Phase::kHeld;
   Save();
   if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
-  if (staging_.has_value()) staging_->RemoveContainer(container.name);
-  staged_.erase(container.name);
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
   const bool all =
       std::all_of(report_.containers.begin(), report_.containers.end(), IsStartedOrHeld);

@@ -76,6 +76,7 @@ class PodRestore {
   void ConsumeFinished();
   runtime::Answer Failed(ContainerReport& container, const Status& why);
   void EndAttempt(ContainerReport& container);
+  void DropImages(const ContainerReport& container);
   void AdoptContainer(ContainerReport& container);
   bool IsConsumed(const ContainerReport& container) const;
   std::string DiskStagingPath() const;

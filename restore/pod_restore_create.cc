@@ -5,6 +5,7 @@
 #include "agent/os/log.h"
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"
+#include "restore/fill_memory.h"
 #include "restore/pod_restore.h"
 #include "restore/remade_mounts.h"
 #include "restore/restore_container.h"
@@ -21,6 +22,8 @@ using std::chrono::seconds;
 constexpr seconds kApplyTimeout{90};
 constexpr seconds kAdaptTimeout{30};
 constexpr seconds kHostnameTimeout{5};
+// The kubelet's time for a `create` bounds it as well.
+constexpr seconds kFillTimeout{60};
 
 }  // namespace
 
@@ -153,11 +156,22 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
     return ReasonOf(outcome, work_dirs_[container.name])
         .While("restoring container " + container.name + " from archive " + job_.archive);
   }
+  const std::string doing =
+      "restoring container " + container.name + " from archive " + job_.archive;
   container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)));
   CRYOPOD_RETURN_IF_ERROR(
-      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir)
-          .While("restoring container " + container.name + " from archive " + job_.archive));
+      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir).While(doing));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const uint64_t filled,
+      FillMemory(container, staging_->images_dir(container.name), Deadline::After(kFillTimeout))
+          .While(doing));
+  if (filled > 0) {
+    Log(LogLevel::kInfo, "memory was filled",
+        {{"container", container.name}, {"bytes", std::to_string(filled)}});
+  }
+  // Whom the kernel killed for memory is missing now.
+  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)).While(doing));
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 
@@ -177,6 +191,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const runtime::Out
     return Failed(*container, judged);
   }
   work_dirs_.erase(container->name);
+  DropImages(*container);
   container->phase = Phase::kRestored;
   Log(LogLevel::kInfo, "a container was restored",
       {{"container", container->name}, {"pid", std::to_string(container->pid)}});

@@ -23,7 +23,7 @@ Result<std::vector<criu::RemadeMount>> FindRemadeMounts(std::string_view config_
                                                         const archive::PodCheckpoint& checkpoint);
 
 // Has cryopod-unpack rewrite the container's staged CRIU images for them; without such mounts
-// nothing is touched. After an error the images are of no use. Errors: as of UnpackFiles.
+// nothing is touched. After an error the images are of no use. Errors: as of UnpackImages.
 Status AdaptToRemadeMounts(const RestoreJob& job, const archive::Archive& archive,
                            const runtime::Request& request, const std::string& images_dir,
                            Deadline deadline);

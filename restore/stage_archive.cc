@@ -1,6 +1,8 @@
 #include "restore/stage_archive.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <future>
 #include <utility>
 
 #include "agent/archive/unpack.h"
@@ -56,14 +58,20 @@ Status StagingArea::RemoveLeftovers(const std::string& memory_path, const std::s
 }
 
 StagingArea::StagingArea(StagingArea&& other) noexcept
-    : path_(std::exchange(other.path_, "")), in_memory_(other.in_memory_) {}
+    : path_(std::exchange(other.path_, "")),
+      in_memory_(other.in_memory_),
+      removals_(std::move(other.removals_)) {}
 
 StagingArea::~StagingArea() {
+  removals_.clear();  // waits
   if (!path_.empty()) static_cast<void>(RemoveArea(path_).ok());
 }
 
 void StagingArea::RemoveContainer(const std::string& container) {
-  static_cast<void>(RemoveTree(images_dir(container)).ok());
+  const std::string removed = path_ + "/.removed-" + std::to_string(removals_.size());
+  if (::rename(images_dir(container).c_str(), removed.c_str()) != 0) return;
+  removals_.push_back(
+      std::async(std::launch::async, [removed] { static_cast<void>(RemoveTree(removed).ok()); }));
 }
 
 Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
@@ -99,17 +107,22 @@ Status StageContainer(const RestoreJob& job, const archive::Archive& archive,
   const std::string doing = "staging container " + container;
   CRYOPOD_RETURN_IF_ERROR(runtime::CheckComponent(container, "the container name"));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts parts, FindParts(archive, container));
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob,
-                           archive.OpenVerifiedBlob(parts.criu_images).While(doing));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenBlob(parts.criu_images).While(doing));
   const std::string path = area.images_dir(container);
   CRYOPOD_RETURN_IF_ERROR(RemoveTree(path).While(doing));
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path).While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(path));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
+  // Hashed while it is unpacked, by a process that can harm nobody; nobody sees a byte of it before
+  // the digest is known to be right. A wrong one is what is told, whatever the unpacker made of it.
+  std::future<Status> verified = std::async(
+      std::launch::async, [&] { return archive.VerifyBlob(blob.get(), parts.criu_images); });
   const Status unpacked =
-      archive::UnpackFiles(job.unpack_program, blob.get(), dir.get(), limits, deadline);
-  if (!unpacked.ok()) static_cast<void>(RemoveTree(path).ok());
-  return unpacked.While(doing);
+      archive::UnpackImages(job.unpack_program, blob.get(), dir.get(), limits, deadline);
+  Status staged = verified.get();
+  if (staged.ok()) staged = unpacked;
+  if (!staged.ok()) static_cast<void>(RemoveTree(path).ok());
+  return staged.While(doing);
 }
 
 }  // namespace cryopod::restore

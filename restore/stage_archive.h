@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <future>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "agent/archive/archive_store.h"
 #include "agent/archive/layer_entry.h"
@@ -30,12 +33,14 @@ class StagingArea {
   const std::string& path() const { return path_; }
   bool in_memory() const { return in_memory_; }
   std::string images_dir(const std::string& container) const { return path_ + "/" + container; }
+  // Out of sight at once; that its memory goes back takes a while, which nobody waits for here.
   void RemoveContainer(const std::string& container);
 
  private:
   StagingArea(std::string path, bool in_memory) : path_(std::move(path)), in_memory_(in_memory) {}
   std::string path_;
   bool in_memory_ = false;
+  std::vector<std::future<void>> removals_;
 };
 
 // Bytes that the CRIU images of all containers take, as the archive says, and some room.
@@ -45,9 +50,9 @@ Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint);
 // What one container's directory may hold.
 Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint);
 
-// Verifies the blob of the container's CRIU images, and unpacks it into the area: what was hashed
-// is what is unpacked. Errors: kDataLoss, kResourceExhausted, kDeadlineExceeded; each names the
-// container.
+// Unpacks the container's CRIU images into the area and verifies their blob meanwhile: what was
+// hashed is what was unpacked, or it is removed again. Errors: kDataLoss, kResourceExhausted,
+// kDeadlineExceeded; each names the container.
 Status StageContainer(const RestoreJob& job, const archive::Archive& archive,
                       const std::string& container, const StagingArea& area, Deadline deadline);
 

@@ -10,6 +10,7 @@
 #include "agent/archive/unpack_child.h"
 #include "agent/archive/unpack_task.h"
 #include "agent/criu/rewrite_images.h"
+#include "agent/criu/split_images.h"
 #include "agent/os/file.h"
 
 namespace cryopod::archive {
@@ -28,7 +29,9 @@ Status RunGuarded(const UnpackTask& task) {
   try {
     CRYOPOD_RETURN_IF_ERROR(Confine(task, kUnpackOutputFd).While("giving up privileges"));
     if (task.mode == UnpackMode::kRewrite) return Rewrite();
-    return RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd);
+    CRYOPOD_RETURN_IF_ERROR(RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd));
+    if (task.mode == UnpackMode::kImages) return criu::SplitImages(kUnpackOutputFd);
+    return Status();
   } catch (const std::exception& error) {
     // Of the standard library alone, such as bad_alloc at the limit of the address space.
     return Status(Code::kResourceExhausted, std::string("gave up: ") + error.what());

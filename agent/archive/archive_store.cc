@@ -39,15 +39,19 @@ Result<UniqueFd> Archive::OpenBlob(const Descriptor& descriptor) const {
 
 Result<UniqueFd> Archive::OpenVerifiedBlob(const Descriptor& descriptor) const {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd file, OpenBlob(descriptor));
+  CRYOPOD_RETURN_IF_ERROR(VerifyBlob(file.get(), descriptor));
+  return file;
+}
+
+Status Archive::VerifyBlob(int blob_fd, const Descriptor& descriptor) const {
   const std::string where = "archive \"" + name_ + "\": blob " + descriptor.digest;
   // As long as it takes: its length is known, and whoever waits has a deadline of its own.
-  Result<HashedFile> hashed =
-      HashFile(file.get(), nullptr, Deadline::After(std::chrono::hours(24)));
+  Result<HashedFile> hashed = HashFile(blob_fd, nullptr, Deadline::After(std::chrono::hours(24)));
   if (!hashed.ok()) return hashed.status().While(where);
   if (hashed->digest != descriptor.digest) {
     return Status(Code::kDataLoss, where + " has other bytes: it is damaged");
   }
-  return file;
+  return Status();
 }
 
 Result<ArchiveStore> ArchiveStore::Open(const std::string& root) {

@@ -54,6 +54,9 @@ class Archive {
   // Hashes one blob through the descriptor that it returns, so that what was verified is what is
   // read. Errors: kDataLoss.
   Result<UniqueFd> OpenVerifiedBlob(const Descriptor& descriptor) const;
+  // The same of one that OpenBlob has opened. Its offset stays where it is, so that somebody else
+  // can read meanwhile. Threads: any.
+  Status VerifyBlob(int blob_fd, const Descriptor& descriptor) const;
   // The directory of the image layout (borrowed).
   int layout_dir_fd() const { return layout_dir_.get(); }
 

@@ -52,6 +52,10 @@ const std::vector<long>& SystemCallsOfUnpacking() {
       SYS_openat,
       SYS_openat2,
       SYS_mkdirat,
+#ifdef SYS_renameat
+      SYS_renameat,
+#endif
+      SYS_renameat2,
       SYS_getdents64,
       SYS_fsync,
       SYS_fdatasync,
@@ -89,7 +93,7 @@ const std::vector<long>& SystemCallsOfUnpacking() {
 }
 
 bool WritesIntoDirectory(UnpackMode mode) {
-  return mode == UnpackMode::kFiles || mode == UnpackMode::kLayout || mode == UnpackMode::kRewrite;
+  return mode != UnpackMode::kLayer && mode != UnpackMode::kEmit;
 }
 
 }  // namespace

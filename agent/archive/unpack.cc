@@ -70,6 +70,14 @@ Status CheckEmpty(int dir_fd) {
   return Status(Code::kInvalidArgument, "the directory to unpack into is not empty");
 }
 
+// A pages file becomes two of its length, of which each has holes where the other has none.
+UnpackLimits AfterSplit(const UnpackLimits& limits) {
+  UnpackLimits more = limits;
+  more.bytes_max += limits.bytes_max;
+  more.entries_max += limits.entries_max;
+  return more;
+}
+
 Status RunIntoDirectory(const std::string& program, const UnpackTask& task, int input_fd,
                         int into_dir_fd, Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
@@ -136,11 +144,11 @@ Status RunIntoSink(const std::string& program, const UnpackTask& task, int blob_
 
 }  // namespace
 
-Status UnpackFiles(const std::string& unpack_program, int blob_fd, int into_dir_fd,
-                   const UnpackLimits& limits, Deadline deadline) {
-  CRYOPOD_RETURN_IF_ERROR(RunIntoDirectory(unpack_program, {UnpackMode::kFiles, limits}, blob_fd,
+Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir_fd,
+                    const UnpackLimits& limits, Deadline deadline) {
+  CRYOPOD_RETURN_IF_ERROR(RunIntoDirectory(unpack_program, {UnpackMode::kImages, limits}, blob_fd,
                                            into_dir_fd, deadline));
-  return DirectoryChecker(limits).Check(into_dir_fd, &CheckPlainName);
+  return DirectoryChecker(AfterSplit(limits)).Check(into_dir_fd, &CheckPlainName);
 }
 
 Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
@@ -153,7 +161,7 @@ Status RewriteImages(const std::string& unpack_program, const std::string& mount
                            UnpackProcess::Start(unpack_program, {UnpackMode::kRewrite, limits},
                                                 list.get(), images_dir_fd, deadline));
   CRYOPOD_RETURN_IF_ERROR(process.Wait(deadline));
-  return DirectoryChecker(limits).Check(images_dir_fd, &CheckPlainName);
+  return DirectoryChecker(AfterSplit(limits)).Check(images_dir_fd, &CheckPlainName);
 }
 
 Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_fd,

@@ -23,15 +23,19 @@ namespace cryopod::archive {
 // Threads  any.
 
 // A blob of PackFiles (zstd tar of plain files) into the empty directory `into_dir_fd`, files 0600.
+// If these are CRIU images they are split then (agent/criu/split_images.h): private memory that
+// CRIU need not restore lies apart. The files may then be twice as long as the limits say; what
+// they take is not more.
+//
 // Refused: any entry that is not a regular file, a name that holds '/' or starts with '.', a name
 // twice, more than the limits. Errors: kDataLoss, names the entry; kResourceExhausted;
 // kInvalidArgument (not empty); kDeadlineExceeded. After an error the directory holds rubbish.
-Status UnpackFiles(const std::string& unpack_program, int blob_fd, int into_dir_fd,
-                   const UnpackLimits& limits, Deadline deadline);
+Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir_fd,
+                    const UnpackLimits& limits, Deadline deadline);
 
-// CRIU images in `images_dir_fd`, out of UnpackFiles, for a pod whose mounts were made anew:
+// CRIU images in `images_dir_fd`, out of UnpackImages, for a pod whose mounts were made anew:
 // `mounts` says which (agent/criu/remade_mounts.h), agent/criu/rewrite_images.h what is done.
-// Errors as of UnpackFiles.
+// Errors as of UnpackImages.
 Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
                      int images_dir_fd, const UnpackLimits& limits, Deadline deadline);
 

@@ -5,8 +5,9 @@
 
 namespace cryopod::archive {
 
-// The work of cryopod-unpack in its own process, but for kRewrite, which its main sees to: what the
-// task says, on the descriptors that it was handed. Errors: kDataLoss (hostile or damaged input),
+// The work of cryopod-unpack in its own process, but for what its main does to CRIU's images, of
+// which this module knows nothing (kRewrite, and kImages after they are unpacked): what the task
+// says, on the descriptors that it was handed. Errors: kDataLoss (hostile or damaged input),
 // kResourceExhausted (limits, disk).
 Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd);
 

@@ -82,7 +82,7 @@ Status EmitLayer(int input_fd, int pipe_fd, const UnpackLimits& limits) {
 
 Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd) {
   switch (task.mode) {
-    case UnpackMode::kFiles:
+    case UnpackMode::kImages:
       return UnpackFilesInto(input_fd, output_fd, task.limits);
     case UnpackMode::kLayout:
       return UnpackLayoutInto(input_fd, output_fd, task.limits);

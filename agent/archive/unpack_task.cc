@@ -10,7 +10,7 @@ namespace cryopod::archive {
 namespace {
 
 constexpr std::array<std::pair<std::string_view, UnpackMode>, 5> kModes = {{
-    {"files", UnpackMode::kFiles},
+    {"images", UnpackMode::kImages},
     {"layout", UnpackMode::kLayout},
     {"layer", UnpackMode::kLayer},
     {"emit", UnpackMode::kEmit},
@@ -21,7 +21,7 @@ std::string_view ModeName(UnpackMode mode) {
   for (const auto& [name, value] : kModes) {
     if (value == mode) return name;
   }
-  return "files";
+  return "images";
 }
 
 std::optional<UnpackMode> FindMode(std::string_view text) {

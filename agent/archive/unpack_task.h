@@ -16,7 +16,8 @@ namespace cryopod::archive {
 //
 // Shape  cryopod-unpack MODE BYTES_MAX ENTRIES_MAX CPU_SECONDS
 //
-//        files   kUnpackInputFd a blob of PackFiles, kUnpackOutputFd an empty directory
+//        images  kUnpackInputFd a blob of PackFiles, kUnpackOutputFd an empty directory; if it is
+//                one of CRIU images then, its memory is split (agent/criu/split_images.h)
 //        layout  kUnpackInputFd an oci-archive tar, kUnpackOutputFd an empty directory
 //        layer   kUnpackInputFd an OCI layer, kUnpackOutputFd a pipe (unpack_stream.h)
 //        emit    kUnpackInputFd a blob of PackFiles, kUnpackOutputFd a pipe
@@ -30,10 +31,10 @@ inline constexpr int kUnpackOutputFd = 4;
 inline constexpr int kUnpackReportFd = 5;
 inline constexpr size_t kUnpackReportBytesMax = 4096;
 
-enum class UnpackMode { kFiles, kLayout, kLayer, kEmit, kRewrite };
+enum class UnpackMode { kImages, kLayout, kLayer, kEmit, kRewrite };
 
 struct UnpackTask {
-  UnpackMode mode = UnpackMode::kFiles;
+  UnpackMode mode = UnpackMode::kImages;
   UnpackLimits limits;
   uint64_t cpu_seconds = 0;  // RLIMIT_CPU; UnpackProcess sets it from the deadline
 };

@@ -48,6 +48,33 @@ class MemoryTest(PodTest):
         self.assertRegex(restored.verify("one"), "^bad: 1 of 4096 pages differ")
 
 
+    def test_memory_of_every_kind_is_carried_and_what_was_shared_still_is(self):
+        pod = self.run_pod("kinds", lab.container("one", "memory_kinds"))
+        before = pod.report("one")
+        self.assertGreater(before["shared_pages"], 0)
+
+        restored = self.move(pod)
+
+        after = restored.report("one")
+        self.assert_went_on(before, after)
+        self.assert_ok(restored)
+        self.assertEqual(after["shared_pages"], before["shared_pages"])
+
+    def test_several_large_processes_with_threads_keep_their_memory(self):
+        pod = self.run_pod("several", lab.container("one", "memory_load 96 3 4 heap"))
+
+        restored = self.move(pod)
+
+        self.assert_ok(restored)
+
+    def test_memory_of_huge_pages_is_carried(self):
+        pod = self.run_pod("huge", lab.container("one", "memory_load 64 1 0 random huge"))
+
+        restored = self.move(pod)
+
+        self.assert_ok(restored)
+
+
 class OpenFilesTest(PodTest):
     def test_a_file_that_is_deleted_and_still_open_is_carried(self):
         hold = ("exec 3<>/tmp/scratch; dd if=/dev/urandom bs=1M count=8 of=/tmp/scratch 2>/dev/null;"

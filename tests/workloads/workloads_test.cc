@@ -159,6 +159,12 @@ TEST(WorkloadsTest, OneFlippedBitInAPageIsBad) {
   ExpectOkThenBadWhenCorrupted(workload, "1 of 2048 pages differ, the first is 1024");
 }
 
+TEST(WorkloadsTest, DamageInOneKindOfMemoryIsNamed) {
+  const RunningWorkload workload("memory_kinds", {});
+
+  ExpectOkThenBadWhenCorrupted(workload, "plain: page 7 differs");
+}
+
 TEST(WorkloadsTest, PagesThatAreWrittenAllTheTimeAreStillOk) {
   const RunningWorkload workload("memory_pages", {"8", "20000"});
   ASSERT_EQ(workload.AskUntil("verify", 0).exit_code, 0);

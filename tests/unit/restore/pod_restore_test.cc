@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "agent/criu/fill_list.h"
+#include "agent/os/proc.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
@@ -170,6 +172,40 @@ TEST_F(PodRestoreTest, TheNextTryUsesTheImagesThatAreStaged) {
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+}
+
+TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
+  const runtime::Request first = CreateRequest("app", "c1");
+  Restore(first);
+  EXPECT_FALSE(fs::exists(job_.staging_dir + "/app"));
+  EXPECT_EQ(pod().OnDeleted(first), Answer::Pass());
+
+  const Answer answer = pod().OnCreate(CreateRequest("app", "c2"));
+
+  ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+}
+
+TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesses) {
+  const runtime::Request request = CreateRequest("app", "c1");
+  const Answer plan = pod().OnCreate(request);
+  ASSERT_EQ(plan.decision, Decision::kRestore);
+  const runtime::Outcome outcome = RestoreProcess(request);
+  // The lowest page of all is nobody's.
+  const Result<ProcessInfo> info = ReadProcessInfo(static_cast<pid_t>(outcome.pid));
+  ASSERT_THAT(info, test::IsOk());
+  test::WriteText(plan.plan.images_dir + "/" + criu::kFillListFile,
+                  criu::FormatFills({{info->namespace_pids.back(), 1, 0, criu::PageBytes(), 0}}));
+  test::WriteText(plan.plan.images_dir + "/" + criu::KeptPagesFile(1),
+                  std::string(criu::PageBytes(), 'x'));
+
+  const Answer answer = pod().OnOutcome("c1", outcome);
+
+  EXPECT_EQ(answer.decision, Decision::kFail);
+  EXPECT_THAT(answer.reason, AllOf(HasSubstr("container app"), HasSubstr("no memory of its own")));
+  EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
+  EXPECT_EQ(SavedReport().containers.front().reason_code, Reason::kArchiveDamaged);
+  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
 TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {

@@ -65,15 +65,29 @@ TEST_F(StageArchiveTest, StagingAgainReplacesWhatAnAttemptHasLeft) {
   EXPECT_FALSE(fs::exists(fs::path(area.images_dir("app")) / "stats-restore"));
 }
 
-TEST_F(StageArchiveTest, ADamagedBlobIsRefusedBeforeAnythingIsUnpacked) {
+TEST_F(StageArchiveTest, ADamagedBlobIsRefusedAndNothingOfItIsLeft) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
   DamageImages("app");
 
   EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
-              test::StatusIs(Code::kDataLoss, HasSubstr("staging container app")));
+              test::StatusIs(Code::kDataLoss, AllOf(HasSubstr("staging container app"),
+                                                    HasSubstr("has other bytes"))));
   EXPECT_FALSE(fs::exists(area.images_dir("app")));
   EXPECT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
+}
+
+TEST_F(StageArchiveTest, WhateverTheUnpackerMakesOfADamagedBlobTheDigestIsTheReason) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
+  DamageImages("app");
+  for (const char* program : {"/bin/true", "/bin/false", "/does/not/exist"}) {
+    job_.unpack_program = program;
+
+    EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
+                test::StatusIs(Code::kDataLoss, HasSubstr("has other bytes")));
+    EXPECT_FALSE(fs::exists(area.images_dir("app")));
+  }
 }
 
 TEST_F(StageArchiveTest, AContainerThatTheArchiveLacksIsNamedWithThoseItHas) {

@@ -224,7 +224,7 @@ TEST_F(FullDiskTest, AFullDiskWhileUnpackingIsReported) {
   std::filesystem::create_directory(store_path() / "into");
 
   EXPECT_THAT(
-      UnpackFiles(kUnpackProgram, blob.get(), OpenPath(store_path() / "into").get(), {}, Soon()),
+      UnpackImages(kUnpackProgram, blob.get(), OpenPath(store_path() / "into").get(), {}, Soon()),
       StatusIs(Code::kResourceExhausted, HasSubstr("pages-1.img")));
 }
 

@@ -185,7 +185,7 @@ class HostileTarTest : public ::testing::Test {
   }
 
   Status Files(const std::string& blob, const UnpackLimits& limits = {}) {
-    return UnpackFiles(kUnpackProgram, Blob(blob).get(), Into().get(), limits, Soon());
+    return UnpackImages(kUnpackProgram, Blob(blob).get(), Into().get(), limits, Soon());
   }
   Status Layer(const std::string& blob, const UnpackLimits& limits = {}) {
     KeepingSink sink;
@@ -288,9 +288,9 @@ TEST_F(HostileTarTest, ModesAndOwnersOfFilesAreNotTakenOver) {
   header.uid = "0001750";
   const UniqueFd into = Into();
 
-  ASSERT_THAT(
-      UnpackFiles(kUnpackProgram, Blob(Zstd(Header(header) + End())).get(), into.get(), {}, Soon()),
-      IsOk());
+  ASSERT_THAT(UnpackImages(kUnpackProgram, Blob(Zstd(Header(header) + End())).get(), into.get(), {},
+                           Soon()),
+              IsOk());
 
   struct stat attributes {};
   ASSERT_EQ(::fstatat(into.get(), "setuid", &attributes, 0), 0);

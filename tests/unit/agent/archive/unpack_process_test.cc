@@ -40,8 +40,8 @@ class EvilUnpackTest : public ::testing::Test {
                        deadline);
   }
   Status Files(const std::string& script, Deadline deadline = Soon(), UnpackLimits limits = {}) {
-    return UnpackFiles(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
-                       OpenPath(temp_.path() / "into").get(), limits, deadline);
+    return UnpackImages(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
+                        OpenPath(temp_.path() / "into").get(), limits, deadline);
   }
   // Script that emits these bytes on the output.
   std::string Emit(const std::string& bytes) {
@@ -164,7 +164,7 @@ TEST_F(EvilUnpackTest, FilesAboveTheLimitsAreRefusedOnThisSideToo) {
   UnpackLimits limits;
   limits.bytes_max = 3;
 
-  EXPECT_THAT(Files(Into("echo 1234 >a"), Soon(), limits), StatusIs(Code::kResourceExhausted));
+  EXPECT_THAT(Files(Into("echo 123456 >a"), Soon(), limits), StatusIs(Code::kResourceExhausted));
 }
 
 TEST_F(EvilUnpackTest, ALayoutThatIsNoneIsRefusedOnThisSideToo) {

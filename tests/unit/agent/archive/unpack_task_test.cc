@@ -18,7 +18,7 @@ std::optional<UnpackTask> Parse(const std::vector<std::string>& arguments) {
 
 TEST(UnpackTaskTest, WhatOneSideWritesTheOtherReads) {
   for (const UnpackMode mode :
-       {UnpackMode::kFiles, UnpackMode::kLayout, UnpackMode::kLayer, UnpackMode::kEmit}) {
+       {UnpackMode::kImages, UnpackMode::kLayout, UnpackMode::kLayer, UnpackMode::kEmit}) {
     const UnpackTask task{mode, {UINT64_MAX, 7}, 9};
 
     const std::optional<UnpackTask> read = Parse(ToArguments("program", task));
@@ -33,13 +33,13 @@ TEST(UnpackTaskTest, WhatOneSideWritesTheOtherReads) {
 
 TEST(UnpackTaskTest, RefusesAnyOtherArguments) {
   EXPECT_FALSE(Parse({"program"}));
-  EXPECT_FALSE(Parse({"program", "files", "1", "2"}));
-  EXPECT_FALSE(Parse({"program", "files", "1", "2", "3", "4"}));
+  EXPECT_FALSE(Parse({"program", "images", "1", "2"}));
+  EXPECT_FALSE(Parse({"program", "images", "1", "2", "3", "4"}));
   EXPECT_FALSE(Parse({"program", "fles", "1", "2", "3"}));
-  EXPECT_FALSE(Parse({"program", "files", "-1", "2", "3"}));
-  EXPECT_FALSE(Parse({"program", "files", "1", "", "3"}));
-  EXPECT_FALSE(Parse({"program", "files", "1", "2", "3x"}));
-  EXPECT_FALSE(Parse({"program", "files", "18446744073709551616", "2", "3"}));
+  EXPECT_FALSE(Parse({"program", "images", "-1", "2", "3"}));
+  EXPECT_FALSE(Parse({"program", "images", "1", "", "3"}));
+  EXPECT_FALSE(Parse({"program", "images", "1", "2", "3x"}));
+  EXPECT_FALSE(Parse({"program", "images", "18446744073709551616", "2", "3"}));
 }
 
 TEST(UnpackReportTest, CarriesTheReason) {

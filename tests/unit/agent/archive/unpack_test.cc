@@ -52,7 +52,7 @@ TEST_F(UnpackTest, FilesComeBackAsTheyWere) {
   files["gr\xc3\xbc\xc3\x9f.img"] = "not ASCII";
 
   EXPECT_THAT(
-      UnpackFiles(kUnpackProgram, Packed(files).get(), OpenPath(into_path()).get(), {}, Soon()),
+      UnpackImages(kUnpackProgram, Packed(files).get(), OpenPath(into_path()).get(), {}, Soon()),
       IsOk());
 
   EXPECT_TRUE(ReadFiles(into_path()) == files);
@@ -63,7 +63,7 @@ TEST_F(UnpackTest, FilesComeBackAsTheyWere) {
 
 TEST_F(UnpackTest, NoFilesAreNoFiles) {
   EXPECT_THAT(
-      UnpackFiles(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
+      UnpackImages(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
       IsOk());
 
   EXPECT_TRUE(ReadFiles(into_path()).empty());
@@ -73,7 +73,7 @@ TEST_F(UnpackTest, OnlyAnEmptyDirectoryIsUnpackedInto) {
   WriteText(into_path() / "old", "");
 
   EXPECT_THAT(
-      UnpackFiles(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
+      UnpackImages(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
       StatusIs(Code::kInvalidArgument));
 }
 
@@ -83,13 +83,13 @@ TEST_F(UnpackTest, LimitsOfBytesAndEntriesHold) {
   UnpackLimits small;
   small.bytes_max = 10;
 
-  EXPECT_THAT(UnpackFiles(kUnpackProgram, Packed({{"a", "1"}, {"b", "2"}, {"c", "3"}}).get(),
-                          OpenPath(into_path()).get(), few, Soon()),
+  EXPECT_THAT(UnpackImages(kUnpackProgram, Packed({{"a", "1"}, {"b", "2"}, {"c", "3"}}).get(),
+                           OpenPath(into_path()).get(), few, Soon()),
               StatusIs(Code::kResourceExhausted));
   std::filesystem::remove_all(into_path());
   std::filesystem::create_directory(into_path());
-  EXPECT_THAT(UnpackFiles(kUnpackProgram, Packed({{"a", std::string(11, 'x')}}).get(),
-                          OpenPath(into_path()).get(), small, Soon()),
+  EXPECT_THAT(UnpackImages(kUnpackProgram, Packed({{"a", std::string(11, 'x')}}).get(),
+                           OpenPath(into_path()).get(), small, Soon()),
               StatusIs(Code::kResourceExhausted));
 }
 
