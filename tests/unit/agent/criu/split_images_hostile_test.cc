@@ -65,7 +65,8 @@ TEST_F(SplitHostileImagesTest, AnyByteMayBeWrong) {
       bytes[random() % bytes.size()] = static_cast<char>(random());
       Write(name, bytes);
       // Whatever comes of it, it is an answer.
-      if (Split().ok() && Exists(kFillListFile)) EXPECT_FALSE(Fills().empty());
+      const bool split = Split().ok() && Exists(kFillListFile);
+      EXPECT_TRUE(!split || !Fills().empty());
       for (const char* own : {kFillListFile, "cryopod-pages-1"}) {
         std::filesystem::remove(temp_.path() / own);
       }
