@@ -11,6 +11,7 @@
 
 #include "agent/archive/media_types.h"
 #include "agent/checkpoint/describe_pod.h"
+#include "agent/criu/rewrite_images.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
@@ -105,6 +106,7 @@ Result<archive::ContainerLayers> ArchiveContainer(
   layers.annotations = Annotations(job, target, node);
   CRYOPOD_ASSIGN_OR_RETURN(layers.metadata,
                            writer.PackMemory(metadata, archive::kMetadataLayerMediaType));
+  CRYOPOD_RETURN_IF_ERROR(criu::MendTimers(dump.images_dir.get()));
   CRYOPOD_ASSIGN_OR_RETURN(
       layers.criu_images,
       writer.PackFiles(dump.images_dir.get(), archive::kCriuImagesLayerMediaType, progress));

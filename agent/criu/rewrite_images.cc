@@ -86,6 +86,8 @@ class Image {
 
 using Verdict = Image::Verdict;
 
+constexpr char kFilesImage[] = "files.img";
+
 class Rewriting {
  public:
   Rewriting(int images_dir_fd, const std::vector<RemadeMount>& mounts) : dir_fd_(images_dir_fd) {
@@ -208,8 +210,6 @@ class Rewriting {
     return OpenBeneath(dir_fd_, name, O_WRONLY | O_TRUNC | O_NOFOLLOW).status();
   }
 
-  static constexpr char kFilesImage[] = "files.img";
-
   const int dir_fd_;
   std::map<std::string, RemadeKind, std::less<>> remade_;  // by mount point
   std::set<std::string> mount_points_;                     // all that the container has
@@ -220,6 +220,21 @@ class Rewriting {
 
 Status RewriteImages(int images_dir_fd, const std::vector<RemadeMount>& mounts) {
   return Rewriting(images_dir_fd, mounts).Run();
+}
+
+Status MendTimers(int images_dir_fd) {
+  return Image(images_dir_fd, kFilesImage, kFilesMagic)
+      .ForEach<wire::file_entry>([](wire::file_entry& file) -> Result<Verdict> {
+        const wire::timerfd_entry& timer = file.tfd();
+        const bool has_period = timer.isec() != 0 || timer.insec() != 0;
+        const bool is_running = timer.vsec() != 0 || timer.vnsec() != 0;
+        // One that was stopped has a period, too, but nothing that is due.
+        if (!file.has_tfd() || !has_period || is_running || timer.ticks() == 0) {
+          return Verdict::kKeep;
+        }
+        file.mutable_tfd()->set_vnsec(1);
+        return Verdict::kReplace;
+      });
 }
 
 }  // namespace cryopod::criu

@@ -28,4 +28,13 @@ namespace cryopod::criu {
 // Errors   kDataLoss (names the image); those of files.
 Status RewriteImages(int images_dir_fd, const std::vector<RemadeMount>& mounts);
 
+// Makes a timerfd with a period go on after the restore. One that had expired and not been read
+// says that 0 ns are left, because Linux goes on with it only when it is read; CRIU would set it to
+// 0 ns, which is to stop it (checkpoint-restore/criu issue 3162). It gets 1 ns; the expirations
+// that are due stay. Nothing else is touched, and doing it again changes nothing. For images of our
+// own dump.
+//
+// Errors   kDataLoss (names the image); those of files.
+Status MendTimers(int images_dir_fd);
+
 }  // namespace cryopod::criu

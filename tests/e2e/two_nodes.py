@@ -113,7 +113,8 @@ class PodTest(unittest.TestCase):
     def assert_went_on(self, before, after):
         """The report `after` comes from the workload that gave `before`, later in its life."""
         self.assertEqual(after["instance"], before["instance"], "it was started cold")
-        for name in ("counter", "ticks", "steps", "beats", "pages_written"):
+        for name in ("counter", "ticks", "steps", "beats", "pages_written", "generation",
+                     "received_bytes", "reaped"):
             if name in before:
                 self.assertGreaterEqual(after[name], before[name], f"{name} went back")
 

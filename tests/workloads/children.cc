@@ -28,8 +28,8 @@ constexpr std::uint64_t kExitCodes = 251;
 constexpr std::uint64_t kChildLifeUsMax = 15'000;
 constexpr std::uint64_t kZombieUsMax = 5'000;
 constexpr std::uint64_t kQueuedMax = 48;
-constexpr auto kSignalPause = std::chrono::milliseconds(2);
-constexpr auto kReceivePause = std::chrono::milliseconds(5);
+constexpr auto kSignalPause = std::chrono::milliseconds(5);
+constexpr auto kReceivePause = std::chrono::milliseconds(10);
 constexpr auto kProgressTimeout = std::chrono::seconds(5);
 
 // A kind of signal from the sender: how many were sent, and how many seen. The sender counts before
@@ -52,6 +52,7 @@ struct Board {
 
 Board* board = nullptr;  // a handler can be given nothing
 pid_t sender = 0;
+std::atomic<std::uint64_t> continued = 0;
 std::atomic<std::uint64_t> unexpected = 0;
 std::atomic<int> first_unexpected = 0;
 std::atomic<int> first_unexpected_code = 0;
@@ -74,6 +75,8 @@ void CountUnexpected(const siginfo_t& info) {
   first_unexpected = info.si_signo;
   first_unexpected_code = info.si_code;
 }
+
+void OnContinued(int) { ++continued; }
 
 void OnUnexpected(int, siginfo_t* info, void*) { CountUnexpected(*info); }
 
@@ -100,11 +103,12 @@ void Handle(int number, void (*handler)(int, siginfo_t*, void*)) {
 
 // All but those that end a workload, mean a fault of the program, or cannot be handled.
 void HandleSignals() {
-  for (const int number : {SIGHUP, SIGQUIT, SIGALRM, SIGVTALRM, SIGPROF, SIGCONT, SIGTSTP, SIGTTIN,
-                           SIGTTOU, SIGURG, SIGXCPU, SIGXFSZ, SIGWINCH, SIGIO, SIGPWR, SIGCHLD}) {
+  for (const int number : {SIGHUP, SIGQUIT, SIGALRM, SIGVTALRM, SIGPROF, SIGTSTP, SIGTTIN, SIGTTOU,
+                           SIGURG, SIGXCPU, SIGXFSZ, SIGWINCH, SIGIO, SIGPWR, SIGCHLD}) {
     Handle(number, OnUnexpected);
   }
   for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) Handle(number, OnUnexpected);
+  std::signal(SIGCONT, OnContinued);
   Handle(SIGUSR1, OnUserSignal);
   Handle(SIGUSR2, OnUserSignal);
 }
@@ -167,6 +171,7 @@ class Children {
         .Number("user_signals", board->streams[kHandled].seen + board->streams[kBlocked].seen)
         .Number("queued_signals",
                 board->streams[kQueued].seen + board->streams[kQueuedToThread].seen)
+        .Number("continued", continued)
         .Number("unexpected", unexpected)
         .Number("violations", violations_.count());
   }
@@ -286,6 +291,10 @@ class Children {
       siginfo_t info = {};
       if (::sigwaitinfo(&set, &info) < 0) continue;
       ++child_signals_;
+      if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) {
+        ++continued;
+        continue;
+      }
       const std::lock_guard lock(mutex_);
       const auto due = signals_due_.find(info.si_pid);
       if (info.si_code != CLD_EXITED || due == signals_due_.end()) {

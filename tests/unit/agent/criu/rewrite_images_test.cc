@@ -35,6 +35,7 @@ constexpr uint32_t kFilesMagic = 0x56303138;
 constexpr uint32_t kRemapMagic = 0x59133954;
 constexpr uint32_t kMountsMagic = 0x55563928;
 constexpr uint32_t kInotify = 8;
+constexpr uint32_t kTimerfd = 17;
 constexpr char kOld[] = "..2026_11_25_02_04_14.2116331833";
 // Unknown to our messages, as most fields of CRIU are: fown, number 5.
 constexpr char kFown[] = "\x2a\x04\x08\x01\x10\x02";
@@ -297,6 +298,56 @@ TEST_F(RewriteImagesTest, ASymlinkInPlaceOfAnImageIsNotFollowed) {
   EXPECT_FALSE(Rewrite().ok());
 
   EXPECT_EQ(Text("outside"), before);
+}
+
+wire::file_entry Timer(uint64_t period_ns, uint64_t left_ns, uint64_t ticks) {
+  wire::file_entry entry;
+  entry.set_type(kTimerfd);
+  entry.set_id(7);
+  entry.mutable_tfd()->set_ticks(ticks);
+  entry.mutable_tfd()->set_vsec(0);
+  entry.mutable_tfd()->set_vnsec(left_ns);
+  entry.mutable_tfd()->set_isec(0);
+  entry.mutable_tfd()->set_insec(period_ns);
+  return entry;
+}
+
+class MendTimersTest : public RewriteImagesTest {
+ protected:
+  Status Mend() {
+    Result<UniqueFd> dir = OpenDirectory(temp_.path());
+    if (!dir.ok()) return dir.status();
+    return MendTimers(dir->get());
+  }
+};
+
+TEST_F(MendTimersTest, AnExpiredTimerWithAPeriodGoesOnAndKeepsWhatIsDue) {
+  WriteFiles({Timer(20'000'000, 0, 3)});
+
+  ASSERT_THAT(Mend(), IsOk());
+  const std::string once = Text("files.img");
+  ASSERT_THAT(Mend(), IsOk());
+
+  EXPECT_EQ(OnlyFile().tfd().vnsec(), 1U);
+  EXPECT_EQ(OnlyFile().tfd().ticks(), 3U);
+  EXPECT_EQ(OnlyFile().tfd().insec(), 20'000'000U);
+  EXPECT_EQ(Text("files.img"), once);
+}
+
+TEST_F(MendTimersTest, OtherTimersAndFilesStayAsTheyAre) {
+  WriteFiles({Timer(20'000'000, 5, 0), Timer(0, 0, 1), Timer(20'000'000, 0, 0), Timer(0, 0, 0),
+              Regular(1, "/etc/hosts"), Watch(2, {"/config"})});
+  const std::string before = Text("files.img");
+
+  ASSERT_THAT(Mend(), IsOk());
+
+  EXPECT_EQ(Text("files.img"), before);
+}
+
+TEST_F(MendTimersTest, WhatDoesNotParseIsRefused) {
+  Write("files.img", Number(kCommonImageMagic) + Number(kFilesMagic) + Number(3) + "\xff");
+
+  EXPECT_THAT(Mend(), StatusIs(Code::kDataLoss));
 }
 
 }  // namespace
