@@ -25,11 +25,11 @@ namespace cryopod::workload {
 namespace {
 
 constexpr std::uint64_t kExitCodes = 251;
-constexpr std::uint64_t kChildLifeUsMax = 15'000;
-constexpr std::uint64_t kZombieUsMax = 5'000;
+constexpr std::uint64_t kChildLifeUsMax = 40'000;
+constexpr std::uint64_t kZombieUsMax = 20'000;
 constexpr std::uint64_t kQueuedMax = 48;
-constexpr auto kSignalPause = std::chrono::milliseconds(5);
-constexpr auto kReceivePause = std::chrono::milliseconds(10);
+constexpr auto kSignalPause = std::chrono::milliseconds(10);
+constexpr auto kReceivePause = std::chrono::milliseconds(20);
 constexpr auto kProgressTimeout = std::chrono::seconds(5);
 
 // A kind of signal from the sender: how many were sent, and how many seen. The sender counts before

@@ -24,6 +24,7 @@ namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
 constexpr std::int64_t kTickNs = 1 * kMs;
+constexpr auto kTurn = std::chrono::milliseconds(2);
 constexpr std::int64_t kGapNs = 20 * kMs;
 constexpr std::int64_t kPeriodNs = 20 * kMs;
 constexpr auto kProgressTimeout = std::chrono::seconds(5);
@@ -298,7 +299,7 @@ class Clocks {
       ++turns_;
       pthread_cond_broadcast(&turn_changed_);
       pthread_mutex_unlock(&turn_mutex_);
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
+      std::this_thread::sleep_for(kTurn);
     }
   }
 
@@ -308,7 +309,7 @@ class Clocks {
       if (baton_ != expected) violations_.Add("the baton was passed on without its turn");
       baton_ = expected + 1;
       baton_.notify_all();
-      std::this_thread::sleep_for(std::chrono::microseconds(300));
+      std::this_thread::sleep_for(kTurn);
     }
   }
 

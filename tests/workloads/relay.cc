@@ -25,8 +25,8 @@ constexpr std::size_t kPacketBytesMin = 16;
 constexpr std::size_t kPacketBytesMax = 1200;
 constexpr int kStepsPerPace = 200;
 // Senders are the faster ones, so that buffers fill; a receiver in haste empties them again.
-constexpr std::uint64_t kSenderPauseUsMax = 3000;
-constexpr std::uint64_t kReceiverPauseUsMax = 6000;
+constexpr std::uint64_t kSenderPauseUsMax = 10'000;
+constexpr std::uint64_t kReceiverPauseUsMax = 20'000;
 constexpr auto kDrainTimeout = std::chrono::seconds(20);
 
 enum class Kind : std::size_t { kPipe, kNamedPipe, kStream, kDatagram, kPackets, kConnection };
