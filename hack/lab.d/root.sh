@@ -30,7 +30,7 @@ lab_build_root() {
   while read -r mirror; do
     say "building the nodes' root ($root_suite), about a minute"
     rm -rf --one-file-system "$root.partial"
-    if lab_debootstrap "$root.partial" "$mirror"; then
+    if lab_debootstrap "$root.partial" "$mirror" "$lab_dir/root.log" "${root_packages[@]}"; then
       rm -rf "$root.partial/var/cache/apt/archives" "$root.partial/var/lib/apt/lists"
       echo "$stamp" >"$root.partial/.lab-stamp"
       [ ! -e "$root" ] || mv "$root" "$root.old.$$"
@@ -42,17 +42,19 @@ lab_build_root() {
   die "no Debian archive of this machine's apt sources gave a root; see $lab_dir/root.log"
 }
 
+# lab_debootstrap TARGET MIRROR LOG [PACKAGE...]
 lab_debootstrap() {
-  local target=$1 mirror=$2 include
+  local target=$1 mirror=$2 log=$3 include
+  shift 3
   include=$(
     IFS=,
-    echo "${root_packages[*]}"
+    echo "$*"
   )
   # Debian 12 has no script for a release so young; all of them are sid's.
   # In namespaces of its own: what it mounts and starts cannot outlive a kill.
   bounded 900 unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
-    debootstrap --variant=minbase --include="$include" "$root_suite" "$target" "$mirror" \
-    /usr/share/debootstrap/scripts/sid >"$lab_dir/root.log" 2>&1 </dev/null
+    debootstrap --variant=minbase ${include:+--include="$include"} "$root_suite" "$target" \
+    "$mirror" /usr/share/debootstrap/scripts/sid >"$log" 2>&1 </dev/null
 }
 
 # A running node still reads from the root that it was started on.

@@ -142,10 +142,13 @@ class Lab:
         self.run("down", timeout_s=120)
 
     def run(self, *arguments, timeout_s=COMMAND_TIMEOUT_S, check=True, stdin=None):
-        """hack/lab with these arguments; its output as text. Killed when the time is over."""
+        """hack/lab with these arguments; its output as text. Killed when the time is over. `stdin` is
+        text, or a file."""
         command = [str(REPOSITORY / "hack" / "lab"), *map(str, arguments)]
         environment = {**os.environ, "CRYOPOD_LAB_NAME": self.name}
-        source = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        source = {"stdin": subprocess.DEVNULL if stdin is None else stdin}
+        if isinstance(stdin, str):
+            source = {"input": stdin}
         try:
             result = subprocess.run(command, env=environment, timeout=timeout_s, text=True,
                                     capture_output=True, errors="replace", **source)
