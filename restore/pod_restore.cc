@@ -133,6 +133,14 @@ uint32_t PodRestore::TasksOf(const std::string& container) const {
   return 0;
 }
 
+std::vector<archive::RecordLock> PodRestore::LocksOf(const std::string& container) const {
+  if (!archive_.has_value()) return {};
+  for (const archive::ContainerCheckpoint& entry : archive_->checkpoint().containers) {
+    if (entry.name == container) return entry.record_locks;
+  }
+  return {};
+}
+
 Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
   container.phase = Phase::kFailed;
   container.reason = why.message();

@@ -7,6 +7,7 @@
 #include "restore/container_cgroup.h"
 #include "restore/fill_memory.h"
 #include "restore/pod_restore.h"
+#include "restore/record_locks.h"
 #include "restore/remade_mounts.h"
 #include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
@@ -172,6 +173,8 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   }
   // Whom the kernel killed for memory is missing now.
   CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(
+      SetLostLocks(container.pid, container.cgroup_dir, LocksOf(container.name)).While(doing));
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 

@@ -83,6 +83,14 @@ json ContainerToJson(const ContainerCheckpoint& container) {
                       {"source", mount.source},
                       {"readOnly", mount.read_only}});
   }
+  json locks = json::array();
+  for (const RecordLock& lock : container.record_locks) {
+    locks.push_back({{"pid", lock.pid},
+                     {"fd", lock.fd},
+                     {"exclusive", lock.exclusive},
+                     {"start", lock.start},
+                     {"length", lock.length}});
+  }
   return {{"name", container.name},
           {"id", container.id},
           {"image", container.image},
@@ -91,7 +99,8 @@ json ContainerToJson(const ContainerCheckpoint& container) {
           {"processes", container.processes},
           {"imagesBytes", container.images_bytes},
           {"rootfsBytes", container.rootfs_bytes},
-          {"mounts", std::move(mounts)}};
+          {"mounts", std::move(mounts)},
+          {"recordLocks", std::move(locks)}};
 }
 
 Status ReadNode(const JsonValue& value, NodeFacts* node) {
@@ -119,6 +128,25 @@ Status ReadMounts(const JsonValue::Array& array, std::vector<MountRecord>* mount
   return Status();
 }
 
+Status ReadRecordLocks(const JsonValue::Array& array, std::vector<RecordLock>* locks) {
+  constexpr uint64_t kOffsetMax = std::numeric_limits<int64_t>::max();
+  for (const JsonValue& value : array) {
+    CheckpointFields fields(value, "recordLocks[" + std::to_string(locks->size()) + "]");
+    RecordLock lock;
+    fields.Unsigned32("pid", &lock.pid);
+    fields.Unsigned32("fd", &lock.fd);
+    fields.OptionalBool("exclusive", &lock.exclusive);
+    fields.OptionalUnsigned("start", &lock.start);
+    fields.OptionalUnsigned("length", &lock.length);
+    if (lock.start > kOffsetMax || lock.length > kOffsetMax - lock.start) {
+      fields.Fail("length", "reaches beyond any file");
+    }
+    CRYOPOD_RETURN_IF_ERROR(fields.status());
+    locks->push_back(lock);
+  }
+  return Status();
+}
+
 Status ReadContainer(const JsonValue& value, const std::string& where,
                      ContainerCheckpoint* container) {
   CheckpointFields fields(value, where);
@@ -131,9 +159,13 @@ Status ReadContainer(const JsonValue& value, const std::string& where,
   fields.OptionalUnsigned("imagesBytes", &container->images_bytes);
   fields.OptionalUnsigned("rootfsBytes", &container->rootfs_bytes);
   const JsonValue::Array* mounts = fields.OptionalArray("mounts", kListMax);
+  const JsonValue::Array* locks = fields.OptionalArray("recordLocks", kRecordLocksMax);
   CRYOPOD_RETURN_IF_ERROR(fields.status());
-  if (mounts == nullptr) return Status();
-  return ReadMounts(*mounts, &container->mounts).While(where);
+  if (mounts != nullptr) {
+    CRYOPOD_RETURN_IF_ERROR(ReadMounts(*mounts, &container->mounts).While(where));
+  }
+  if (locks == nullptr) return Status();
+  return ReadRecordLocks(*locks, &container->record_locks).While(where);
 }
 
 Status ReadContainers(const JsonValue::Array& array, std::vector<ContainerCheckpoint>* containers) {

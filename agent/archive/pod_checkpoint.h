@@ -30,6 +30,20 @@ struct MountRecord {
   bool operator==(const MountRecord&) const = default;
 };
 
+// A lock of fcntl(2) that a process held at the cut. CRIU restores it, and loses it again when the
+// process has the same file mapped; so a restore looks for each and sets what is missing.
+struct RecordLock {
+  uint32_t pid = 0;  // in the container's PID namespace
+  uint32_t fd = 0;
+  bool exclusive = false;
+  uint64_t start = 0;
+  uint64_t length = 0;  // 0: to the end of the file, wherever that will be
+  bool operator==(const RecordLock&) const = default;
+};
+
+// More of them in one container are refused.
+inline constexpr size_t kRecordLocksMax = 4096;
+
 struct ContainerCheckpoint {
   std::string name;
   std::string id;         // on the source node
@@ -40,6 +54,7 @@ struct ContainerCheckpoint {
   uint64_t images_bytes = 0;  // CRIU images before compression
   uint64_t rootfs_bytes = 0;  // writable layer before compression
   std::vector<MountRecord> mounts;
+  std::vector<RecordLock> record_locks;
   bool operator==(const ContainerCheckpoint&) const = default;
 };
 

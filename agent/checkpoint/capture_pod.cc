@@ -3,6 +3,7 @@
 #include <set>
 #include <thread>
 
+#include "agent/archive/pod_checkpoint.h"
 #include "agent/checkpoint/check_members.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/shared_mappings.h"
@@ -43,6 +44,15 @@ Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
   // It is CRIU's own word of just now: nobody's archive is damaged.
   if (!processes.ok()) return Status(Code::kInternal, processes.status().message());
   captured.processes = std::move(processes).value();
+  Result<std::vector<criu::RecordLock>> locks = criu::ReadRecordLocks(dump.images_dir.get());
+  if (!locks.ok()) return Status(Code::kInternal, locks.status().message());
+  captured.record_locks = std::move(locks).value();
+  if (captured.record_locks.size() > archive::kRecordLocksMax) {
+    return Status(Code::kFailedPrecondition,
+                  "its processes hold " + std::to_string(captured.record_locks.size()) +
+                      " record locks, more than the " + std::to_string(archive::kRecordLocksMax) +
+                      " that an archive can hold");
+  }
   captured.rootfs_bytes = dump.upper.bytes();
   return captured;
 }

@@ -16,6 +16,7 @@ namespace cryopod::checkpoint {
 // What the freeze yielded of one container.
 struct CapturedContainer {
   std::vector<criu::DumpedProcess> processes;
+  std::vector<criu::RecordLock> record_locks;
   uint32_t tasks = 0;  // threads that live; zombies are none
   uint64_t rootfs_bytes = 0;
 };

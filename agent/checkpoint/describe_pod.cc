@@ -48,6 +48,11 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
     container.mounts = requested.mounts;
     container.processes = static_cast<uint32_t>(captured[i].processes.size());
     container.tasks = captured[i].tasks;
+    for (const criu::RecordLock& lock : captured[i].record_locks) {
+      container.record_locks.push_back({static_cast<uint32_t>(lock.pid),
+                                        static_cast<uint32_t>(lock.fd), lock.exclusive, lock.start,
+                                        lock.length});
+    }
     container.images_bytes = sizes_bytes[i];
     container.rootfs_bytes = captured[i].rootfs_bytes;
     checkpoint.containers.push_back(std::move(container));

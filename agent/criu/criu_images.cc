@@ -12,8 +12,13 @@ namespace {
 // Source: CRIU 4.2, criu/include/magic.h.
 constexpr uint32_t kPstreeMagic = 0x50273030;
 constexpr uint32_t kStatsMagic = 0x57093306;
+constexpr uint32_t kFileLocksMagic = 0x54323616;
+// Source: CRIU 4.2, criu/include/file-lock.h.
+constexpr uint32_t kPosixLock = 1;
+constexpr uint32_t kWriteLock = 1;
 
 constexpr size_t kPstreeBytesMax = size_t{64} << 20;
+constexpr size_t kFileLocksBytesMax = size_t{4} << 20;
 constexpr size_t kStatsBytesMax = size_t{64} << 10;
 constexpr uint32_t kPidMax = 1u << 22;  // PID_MAX_LIMIT of 64-bit kernels
 
@@ -56,6 +61,31 @@ Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string image,
                            ReadFileAt(images_dir_fd, "pstree.img", kPstreeBytesMax));
   return ParsePstree(image);
+}
+
+Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image) {
+  constexpr std::string_view kName = "filelocks.img";
+  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
+                           EntryReader::Open(image, kName, kCommonImageMagic, kFileLocksMagic));
+  std::vector<RecordLock> locks;
+  while (!reader.AtEnd()) {
+    wire::file_lock_entry entry;
+    CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
+    if (entry.flag() != kPosixLock) continue;
+    if (entry.pid() <= 0 || entry.fd() < 0 || entry.start() < 0 || entry.len() < 0) {
+      return BrokenImage(kName, "an entry holds no lock");
+    }
+    locks.push_back({entry.pid(), entry.fd(), entry.type() == kWriteLock,
+                     static_cast<uint64_t>(entry.start()), static_cast<uint64_t>(entry.len())});
+  }
+  return locks;
+}
+
+Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd) {
+  const Result<std::string> image = ReadFileAt(images_dir_fd, "filelocks.img", kFileLocksBytesMax);
+  if (image.status().code() == Code::kNotFound) return std::vector<RecordLock>();
+  if (!image.ok()) return image.status();
+  return ParseRecordLocks(*image);
 }
 
 Result<DumpStats> ParseDumpStats(std::string_view image) {

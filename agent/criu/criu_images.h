@@ -22,6 +22,23 @@ struct DumpedProcess {
 Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image);
 Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd);
 
+// A lock of fcntl(2) that belongs to a process: gone as soon as it closes any descriptor of the
+// file.
+struct RecordLock {
+  pid_t pid = 0;  // as in DumpedProcess
+  int fd = -1;    // one of its descriptors of the file
+  bool exclusive = false;
+  uint64_t start = 0;
+  uint64_t length = 0;  // 0: to the end, wherever that will be
+  bool operator==(const RecordLock&) const = default;
+};
+
+// Shape   as pstree.img, of file_lock_entry; locks of other kinds are left out.
+// Source  CRIU images/file-lock.proto, criu/include/file-lock.h.
+Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image);
+// None when there is no such image.
+Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd);
+
 // stats-dump: durations in microseconds. Source: CRIU images/stats.proto.
 struct DumpStats {
   uint64_t freezing_us = 0;

@@ -110,6 +110,8 @@ constexpr Pattern kPatterns[] = {
      "a process shares System V memory with the node (hostIPC): use an IPC namespace of the pod"},
     {"Can't find suitable path for handle", "", kUnsupported, Reason::kFileWatch,
      "a process watches a file with inotify whose path cannot be found: end the watch"},
+    {"Can't dump that handle", "", kUnsupported, Reason::kFileWatch,
+     "a process watches a file with inotify whose path CRIU cannot find: end the watch"},
     {"Unresolved lock found", "", kUnsupported, Reason::kFileLock,
      "a file lock belongs to a process outside the container"},
     {"is outside of its pid namespace", "", kUnsupported, Reason::kExecSession,

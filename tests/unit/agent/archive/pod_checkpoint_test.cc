@@ -33,6 +33,20 @@ TEST(PodCheckpointTest, WhatHadFinishedIsRead) {
   EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
 }
 
+TEST(PodCheckpointTest, RecordLocksAreReadAndNoneReachesBeyondAnyFile) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.containers[0].record_locks = {{17, 4, true, 128, 1}, {18, 5, false, 0, 0}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+
+  checkpoint.containers[0].record_locks = {{17, 4, true, uint64_t{1} << 62, uint64_t{1} << 62}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("recordLocks[0]: length")));
+
+  checkpoint.containers[0].record_locks.assign(kRecordLocksMax + 1, {});
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("recordLocks")));
+}
+
 TEST(PodCheckpointTest, NoContainerHasFinishedAndRunsAsWell) {
   PodCheckpoint checkpoint = SampleCheckpoint({"app"});
   checkpoint.finished = {{"app", "", ""}};

@@ -57,6 +57,43 @@ wire::stats_entry Stats() {
   return stats;
 }
 
+std::string FileLock(uint32_t flag, uint32_t type, int32_t pid, int32_t fd, int64_t start,
+                     int64_t length) {
+  wire::file_lock_entry entry;
+  entry.set_flag(flag);
+  entry.set_type(type);
+  entry.set_pid(pid);
+  entry.set_fd(fd);
+  entry.set_start(start);
+  entry.set_len(length);
+  return Entry(entry);
+}
+
+TEST(RecordLocksTest, LocksOfOtherKindsAreLeftOut) {
+  const std::string head = Number(kImageMagic) + Number(test::kFileLocksMagic);
+  const std::string image = head + FileLock(1, 1, 17, 4, 128, 1) + FileLock(2, 1, 17, 5, 0, 0) +
+                            FileLock(1, 0, 18, 6, 0, 0) + FileLock(4, 1, 18, 7, 0, 0);
+
+  const Result<std::vector<RecordLock>> locks = ParseRecordLocks(image);
+
+  ASSERT_THAT(locks.status(), IsOk());
+  EXPECT_THAT(*locks, ElementsAre(RecordLock{17, 4, true, 128, 1}, RecordLock{18, 6, false, 0, 0}));
+  EXPECT_THAT(ParseRecordLocks(head + FileLock(1, 1, 0, 4, 0, 0)),
+              StatusIs(Code::kDataLoss, HasSubstr("filelocks.img")));
+  EXPECT_THAT(ParseRecordLocks(Pstree({})), StatusIs(Code::kDataLoss, HasSubstr("filelocks.img")));
+}
+
+TEST(RecordLocksTest, ADumpWithoutLocksNeedsNoImageOfThem) {
+  cryopod::test::TempDirectory images;
+  const Result<UniqueFd> dir = OpenDirectory(images.path().string());
+  ASSERT_THAT(dir.status(), IsOk());
+
+  const Result<std::vector<RecordLock>> locks = ReadRecordLocks(dir->get());
+
+  ASSERT_THAT(locks.status(), IsOk());
+  EXPECT_TRUE(locks->empty());
+}
+
 TEST(PstreeTest, HoldsEveryProcessWithItsParentAndThreads) {
   const std::string image = Pstree({Process(1, 0, {1}), Process(7, 1, {7, 8, 9})});
 

@@ -12,6 +12,7 @@ inline constexpr uint32_t kServiceMagic = 0x55105940;
 inline constexpr uint32_t kPstreeMagic = 0x50273030;
 inline constexpr uint32_t kCoreMagic = 0x55053847;
 inline constexpr uint32_t kStatsMagic = 0x57093306;
+inline constexpr uint32_t kFileLocksMagic = 0x54323616;
 
 inline std::string Number(uint32_t number) {
   std::string bytes(sizeof(number), '\0');

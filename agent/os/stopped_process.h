@@ -1,0 +1,38 @@
+#pragma once
+
+#include <fcntl.h>
+#include <sys/types.h>
+
+#include <utility>
+
+#include "agent/os/status.h"
+
+namespace cryopod {
+
+// A process in a group stop (SIGSTOP), held by ptrace while this lives. It makes single system
+// calls for us; then everything of it is as it was, and it stands in the same stop.
+//
+// Some state of a process can be set by nobody else: a record lock belongs to the one that called.
+// Only the first thread is held; the others stay in the stop.
+//
+// Source   ptrace(2), "Group-stop"; x86-64 only.
+// Threads  the one that holds it.
+class StoppedProcess {
+ public:
+  // Errors: kNotFound, kFailedPrecondition (it runs, or somebody traces it), kPermissionDenied,
+  // kUnimplemented (another instruction set than ours).
+  static Result<StoppedProcess> Hold(pid_t pid);
+  StoppedProcess(StoppedProcess&& other) noexcept : pid_(std::exchange(other.pid_, 0)) {}
+  StoppedProcess& operator=(StoppedProcess&&) = delete;
+  ~StoppedProcess();
+
+  // fcntl(fd, F_SETLK, lock). Errors: kUnavailable or kPermissionDenied (somebody else has it), as
+  // the call's errno says; kDeadlineExceeded and kInternal when the call could not be made.
+  Status SetRecordLock(int fd, const struct flock& lock);
+
+ private:
+  explicit StoppedProcess(pid_t pid) : pid_(pid) {}
+  pid_t pid_;
+};
+
+}  // namespace cryopod

@@ -1,0 +1,145 @@
+#include "agent/os/stopped_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "agent/os/file.h"
+#include "agent/os/proc.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace cryopod {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr int kRightExit = 7;
+
+// A child that has a file open, waits in read(2), and ends with kRightExit when it gets a byte: a
+// call that was interrupted by all this has then gone on.
+class StoppedProcessTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Result<UniqueFd> opened =
+        OpenAt(AT_FDCWD, (temp_.path() / "file").string(), O_RDWR | O_CREAT, 0600);
+    ASSERT_THAT(opened.status(), test::IsOk());
+    file_ = std::move(opened).value();
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    read_ = UniqueFd(ends[0]);
+    write_ = UniqueFd(ends[1]);
+    child_ = ::fork();
+    ASSERT_GE(child_, 0);
+    if (child_ == 0) {
+      ::alarm(60);
+      char byte = 0;
+      ::_exit(::read(read_.get(), &byte, 1) == 1 && byte == 'x' ? kRightExit : 1);
+    }
+    WaitForState('S');
+  }
+
+  void TearDown() override {
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+
+  void WaitForState(char state) {
+    for (int i = 0; i < 5000; ++i) {
+      const Result<ProcessInfo> info = ReadProcessInfo(child_);
+      if (info.ok() && info->state == state) return;
+      ::usleep(1000);
+    }
+    FAIL() << "the child does not come into state " << state;
+  }
+
+  void Stop() {
+    ASSERT_EQ(::kill(child_, SIGSTOP), 0);
+    WaitForState('T');
+  }
+
+  // Who holds byte 10 against us; 0 when nobody does.
+  pid_t Holder() {
+    struct flock lock = Lock();
+    return ::fcntl(file_.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+  }
+
+  static struct flock Lock() {
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = 10;
+    lock.l_len = 1;
+    return lock;
+  }
+
+  test::TempDirectory temp_;
+  UniqueFd file_, read_, write_;
+  pid_t child_ = -1;
+};
+
+TEST_F(StoppedProcessTest, TheLockBelongsToTheProcessWhichStandsAsBeforeAndThenGoesOn) {
+  Stop();
+  {
+    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
+    ASSERT_THAT(held.status(), test::IsOk());
+    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
+    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
+  }
+
+  EXPECT_EQ(Holder(), child_);
+  WaitForState('T');
+  ASSERT_EQ(::write(write_.get(), "x", 1), 1);
+  ASSERT_EQ(::kill(child_, SIGCONT), 0);
+  int state = 0;
+  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
+  EXPECT_TRUE(WIFEXITED(state));
+  EXPECT_EQ(WEXITSTATUS(state), kRightExit);
+}
+
+TEST_F(StoppedProcessTest, ASignalThatWaitsIsDeliveredAfterwardsAndNotMeanwhile) {
+  Stop();
+  ASSERT_EQ(::kill(child_, SIGTERM), 0);
+  {
+    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
+    ASSERT_THAT(held.status(), test::IsOk());
+    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
+  }
+
+  EXPECT_EQ(Holder(), child_);
+  ASSERT_EQ(::kill(child_, SIGCONT), 0);
+  int state = 0;
+  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
+  EXPECT_TRUE(WIFSIGNALED(state));
+  EXPECT_EQ(WTERMSIG(state), SIGTERM);
+}
+
+TEST_F(StoppedProcessTest, ALockThatSomebodyHasIsAnErrorAndChangesNothing) {
+  struct flock lock = Lock();
+  ASSERT_EQ(::fcntl(file_.get(), F_SETLK, &lock), 0);
+  Stop();
+  {
+    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
+    ASSERT_THAT(held.status(), test::IsOk());
+    EXPECT_FALSE(held->SetRecordLock(file_.get(), Lock()).ok());
+    EXPECT_FALSE(held->SetRecordLock(9999, Lock()).ok());
+  }
+
+  ASSERT_EQ(::write(write_.get(), "x", 1), 1);
+  ASSERT_EQ(::kill(child_, SIGCONT), 0);
+  int state = 0;
+  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
+  EXPECT_EQ(WEXITSTATUS(state), kRightExit);
+}
+
+TEST_F(StoppedProcessTest, AProcessThatRunsIsLeftAlone) {
+  EXPECT_THAT(StoppedProcess::Hold(child_).status(),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("does not stand still")));
+}
+
+}  // namespace
+}  // namespace cryopod
