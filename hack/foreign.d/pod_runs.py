@@ -2,6 +2,7 @@
 import json
 import pathlib
 import random
+import re
 import secrets
 import sys
 import time
@@ -18,6 +19,8 @@ PROBE_TIMEOUT_S = 30
 NEVER = 3
 REFUSED_EXIT_CODE = 5
 AFTER_RESTORE_S = 1.0
+NOT_REACHED = "failed to connect to all addresses"
+UNREACHED_MAX = 4
 
 
 class NotRun(Exception):
@@ -112,7 +115,8 @@ class PodRuns:
         container = lab.container(CONTAINER, program.supervise(), image=reference, user=uid,
                                   env={"HOME": "/work"})
         container["linux"]["security_context"]["run_as_group"] = {"value": gid}
-        pod = self._source.run_pod(lab.pod(name), [container], handler="cryopod")
+        pod = once_reached(lambda: self._source.run_pod(lab.pod(name), [container],
+                                                        handler="cryopod"))
         pod.container = container
         try:
             wait_ready(execute_in(pod), program, self._timing)
@@ -123,29 +127,33 @@ class PodRuns:
 
     def _checkpoint(self, run, pod, archive, stop):
         options = ["--stop"] if stop else []
-        answer = pod.node.ctl("checkpoint", pod.sandbox, "--archive", archive, *options,
-                              check=False, timeout_s=OPERATION_TIMEOUT_S)
+        answer = once_reached(lambda: pod.node.ctl(
+            "checkpoint", pod.sandbox, "--archive", archive, *options, check=False,
+            timeout_s=OPERATION_TIMEOUT_S))
         if answer.returncode == 0:
             run.checkpoint = DONE
             return True
-        run.checkpoint = REFUSED if answer.returncode == REFUSED_EXIT_CODE else FAILED
         run.reason = ctl_reason(answer)
+        # CRIU's own refusal, where its words are not known.
+        refused = answer.returncode == REFUSED_EXIT_CODE or "CRIU failed:" in run.reason
+        run.checkpoint = REFUSED if refused else FAILED
         return False
 
     def _restore(self, run, pod, archive):
         file = f"/root/{archive}.tar"
-        self._source.ctl("export", archive, "--file", file, timeout_s=OPERATION_TIMEOUT_S)
+        once_reached(lambda: self._source.ctl("export", archive, "--file", file,
+                                              timeout_s=OPERATION_TIMEOUT_S))
         self._source.lab.run("copy", f"{self._source.name}:{file}", f"{self._target.name}:{file}",
                              timeout_s=OPERATION_TIMEOUT_S)
-        self._target.ctl("import", file, timeout_s=OPERATION_TIMEOUT_S)
+        once_reached(lambda: self._target.ctl("import", file, timeout_s=OPERATION_TIMEOUT_S))
         for node in (self._source, self._target):
             node.exec("rm", "-f", file)
         config = lab.pod(pod.config["metadata"]["name"], uid=f"uid-{secrets.token_hex(6)}")
         self._target.write(f"/root/{archive}.json", json.dumps(
             {"config": config, "container_configs": [pod.container]}))
-        answer = self._target.ctl("--output", "json", "restore", archive, "--request",
-                                  f"/root/{archive}.json", check=False,
-                                  timeout_s=OPERATION_TIMEOUT_S)
+        answer = once_reached(lambda: self._target.ctl(
+            "--output", "json", "restore", archive, "--request", f"/root/{archive}.json",
+            check=False, timeout_s=OPERATION_TIMEOUT_S))
         self._target.exec("rm", "-f", f"/root/{archive}.json")
         if answer.returncode != 0:
             run.restore, run.reason = FAILED, ctl_reason(answer)
@@ -156,11 +164,28 @@ class PodRuns:
         return lab.Pod(self._target, described["pod_sandbox_id"], containers, config)
 
 
+def once_reached(call):
+    """What call() gives, or raises, when a daemon was reached. One on a machine whose processors are
+    all taken may not be at first: nothing was asked of it then, and nothing is known of the program.
+    """
+    for _ in range(UNREACHED_MAX):
+        try:
+            answer = call()
+            said = getattr(answer, "stderr", "")
+        except lab.CommandFailed as error:
+            answer, said = error, str(error)
+        if NOT_REACHED not in said:
+            break
+    if isinstance(answer, lab.CommandFailed):
+        raise answer
+    return answer
+
+
 def execute_in(pod):
     def execute(command, timeout_s):
-        answer = pod.node.exec(lab.CRI_TOOL, "--timeout", str(timeout_s), "exec",
-                               pod.containers[CONTAINER], *command, check=False,
-                               timeout_s=timeout_s + 10)
+        answer = once_reached(lambda: pod.node.exec(
+            lab.CRI_TOOL, "--timeout", str(timeout_s), "exec", pod.containers[CONTAINER], *command,
+            check=False, timeout_s=timeout_s + 60))
         if answer.stderr.startswith("cri-tool: "):
             raise NotRun(answer.stderr.strip())
         return answer.returncode, answer.stdout + answer.stderr
@@ -177,10 +202,12 @@ def remove(pod):
 def ctl_reason(answer):
     lines = [line for line in answer.stderr.splitlines() if line.startswith("cryopodctl: ")]
     if lines:
-        return lines[0].removeprefix("cryopodctl: ")
+        # Without what it was about, which the row says.
+        words = lines[0].removeprefix("cryopodctl: ")
+        return re.sub(rf"^.*?(dumping container|container) {CONTAINER}: ", "", words)
     return (answer.stderr.strip() or f"exit code {answer.returncode}").splitlines()[-1]
 
 
 def first_line(error):
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if len(lines) < 2 or isinstance(error, NotRun) else f"{lines[-1]}"
+    return lines[0] if isinstance(error, NotRun) else lines[-1]
