@@ -47,17 +47,17 @@ void Reap(pid_t pid) {
   ::_exit(0);
 }
 
-// Only children enter a PID namespace. CLONE_PARENT makes the one inside ours to wait for, and not
-// a child that the namespace's first process would inherit and see.
+// Only children enter a PID namespace. This process stays between, to reap its child at once: until
+// somebody has, the end of the namespace's first process would wait for it.
 [[noreturn]] void SendInside(int pid_ns_fd, int socket) {
   pid_t inside = -1;
-  if (::setns(pid_ns_fd, CLONE_NEWPID) == 0) {
-    inside = static_cast<pid_t>(
-        ::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
-    if (inside == 0) ServeInside(socket);
-  }
-  if (inside < 0) inside = -errno;
-  static_cast<void>(::send(socket, &inside, sizeof inside, MSG_NOSIGNAL));
+  if (::setns(pid_ns_fd, CLONE_NEWPID) == 0) inside = ::fork();
+  if (inside == 0) ServeInside(socket);
+  const int error = inside < 0 ? errno : 0;
+  static_cast<void>(::send(socket, &error, sizeof error, MSG_NOSIGNAL));
+  // The end of the one inside is to be seen on the other side of the socket.
+  ::syscall(SYS_close_range, kChildSocket, ~0U, 0);
+  if (inside > 0) Reap(inside);
   ::_exit(0);
 }
 
@@ -98,29 +98,29 @@ Result<LastPid> LastPid::Enter(int pid_ns_fd, Deadline deadline) {
   }
   if (between < 0) return ErrnoStatus(errno, "fork", "");
   theirs.Reset();
-  Reap(between);
-  pid_t inside = 0;
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const size_t size,
-      Receive(ours.get(), &inside, sizeof inside, deadline).While("entering the PID namespace"));
-  if (size != sizeof inside || inside == 0) {
+  LastPid last(between, std::move(ours));
+  int error = 0;
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t size,
+                           Receive(last.socket_.get(), &error, sizeof error, deadline)
+                               .While("entering the PID namespace"));
+  if (size != sizeof error) {
     return Status(Code::kInternal, "entering the PID namespace: no answer");
   }
-  if (inside == -ENOMEM) {
+  if (error == ENOMEM) {
     return Status(Code::kFailedPrecondition,
                   "entering the PID namespace: its first process has ended");
   }
-  if (inside < 0) return ErrnoStatus(-inside, "entering", "the PID namespace");
-  return LastPid(inside, std::move(ours));
+  if (error != 0) return ErrnoStatus(error, "entering", "the PID namespace");
+  return last;
 }
 
 LastPid::LastPid(LastPid&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)) {}
+    : between_(std::exchange(other.between_, -1)), socket_(std::move(other.socket_)) {}
 
 LastPid::~LastPid() {
-  if (pid_ <= 0) return;
+  if (between_ <= 0) return;
   socket_.Reset();
-  Reap(pid_);
+  Reap(between_);
 }
 
 Result<pid_t> LastPid::Read(Deadline deadline) const {

@@ -27,8 +27,8 @@ class LastPid {
   Result<pid_t> Read(Deadline deadline) const;
 
  private:
-  LastPid(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
-  pid_t pid_;
+  LastPid(pid_t between, UniqueFd socket) : between_(between), socket_(std::move(socket)) {}
+  pid_t between_;  // our child, whose child is inside
   UniqueFd socket_;
 };
 
