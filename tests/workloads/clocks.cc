@@ -23,8 +23,8 @@ namespace cryopod::workload {
 namespace {
 
 constexpr std::int64_t kMs = 1'000'000;
-constexpr std::int64_t kTickNs = 1 * kMs;
-constexpr auto kTurn = std::chrono::milliseconds(2);
+constexpr std::int64_t kTickNs = 4 * kMs;
+constexpr auto kTurn = std::chrono::milliseconds(10);
 constexpr std::int64_t kGapNs = 20 * kMs;
 constexpr std::int64_t kPeriodNs = 20 * kMs;
 constexpr auto kProgressTimeout = std::chrono::seconds(5);

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::uint64_t kRecordsMax = 16 * 1024;
 constexpr std::uint64_t kTableRecords = 64;
-constexpr auto kPause = std::chrono::milliseconds(3);
+constexpr auto kPause = std::chrono::milliseconds(10);
 constexpr auto kProgressTimeout = std::chrono::seconds(10);
 
 struct Record {

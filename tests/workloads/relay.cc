@@ -23,10 +23,10 @@ namespace {
 constexpr std::size_t kChunkBytesMax = 4096;
 constexpr std::size_t kPacketBytesMin = 16;
 constexpr std::size_t kPacketBytesMax = 1200;
-constexpr int kStepsPerPace = 200;
+constexpr int kStepsPerPace = 50;
 // Senders are the faster ones, so that buffers fill; a receiver in haste empties them again.
-constexpr std::uint64_t kSenderPauseUsMax = 10'000;
-constexpr std::uint64_t kReceiverPauseUsMax = 20'000;
+constexpr std::uint64_t kSenderPauseUsMax = 40'000;
+constexpr std::uint64_t kReceiverPauseUsMax = 80'000;
 constexpr auto kDrainTimeout = std::chrono::seconds(20);
 
 enum class Kind : std::size_t { kPipe, kNamedPipe, kStream, kDatagram, kPackets, kConnection };
