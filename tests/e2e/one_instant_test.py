@@ -65,24 +65,22 @@ class OneInstantTest(PodTest):
         source = self.run_pod("instant", *(lab.container(name, command)
                                            for name, command in CONTAINERS.items()))
         chance = random.Random()
-        pages = faultless = 0
+        checkpoints = pages = faultless = 0
         try:
-            for checkpoint in range(CHECKPOINTS):
-                with self.subTest(checkpoint=checkpoint):
-                    time.sleep(chance.uniform(0, 0.5))
-                    before = reports(source)
-                    archive = self.checkpoint(source)["archive"]
-                    carry(archive)
-                    restored = self.restore(archive)
-                    try:
-                        pages += self.judge(before, restored)
-                        faultless += 1
-                    finally:
-                        restored.remove()
-                    for node in (a, b):
-                        node.ctl("delete", archive)
+            for _ in range(CHECKPOINTS):
+                time.sleep(chance.uniform(0, 0.5))
+                before = reports(source)
+                archive = self.checkpoint(source)["archive"]
+                checkpoints += 1
+                carry(archive)
+                restored = self.restore(archive)
+                pages += self.judge(before, restored)
+                faultless += 1
+                restored.remove()
+                for node in (a, b):
+                    node.ctl("delete", archive)
         finally:
-            print(f"{CHECKPOINTS} checkpoints, {faultless} restored without a fault, {pages} pages "
+            print(f"{checkpoints} checkpoints, {faultless} restored without a fault, {pages} pages "
                   f"looked at in the restored pods", flush=True)
         self.assert_all_ok(source)
 

@@ -1,5 +1,4 @@
-// Memory that proves one instant: every page is stamped with a generation, in order, for ever and
-// at full speed.
+// Memory that proves one instant: every page is stamped with a generation, in order, for ever.
 //
 //   one_instant MIB [THREADS]
 //
@@ -15,10 +14,10 @@
 // every 32 pages; what it stamps between the thaw and the next reading is covered by that first
 // look.
 //
-// A bad page is counted once: whoever finds it sets it right. It takes all the processors that
-// nobody else wants: its priority is the lowest.
+// A bad page is counted once: whoever finds it sets it right. A thread rests for a moment after
+// every 8 MiB: with all processors taken without a pause, each wakeup of those that judge it would
+// wait for the end of a time slice.
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include <condition_variable>
 #include <memory>
@@ -33,6 +32,8 @@ namespace {
 constexpr std::size_t kPageBytes = 4096;
 constexpr std::size_t kPageWords = kPageBytes / sizeof(std::uint64_t);
 constexpr std::size_t kPagesPerClock = 32;
+constexpr std::uint64_t kPagesPerRest = 2048;
+constexpr auto kRest = std::chrono::milliseconds(1);
 // Above what a busy machine does to a thread all the time; a look too many is only slow.
 constexpr auto kGap = std::chrono::milliseconds(5);
 constexpr auto kCheckTimeout = std::chrono::seconds(20);
@@ -51,6 +52,7 @@ struct alignas(kPageBytes) Slice {
   std::size_t count = 0;
   std::size_t stride = 1;  // has no common divisor with count
   Clock::time_point clock;
+  std::uint64_t since_rest = 0;
   std::atomic<std::uint64_t> generation = 1;  // that is being stamped
   std::atomic<std::size_t> stamped = 0;       // pages that hold it already
 
@@ -156,6 +158,7 @@ class Instant {
         }
         Stamp(page, generation);
         slice.stamped = stamped + 1;
+        if (++slice.since_rest % kPagesPerRest == 0) std::this_thread::sleep_for(kRest);
       }
       slice.stamped = 0;
       slice.generation = generation + 1;
@@ -258,7 +261,6 @@ int main(int argc, char** argv) {
   const std::uint64_t mib = NumberArgument(argc, argv, 1, kUsage);
   const std::uint64_t threads = argc > 2 ? NumberArgument(argc, argv, 2, kUsage) : 1;
   static Instant instant(mib * (1024 * 1024 / kPageBytes), threads);
-  ::setpriority(PRIO_PROCESS, 0, 19);  // before any thread: all of them inherit it
   instant.Start();
   Serve("one_instant", {
                            .report = [] { return instant.Report(); },
