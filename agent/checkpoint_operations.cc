@@ -167,9 +167,6 @@ checkpoint::JobResult CheckpointOperations::CollectResult(const std::stop_token&
   std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
                         " without a result; " + WhatIsLeft(operation.stage());
   if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
-  // Living writers hold a lock on what they write.
-  const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
-  if (store.ok()) (void)store->RemoveLeftovers({});
   result.status = Status(Code::kInternal, message, Reason::kProcessDied);
   return result;
 }
@@ -194,6 +191,13 @@ Status CheckpointOperations::RemoveSource(const std::stop_token& stop,
   if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
   Status removed = runtime_.RemovePodSandbox(sandbox_id, deadline);
   return removed.code() == Code::kNotFound ? Status() : removed;
+}
+
+// Living writers hold a lock on what they write, and so does a child that a killed one had just
+// forked: after the job's end, which has ended that too.
+void CheckpointOperations::RemoveLeftovers() const {
+  const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
+  if (store.ok()) (void)store->RemoveLeftovers({});
 }
 
 void CheckpointOperations::Finish(const std::stop_token& stop,
@@ -223,6 +227,7 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
          {"pod", operation->pod()},
          {"reason", cleaned.message()}});
   }
+  if (result.status.reason() == Reason::kProcessDied) RemoveLeftovers();
   Log(result.status.ok() ? LogLevel::kInfo : LogLevel::kWarning, "checkpoint ended",
       {{"operation", job.operation_id},
        {"pod", operation->pod()},

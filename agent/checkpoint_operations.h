@@ -47,6 +47,7 @@ class CheckpointOperations {
   checkpoint::JobResult CollectResult(const std::stop_token& stop, const Operation& operation,
                                       const std::string& job_dir) const;
   Status RemoveSource(const std::stop_token& stop, const std::string& sandbox_id);
+  void RemoveLeftovers() const;
   void Finish(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
               const checkpoint::CheckpointJob& job);
   void StartFollower(const std::shared_ptr<Operation>& operation,

@@ -106,6 +106,14 @@ Result<std::vector<pid_t>> Collect(
   return all;
 }
 
+// v1's freezer can miss a task that forks while it is told to freeze, and then misses it for ever:
+// what was asked of this cgroup is asked again. What was asked further up is not ours to repeat.
+Status AskAgain(int dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string asked, ReadFileAt(dir_fd, "freezer.self_freezing"));
+  if (asked.substr(0, 1) != "1") return Status();
+  return WriteControlFileAt(dir_fd, "freezer.state", "FROZEN");
+}
+
 // A cgroup beneath may have been frozen by itself and would then stay so.
 Status ThawAll(int dir_fd) {
   return VisitCgroups(dir_fd,
@@ -153,6 +161,9 @@ Status Cgroup::WaitFrozen(Deadline deadline) const {
     if (state == FreezeState::kFrozen) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, doing);
     PauseLonger(pause, deadline);
+    if (state == FreezeState::kFreezing) {
+      CRYOPOD_RETURN_IF_ERROR(AskAgain(dir_fd()).While(doing));
+    }
   }
 }
 

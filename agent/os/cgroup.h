@@ -47,7 +47,8 @@ class Cgroup {
   Status Freeze() const;
   Status Thaw() const;
   Result<FreezeState> State() const;
-  // Waits (poll on cgroup.events; v1 has no event and is read again with a growing pause).
+  // Waits (poll on cgroup.events; v1 has no event and is read, and asked, again with a growing
+  // pause).
   // Errors: kDeadlineExceeded.
   Status WaitFrozen(Deadline deadline) const;
 
