@@ -106,6 +106,7 @@ Result<checkpoint::CheckpointJob> DescribeCheckpointJob(const Config& config,
   job.store_root = config.store_root();
   job.state_dir = config.state_dir;
   job.criu_program = config.criu_program;
+  job.criu_tools_dir = config.criu_tools_dir();
   job.stop_source = options.stop_source;
   job.without_volumes = options.without_volumes;
   job.timeout_s = options.timeout_s != 0 ? options.timeout_s : config.checkpoint_timeout_s;

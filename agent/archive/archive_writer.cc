@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -57,8 +58,18 @@ Status CheckPackable(const std::string& name) {
   return status.ok() ? status : Status(Code::kInvalidArgument, status.message());
 }
 
-Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob* blob) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(dir_fd));
+uint64_t TotalBytes(int dir_fd, const std::vector<DirectoryEntry>& names) {
+  uint64_t bytes = 0;
+  for (const DirectoryEntry& name : names) {
+    struct stat attributes {};
+    if (::fstatat(dir_fd, name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    bytes += static_cast<uint64_t>(attributes.st_size);
+  }
+  return bytes;
+}
+
+Status PackDirectory(int dir_fd, const std::vector<DirectoryEntry>& names,
+                     const ByteProgress& progress, TarBlob* blob) {
   for (const DirectoryEntry& name : names) {
     CRYOPOD_RETURN_IF_ERROR(CheckPackable(name.name));
     // O_NONBLOCK: opening a FIFO would wait for its other end.
@@ -90,18 +101,22 @@ Result<ArchiveWriter> ArchiveStore::Create(const std::string& name) const {
 Result<Descriptor> ArchiveWriter::PackFiles(int dir_fd, const std::string& media_type,
                                             const ByteProgress& progress) {
   const std::string doing = state_->Doing("packing files");
-  Result<TarBlob> blob =
-      TarBlob::Create(state_->blobs_dir.get(), state_->NextName(), TarWriter::Format::kPlain);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names,
+                           ListDirectory(dir_fd).While(doing));
+  Result<TarBlob> blob = TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
+                                         TarWriter::Format::kPlain, TotalBytes(dir_fd, names));
   if (!blob.ok()) return blob.status().While(doing);
-  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, progress, &*blob).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, names, progress, &*blob).While(doing));
   return std::move(*blob).Commit(media_type).While(doing);
 }
 
 Result<Descriptor> ArchiveWriter::PackMemory(const std::map<std::string, std::string>& files,
                                              const std::string& media_type) {
   const std::string doing = state_->Doing("packing metadata");
-  Result<TarBlob> blob =
-      TarBlob::Create(state_->blobs_dir.get(), state_->NextName(), TarWriter::Format::kPlain);
+  uint64_t bytes = 0;
+  for (const auto& [name, content] : files) bytes += content.size();
+  Result<TarBlob> blob = TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
+                                         TarWriter::Format::kPlain, bytes);
   if (!blob.ok()) return blob.status().While(doing);
   for (const auto& [name, content] : files) {
     CRYOPOD_RETURN_IF_ERROR(CheckPackable(name).While(doing));
@@ -116,16 +131,21 @@ Result<Descriptor> ArchiveWriter::PackMemory(const std::map<std::string, std::st
 
 Result<Descriptor> ArchiveWriter::PackOverlayUpper(int dir_fd, const ByteProgress& progress) {
   const std::string doing = state_->Doing("packing the writable layer");
-  Result<TarBlob> blob =
-      TarBlob::Create(state_->blobs_dir.get(), state_->NextName(), TarWriter::Format::kFull);
-  if (!blob.ok()) return blob.status().While(doing);
-  const UpperSink sink = [&](const LayerEntry& entry, int file_fd) {
+  // Many containers write nothing.
+  std::optional<TarBlob> blob;
+  const UpperSink sink = [&](const LayerEntry& entry, int file_fd) -> Status {
+    if (!blob) {
+      CRYOPOD_ASSIGN_OR_RETURN(TarBlob begun,
+                               TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
+                                               TarWriter::Format::kFull, TarBlob::kBytesUnknown));
+      blob.emplace(std::move(begun));
+    }
     return entry.kind == LayerEntry::Kind::kFile ? blob->AddFile(entry, file_fd, progress)
                                                  : blob->Add(entry);
   };
   Result<uint64_t> entries = WalkOverlayUpper(dir_fd, sink);
   if (!entries.ok()) return entries.status().While(doing);
-  if (*entries == 0) return Descriptor{};
+  if (!blob) return Descriptor{};
   return std::move(*blob).Commit(kImageLayerZstdMediaType).While(doing);
 }
 

@@ -26,10 +26,7 @@ Result<std::unique_ptr<BlobFile>> BlobFile::Create(int blobs_dir_fd, std::string
 }
 
 BlobFile::BlobFile(int blobs_dir_fd, std::string partial_name, UniqueFd file)
-    : blobs_dir_fd_(blobs_dir_fd),
-      partial_name_(std::move(partial_name)),
-      file_(std::move(file)),
-      thread_([this] { WriteChunks(); }) {}
+    : blobs_dir_fd_(blobs_dir_fd), partial_name_(std::move(partial_name)), file_(std::move(file)) {}
 
 BlobFile::~BlobFile() {
   (void)Drain().ok();
@@ -40,6 +37,8 @@ Status BlobFile::Append(std::string chunk) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return chunks_.size() < kQueueChunks || !status_.ok(); });
   if (!status_.ok()) return status_;
+  // A thread is not worth its start for one chunk.
+  if (!chunks_.empty() && !thread_.joinable()) thread_ = std::thread([this] { WriteChunks(); });
   chunks_.push_back(std::move(chunk));
   changed_.notify_all();
   return Status();
@@ -82,7 +81,11 @@ Status BlobFile::Drain() {
     ended_ = true;
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else {
+    WriteChunks();
+  }
   return status_;
 }
 

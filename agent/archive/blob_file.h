@@ -16,8 +16,8 @@
 namespace cryopod::archive {
 
 // One blob of an archive while it is written: an unnamed-to-be file in blobs/sha256 that gets its
-// digest as its name. A thread of its own hashes and writes, so that both overlap with whatever
-// makes the bytes; at most kQueueChunks chunks are on their way.
+// digest as its name. From the second chunk on a thread of its own hashes and writes, so that both
+// overlap with whatever makes the bytes; at most kQueueChunks chunks are on their way.
 //
 // Threads  one at a time.
 class BlobFile {
@@ -49,7 +49,7 @@ class BlobFile {
   UniqueFd file_;
   bool named_ = false;
 
-  // Of the thread, until it is joined.
+  // Of the thread while there is one.
   Sha256 hash_;
   uint64_t size_bytes_ = 0;
   uint64_t flushed_bytes_ = 0;

@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kZstdLevel = 1;
 constexpr int kZstdWorkers = 2;
+// Starting workers takes about as long as compressing this.
+constexpr uint64_t kWorkersFromBytes = uint64_t{4} << 20;
 constexpr size_t kReadBytes = size_t{1} << 20;
 
 Result<size_t> ReadSome(int fd, char* buffer, size_t size, const std::string& path) {
@@ -35,12 +37,13 @@ TarBlob::Pipeline::Pipeline(std::unique_ptr<BlobFile> blob_file, TarWriter::Form
 Status TarBlob::Pipeline::Compress(std::string_view bytes) { return zstd->Write(bytes); }
 
 Result<TarBlob> TarBlob::Create(int blobs_dir_fd, std::string partial_name,
-                                TarWriter::Format format) {
+                                TarWriter::Format format, uint64_t expected_bytes) {
   CRYOPOD_ASSIGN_OR_RETURN(std::unique_ptr<BlobFile> blob,
                            BlobFile::Create(blobs_dir_fd, std::move(partial_name)));
   auto pipeline = std::make_unique<Pipeline>(std::move(blob), format);
+  const int workers = expected_bytes < kWorkersFromBytes ? 0 : kZstdWorkers;
   Result<ZstdCompressor> zstd = ZstdCompressor::Create(
-      kZstdLevel, kZstdWorkers, [blob_file = pipeline->blob.get()](std::string chunk) {
+      kZstdLevel, workers, [blob_file = pipeline->blob.get()](std::string chunk) {
         return blob_file->Append(std::move(chunk));
       });
   if (!zstd.ok()) return zstd.status();
@@ -57,7 +60,8 @@ Status TarBlob::AddFile(const LayerEntry& entry, int file_fd,
                         const std::function<void(uint64_t bytes)>& progress) {
   CRYOPOD_RETURN_IF_ERROR(pipeline_->tar.Add(entry));
   std::string& buffer = pipeline_->buffer;
-  if (entry.size_bytes > 0) buffer.resize(kReadBytes);
+  const size_t needed = static_cast<size_t>(std::min<uint64_t>(entry.size_bytes, kReadBytes));
+  if (buffer.size() < needed) buffer.resize(needed);
   for (uint64_t left = entry.size_bytes; left > 0;) {
     const size_t want = static_cast<size_t>(std::min<uint64_t>(left, buffer.size()));
     CRYOPOD_ASSIGN_OR_RETURN(const size_t got, ReadSome(file_fd, buffer.data(), want, entry.path));

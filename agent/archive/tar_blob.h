@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,8 +21,11 @@ namespace cryopod::archive {
 // Threads  one at a time; different blobs at once.
 class TarBlob {
  public:
+  static constexpr uint64_t kBytesUnknown = UINT64_MAX;
+
+  // `expected_bytes`: how much will come, about; a little is compressed without workers.
   static Result<TarBlob> Create(int blobs_dir_fd, std::string partial_name,
-                                TarWriter::Format format);
+                                TarWriter::Format format, uint64_t expected_bytes);
 
   // An entry without content.
   Status Add(const LayerEntry& entry) { return pipeline_->tar.Add(entry); }

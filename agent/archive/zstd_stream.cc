@@ -2,12 +2,16 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace cryopod::archive {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{1} << 20;
+// The first chunk is small and the next ones grow: memory that is touched for the first time costs
+// more than what a small stream compresses to.
+constexpr size_t kFirstChunkBytes = size_t{64} << 10;
+constexpr size_t kChunkBytesMax = size_t{1} << 20;
 // What `zstd -d` accepts without --long.
 constexpr int kWindowLogMax = 27;
 
@@ -20,7 +24,7 @@ Status ZstdStatus(Code code, const char* doing, size_t result) {
 void ZstdCompressor::Free::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
 ZstdCompressor::ZstdCompressor(ZSTD_CCtx_s* context, Output output)
-    : context_(context), output_(std::move(output)), chunk_(kChunkBytes, '\0') {}
+    : context_(context), output_(std::move(output)), next_chunk_bytes_(kFirstChunkBytes) {}
 
 Result<ZstdCompressor> ZstdCompressor::Create(int level, int workers, Output output) {
   ZstdCompressor compressor(ZSTD_createCCtx(), std::move(output));
@@ -40,10 +44,14 @@ Status ZstdCompressor::Pass() {
   if (chunk_used_ == 0) return Status();
   chunk_.resize(chunk_used_);
   chunk_used_ = 0;
-  return output_(std::exchange(chunk_, std::string(kChunkBytes, '\0')));
+  return output_(std::exchange(chunk_, std::string()));
 }
 
 Result<size_t> ZstdCompressor::Step(const char* bytes, size_t size, size_t* used, bool end) {
+  if (chunk_.empty()) {
+    chunk_.resize(next_chunk_bytes_);
+    next_chunk_bytes_ = std::min(next_chunk_bytes_ * 4, kChunkBytesMax);
+  }
   ZSTD_inBuffer in{bytes, size, *used};
   ZSTD_outBuffer out{chunk_.data(), chunk_.size(), chunk_used_};
   const size_t left =

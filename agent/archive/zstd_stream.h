@@ -45,6 +45,7 @@ class ZstdCompressor {
   Output output_;
   std::string chunk_;
   size_t chunk_used_ = 0;
+  size_t next_chunk_bytes_;
 };
 
 // Decompresses what a stranger wrote: windows up to 128 MiB, truncation and damage are errors.

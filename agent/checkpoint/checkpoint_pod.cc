@@ -13,6 +13,7 @@
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/staging_area.h"
+#include "agent/checkpoint/start_criu.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/machine.h"
@@ -67,6 +68,7 @@ class Checkpoint {
   std::string stage_;
   Deadline::Clock::time_point stage_began_ = Deadline::Clock::now();
   JobResult result_;
+  std::optional<StartedCriu> criu_;
   ResolvedPod pod_;
   PreflightReport report_;
   archive::NodeFacts node_;
@@ -91,6 +93,10 @@ void Checkpoint::Enter(const std::string& stage) {
 
 Status Checkpoint::Prepare() {
   Enter("resolve");
+  CRYOPOD_ASSIGN_OR_RETURN(
+      StartedCriu criu,
+      StartedCriu::Start(job_.criu_program, job_.criu_tools_dir, job_.containers.size()));
+  criu_.emplace(std::move(criu));
   CRYOPOD_ASSIGN_OR_RETURN(pod_, ResolvePod(job_));
   Enter("preflight");
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
@@ -99,12 +105,13 @@ Status Checkpoint::Prepare() {
   writer_.emplace(std::move(writer));
   CRYOPOD_RETURN_IF_ERROR(PassPreflight());
   result_.lacks = report_.lacks;
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Version criu_version, criu_->Check());
   CRYOPOD_ASSIGN_OR_RETURN(Machine machine, ReadMachine());
   node_.architecture = std::move(machine.architecture);
   node_.kernel = std::move(machine.kernel);
   node_.cpu_flags = std::move(machine.cpu_flags);
   node_.cgroup_version = pod_.targets.front().cgroup.version() == CgroupVersion::kV2 ? "v2" : "v1";
-  node_.criu_version = report_.criu_version;
+  node_.criu_version = criu_version.text();
   node_.runtime_name = job_.runtime_name;
   node_.runtime_version = job_.runtime_version;
   Enter("prepare");
@@ -149,7 +156,8 @@ Status Checkpoint::WriteJournal() {
 
 // From here to the thaw nothing happens that could happen before or after.
 Status Checkpoint::CaptureOnce() {
-  CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(job_.criu_program, pod_, *staging_));
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<criu::CriuProcess> crius, criu_->Take());
+  CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(std::move(crius), pod_, *staging_));
   CRYOPOD_RETURN_IF_ERROR(WriteJournal().While("writing the journal"));
   for (const DumpTarget& target : pod_.targets) {
     CRYOPOD_RETURN_IF_ERROR(guard_.Watch(target.cgroup));

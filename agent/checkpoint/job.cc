@@ -209,6 +209,7 @@ std::string ToJson(const CheckpointJob& job) {
                {"store_root", job.store_root},
                {"state_dir", job.state_dir},
                {"criu_program", job.criu_program},
+               {"criu_tools_dir", job.criu_tools_dir},
                {"stop_source", job.stop_source},
                {"without_volumes", job.without_volumes},
                {"timeout_s", job.timeout_s}});
@@ -232,6 +233,7 @@ Result<CheckpointJob> ParseCheckpointJob(std::string_view text) {
       .Get("store_root", job.store_root)
       .Get("state_dir", job.state_dir)
       .Get("criu_program", job.criu_program)
+      .Get("criu_tools_dir", job.criu_tools_dir)
       .Get("stop_source", job.stop_source)
       .Get("without_volumes", job.without_volumes)
       .Get("timeout_s", job.timeout_s)

@@ -63,6 +63,7 @@ struct CheckpointJob {
   std::string store_root;    // archives
   std::string state_dir;     // disk staging and logs
   std::string criu_program;
+  std::string criu_tools_dir;  // first in CRIU's PATH; may be empty
   bool stop_source = false;
   bool without_volumes = false;
   uint32_t timeout_s = 0;  // of the operation

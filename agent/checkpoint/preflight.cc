@@ -5,13 +5,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <set>
 
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/upper_copy.h"
-#include "agent/criu/criu_client.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
@@ -19,7 +17,6 @@
 namespace cryopod::checkpoint {
 namespace {
 
-constexpr std::chrono::seconds kCriuTimeout{10};
 // Left free on the archive's file system whatever happens: logs, the journal, other people's pods.
 constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 
@@ -118,16 +115,6 @@ Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
   return memory_bytes;
 }
 
-// CRIU keeps what it has learned of the kernel in this file, until the next boot. Whatever runs
-// first learns it anew, which takes some 30 ms: that must not be a dump, inside a freeze. Source:
-// CRIU criu/kerndat.c (KERNDAT_CACHE_FILE).
-constexpr char kKernelFactsFile[] = "/run/criu.kdat";
-
-Status LearnKernel(const std::string& criu_program) {
-  if (PathExists(kKernelFactsFile)) return Status();
-  return criu::CheckFeatures(criu_program, Deadline::After(kCriuTimeout)).While("checking CRIU");
-}
-
 std::string Mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 void CheckSpace(const CheckpointJob& job, const PreflightReport& report, Status& status) {
@@ -191,11 +178,7 @@ DescriptorReason ReasonAgainstDescriptor(const std::string& link) {
 }
 
 Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod) {
-  CRYOPOD_ASSIGN_OR_RETURN(const criu::Version version,
-                           criu::CheckVersion(job.criu_program, Deadline::After(kCriuTimeout)));
-  CRYOPOD_RETURN_IF_ERROR(LearnKernel(job.criu_program));
   PreflightReport report;
-  report.criu_version = version.text();
   Reasons reasons;
   for (const DumpTarget& target : pod.targets) {
     CRYOPOD_ASSIGN_OR_RETURN(

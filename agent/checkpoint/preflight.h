@@ -14,15 +14,14 @@ namespace cryopod::checkpoint {
 
 // What preflight measured on the way.
 struct PreflightReport {
-  std::string criu_version;
   uint64_t memory_bytes = 0;       // that the dumps will hold
   uint64_t writable_bytes = 0;     // in the writable layers
   std::vector<std::string> lacks;  // content that is left out because the caller said so
 };
 
-// Stage 2: everything that can be known to fail, before anything is frozen. Changes nothing.
-// Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line; kAborted when
-// nothing stands against it but exec sessions, which may end in a moment.
+// Stage 2: everything of the pod that can be known to fail, before anything is frozen. Changes
+// nothing. Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line;
+// kAborted when nothing stands against it but exec sessions, which may end in a moment.
 Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod);
 
 // Pure: tasks of the cgroup that do not descend from the container's init: exec sessions.

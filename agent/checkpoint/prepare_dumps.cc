@@ -12,7 +12,7 @@ namespace {
 // CRIU reads its options and the node's facts; nothing of the pod is stopped yet.
 constexpr std::chrono::seconds kParkTimeout{20};
 
-Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarget& target,
+Result<PreparedDump> PrepareDump(criu::CriuProcess criu, const DumpTarget& target,
                                  StagingArea& staging) {
   const std::string& name = target.requested.name;
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd images_dir, staging.MakeDirectory(name + ".images"));
@@ -24,7 +24,6 @@ Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarg
   UpperCopy upper(upper_dir.get(), rootfs_dir.get());
   CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(target.cgroup));
   CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead(mapped));
-  CRYOPOD_ASSIGN_OR_RETURN(criu::CriuProcess criu, criu::CriuProcess::Spawn(criu_program));
   CRYOPOD_RETURN_IF_ERROR(
       criu.Park(target.options, images_dir.get(), work_dir.get(), Deadline::After(kParkTimeout)));
   return PreparedDump{&target,
@@ -38,13 +37,17 @@ Result<PreparedDump> PrepareDump(const std::string& criu_program, const DumpTarg
 
 }  // namespace
 
-Result<std::vector<PreparedDump>> PrepareDumps(const std::string& criu_program,
+Result<std::vector<PreparedDump>> PrepareDumps(std::vector<criu::CriuProcess> crius,
                                                const ResolvedPod& pod, StagingArea& staging) {
+  if (crius.size() != pod.targets.size()) {
+    return Status(Code::kInternal, std::to_string(crius.size()) + " CRIU processes for " +
+                                       std::to_string(pod.targets.size()) + " containers");
+  }
   std::vector<PreparedDump> dumps;
-  for (const DumpTarget& target : pod.targets) {
+  for (size_t i = 0; i < crius.size(); ++i) {
     CRYOPOD_ASSIGN_OR_RETURN(PreparedDump dump,
-                             PrepareDump(criu_program, target, staging)
-                                 .While("preparing container " + target.requested.name));
+                             PrepareDump(std::move(crius[i]), pod.targets[i], staging)
+                                 .While("preparing container " + pod.targets[i].requested.name));
     dumps.push_back(std::move(dump));
   }
   return dumps;

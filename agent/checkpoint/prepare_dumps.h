@@ -24,8 +24,9 @@ struct PreparedDump {
   UpperCopy upper;
 };
 
-// Stage 4. A second call makes everything anew. `pod` must outlive the answer.
-Result<std::vector<PreparedDump>> PrepareDumps(const std::string& criu_program,
+// Stage 4, with a CRIU for each container. A second call makes everything anew. `pod` must outlive
+// the answer.
+Result<std::vector<PreparedDump>> PrepareDumps(std::vector<criu::CriuProcess> crius,
                                                const ResolvedPod& pod, StagingArea& staging);
 
 }  // namespace cryopod::checkpoint

@@ -28,12 +28,11 @@ std::string MinimumText() {
   return std::to_string(kMajorMin) + "." + std::to_string(kMinorMin) + " or newer";
 }
 
-// One request to a CRIU of its own, which is killed when it does not answer and end in time.
-Result<Answer> AskOnce(const std::string& criu_program, const std::string& request, int stderr_fd,
-                       Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, stderr_fd));
+// Whatever has come, or did not in time, is the end of a CRIU that was asked one thing.
+Result<Answer> HearLast(const std::string& criu_program, Swrk& swrk, const Status& sent,
+                        Deadline deadline) {
   Result<Answer> answer = Status(Code::kUnavailable, "CRIU was not asked");
-  if (const Status sent = SendMessage(swrk, request); !sent.ok()) {
+  if (!sent.ok()) {
     answer = sent;
   } else if (Result<std::string> message = ReceiveMessage(swrk, deadline); message.ok()) {
     answer = ParseAnswer(*message);
@@ -48,6 +47,31 @@ Result<Answer> AskOnce(const std::string& criu_program, const std::string& reque
                   Reason::kCriuUnfit);
   }
   return std::move(answer).While("asking " + criu_program);
+}
+
+// One request to a CRIU of its own, which is killed when it does not answer and end in time.
+Result<Answer> AskOnce(const std::string& criu_program, const std::string& request, int stderr_fd,
+                       Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, stderr_fd));
+  const Status sent = SendMessage(swrk, request);
+  return HearLast(criu_program, swrk, sent, deadline);
+}
+
+Result<Version> Judge(const std::string& criu_program, const Answer& answer) {
+  if (!answer.success || !answer.has_version) {
+    return Status(Code::kFailedPrecondition,
+                  criu_program + " does not tell its version: install CRIU " + MinimumText(),
+                  Reason::kCriuUnfit);
+  }
+  const Version version{answer.version_major, answer.version_minor, answer.version_sublevel};
+  if (std::pair(version.major, version.minor) < std::pair(kMajorMin, kMinorMin)) {
+    return Status(Code::kFailedPrecondition,
+                  criu_program + " is CRIU " + version.text() +
+                      ", which cannot dump a cgroup that is frozen already: install CRIU " +
+                      MinimumText(),
+                  Reason::kCriuUnfit);
+  }
+  return version;
 }
 
 // What CRIU wrote to its stderr; it has ended and the pipe holds all there will be.
@@ -139,22 +163,26 @@ std::string Version::text() const {
 }
 
 Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Answer answer,
-                           AskOnce(criu_program, VersionRequest(), -1, deadline));
-  if (!answer.success || !answer.has_version) {
-    return Status(Code::kFailedPrecondition,
-                  criu_program + " does not tell its version: install CRIU " + MinimumText(),
-                  Reason::kCriuUnfit);
-  }
-  const Version version{answer.version_major, answer.version_minor, answer.version_sublevel};
-  if (std::pair(version.major, version.minor) < std::pair(kMajorMin, kMinorMin)) {
-    return Status(Code::kFailedPrecondition,
-                  criu_program + " is CRIU " + version.text() +
-                      ", which cannot dump a cgroup that is frozen already: install CRIU " +
-                      MinimumText(),
-                  Reason::kCriuUnfit);
-  }
-  return version;
+  CRYOPOD_ASSIGN_OR_RETURN(VersionInquiry inquiry, VersionInquiry::Begin(criu_program));
+  return std::move(inquiry).Answer(deadline);
+}
+
+VersionInquiry::VersionInquiry(std::string criu_program, std::unique_ptr<Swrk> swrk, Status sent)
+    : criu_program_(std::move(criu_program)), swrk_(std::move(swrk)), sent_(std::move(sent)) {}
+VersionInquiry::VersionInquiry(VersionInquiry&&) noexcept = default;
+VersionInquiry& VersionInquiry::operator=(VersionInquiry&&) noexcept = default;
+VersionInquiry::~VersionInquiry() = default;
+
+Result<VersionInquiry> VersionInquiry::Begin(const std::string& criu_program) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program));
+  Status sent = SendMessage(swrk, VersionRequest());
+  return VersionInquiry(criu_program, std::make_unique<Swrk>(std::move(swrk)), std::move(sent));
+}
+
+Result<Version> VersionInquiry::Answer(Deadline deadline) && {
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Answer answer,
+                           HearLast(criu_program_, *swrk_, sent_, deadline));
+  return Judge(criu_program_, answer);
 }
 
 Status CheckFeatures(const std::string& criu_program, Deadline deadline) {
@@ -169,8 +197,9 @@ CriuProcess::CriuProcess(CriuProcess&&) noexcept = default;
 CriuProcess& CriuProcess::operator=(CriuProcess&&) noexcept = default;
 CriuProcess::~CriuProcess() = default;
 
-Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience patience) {
-  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program));
+Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience patience,
+                                       const std::string& tools_dir) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, -1, tools_dir));
   return CriuProcess(std::make_unique<Swrk>(std::move(swrk)), patience);
 }
 

@@ -30,6 +30,24 @@ inline constexpr int kMinorMin = 1;
 // with a message that names both versions. Errors: kNotFound (no such program; names it and the
 // package to install), kFailedPrecondition (too old, or no CRIU), kDeadlineExceeded.
 Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline);
+
+// The same in two halves: a CRIU that was asked, and starts up and answers while its asker does
+// something else. Destroyed without Answer it ends by itself.
+class VersionInquiry {
+ public:
+  static Result<VersionInquiry> Begin(const std::string& criu_program);
+  VersionInquiry(VersionInquiry&&) noexcept;
+  VersionInquiry& operator=(VersionInquiry&&) noexcept;
+  ~VersionInquiry();
+  Result<Version> Answer(Deadline deadline) &&;
+
+ private:
+  VersionInquiry(std::string criu_program, std::unique_ptr<Swrk> swrk, Status sent);
+  std::string criu_program_;
+  std::unique_ptr<Swrk> swrk_;
+  Status sent_;
+};
+
 // Can this CRIU work on this kernel? Asks for features and for `criu check`. CRIU keeps what it
 // learns of the kernel in /run/criu.kdat (where /run is a tmpfs): without that file the next dump
 // learns it anew, some 30 ms inside a freeze, so call this before the first dump after a boot.
@@ -53,8 +71,10 @@ struct Patience {
 // Threads  one thread at a time.
 class CriuProcess {
  public:
-  // Errors: kNotFound (no such program; names the package).
-  static Result<CriuProcess> Spawn(const std::string& criu_program, Patience patience = {});
+  // `tools_dir`, unless empty: where CRIU looks first for the programs it runs. Errors: kNotFound
+  // (no such program; names the package).
+  static Result<CriuProcess> Spawn(const std::string& criu_program, Patience patience = {},
+                                   const std::string& tools_dir = "");
 
   CriuProcess(CriuProcess&&) noexcept;
   CriuProcess& operator=(CriuProcess&&) noexcept;

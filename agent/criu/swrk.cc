@@ -11,6 +11,7 @@ namespace cryopod::criu {
 namespace {
 
 constexpr int kSocketNumber = 3;
+constexpr char kSearchPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 // The largest answer holds one error line of CRIU's log.
 constexpr size_t kAnswerBytesMax = size_t{64} << 10;
 
@@ -34,7 +35,8 @@ Result<std::string> ReceiveNow(int socket) {
 
 }  // namespace
 
-Result<Swrk> SpawnSwrk(const std::string& criu_program, int stderr_fd) {
+Result<Swrk> SpawnSwrk(const std::string& criu_program, int stderr_fd,
+                       const std::string& tools_dir) {
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return ErrnoStatus(errno, "socketpair for", criu_program);
@@ -44,7 +46,7 @@ Result<Swrk> SpawnSwrk(const std::string& criu_program, int stderr_fd) {
 
   SpawnOptions options;
   options.argv = {criu_program, "--no-default-config", "swrk", std::to_string(kSocketNumber)};
-  options.environment = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  options.environment = {"PATH=" + (tools_dir.empty() ? "" : tools_dir + ":") + kSearchPath};
   options.descriptors = {{kSocketNumber, theirs.get()}};
   if (stderr_fd >= 0) options.descriptors.emplace_back(2, stderr_fd);
   options.new_session = true;

@@ -49,6 +49,7 @@ CheckpointJob SampleJob() {
   job.store_root = "/var/lib/cryopod/archives";
   job.state_dir = "/var/lib/cryopod";
   job.criu_program = "criu";
+  job.criu_tools_dir = "/opt/cryopod/libexec/cryopod/criu-tools";
   job.stop_source = true;
   job.without_volumes = true;
   job.timeout_s = 300;

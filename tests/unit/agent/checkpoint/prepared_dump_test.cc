@@ -8,6 +8,7 @@
 #include "agent/checkpoint/kept_logs.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/shared_mappings.h"
+#include "agent/checkpoint/start_criu.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
@@ -50,6 +51,13 @@ class PreparedDumpTest : public ::testing::TestWithParam<CgroupVersion> {
     return program;
   }
 
+  Result<std::vector<PreparedDump>> Prepare(const std::string& behaviour) {
+    CRYOPOD_ASSIGN_OR_RETURN(StartedCriu started,
+                             StartedCriu::Start(Criu(behaviour), "", pod_.targets.size()));
+    CRYOPOD_ASSIGN_OR_RETURN(std::vector<criu::CriuProcess> crius, started.Take());
+    return PrepareDumps(std::move(crius), pod_, *staging_);
+  }
+
   test::CounterInCgroup app_{GetParam()};
   test::CounterInCgroup sidecar_{GetParam()};
   cryopod::test::TempDirectory temp_;
@@ -58,8 +66,7 @@ class PreparedDumpTest : public ::testing::TestWithParam<CgroupVersion> {
 };
 
 TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<PreparedDump> dumps,
-                               PrepareDumps(Criu("criu"), pod_, *staging_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<PreparedDump> dumps, Prepare("criu"));
 
   ASSERT_EQ(dumps.size(), 2u);
   EXPECT_EQ(dumps[1].target->requested.name, "sidecar");
@@ -70,30 +77,32 @@ TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
 }
 
 TEST_P(PreparedDumpTest, ASecondPreparationIsMadeAnew) {
-  ASSERT_THAT(PrepareDumps(Criu("criu"), pod_, *staging_), IsOk());
+  ASSERT_THAT(Prepare("criu"), IsOk());
   std::ofstream(staging_path() + "/app.images/core-1.img") << "of a capture that was discarded";
   fs::remove(pod_.targets[0].upper_dir + "/file");
 
-  ASSERT_THAT(PrepareDumps(Criu("criu"), pod_, *staging_), IsOk());
+  ASSERT_THAT(Prepare("criu"), IsOk());
 
   EXPECT_FALSE(fs::exists(staging_path() + "/app.images/core-1.img"));
   EXPECT_FALSE(fs::exists(staging_path() + "/app.rootfs/file"));
 }
 
-TEST_P(PreparedDumpTest, AMissingCriuNamesTheContainer) {
-  EXPECT_THAT(PrepareDumps("/nowhere/criu", pod_, *staging_),
-              StatusIs(Code::kNotFound, HasSubstr("container app")));
+TEST_P(PreparedDumpTest, EachContainerHasACriuOfItsOwn) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(StartedCriu started, StartedCriu::Start(Criu("criu"), "", 1));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<criu::CriuProcess> one, started.Take());
+
+  EXPECT_THAT(PrepareDumps(std::move(one), pod_, *staging_),
+              StatusIs(Code::kInternal, HasSubstr("1 CRIU processes for 2 containers")));
 }
 
 TEST_P(PreparedDumpTest, ACriuThatRefusesItsOptionsNamesTheContainerBeforeAnythingIsFrozen) {
-  EXPECT_THAT(PrepareDumps(Criu("criu-refuses"), pod_, *staging_),
+  EXPECT_THAT(Prepare("criu-refuses"),
               StatusIs(Code::kUnknown, testing::AllOf(HasSubstr("preparing container app"),
                                                       HasSubstr("images directory is gone"))));
 }
 
 TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
-                               PrepareDumps(Criu("criu-fails"), pod_, *staging_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-fails"));
   const Deadline deadline = Deadline::After(seconds(20));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
@@ -110,8 +119,7 @@ TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLog
 }
 
 TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
-                               PrepareDumps(Criu("criu"), pod_, *staging_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
   const Deadline deadline = Deadline::After(seconds(20));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
@@ -122,8 +130,7 @@ TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
 }
 
 TEST_P(PreparedDumpTest, OnlyTheNewestTwentyLogsStay) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps,
-                               PrepareDumps(Criu("criu"), pod_, *staging_));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
   const fs::path logs = temp_.path() / "logs";
   for (int i = 0; i < 30; ++i) {
     // The younger, the smaller the name: age decides.
