@@ -38,8 +38,9 @@ class FrozenPod {
 };
 
 // Stage 5: asks every leaf cgroup to freeze, then waits until all report frozen: this is the cut.
-// The leaves, never only their parent, under which CRIU would wait for ever. `targets` must outlive
-// the answer. Errors: kDeadlineExceeded (names the container); everything is thawed then.
+// The leaves, never only their parent, under which CRIU would wait for ever. A pod that is caught
+// between vfork and exec is thawed and frozen again a moment later. `targets` must outlive the
+// answer. Errors: kDeadlineExceeded (names the container); everything is thawed then.
 Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);
 
 }  // namespace cryopod::checkpoint

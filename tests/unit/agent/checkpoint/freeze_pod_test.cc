@@ -1,6 +1,12 @@
 #include "agent/checkpoint/freeze_pod.h"
 
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstring>
+#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -82,6 +88,63 @@ TEST_P(FreezePodTest, ForgottenItStaysFrozen) {
 
   EXPECT_TRUE(first_.StandsStillFor(kQuiet));
   EXPECT_TRUE(second_.StandsStillFor(kQuiet));
+}
+
+// A process in the leaf of a counter whose child of vfork ends only after `child_takes`.
+class Starter {
+ public:
+  Starter(const CounterInCgroup& leaf, milliseconds child_takes) {
+    int ready[2];
+    EXPECT_EQ(::pipe(ready), 0);
+    pid_ = ::fork();
+    if (pid_ == 0) Run(leaf.path(), ready[1], child_takes);
+    char byte = 0;
+    EXPECT_EQ(::read(ready[0], &byte, 1), 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+  }
+  Starter(const Starter&) = delete;
+  Starter& operator=(const Starter&) = delete;
+  ~Starter() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  [[noreturn]] static void Run(const std::string& leaf, int ready, milliseconds child_takes) {
+    std::ofstream(leaf + "/cgroup.procs") << ::getpid();
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (::vfork() == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      static_cast<void>(::write(ready, "r", 1) == 1);
+      ::usleep(static_cast<useconds_t>(std::chrono::microseconds(child_takes).count()));
+      ::_exit(0);
+    }
+    ::wait(nullptr);
+    while (true) ::pause();
+  }
+  pid_t pid_ = -1;
+};
+
+TEST_P(FreezePodTest, APodIsNotCaughtWhileItStartsAProgram) {
+  const Starter starter(first_, milliseconds(100));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon()));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> pids, first_.cgroup().Processes());
+  EXPECT_EQ(pids.size(), 2u) << "the child of vfork is still there";
+  EXPECT_TRUE(first_.StandsStillFor(kQuiet));
+  EXPECT_TRUE(second_.StandsStillFor(kQuiet));
+}
+
+TEST_P(FreezePodTest, ProcessesThatShareMemoryForGoodAreFrozenAllTheSame) {
+  const Starter starter(first_, milliseconds(60'000));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon()));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> pids, first_.cgroup().Processes());
+  EXPECT_EQ(pids.size(), 3u);
+  EXPECT_TRUE(first_.StandsStillFor(kQuiet));
 }
 
 TEST_P(FreezePodTest, AContainerThatIsGoneKeepsNoOtherFromBeingThawed) {
