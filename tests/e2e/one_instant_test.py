@@ -17,7 +17,7 @@ import lab
 from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule  # noqa: F401
 
 SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
-CHECKPOINTS = int(os.environ.get("CRYOPOD_CHECKPOINTS") or (5 if SHORT else 20))
+CHECKPOINTS = int(os.environ.get("CRYOPOD_CHECKPOINTS") or (3 if SHORT else 20))
 CONTAINERS = {"instant": "one_instant 32 2", "relay": "relay", "children": "children",
               "clocks": "clocks", "journal": "journal"}
 # Arguments: the program, the request, then container and workload by turns. A line for each.

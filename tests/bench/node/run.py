@@ -75,6 +75,8 @@ class CaseRun:
     def _start(self):
         for side in list(self._sides):
             try:
+                # What a load's memory is made of decides for all of its rounds what reading it costs.
+                condition(side[0])
                 side[1].start()
             except CommandFailed as error:
                 self._give_up(side, "checkpoint", error)
