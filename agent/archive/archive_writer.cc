@@ -58,18 +58,8 @@ Status CheckPackable(const std::string& name) {
   return status.ok() ? status : Status(Code::kInvalidArgument, status.message());
 }
 
-uint64_t TotalBytes(int dir_fd, const std::vector<DirectoryEntry>& names) {
-  uint64_t bytes = 0;
-  for (const DirectoryEntry& name : names) {
-    struct stat attributes {};
-    if (::fstatat(dir_fd, name.name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    bytes += static_cast<uint64_t>(attributes.st_size);
-  }
-  return bytes;
-}
-
-Status PackDirectory(int dir_fd, const std::vector<DirectoryEntry>& names,
-                     const ByteProgress& progress, TarBlob* blob) {
+Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob* blob) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(dir_fd));
   for (const DirectoryEntry& name : names) {
     CRYOPOD_RETURN_IF_ERROR(CheckPackable(name.name));
     // O_NONBLOCK: opening a FIFO would wait for its other end.
@@ -101,12 +91,11 @@ Result<ArchiveWriter> ArchiveStore::Create(const std::string& name) const {
 Result<Descriptor> ArchiveWriter::PackFiles(int dir_fd, const std::string& media_type,
                                             const ByteProgress& progress) {
   const std::string doing = state_->Doing("packing files");
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names,
-                           ListDirectory(dir_fd).While(doing));
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, FilesBytes(dir_fd).While(doing));
   Result<TarBlob> blob = TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
-                                         TarWriter::Format::kPlain, TotalBytes(dir_fd, names));
+                                         TarWriter::Format::kPlain, bytes);
   if (!blob.ok()) return blob.status().While(doing);
-  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, names, progress, &*blob).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, progress, &*blob).While(doing));
   return std::move(*blob).Commit(media_type).While(doing);
 }
 

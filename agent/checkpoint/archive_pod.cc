@@ -42,19 +42,6 @@ class ProgressMeter {
   std::chrono::steady_clock::time_point last_;
 };
 
-Result<uint64_t> FilesBytes(int dir_fd) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
-  uint64_t bytes = 0;
-  for (const DirectoryEntry& entry : entries) {
-    struct stat status {};
-    if (::fstatat(dir_fd, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-      return ErrnoStatus(errno, "fstatat", entry.name);
-    }
-    bytes += static_cast<uint64_t>(status.st_size);
-  }
-  return bytes;
-}
-
 std::string NowText() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);

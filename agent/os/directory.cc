@@ -171,6 +171,19 @@ Status RemoveTree(const std::string& path) {
   return RemoveTreeAt(parent->get(), name).While(parent_path);
 }
 
+Result<uint64_t> FilesBytes(int dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  uint64_t bytes = 0;
+  for (const DirectoryEntry& entry : entries) {
+    struct stat status {};
+    if (::fstatat(dir_fd, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      return ErrnoStatus(errno, "fstatat", entry.name);
+    }
+    bytes += static_cast<uint64_t>(status.st_size);
+  }
+  return bytes;
+}
+
 Result<uint64_t> FreeBytes(const std::string& path) {
   struct statvfs info {};
   if (::statvfs(path.c_str(), &info) != 0) return ErrnoStatus(errno, "statvfs", path);

@@ -30,6 +30,9 @@ Status MakeDirectoryAt(int dir_fd, const std::string& name, mode_t mode = 0700);
 Status RemoveTreeAt(int dir_fd, const std::string& name);
 Status RemoveTree(const std::string& path);
 
+// The sizes of what lies in the directory itself, added up.
+Result<uint64_t> FilesBytes(int dir_fd);
+
 // Free bytes of the file system for root (statvfs).
 Result<uint64_t> FreeBytes(const std::string& path);
 

@@ -289,6 +289,17 @@ TEST_F(CheckpointOperationsTest, AKilledProcessIsCountedAsOne) {
   EXPECT_EQ(ResultOf(*operation).status.reason(), Reason::kProcessDied);
 }
 
+TEST_F(CheckpointOperationsTest, AHalfMadeArchiveGoesThoughAChildOfTheDeadStillHoldsIt) {
+  const fs::path half = fs::path(config_.store_root()) / ".partial" / "half";
+  SetCheckpointProgram("mkdir -p " + half.string() + "; exec 9<" + half.string() +
+                       "; flock 9; sleep 60 & kill -9 $$");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+
+  EXPECT_EQ(ResultOf(*operation).status.reason(), Reason::kProcessDied);
+  EXPECT_FALSE(fs::exists(half));
+}
+
 TEST_F(CheckpointOperationsTest, AMissingProgramIsAnErrorAndLeavesNothing) {
   fs::remove(config_.checkpoint_program());
 

@@ -10,7 +10,6 @@
 #include <memory>
 #include <thread>
 
-#include "agent/criu/criu_client.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
@@ -95,15 +94,12 @@ bool HasIoUring(pid_t pid) {
   return false;
 }
 
-// A container with a PID namespace of its own in a leaf of its own, and a criu that answers.
+// A container with a PID namespace of its own in a leaf of its own.
 class PreflightTest : public ::testing::TestWithParam<CgroupVersion> {
  protected:
   void SetUp() override {
     if (!leaf_.valid()) GTEST_SKIP() << "no freezer hierarchy of this version can be written to";
     fs::create_directories(temp_.path() / "upper");
-    fs::create_symlink(CRYOPOD_FAKE_CRIU, temp_.path() / "criu");
-    fs::create_symlink(CRYOPOD_FAKE_CRIU, temp_.path() / "criu-old");
-    job_.criu_program = temp_.path() / "criu";
     job_.store_root = temp_.path();
   }
   static bool OwnMounts() {

@@ -1,33 +1,19 @@
 #include "agent/checkpoint/start_criu.h"
 
-#include <csignal>
-#include <filesystem>
-
 #include "agent/os/subprocess.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_directory.h"
+#include "tests/unit/agent/criu/fake_criu_fixture.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-namespace fs = std::filesystem;
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
 using std::chrono::seconds;
 using testing::AllOf;
 using testing::HasSubstr;
 
-class StartedCriuTest : public testing::Test {
- protected:
-  std::string Criu(const std::string& behaviour) const {
-    const fs::path program = temp_.path() / behaviour;
-    if (!fs::exists(program)) fs::create_symlink(CRYOPOD_FAKE_CRIU, program);
-    return program;
-  }
-
- private:
-  cryopod::test::TempDirectory temp_;
-};
+using StartedCriuTest = criu::test::FakeCriuFixture;
 
 TEST_F(StartedCriuTest, TellsTheVersionAndHasAProcessForEachContainer) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(StartedCriu started, StartedCriu::Start(Criu("criu"), "", 3));

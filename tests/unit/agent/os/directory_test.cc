@@ -19,6 +19,7 @@ namespace cryopod {
 namespace {
 
 using test::IsOk;
+using test::IsOkAnd;
 using test::StatusIs;
 using test::WriteText;
 using ::testing::HasSubstr;
@@ -170,6 +171,15 @@ TEST_F(DirectoryTest, DoesNotCrossIntoAMount) {
   EXPECT_FALSE(PathExists(Path("tree/other")));  // what can go is gone all the same
   EXPECT_THAT(UnmountAll(Path("tree/mounted")), IsOk());
   EXPECT_THAT(RemoveTree(Path("tree")), IsOk());
+}
+
+TEST_F(DirectoryTest, FilesAreAddedUpWithoutWhatLiesDeeper) {
+  WriteText(Path("one"), "12345");
+  WriteText(Path("two"), "678");
+  std::filesystem::create_symlink("abcd", Path("link"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd dir, OpenDirectory(temp_.path()));
+
+  EXPECT_THAT(FilesBytes(dir.get()), IsOkAnd(12u));
 }
 
 TEST_F(DirectoryTest, ATmpfsHasItsSizeFree) {
