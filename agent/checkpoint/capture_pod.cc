@@ -38,6 +38,12 @@ Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
   return Status();
 }
 
+Status CheckNothingWasBornSince(const BirthMarks& before, const BirthWatch& births,
+                                Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks now, births.Read(deadline));
+  return CheckNothingWasBorn(before, now);
+}
+
 Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
   CapturedContainer captured;
   Result<std::vector<criu::DumpedProcess>> processes = criu::ReadPstree(dump.images_dir.get());
@@ -66,9 +72,10 @@ Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
   CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
   CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, births.Read(deadline));
   CRYOPOD_RETURN_IF_ERROR(DumpAll(dumps, deadline));
-  CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozen(deadline));
-  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks after, births.Read(deadline));
-  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBorn(before, after));
+  // Twice: what was born may keep the pod from freezing again, and with that its end.
+  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
+  CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozenAgain(deadline));
+  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
   std::vector<CapturedContainer> captured;
   for (const PreparedDump& dump : dumps) {
     const std::string container = "container " + dump.target->requested.name;

@@ -1,5 +1,6 @@
 #include "agent/checkpoint/checkpoint_pod.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -183,8 +184,9 @@ Status Checkpoint::LetGo() {
   const auto frozen_for = frozen_->FrozenFor();
   Status thawed = frozen_->Thaw();
   frozen_.reset();
-  result_.freeze_us = static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::microseconds>(frozen_for).count());
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(frozen_for).count();
+  // A capture that was discarded stood still too.
+  result_.freeze_us = std::max(result_.freeze_us, static_cast<uint64_t>(us));
   Status kept = guard_.Disarm();
   return thawed.ok() ? kept : thawed;
 }

@@ -18,6 +18,12 @@ using std::chrono::milliseconds;
 // Some 300 ms of trying in all, in which the pod runs: whoever shares memory then does so for good.
 constexpr int kFreezesMax = 12;
 constexpr milliseconds kLongestPause{50};
+// A leaf freezes within milliseconds, or it has a task that does not before it is let on: one whose
+// exec waits for its threads, which v1 has frozen already and keeps from ending. So never long at a
+// time, but longer each time: a large pod on a busy node must get there.
+constexpr milliseconds kFirstPatience{250};
+// What came in while CRIU had the leaf thawed may be such a task.
+constexpr milliseconds kPatienceAgain{2000};
 
 // 0 when both have the same memory, 1 when the first comes before the second.
 long CompareMemory(pid_t one, pid_t other) {
@@ -82,19 +88,33 @@ Status FrozenPod::Thaw() {
   return first;
 }
 
+Status FrozenPod::WaitFrozenAgain(Deadline deadline) const {
+  Status frozen = WaitFrozen(deadline.SoonerAfter(kPatienceAgain));
+  if (frozen.code() != Code::kDeadlineExceeded) return frozen;
+  return Status(Code::kAborted, "what came in cannot be frozen: " + frozen.message(),
+                Reason::kPodChanged);
+}
+
 std::chrono::nanoseconds FrozenPod::FrozenFor() const { return Deadline::Clock::now() - since_; }
 
 Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline) {
   milliseconds pause{1};
+  milliseconds patience = kFirstPatience;
   for (int freezes = 1;; ++freezes) {
     FrozenPod frozen(&targets, Deadline::Clock::now());
     for (const DumpTarget& target : targets) {
       CRYOPOD_RETURN_IF_ERROR(
           target.cgroup.Freeze().While("freezing container " + target.requested.name));
     }
-    CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozen(deadline));
-    CRYOPOD_ASSIGN_OR_RETURN(const bool starts, AnyStartsAProgram(targets));
-    if (!starts || freezes == kFreezesMax || deadline.expired()) return frozen;
+    Status stopped = frozen.WaitFrozen(deadline.SoonerAfter(patience));
+    if (stopped.ok()) {
+      CRYOPOD_ASSIGN_OR_RETURN(const bool starts, AnyStartsAProgram(targets));
+      if (!starts || freezes >= kFreezesMax || deadline.expired()) return frozen;
+    } else if (stopped.code() != Code::kDeadlineExceeded || deadline.expired()) {
+      return stopped;
+    } else {
+      patience *= 2;
+    }
     CRYOPOD_RETURN_IF_ERROR(frozen.Thaw());
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);

@@ -18,9 +18,9 @@ class FrozenPod {
   FrozenPod& operator=(FrozenPod&&) = delete;
   ~FrozenPod();
 
-  // Every leaf is frozen (again): CRIU thaws a leaf while it works and leaves it frozen.
-  // Errors: kDeadlineExceeded.
-  Status WaitFrozen(Deadline deadline) const;
+  // Every leaf is frozen again: CRIU thaws a leaf while it works and asks it to freeze at its end.
+  // Errors: kAborted: something came in meanwhile that cannot be frozen.
+  Status WaitFrozenAgain(Deadline deadline) const;
   // Errors name the container; every other one is thawed all the same.
   Status Thaw();
   // Nothing is left to thaw: the containers were killed while frozen.
@@ -33,14 +33,17 @@ class FrozenPod {
   friend Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);
   FrozenPod(const std::vector<DumpTarget>* targets, Deadline::Clock::time_point since)
       : targets_(targets), since_(since) {}
+  Status WaitFrozen(Deadline deadline) const;
+
   const std::vector<DumpTarget>* targets_;
   Deadline::Clock::time_point since_;
 };
 
 // Stage 5: asks every leaf cgroup to freeze, then waits until all report frozen: this is the cut.
 // The leaves, never only their parent, under which CRIU would wait for ever. A pod that is caught
-// between vfork and exec is thawed and frozen again a moment later. `targets` must outlive the
-// answer. Errors: kDeadlineExceeded (names the container); everything is thawed then.
+// between vfork and exec, or does not freeze at once, is thawed and frozen again a moment later.
+// `targets` must outlive the answer. Errors: kDeadlineExceeded (names the container); everything is
+// thawed then.
 Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);
 
 }  // namespace cryopod::checkpoint

@@ -1,16 +1,20 @@
 #include "agent/checkpoint/freeze_pod.h"
 
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <fstream>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "agent/os/file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"
@@ -50,7 +54,7 @@ TEST_P(FreezePodTest, StopsEveryContainerUntilItIsThawed) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
   EXPECT_TRUE(first_.StandsStillFor(kQuiet));
   EXPECT_TRUE(second_.StandsStillFor(kQuiet));
-  EXPECT_THAT(frozen.WaitFrozen(Soon()), IsOk());
+  EXPECT_THAT(frozen.WaitFrozenAgain(Soon()), IsOk());
   EXPECT_GE(frozen.FrozenFor(), 2 * kQuiet);
 
   EXPECT_THAT(frozen.Thaw(), IsOk());
@@ -157,6 +161,96 @@ TEST_P(FreezePodTest, AContainerThatIsGoneKeepsNoOtherFromBeingThawed) {
 
   EXPECT_TRUE(second_.CountsWithin(kLimit));
   ASSERT_EQ(::mkdir(first_.path().c_str(), 0755), 0);  // the fixture removes it
+}
+
+// A process whose exec waits for its other thread, which is frozen and cannot end: not even a
+// freezer stops it there. Version 1 alone has threads in different cgroups, and freezes what is
+// killed.
+class WaitingExec {
+ public:
+  // The thread goes to `frozen`, a cgroup that is frozen already.
+  explicit WaitingExec(const std::string& frozen) {
+    pid_ = ::fork();
+    if (pid_ == 0) Run(frozen);
+    const std::string state = "/proc/" + std::to_string(pid_) + "/stat";
+    const Deadline deadline = Soon();
+    while (!Waits(state) && !deadline.expired()) std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_TRUE(Waits(state)) << "exec went through, or never began";
+  }
+  WaitingExec(const WaitingExec&) = delete;
+  WaitingExec& operator=(const WaitingExec&) = delete;
+  ~WaitingExec() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  void Enter(const std::string& cgroup) const { std::ofstream(cgroup + "/tasks") << pid_; }
+
+ private:
+  static bool Waits(const std::string& state) {
+    const Result<std::string> text = ReadFile(state);
+    return text.ok() && text->find(") D ") != std::string::npos;
+  }
+  [[noreturn]] static void Run(const std::string& frozen) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    std::atomic<bool> runs = false;
+    std::thread([&runs, &frozen] {
+      runs = true;
+      std::ofstream(frozen + "/tasks") << ::gettid();
+      while (true) ::pause();
+    }).detach();
+    while (!runs) ::usleep(100);
+    ::usleep(50'000);  // by now it is frozen
+    ::execl("/bin/sleep", "sleep", "60", nullptr);
+    ::_exit(1);
+  }
+  pid_t pid_ = -1;
+};
+
+class WaitingExecTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    CRYOPOD_SKIP_WITHOUT(counter_);
+    below_ = counter_.path() + "/below";
+    ASSERT_EQ(::mkdir(below_.c_str(), 0755), 0);
+    targets_.push_back(MakeTarget("only", counter_.pid(), counter_.cgroup()));
+  }
+  size_t ProcessCount() const { return counter_.cgroup().Processes().value().size(); }
+
+  CounterInCgroup counter_{CgroupVersion::kV1};
+  std::string below_;
+  std::vector<DumpTarget> targets_;
+};
+
+TEST_F(WaitingExecTest, APodThatIsCaughtInAnExecIsLetGoOnAndFrozenAgain) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup below, Cgroup::Open(below_));
+  ASSERT_THAT(below.Freeze(), IsOk());
+  const WaitingExec exec(below_);
+  exec.Enter(counter_.path());
+  std::jthread thaws_below_once_the_pod_freezes([&] {
+    const std::string asked = counter_.path() + "/freezer.self_freezing";
+    while (ReadFile(asked).value().front() != '1') ::usleep(100);
+    EXPECT_THAT(below.Thaw(), IsOk());
+  });
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+
+  EXPECT_TRUE(counter_.StandsStillFor(kQuiet));
+  EXPECT_EQ(ProcessCount(), 2u);
+  EXPECT_THAT(frozen.Thaw(), IsOk());
+}
+
+TEST_F(WaitingExecTest, AnExecThatCameInAndCannotBeFrozenMakesTheCaptureNoCut) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  const WaitingExec exec(below_);
+  exec.Enter(counter_.path());
+
+  const Status again = frozen.WaitFrozenAgain(Deadline::After(seconds(60)));
+
+  EXPECT_THAT(again, StatusIs(Code::kAborted, HasSubstr("container only")));
+  EXPECT_EQ(again.reason(), Reason::kPodChanged);
+  EXPECT_THAT(frozen.Thaw(), IsOk());
+  EXPECT_TRUE(counter_.CountsWithin(kLimit));
 }
 
 INSTANTIATE_TEST_SUITE_P(Freezers, FreezePodTest,
