@@ -14,13 +14,20 @@ namespace {
 // More mounts than anybody stacks on one directory; an end for the loop.
 constexpr int kStackedMountsMax = 4096;
 
+int MountTmpfsWith(const std::string& path, const std::string& options) {
+  return ::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str());
+}
+
 }  // namespace
 
 Status MountTmpfs(const std::string& path, uint64_t size_bytes) {
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path, 0700));
   const std::string options = "mode=0700,size=" + std::to_string(size_bytes);
-  if (::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str()) !=
-      0) {
+  // A long write takes large pieces of memory then, and a small file no more than it needs. Source:
+  // Linux Documentation/admin-guide/mm/transhuge.rst; kernels before 6.14 do not do it for files
+  // that grow, and those without huge pages refuse the option.
+  if (MountTmpfsWith(path, options + ",huge=within_size") != 0 &&
+      MountTmpfsWith(path, options) != 0) {
     return ErrnoStatus(errno, "mount tmpfs at", path);
   }
   // Below a shared parent a mount would spread to every namespace that listens.

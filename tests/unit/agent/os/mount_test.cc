@@ -4,7 +4,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "agent/os/file.h"
@@ -28,6 +27,20 @@ class MountTest : public ::testing::Test {
   }
   void TearDown() override { EXPECT_THAT(UnmountAll(path_), IsOk()); }
 
+  MountEntry Entry() const {
+    const std::vector<MountEntry> mounts = ReadMountInfo(::getpid()).value();
+    for (const MountEntry& entry : mounts) {
+      if (entry.mount_point == path_) return entry;
+    }
+    ADD_FAILURE() << path_ << " is no mount point";
+    return MountEntry();
+  }
+  uint64_t AllocatedBytes(const std::string& name) const {
+    struct stat info {};
+    EXPECT_EQ(::stat((path_ + "/" + name).c_str(), &info), 0);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  }
+
   test::TempDirectory temp_;
   std::string path_ = temp_.path() / "a/tmpfs";
 };
@@ -37,14 +50,10 @@ TEST_F(MountTest, ATmpfsIsPrivateAndOnlyForUs) {
   ASSERT_EQ(::stat(path_.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0700u);
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<MountEntry> mounts, ReadMountInfo(::getpid()));
-  const auto mount = std::find_if(mounts.begin(), mounts.end(), [this](const MountEntry& entry) {
-    return entry.mount_point == path_;
-  });
-  ASSERT_NE(mount, mounts.end());
-  EXPECT_EQ(mount->file_system_type, "tmpfs");
-  EXPECT_THAT(mount->mount_options, ::testing::HasSubstr("nosuid"));
-  EXPECT_THAT(mount->mount_options, ::testing::HasSubstr("nodev"));
+  const MountEntry mount = Entry();
+  EXPECT_EQ(mount.file_system_type, "tmpfs");
+  EXPECT_THAT(mount.mount_options, ::testing::HasSubstr("nosuid"));
+  EXPECT_THAT(mount.mount_options, ::testing::HasSubstr("nodev"));
 }
 
 TEST_F(MountTest, ATmpfsTakesNoMoreThanItsSize) {
@@ -52,6 +61,20 @@ TEST_F(MountTest, ATmpfsTakesNoMoreThanItsSize) {
 
   EXPECT_THAT(WriteFileAtomically(dir.get(), "big", std::string(size_t{2} << 20, 'x')),
               StatusIs(Code::kResourceExhausted));
+}
+
+TEST_F(MountTest, ATmpfsTakesLargePiecesOfMemoryButNoneForSmallFiles) {
+  const MountEntry mount = Entry();
+  if (PathExists("/sys/kernel/mm/transparent_hugepage")) {
+    EXPECT_THAT(mount.super_options, ::testing::HasSubstr("huge=within_size"));
+  }
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd dir, OpenDirectory(path_));
+  ASSERT_THAT(WriteFileAtomically(dir.get(), "small", "x"), IsOk());
+  ASSERT_THAT(WriteFileAtomically(dir.get(), "odd", std::string(70'000, 'x')), IsOk());
+
+  EXPECT_EQ(AllocatedBytes("small"), 4096u);
+  EXPECT_EQ(AllocatedBytes("odd"), 18u * 4096);
 }
 
 TEST_F(MountTest, KnowsAMountPointFromADirectory) {
