@@ -73,6 +73,12 @@ Result<uint64_t> CopyRanges(int from_fd, int to_fd, off_t start, off_t end, off_
       return ErrnoStatus(errno, "lseek", "");
     const auto want = static_cast<uint64_t>(std::min(hole, end) - data);
     CRYOPOD_ASSIGN_OR_RETURN(const uint64_t copied, CopyData(from_fd, to_fd, want));
+    if (data > position) {
+      // A tmpfs of large folios has filled what lies before the data in the same folio. Where the
+      // filesystem punches no holes it has none of these either.
+      (void)::fallocate(to_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                        to_base + position - start, data - position);
+    }
     position = data + static_cast<off_t>(copied);
     if (copied < want) {  // truncated by its owner meanwhile
       end = position;
