@@ -113,7 +113,7 @@ class PodRuns:
         name = f"{program.slug}-{secrets.token_hex(3)}"
         reference, uid, gid = image
         container = lab.container(CONTAINER, program.supervise(), image=reference, user=uid,
-                                  env={"HOME": "/work"})
+                                  env={"HOME": "/foreign/home"})
         container["linux"]["security_context"]["run_as_group"] = {"value": gid}
         pod = once_reached(lambda: self._source.run_pod(lab.pod(name), [container],
                                                         handler="cryopod"))

@@ -75,7 +75,7 @@ class Images:
     def _add_manifest(self, layers):
         config = to_json({
             "architecture": "amd64", "os": "linux",
-            "config": {"Env": [PATH], "WorkingDir": "/work"},
+            "config": {"Env": [PATH], "WorkingDir": "/foreign/home"},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer[0]}" for layer in layers]}})
         manifest = to_json({
             "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
@@ -149,9 +149,9 @@ def add_program(tar, folder, uid, gid):
     """The program's folder, our scripts, and a folder of its user's own to work in."""
     _add_tree(tar, CONTAINER_SCRIPTS, "foreign/bin")
     _add_tree(tar, folder, "foreign/program")
-    work = tarfile.TarInfo("work")
-    work.type, work.mode, work.uid, work.gid = tarfile.DIRTYPE, 0o755, uid, gid
-    tar.addfile(work)
+    home = tarfile.TarInfo("foreign/home")
+    home.type, home.mode, home.uid, home.gid = tarfile.DIRTYPE, 0o755, uid, gid
+    tar.addfile(home)
 
 
 def _add_tree(tar, folder, name):

@@ -20,7 +20,7 @@ def look(size):
 
 
 def is_right(size, body):
-    with open(f"/work/www/{size}.sha256") as file:
+    with open(f"/foreign/home/www/{size}.sha256") as file:
         return hashlib.sha256(body).hexdigest() == file.read().strip()
 
 
@@ -29,7 +29,7 @@ def forever():
         for size in SIZES:
             body = look(size)
             if body is not None and not is_right(size, body):
-                with open("/work/wrong", "a") as file:
+                with open("/foreign/home/wrong", "a") as file:
                     file.write(f"{size}: {len(body)} bytes, others than those of the file\n")
         time.sleep(0.01)
 

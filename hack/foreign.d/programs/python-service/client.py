@@ -21,7 +21,7 @@ def connect():
 
 def run(client):
     number = client
-    with open(f"/work/ledger.{client}", "a", buffering=1) as ledger:
+    with open(f"/foreign/home/ledger.{client}", "a", buffering=1) as ledger:
         while True:
             try:
                 connection = connect()
@@ -37,7 +37,7 @@ def run(client):
 
 def check():
     state = ask(connect(), "GET", "/")
-    with open("/work/journal") as file:
+    with open("/foreign/home/journal") as file:
         journal = [line.split() for line in file]
     last = ""
     for position, (number, found) in enumerate(journal, 1):
@@ -49,7 +49,7 @@ def check():
     answers = 0
     for client in range(CLIENTS):
         lengths = []
-        with open(f"/work/ledger.{client}") as file:
+        with open(f"/foreign/home/ledger.{client}") as file:
             for line in file:
                 length, found = line.split()
                 lengths.append(int(length))

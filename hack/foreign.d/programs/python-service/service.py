@@ -43,7 +43,7 @@ class Chain:
     def __init__(self, workers):
         self._lock = threading.Lock()
         self._workers = workers
-        self._journal = open("/work/journal", "a", buffering=1)
+        self._journal = open("/foreign/home/journal", "a", buffering=1)
         self.length, self.last = 0, ""
 
     def add(self, number):

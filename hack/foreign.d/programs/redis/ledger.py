@@ -4,7 +4,7 @@ import socket
 import sys
 import time
 
-LEDGER = "/work/ledger"
+LEDGER = "/foreign/home/ledger"
 
 
 class Redis:

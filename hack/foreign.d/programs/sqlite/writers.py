@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import sys
 
-DATABASE = "/work/bank.db"
+DATABASE = "/foreign/home/bank.db"
 ACCOUNTS = 50
 
 
@@ -30,7 +30,7 @@ def write(writer):
     ends = []
     signal.signal(signal.SIGTERM, lambda *_: ends.append(True))
     database = connect()
-    with open(f"/work/ledger.{writer}", "a", buffering=1) as ledger:
+    with open(f"/foreign/home/ledger.{writer}", "a", buffering=1) as ledger:
         number = 0
         while not ends:
             number += 1
@@ -56,7 +56,7 @@ def check():
         sys.exit(f"the sum of all balances is {total}")
     count = 0
     for writer in "123":
-        with open(f"/work/ledger.{writer}") as file:
+        with open(f"/foreign/home/ledger.{writer}") as file:
             committed = int(file.read().split()[-1])
         numbers = []
         for number, payload, digest in database.execute(
