@@ -90,7 +90,7 @@ Status FrozenPod::Thaw() {
 
 Status FrozenPod::WaitFrozenAgain(Deadline deadline) const {
   Status frozen = WaitFrozen(deadline.SoonerAfter(kPatienceAgain));
-  if (frozen.code() != Code::kDeadlineExceeded) return frozen;
+  if (frozen.code() != Code::kDeadlineExceeded || deadline.expired()) return frozen;
   return Status(Code::kAborted, "what came in cannot be frozen: " + frozen.message(),
                 Reason::kPodChanged);
 }

@@ -19,7 +19,7 @@ class FrozenPod {
   ~FrozenPod();
 
   // Every leaf is frozen again: CRIU thaws a leaf while it works and asks it to freeze at its end.
-  // Errors: kAborted: something came in meanwhile that cannot be frozen.
+  // Errors: kAborted: something came in meanwhile that cannot be frozen; kDeadlineExceeded.
   Status WaitFrozenAgain(Deadline deadline) const;
   // Errors name the container; every other one is thawed all the same.
   Status Thaw();

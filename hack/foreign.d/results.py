@@ -1,10 +1,13 @@
 """What came out of running a program: one Run after another, a row of the table at the end."""
 import dataclasses
+import difflib
 import json
 
 ALONE, OURS, RUNC = "without us", "cryopod", "plain runc"
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 REASON_LENGTH_MAX = 300
+# Reasons that differ in the names that a program gives its files at random are one reason.
+LIKENESS_MIN = 0.8
 HEADER = ("program", "without us", "checkpoints", "restores", "verdict", "plain runc: checkpoints",
           "restores", "verdict", "remarks")
 
@@ -68,12 +71,13 @@ class Row:
                 "; ".join(self.remarks()) or ""]
 
     def remarks(self):
+        """Each kind of remark once, in the words of the first run; the runs' own lines have all."""
         if self.problem:
             return [self.problem]
         found = []
         for side in (ALONE, OURS, RUNC):
             for words in self._words(side):
-                if words not in found:
+                if not any(_is_like(words, known) for known in found):
                     found.append(words)
         return found
 
@@ -113,6 +117,11 @@ class Row:
                 yield f"{side}, exit code {run.verdict}: {shorten(run.says)}"
             if run.source_verdict not in (None, 0):
                 yield f"{side}, source, exit code {run.source_verdict}: {shorten(run.source_says)}"
+
+
+def _is_like(words, other):
+    compared = difflib.SequenceMatcher(None, words, other, autojunk=False)
+    return compared.ratio() >= LIKENESS_MIN
 
 
 def shorten(text):

@@ -187,20 +187,21 @@ class WaitingExec {
   void Enter(const std::string& cgroup) const { std::ofstream(cgroup + "/tasks") << pid_; }
 
  private:
+  // Uninterruptibly, as which the kernel also shows what is frozen.
   static bool Waits(const std::string& state) {
     const Result<std::string> text = ReadFile(state);
     return text.ok() && text->find(") D ") != std::string::npos;
   }
   [[noreturn]] static void Run(const std::string& frozen) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    std::atomic<bool> runs = false;
-    std::thread([&runs, &frozen] {
-      runs = true;
-      std::ofstream(frozen + "/tasks") << ::gettid();
+    std::atomic<pid_t> thread = 0;
+    std::thread([&thread] {
+      thread = ::gettid();
       while (true) ::pause();
     }).detach();
-    while (!runs) ::usleep(100);
-    ::usleep(50'000);  // by now it is frozen
+    while (thread == 0) ::usleep(100);
+    std::ofstream(frozen + "/tasks") << thread;
+    while (!Waits("/proc/self/task/" + std::to_string(thread) + "/stat")) ::usleep(100);
     ::execl("/bin/sleep", "sleep", "60", nullptr);
     ::_exit(1);
   }
@@ -251,6 +252,17 @@ TEST_F(WaitingExecTest, AnExecThatCameInAndCannotBeFrozenMakesTheCaptureNoCut) {
   EXPECT_EQ(again.reason(), Reason::kPodChanged);
   EXPECT_THAT(frozen.Thaw(), IsOk());
   EXPECT_TRUE(counter_.CountsWithin(kLimit));
+}
+
+TEST_F(WaitingExecTest, ADeadlineThatEndsTheWaitIsReportedAsOne) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  const WaitingExec exec(below_);
+  exec.Enter(counter_.path());
+
+  EXPECT_THAT(frozen.WaitFrozenAgain(Deadline::After(milliseconds(20))),
+              StatusIs(Code::kDeadlineExceeded, HasSubstr("container only")));
+
+  EXPECT_THAT(frozen.Thaw(), IsOk());
 }
 
 INSTANTIATE_TEST_SUITE_P(Freezers, FreezePodTest,

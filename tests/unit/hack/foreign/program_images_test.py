@@ -73,7 +73,7 @@ class ProgramImagesTest(unittest.TestCase):
         self.assertEqual(0o755, names["foreign/program/start"].mode)
         self.assertEqual(0, names["foreign/program/start"].uid)
         self.assertTrue(names["foreign/bin/supervise"].mode & 0o111)
-        self.assertEqual((101, 102), (names["work"].uid, names["work"].gid))
+        self.assertEqual((101, 102), (names["foreign/home"].uid, names["foreign/home"].gid))
 
     def test_equal_parts_of_images_are_made_once(self):
         images = program_images.Images(self.folder)

@@ -48,6 +48,15 @@ class ResultsTest(unittest.TestCase):
         self.assertEqual(["0 of 2", "–", "–"], shop.cells()[2:5])
         self.assertEqual(["cryopod refuses: /dev/shm holds files"], shop.remarks())
 
+    def test_reasons_that_differ_in_names_made_at_random_are_one_remark(self):
+        reasons = ["/dev/shm holds files (sem.mp-8kbqj8xr), which an archive does not carry",
+                   "/dev/shm holds files (sem.mp-_wo47l3k), which an archive does not carry",
+                   "a process uses a pipe of packets"]
+        shop = row(*(Run("shop", OURS, checkpoint=REFUSED, reason=reason) for reason in reasons))
+
+        self.assertEqual([f"cryopod refuses: {reason}" for reason in (reasons[0], reasons[2])],
+                         shop.remarks())
+
     def test_a_run_that_came_to_no_verdict_is_wrong(self):
         for run in (Run("shop", OURS, reason="not ready"),
                     Run("shop", OURS, checkpoint=FAILED, reason="killed"),
