@@ -204,6 +204,7 @@ def ctl_reason(answer):
     if lines:
         # Without what it was about, which the row says.
         words = lines[0].removeprefix("cryopodctl: ")
+        words = re.sub(r"^checkpoint \w+: checkpointing pod \S+: ", "", words)
         return re.sub(rf"^.*?(dumping container|container) {CONTAINER}: ", "", words)
     return (answer.stderr.strip() or f"exit code {answer.returncode}").splitlines()[-1]
 

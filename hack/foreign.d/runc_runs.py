@@ -95,8 +95,10 @@ class _Container:
     def _configure(self, spec):
         held = CAPABILITIES if self._uid == 0 else []
         spec["process"].update(
-            terminal=False, args=self._program.supervise(), cwd="/foreign/home", noNewPrivileges=False,
-            env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/foreign/home"],
+            terminal=False, args=self._program.supervise(), cwd="/foreign/home",
+            noNewPrivileges=False,
+            env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                 "HOME=/foreign/home"],
             user={"uid": self._uid, "gid": self._gid, "additionalGids": [self._gid]},
             capabilities={"bounding": CAPABILITIES, "effective": held, "permitted": held})
         spec["process"].pop("rlimits", None)

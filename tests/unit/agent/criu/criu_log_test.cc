@@ -120,6 +120,12 @@ TEST(CriuLogTest, AStrangersBytesDoNotReachTheTerminal) {
   }
 }
 
+TEST(CriuLogTest, ATabThatCriuIndentsByIsASpace) {
+  const Status reason = ReasonFromLog("Error (criu/x.c:1): fsnotify: \tCan't dump that handle\n");
+
+  EXPECT_THAT(reason.message(), HasSubstr("fsnotify:  Can't dump that handle"));
+}
+
 TEST(CriuLogTest, ALineWithoutEndIsCut) {
   const Status reason = ReasonFromLog("Error (criu/x.c:1): " + std::string(1 << 20, 'a'));
 
