@@ -11,6 +11,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "e2e"))
 import lab  # noqa: E402
 
+from program_folders import HOME  # noqa: E402
 from results import ALONE, DONE, FAILED, OURS, REFUSED, Run  # noqa: E402
 
 CONTAINER = "program"
@@ -113,7 +114,7 @@ class PodRuns:
         name = f"{program.slug}-{secrets.token_hex(3)}"
         reference, uid, gid = image
         container = lab.container(CONTAINER, program.supervise(), image=reference, user=uid,
-                                  env={"HOME": "/foreign/home"})
+                                  env={"HOME": HOME})
         container["linux"]["security_context"]["run_as_group"] = {"value": gid}
         pod = once_reached(lambda: self._source.run_pod(lab.pod(name), [container],
                                                         handler="cryopod"))

@@ -12,6 +12,7 @@ WORDS = ("packages", "user", "cases")
 NO_PROGRAM = re.compile(r".*\.(so|hook|checkskip|desc|sh\.inc)|\..*")
 IN_CONTAINER = "/foreign/program"
 OURS = "/foreign/bin"
+HOME = "/foreign/home"
 DEFAULT_USER = "foreign"
 
 

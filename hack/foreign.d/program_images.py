@@ -12,6 +12,7 @@ import tarfile
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "hack" / "lab.d"))
 from make_images import MANIFEST_TYPE, to_json  # noqa: E402
+from program_folders import HOME  # noqa: E402
 
 CONTAINER_SCRIPTS = REPOSITORY / "hack" / "foreign.d" / "container"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -75,7 +76,7 @@ class Images:
     def _add_manifest(self, layers):
         config = to_json({
             "architecture": "amd64", "os": "linux",
-            "config": {"Env": [PATH], "WorkingDir": "/foreign/home"},
+            "config": {"Env": [PATH], "WorkingDir": HOME},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer[0]}" for layer in layers]}})
         manifest = to_json({
             "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
@@ -149,7 +150,7 @@ def add_program(tar, folder, uid, gid):
     """The program's folder, our scripts, and a folder of its user's own to work in."""
     _add_tree(tar, CONTAINER_SCRIPTS, "foreign/bin")
     _add_tree(tar, folder, "foreign/program")
-    home = tarfile.TarInfo("foreign/home")
+    home = tarfile.TarInfo(HOME.strip("/"))
     home.type, home.mode, home.uid, home.gid = tarfile.DIRTYPE, 0o755, uid, gid
     tar.addfile(home)
 

@@ -6,6 +6,8 @@ import time
 
 from pod_runs import (AFTER_RESTORE_S, OPERATION_TIMEOUT_S, NotRun, first_line, lab, verdict,
                       wait_ready)
+from program_folders import HOME
+from program_images import PATH
 from results import DONE, FAILED, REFUSED, RUNC, Run
 
 BUNDLES = "/var/lib/containerd/foreign-bundles"
@@ -75,14 +77,14 @@ class _Container:
     def checkpoint(self):
         """Returns (what became of it, why)."""
         answer = self._runc(f"checkpoint --image-path {self._bundle}/images --work-path "
-                            f"{self._bundle}/work --file-locks {self._name}")
+                            f"{self._bundle}/criu --file-locks {self._name}")
         if answer.returncode == 0:
             return DONE, ""
         return REFUSED, self._criu_reason("dump.log") or last_line(answer.stderr)
 
     def restore(self):
         problem = self._detached(f"restore --detach --image-path {self._bundle}/images "
-                                 f"--work-path {self._bundle}/work --file-locks", "log")
+                                 f"--work-path {self._bundle}/criu --file-locks", "log")
         return (FAILED, self._criu_reason("restore.log") or problem) if problem else (DONE, "")
 
     def remove(self):
@@ -95,10 +97,8 @@ class _Container:
     def _configure(self, spec):
         held = CAPABILITIES if self._uid == 0 else []
         spec["process"].update(
-            terminal=False, args=self._program.supervise(), cwd="/foreign/home",
-            noNewPrivileges=False,
-            env=["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                 "HOME=/foreign/home"],
+            terminal=False, args=self._program.supervise(), cwd=HOME,
+            noNewPrivileges=False, env=[PATH, f"HOME={HOME}"],
             user={"uid": self._uid, "gid": self._gid, "additionalGids": [self._gid]},
             capabilities={"bounding": CAPABILITIES, "effective": held, "permitted": held})
         spec["process"].pop("rlimits", None)
@@ -123,7 +123,7 @@ class _Container:
 
     def _criu_reason(self, log):
         # The first one is the cause; but a lab may not raise limits, which harms nothing.
-        answer = self._node.exec("sh", "-c", f"grep Error {self._bundle}/work/{log} | "
+        answer = self._node.exec("sh", "-c", f"grep Error {self._bundle}/criu/{log} | "
                                  "grep -v 'setup RLIMIT_NOFILE for self' | head -n 1", check=False)
         words = answer.stdout.strip()
         return f"CRIU: {words.split('): ', 1)[-1]}" if words else ""
