@@ -71,6 +71,7 @@ void FillResult(const checkpoint::JobResult& from, v1::CheckpointResult& to) {
   to.set_freeze_us(from.freeze_us);
   to.set_source_stopped(from.source_killed);
   for (const auto& lacks : from.lacks) to.add_lacks(lacks);
+  for (const auto& file : from.external_files) to.add_external_files(file);
   for (const auto& phase : from.phases) {
     v1::Phase* const out = to.add_phases();
     out->set_name(phase.name);

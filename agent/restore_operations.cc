@@ -6,7 +6,7 @@
 #include <csignal>
 #include <utility>
 
-#include "agent/archive/archive_store.h"
+#include "agent/archive_access.h"
 #include "agent/job_files.h"
 #include "agent/operation.h"
 #include "agent/os/directory.h"
@@ -134,11 +134,8 @@ void RestoreOperations::Sweep() {
 
 // The job's mutex is held.
 Status RestoreOperations::StartJob(Job& job, const Request& request) {
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
-                           archive::ParseArchiveReference(request.restore_from));
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
-                           archive::ArchiveStore::Open(config_.store_root()));
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive, store.OpenArchive(reference));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive,
+                           OpenArchiveFor(config_, request.restore_from, request.pod_namespace));
   const std::string id = NewOperationId(OperationKind::kRestore);
   const std::string job_dir = config_.jobs_dir() + "/" + id;
   CRYOPOD_RETURN_IF_ERROR(CreateJobDirectory(

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/archive/metadata.h"
+#include "agent/archive_access.h"
 
 namespace cryopod::agent {
 namespace {
@@ -124,6 +125,7 @@ Result<cri::PodRequest> BuildPodRequest(const Config& config, const archive::Arc
     CRYOPOD_ASSIGN_OR_RETURN(text, RebuildRequest(config, archive, deadline));
   }
   CRYOPOD_ASSIGN_OR_RETURN(cri::PodRequest request, cri::ParsePodRequest(text));
+  CRYOPOD_RETURN_IF_ERROR(CheckNamespace(config, archive, request.pod_namespace));
   CRYOPOD_RETURN_IF_ERROR(MatchContainers(archive.checkpoint(), request));
   return request;
 }

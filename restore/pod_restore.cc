@@ -125,20 +125,14 @@ Result<ContainerReport*> PodRestore::FindContainer(const std::string& name) {
   return Status(Code::kNotFound, "no container " + name);
 }
 
-uint32_t PodRestore::TasksOf(const std::string& container) const {
-  if (!archive_.has_value()) return 0;
+// Nothing of a container that the archive does not hold.
+const archive::ContainerCheckpoint& PodRestore::RecordOf(const std::string& container) const {
+  static const archive::ContainerCheckpoint kNone;
+  if (!archive_.has_value()) return kNone;
   for (const archive::ContainerCheckpoint& entry : archive_->checkpoint().containers) {
-    if (entry.name == container) return entry.tasks;
+    if (entry.name == container) return entry;
   }
-  return 0;
-}
-
-std::vector<archive::RecordLock> PodRestore::LocksOf(const std::string& container) const {
-  if (!archive_.has_value()) return {};
-  for (const archive::ContainerCheckpoint& entry : archive_->checkpoint().containers) {
-    if (entry.name == container) return entry.record_locks;
-  }
-  return {};
+  return kNone;
 }
 
 Answer PodRestore::Failed(ContainerReport& container, const Status& why) {

@@ -80,8 +80,7 @@ class PodRestore {
   void AdoptContainer(ContainerReport& container);
   bool IsConsumed(const ContainerReport& container) const;
   std::string DiskStagingPath() const;
-  uint32_t TasksOf(const std::string& container) const;
-  std::vector<archive::RecordLock> LocksOf(const std::string& container) const;
+  const archive::ContainerCheckpoint& RecordOf(const std::string& container) const;
   void Save();
 
   const RestoreJob job_;

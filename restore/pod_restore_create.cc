@@ -5,6 +5,7 @@
 #include "agent/os/log.h"
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"
+#include "restore/external_files.h"
 #include "restore/fill_memory.h"
 #include "restore/pod_restore.h"
 #include "restore/record_locks.h"
@@ -121,8 +122,13 @@ Answer PodRestore::OnCreate(const Request& request) {
 
 // With the root file system in place: destinations lead through its symlinks.
 Status PodRestore::AdaptImages(const Request& request, const ContainerReport& container) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<LiveMount> mounts,
+                           ReadLiveMounts(request.bundle, request.rootfs));
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckExternalFiles(RecordOf(container.name), mounts)
+          .While("restoring container " + container.name + " from archive " + job_.archive));
   const Status adapted =
-      AdaptToRemadeMounts(job_, *archive_, request, staging_->images_dir(container.name),
+      AdaptToRemadeMounts(job_, *archive_, request, mounts, staging_->images_dir(container.name),
                           Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(container.name);
@@ -160,7 +166,7 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   const std::string doing =
       "restoring container " + container.name + " from archive " + job_.archive;
   container.pid = static_cast<pid_t>(outcome.pid);
-  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)));
+  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, RecordOf(container.name).tasks));
   CRYOPOD_RETURN_IF_ERROR(
       CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir).While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(
@@ -172,9 +178,10 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
         {{"container", container.name}, {"bytes", std::to_string(filled)}});
   }
   // Whom the kernel killed for memory is missing now.
-  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, TasksOf(container.name)).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, RecordOf(container.name).tasks).While(doing));
   CRYOPOD_RETURN_IF_ERROR(
-      SetLostLocks(container.pid, container.cgroup_dir, LocksOf(container.name)).While(doing));
+      SetLostLocks(container.pid, container.cgroup_dir, RecordOf(container.name).record_locks)
+          .While(doing));
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/archive/archive_store.h"
@@ -9,6 +8,7 @@
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "restore/job.h"
+#include "restore/live_mounts.h"
 #include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::restore {
@@ -16,16 +16,14 @@ namespace cryopod::restore {
 // The mounts of the live request that its kubelet has made anew, where the checkpointed container
 // had a mount of the same kind; destinations are resolved in the mounted root file system. One that
 // the record does not name counts only if the container runtime makes it unasked.
-//
-// `config_json` is the live bundle's OCI configuration. Errors: kDataLoss (it is none).
-Result<std::vector<criu::RemadeMount>> FindRemadeMounts(std::string_view config_json,
-                                                        const runtime::Request& request,
-                                                        const archive::PodCheckpoint& checkpoint);
+std::vector<criu::RemadeMount> FindRemadeMounts(const std::vector<LiveMount>& mounts,
+                                                const runtime::Request& request,
+                                                const archive::PodCheckpoint& checkpoint);
 
 // Has cryopod-unpack rewrite the container's staged CRIU images for them; without such mounts
 // nothing is touched. After an error the images are of no use. Errors: as of UnpackImages.
 Status AdaptToRemadeMounts(const RestoreJob& job, const archive::Archive& archive,
-                           const runtime::Request& request, const std::string& images_dir,
-                           Deadline deadline);
+                           const runtime::Request& request, const std::vector<LiveMount>& mounts,
+                           const std::string& images_dir, Deadline deadline);
 
 }  // namespace cryopod::restore

@@ -21,7 +21,6 @@ constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 // Small images, directories, and what CRIU writes beside them.
 constexpr uint64_t kRoomBytes = uint64_t{32} << 20;
 constexpr uint64_t kStagingBytesMax = uint64_t{1} << 42;
-constexpr uint64_t kImageFilesMax = 200'000;
 
 Status RemoveArea(const std::string& path) {
   CRYOPOD_RETURN_IF_ERROR(UnmountAll(path));
@@ -88,7 +87,7 @@ Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
 
 Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint) {
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes_max, StagingBytes(checkpoint));
-  return archive::UnpackLimits{.bytes_max = bytes_max, .entries_max = kImageFilesMax};
+  return archive::UnpackLimits{.bytes_max = bytes_max, .entries_max = archive::kPlainFilesMax};
 }
 
 Result<archive::ContainerParts> FindParts(const archive::Archive& archive,

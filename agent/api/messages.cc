@@ -75,6 +75,7 @@ CheckpointResult FromMessage(const v1::CheckpointResult& message) {
   result.freeze_us = message.freeze_us();
   result.phases = ReadPhases(message);
   result.lacks.assign(message.lacks().begin(), message.lacks().end());
+  result.external_files.assign(message.external_files().begin(), message.external_files().end());
   result.source_stopped = message.source_stopped();
   return result;
 }

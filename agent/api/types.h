@@ -42,6 +42,7 @@ struct CheckpointResult {
   uint64_t freeze_us = 0;
   std::vector<Phase> phases;
   std::vector<std::string> lacks;
+  std::vector<std::string> external_files;
   bool source_stopped = false;
 };
 

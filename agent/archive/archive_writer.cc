@@ -60,6 +60,11 @@ Status CheckPackable(const std::string& name) {
 
 Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob* blob) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(dir_fd));
+  if (names.size() > kPlainFilesMax) {
+    return Status(Code::kFailedPrecondition,
+                  std::to_string(names.size()) + " files are more than the " +
+                      std::to_string(kPlainFilesMax) + " that a restore accepts");
+  }
   for (const DirectoryEntry& name : names) {
     CRYOPOD_RETURN_IF_ERROR(CheckPackable(name.name));
     // O_NONBLOCK: opening a FIFO would wait for its other end.

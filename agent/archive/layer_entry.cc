@@ -114,6 +114,21 @@ Status CheckLayerEntry(const LayerEntry& entry) {
   return CheckXattrs(entry);
 }
 
+Status RefuseDeviceNode(std::string_view path) {
+  return Status(Code::kFailedPrecondition,
+                "\"" + JsonEscape(path) +
+                    "\" in the writable layer is a device node, and an archive makes no devices: "
+                    "remove it, and give the device to the pod instead",
+                Reason::kContentNotCarried);
+}
+
+Status RefuseTooManyEntries() {
+  return Status(Code::kFailedPrecondition,
+                "the writable layer has more than " + std::to_string(kLayerEntriesMax) +
+                    " entries, which no restore accepts: remove some, or keep them on a volume",
+                Reason::kContentNotCarried);
+}
+
 PathSet::PathSet() : key_(16, '\0') {
   // Without randomness the key is fixed: still correct, only no longer secret.
   (void)::getrandom(key_.data(), key_.size(), 0);

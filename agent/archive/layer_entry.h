@@ -40,9 +40,14 @@ struct LayerEntry {
   bool operator==(const LayerEntry&) const = default;
 };
 
+// Of one writable layer. Who writes an archive keeps to it like who reads one.
+inline constexpr uint64_t kLayerEntriesMax = 1'000'000;
+// The same of the files of PackFiles.
+inline constexpr uint64_t kPlainFilesMax = 200'000;
+
 struct UnpackLimits {
   uint64_t bytes_max = uint64_t{1} << 40;  // of everything written or emitted
-  uint64_t entries_max = 1'000'000;
+  uint64_t entries_max = kLayerEntriesMax;
 };
 
 inline constexpr size_t kPathBytesMax = 4096;
@@ -58,6 +63,11 @@ Status CheckRelativePath(std::string_view path);
 Status CheckFileName(std::string_view name);
 // The entry by itself: path, link, numbers, xattrs.
 Status CheckLayerEntry(const LayerEntry& entry);
+
+// Why a layer with a device node is neither written nor applied: a container gets its devices from
+// the live pod, never from an archive. Errors: kFailedPrecondition.
+Status RefuseDeviceNode(std::string_view path);
+Status RefuseTooManyEntries();
 
 // A set of paths that costs 8 bytes and a node each. It keeps keyed hashes: no input can be made so
 // that two of its paths meet.

@@ -120,8 +120,11 @@ class Walk {
   }
 
   Status Emit(const LayerEntry& entry, int file_fd = -1) {
-    CRYOPOD_RETURN_IF_ERROR(CheckLayerEntry(entry));
-    ++entries_;
+    if (entry.kind == Kind::kCharDevice || entry.kind == Kind::kBlockDevice) {
+      return RefuseDeviceNode(entry.path);
+    }
+    if (++entries_ > kLayerEntriesMax) return RefuseTooManyEntries();
+    CRYOPOD_RETURN_IF_ERROR(checker_.Check(entry));
     return sink_(entry, file_fd);
   }
 
@@ -211,6 +214,7 @@ class Walk {
   const UpperSink& sink_;
   std::vector<std::string> pending_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
+  LayerChecker checker_{UnpackLimits()};
   uint64_t entries_ = 0;
 };
 

@@ -17,7 +17,8 @@ using UpperSink = std::function<Status(const LayerEntry& entry, int file_fd)>;
 // Source  kernel Documentation/filesystems/overlayfs.rst: whiteouts are 0:0 character devices or
 //         (6.7 on) empty files with the xattr "overlay.whiteout"; a directory with the xattr
 //         "overlay.opaque" = "y" hides what lies below; both under "trusted." or "user.".
-// Errors  kUnimplemented for redirect, metacopy and names that start with ".wh.", names the path.
+// Errors  what a reader would refuse (LayerChecker, device nodes); kUnimplemented for redirect,
+// metacopy and names that start with ".wh.", names the path.
 Result<uint64_t> WalkOverlayUpper(int dir_fd, const UpperSink& sink);
 
 }  // namespace cryopod::archive

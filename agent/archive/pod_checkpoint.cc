@@ -91,6 +91,15 @@ json ContainerToJson(const ContainerCheckpoint& container) {
                      {"start", lock.start},
                      {"length", lock.length}});
   }
+  json files = json::array();
+  for (const ExternalFile& file : container.external_files) {
+    files.push_back({{"mountPoint", file.mount_point},
+                     {"path", file.path},
+                     {"volume", file.volume},
+                     {"regular", file.regular},
+                     {"sizeBytes", file.size_bytes},
+                     {"exact", file.exact}});
+  }
   return {{"name", container.name},
           {"id", container.id},
           {"image", container.image},
@@ -100,7 +109,8 @@ json ContainerToJson(const ContainerCheckpoint& container) {
           {"imagesBytes", container.images_bytes},
           {"rootfsBytes", container.rootfs_bytes},
           {"mounts", std::move(mounts)},
-          {"recordLocks", std::move(locks)}};
+          {"recordLocks", std::move(locks)},
+          {"externalFiles", std::move(files)}};
 }
 
 Status ReadNode(const JsonValue& value, NodeFacts* node) {
@@ -147,6 +157,22 @@ Status ReadRecordLocks(const JsonValue::Array& array, std::vector<RecordLock>* l
   return Status();
 }
 
+Status ReadExternalFiles(const JsonValue::Array& array, std::vector<ExternalFile>* files) {
+  for (const JsonValue& value : array) {
+    CheckpointFields fields(value, "externalFiles[" + std::to_string(files->size()) + "]");
+    ExternalFile file;
+    fields.Text("mountPoint", &file.mount_point);
+    fields.Text("path", &file.path);
+    fields.Text("volume", &file.volume);
+    fields.OptionalBool("regular", &file.regular);
+    fields.OptionalUnsigned("sizeBytes", &file.size_bytes);
+    fields.OptionalBool("exact", &file.exact);
+    CRYOPOD_RETURN_IF_ERROR(fields.status());
+    files->push_back(std::move(file));
+  }
+  return Status();
+}
+
 Status ReadContainer(const JsonValue& value, const std::string& where,
                      ContainerCheckpoint* container) {
   CheckpointFields fields(value, where);
@@ -160,12 +186,16 @@ Status ReadContainer(const JsonValue& value, const std::string& where,
   fields.OptionalUnsigned("rootfsBytes", &container->rootfs_bytes);
   const JsonValue::Array* mounts = fields.OptionalArray("mounts", kListMax);
   const JsonValue::Array* locks = fields.OptionalArray("recordLocks", kRecordLocksMax);
+  const JsonValue::Array* files = fields.OptionalArray("externalFiles", kExternalFilesMax);
   CRYOPOD_RETURN_IF_ERROR(fields.status());
   if (mounts != nullptr) {
     CRYOPOD_RETURN_IF_ERROR(ReadMounts(*mounts, &container->mounts).While(where));
   }
-  if (locks == nullptr) return Status();
-  return ReadRecordLocks(*locks, &container->record_locks).While(where);
+  if (locks != nullptr) {
+    CRYOPOD_RETURN_IF_ERROR(ReadRecordLocks(*locks, &container->record_locks).While(where));
+  }
+  if (files == nullptr) return Status();
+  return ReadExternalFiles(*files, &container->external_files).While(where);
 }
 
 Status ReadContainers(const JsonValue::Array& array, std::vector<ContainerCheckpoint>* containers) {

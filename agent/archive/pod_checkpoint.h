@@ -44,6 +44,22 @@ struct RecordLock {
 // More of them in one container are refused.
 inline constexpr size_t kRecordLocksMax = 4096;
 
+// A file that a process had open, mapped or as its directory at the cut, and that is not in the
+// archive: it stands on a volume that outlives the pod, or that was left out. The new pod's volume
+// must show it at the same place.
+struct ExternalFile {
+  std::string mount_point;  // of the volume, in the container
+  std::string path;         // from there; empty: the mount itself
+  std::string volume;       // where it came from, on the source node
+  bool regular = false;
+  uint64_t size_bytes = 0;  // of a regular one, which must be as large again
+  bool exact = true;        // false: its name cannot be told, and is shown with marks in it
+  bool operator==(const ExternalFile&) const = default;
+};
+
+// More of them in one container are not listed.
+inline constexpr size_t kExternalFilesMax = 1000;
+
 struct ContainerCheckpoint {
   std::string name;
   std::string id;         // on the source node
@@ -55,6 +71,7 @@ struct ContainerCheckpoint {
   uint64_t rootfs_bytes = 0;  // writable layer before compression
   std::vector<MountRecord> mounts;
   std::vector<RecordLock> record_locks;
+  std::vector<ExternalFile> external_files;
   bool operator==(const ContainerCheckpoint&) const = default;
 };
 

@@ -11,6 +11,7 @@
 
 #include "agent/archive/media_types.h"
 #include "agent/checkpoint/describe_pod.h"
+#include "agent/checkpoint/external_files.h"
 #include "agent/criu/rewrite_images.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -127,6 +128,13 @@ Result<ArchivedPod> ArchivePod(const CheckpointJob& job, const ResolvedPod& pod,
   CRYOPOD_ASSIGN_OR_RETURN(archived.pod_metadata,
                            writer.PackMemory(PodMetadata(job), archive::kMetadataLayerMediaType));
   archived.checkpoint = DescribePod(job, pod, captured, sizes_bytes, std::move(node), created);
+  for (size_t i = 0; i < dumps.size(); ++i) {
+    Result<std::vector<archive::ExternalFile>> files =
+        ReadExternalFiles(pod.targets[i], dumps[i].images_dir.get());
+    // It is CRIU's own word of just now: nobody's archive is damaged.
+    if (!files.ok()) return Status(Code::kInternal, files.status().message());
+    archived.checkpoint.containers[i].external_files = std::move(files).value();
+  }
   return archived;
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/archive/pod_checkpoint.h"
 #include "agent/checkpoint/check_members.h"
+#include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/shared_mappings.h"
 
@@ -17,16 +18,21 @@ Status FinishUpper(PreparedDump& dump) {
   return dump.upper.Finish(mapped);
 }
 
-Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
+// Returns the content that is not carried.
+Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
+                                         Deadline deadline) {
   std::vector<Status> dumped(dumps.size());
   std::vector<Status> copied(dumps.size());
+  Result<std::vector<std::string>> uncarried = std::vector<std::string>();
   {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < dumps.size(); ++i) {
       threads.emplace_back(
           [&dump = dumps[i], &status = dumped[i], deadline] { status = dump.criu.Dump(deadline); });
     }
-    // On this thread: a copy of the few files that changed takes less time than any dump.
+    // On this thread: looking, and a copy of the few files that changed, take less time than any
+    // dump.
+    uncarried = UncarriedContent(pod);
     for (size_t i = 0; i < dumps.size(); ++i) copied[i] = FinishUpper(dumps[i]);
   }
   for (size_t i = 0; i < dumps.size(); ++i) {
@@ -35,7 +41,7 @@ Status DumpAll(std::vector<PreparedDump>& dumps, Deadline deadline) {
     CRYOPOD_RETURN_IF_ERROR(
         std::move(copied[i]).While("taking the writable layer of " + container));
   }
-  return Status();
+  return std::move(uncarried).While("looking for content that is not carried");
 }
 
 Status CheckNothingWasBornSince(const BirthMarks& before, const BirthWatch& births,
@@ -65,24 +71,23 @@ Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
 
 }  // namespace
 
-Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
-                                                  std::vector<PreparedDump>& dumps,
-                                                  const FrozenPod& frozen, const BirthWatch& births,
-                                                  Deadline deadline) {
+Result<CapturedPod> CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
+                               const FrozenPod& frozen, const BirthWatch& births,
+                               Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
   CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, births.Read(deadline));
-  CRYOPOD_RETURN_IF_ERROR(DumpAll(dumps, deadline));
+  CapturedPod captured;
+  CRYOPOD_ASSIGN_OR_RETURN(captured.uncarried, DumpAll(pod, dumps, deadline));
   // Twice: what was born may keep the pod from freezing again, and with that its end.
   CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
   CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozenAgain(deadline));
   CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
-  std::vector<CapturedContainer> captured;
   for (const PreparedDump& dump : dumps) {
     const std::string container = "container " + dump.target->requested.name;
     CRYOPOD_ASSIGN_OR_RETURN(CapturedContainer part,
                              ReadCapture(dump).While("reading the dump of " + container));
     CRYOPOD_ASSIGN_OR_RETURN(part.tasks, CheckMembers(*dump.target, part.processes));
-    captured.push_back(std::move(part));
+    captured.containers.push_back(std::move(part));
   }
   return captured;
 }

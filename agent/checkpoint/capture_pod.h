@@ -21,13 +21,17 @@ struct CapturedContainer {
   uint64_t rootfs_bytes = 0;
 };
 
+struct CapturedPod {
+  std::vector<CapturedContainer> containers;  // as the pod's targets
+  std::vector<std::string> uncarried;         // at the cut; as of UncarriedContent
+};
+
 // Stage 6: dumps all containers at once and takes what has changed of their writable layers, then
-// proves that nothing came in meanwhile. The pod is frozen and stays so.
-// Errors: kAborted: the capture is no cut, discard it and try again; else why a dump failed, with
-// the container's name.
-Result<std::vector<CapturedContainer>> CapturePod(const ResolvedPod& pod,
-                                                  std::vector<PreparedDump>& dumps,
-                                                  const FrozenPod& frozen, const BirthWatch& births,
-                                                  Deadline deadline);
+// proves that nothing came in meanwhile. Content that no archive carries is looked for once more:
+// it may have come since preflight. The pod is frozen and stays so. Errors: kAborted: the capture
+// is no cut, discard it and try again; else why a dump failed, with the container's name.
+Result<CapturedPod> CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
+                               const FrozenPod& frozen, const BirthWatch& births,
+                               Deadline deadline);
 
 }  // namespace cryopod::checkpoint

@@ -8,8 +8,10 @@
 
 #include "agent/checkpoint/archive_pod.h"
 #include "agent/checkpoint/capture_pod.h"
+#include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/kept_logs.h"
+#include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/resolve_pod.h"
@@ -51,7 +53,9 @@ class Checkpoint {
  private:
   Status Prepare();
   Status PassPreflight();
+  void TellExternalFiles() const;
   Status CaptureOnce();
+  Status CheckCarried();
   Status Capture();
   Status WriteJournal();
   Status LetGo();
@@ -76,7 +80,7 @@ class Checkpoint {
   std::optional<archive::ArchiveWriter> writer_;
   std::optional<StagingArea> staging_;
   std::vector<PreparedDump> dumps_;
-  std::vector<CapturedContainer> captured_;
+  CapturedPod captured_;
   // Last, so that it goes first: nothing else is torn down while the pod is frozen.
   std::optional<FrozenPod> frozen_;
 };
@@ -105,7 +109,7 @@ Status Checkpoint::Prepare() {
   CRYOPOD_ASSIGN_OR_RETURN(archive::ArchiveWriter writer, store.Create(job_.archive));
   writer_.emplace(std::move(writer));
   CRYOPOD_RETURN_IF_ERROR(PassPreflight());
-  result_.lacks = report_.lacks;
+  TellExternalFiles();
   CRYOPOD_ASSIGN_OR_RETURN(const criu::Version criu_version, criu_->Check());
   CRYOPOD_ASSIGN_OR_RETURN(Machine machine, ReadMachine());
   node_.architecture = std::move(machine.architecture);
@@ -137,6 +141,13 @@ Status Checkpoint::PassPreflight() {
       return Status(Code::kFailedPrecondition, report.status().message(), report.status().reason());
     }
     std::this_thread::sleep_for(kExecInterval);
+  }
+}
+
+// Before anything is frozen: whoever reads the log need not wait for the archive.
+void Checkpoint::TellExternalFiles() const {
+  for (const std::string& file : report_.external_files) {
+    Log(LogLevel::kInfo, "a file is open that will not be in the archive", {{"file", file}});
   }
 }
 
@@ -174,8 +185,17 @@ Status Checkpoint::CaptureOnce() {
   frozen_.emplace(std::move(frozen));
   Enter("dump");
   CRYOPOD_ASSIGN_OR_RETURN(captured_, CapturePod(pod_, dumps_, *frozen_, births, deadline_));
+  CRYOPOD_RETURN_IF_ERROR(CheckCarried());
   if (job_.stop_source) return Status();
   return LetGo();
+}
+
+// What has come since preflight is refused like what was there.
+Status Checkpoint::CheckCarried() {
+  result_.lacks = captured_.uncarried;
+  if (job_.without_volumes || result_.lacks.empty()) return Status();
+  return Status(Code::kFailedPrecondition, NotCarried(result_.lacks.front()),
+                Reason::kContentNotCarried);
 }
 
 Status Checkpoint::LetGo() {
@@ -218,11 +238,16 @@ Status Checkpoint::ArchiveAndCommit() {
     if (stats.ok()) result_.dumps.push_back(*stats);
   }
   CRYOPOD_ASSIGN_OR_RETURN(ArchivedPod archived,
-                           ArchivePod(job_, pod_, dumps_, captured_, node_, *writer_,
+                           ArchivePod(job_, pod_, dumps_, captured_.containers, node_, *writer_,
                                       [this](uint64_t done, uint64_t total) {
                                         events_.Append({"archive", "", done, total});
                                       }));
   result_.captured_bytes = archived.captured_bytes;
+  for (const archive::ContainerCheckpoint& container : archived.checkpoint.containers) {
+    for (std::string& file : NameExternalFiles(container.name, container.external_files)) {
+      result_.external_files.push_back(std::move(file));
+    }
+  }
   archived.checkpoint.lacks = result_.lacks;
   archived.checkpoint.freeze_us = result_.freeze_us;
   Enter("commit");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/checkpoint/job.h"
+#include "agent/checkpoint/mount_origin.h"
 #include "agent/criu/container_state.h"
 #include "agent/criu/dump_options.h"
 #include "agent/os/cgroup.h"
@@ -20,8 +21,10 @@ struct DumpTarget {
   UniqueFd init_pidfd;
   Cgroup cgroup;
   criu::DumpOptions options;
-  std::string upper_dir;       // overlayfs upper directory of the root file system
-  uint64_t pid_namespace = 0;  // inode; containers that share it share one number
+  std::string upper_dir;                  // overlayfs upper directory of the root file system
+  uint64_t pid_namespace = 0;             // inode; containers that share it share one number
+  std::vector<PlacedMount> mounts;        // what is bound into the container
+  std::vector<std::string> mount_points;  // of all that is mounted in it
 };
 
 struct ResolvedPod {

@@ -331,6 +331,7 @@ std::string ToJson(const JobResult& result) {
                {"phases", phases},
                {"dumps", dumps},
                {"lacks", result.lacks},
+               {"external_files", result.external_files},
                {"source_killed", result.source_killed}});
 }
 
@@ -357,6 +358,7 @@ Result<JobResult> ParseJobResult(std::string_view text) {
         result.phases.push_back(phase);
       });
   if (parsed.contains("dumps")) GetDumps(fields, result.dumps);
+  if (parsed.contains("external_files")) fields.Get("external_files", result.external_files);
   std::string reason;
   if (parsed.contains("reason")) fields.Get("reason", reason);
   if (!fields.status().ok()) return fields.status();

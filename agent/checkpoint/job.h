@@ -117,6 +117,7 @@ struct JobResult {
   std::vector<archive::PhaseTiming> phases;
   std::vector<criu::DumpStats> dumps;  // one a container
   std::vector<std::string> lacks;
+  std::vector<std::string> external_files;  // that a restore needs and the archive has not
   bool source_killed = false;  // what is left of the pod waits for its removal through CRI
 };
 std::string ToJson(const JobResult& result);

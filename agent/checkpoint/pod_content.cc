@@ -1,10 +1,15 @@
 #include "agent/checkpoint/pod_content.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 #include <set>
 
+#include "agent/criu/printable.h"
 #include "agent/os/deadline.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -16,16 +21,23 @@ namespace {
 
 constexpr std::chrono::seconds kNamespaceTimeout{5};
 
-// The first names in a directory and how many there are: "a, b and 7 more".
-std::string NamesIn(const std::vector<DirectoryEntry>& entries) {
+// The first names and how many there are: "a, b, c and 7 more".
+std::string NamesIn(const std::vector<std::string>& names) {
   static constexpr size_t kNamesMax = 3;
-  std::string names;
-  for (size_t i = 0; i < entries.size() && i < kNamesMax; ++i) {
-    names += (i == 0 ? "" : ", ") + entries[i].name;
+  static constexpr size_t kNameBytesShown = 80;
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < kNamesMax; ++i) {
+    text += (i == 0 ? "" : ", ") + criu::Printable(names[i], kNameBytesShown);
   }
-  if (entries.size() > kNamesMax) {
-    names += " and " + std::to_string(entries.size() - kNamesMax) + " more";
+  if (names.size() > kNamesMax) {
+    text += " and " + std::to_string(names.size() - kNamesMax) + " more";
   }
+  return text;
+}
+
+std::vector<std::string> NamesOf(const std::vector<DirectoryEntry>& entries) {
+  std::vector<std::string> names;
+  for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
   return names;
 }
 
@@ -33,15 +45,88 @@ std::string InContainer(const DumpTarget& target, const std::string& path) {
   return "/proc/" + std::to_string(target.state.init_pid) + "/root" + path;
 }
 
-Status AddEmptyDirs(const DumpTarget& target, std::set<std::string>& seen,
-                    std::vector<std::string>& found) {
-  for (const archive::MountRecord& mount : target.requested.mounts) {
-    if (!IsEmptyDirVolume(mount.source) || !seen.insert(mount.source).second) continue;
-    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
-                             ListDirectory(mount.source));
-    if (entries.empty()) continue;
-    found.push_back("container " + target.requested.name + ": the emptyDir volume at " +
-                    mount.destination + " holds files (" + NamesIn(entries) + ")");
+// One volume of the pod, wherever its containers mount it.
+struct Volume {
+  const DumpTarget* target;  // the first container that mounts it, and where
+  const PlacedMount* mount;
+  std::set<std::string> mounted;  // paths in the volume
+};
+
+std::vector<Volume> VolumesOf(const ResolvedPod& pod) {
+  std::vector<Volume> volumes;
+  std::map<std::string, size_t> known;  // by directory on the node
+  for (const DumpTarget& target : pod.targets) {
+    for (const PlacedMount& mount : target.mounts) {
+      if (mount.volume_dir.empty()) continue;
+      const auto [at, is_new] = known.try_emplace(mount.volume_dir, volumes.size());
+      if (is_new) volumes.push_back({&target, &mount, {}});
+      volumes[at->second].mounted.insert(mount.path_in_volume);
+    }
+  }
+  return volumes;
+}
+
+// It is a mounted path, or lies on the way to one.
+bool LeadsToMounted(const std::string& path, const std::set<std::string>& mounted) {
+  return std::any_of(mounted.begin(), mounted.end(), [&](const std::string& one) {
+    return one == path || one.starts_with(path + "/");
+  });
+}
+
+Status AddContent(int dir_fd, const std::string& prefix, const std::set<std::string>& mounted,
+                  std::vector<std::string>& names) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    const std::string path = prefix + entry.name;
+    if (entry.type != DT_DIR || !LeadsToMounted(path, mounted)) {
+      names.push_back(path);
+      continue;
+    }
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory,
+                             OpenAt(dir_fd, entry.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    CRYOPOD_RETURN_IF_ERROR(AddContent(directory.get(), path + "/", mounted, names));
+  }
+  return Status();
+}
+
+bool IsSameFile(const std::string& one, const std::string& other) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+// All of the volume where the node shows it, else what the container sees of it.
+Result<std::vector<std::string>> ContentOf(const Volume& volume) {
+  const PlacedMount& mount = *volume.mount;
+  const std::string seen = InContainer(*volume.target, mount.mount_point);
+  std::vector<std::string> names;
+  const std::string place =
+      mount.volume_dir + (mount.path_in_volume.empty() ? "" : "/" + mount.path_in_volume);
+  const bool on_node = IsSameFile(place, seen);
+  Result<UniqueFd> directory = OpenDirectory(on_node ? mount.volume_dir : seen);
+  if (directory.ok()) {
+    CRYOPOD_RETURN_IF_ERROR(AddContent(directory->get(), "",
+                                       on_node ? volume.mounted : std::set<std::string>(), names));
+    return names;
+  }
+  struct stat status {};
+  // A subPath may lead to a file.
+  if (::stat(seen.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) return directory.status();
+  return std::vector<std::string>{mount.path_in_volume.empty() ? mount.mount_point
+                                                               : mount.path_in_volume};
+}
+
+Status AddVolumes(const ResolvedPod& pod, std::vector<std::string>& found) {
+  for (const Volume& volume : VolumesOf(pod)) {
+    const std::string container = "container " + volume.target->requested.name;
+    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                             ContentOf(volume).While(container));
+    if (names.empty()) continue;
+    const char* what = volume.mount->origin == MountOrigin::kImageVolume ? "the image's volume"
+                                                                         : "the emptyDir volume";
+    found.push_back(container + ": " + what + " at " + criu::Printable(volume.mount->mount_point) +
+                    " holds files (" + NamesIn(names) + ")");
   }
   return Status();
 }
@@ -61,8 +146,8 @@ Status AddSharedDirectory(const DumpTarget& target, const std::string& path,
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
                            ListDirectory(InContainer(target, path)));
   if (entries.empty()) return Status();
-  found.push_back("container " + target.requested.name + ": " + what + " (" + NamesIn(entries) +
-                  ")");
+  found.push_back("container " + target.requested.name + ": " + what + " (" +
+                  NamesIn(NamesOf(entries)) + ")");
   return Status();
 }
 
@@ -83,19 +168,18 @@ Status AddSysVIpc(const DumpTarget& target, std::set<uint64_t>& seen,
 
 }  // namespace
 
-bool IsEmptyDirVolume(const std::string& host_path) {
-  static constexpr std::string_view kKind = "/volumes/kubernetes.io~empty-dir/";
-  const size_t at = host_path.find(kKind);
-  return at != std::string::npos && at + kKind.size() < host_path.size();
+std::string NotCarried(const std::string& content) {
+  return content +
+         ", which an archive does not carry yet; remove it, or leave it out knowingly with"
+         " --without-volumes";
 }
 
 Result<std::vector<std::string>> UncarriedContent(const ResolvedPod& pod) {
   std::vector<std::string> found;
-  std::set<std::string> volumes;
   std::set<std::string> devices;
   std::set<uint64_t> ipc_namespaces;
+  CRYOPOD_RETURN_IF_ERROR(AddVolumes(pod, found));
   for (const DumpTarget& target : pod.targets) {
-    CRYOPOD_RETURN_IF_ERROR(AddEmptyDirs(target, volumes, found));
     CRYOPOD_RETURN_IF_ERROR(
         AddSharedDirectory(target, "/dev/shm", "/dev/shm holds files", devices, found));
     CRYOPOD_RETURN_IF_ERROR(

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/upper_copy.h"
 #include "agent/os/directory.h"
@@ -185,17 +186,16 @@ Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& p
         const uint64_t memory_bytes,
         CheckContainer(target, reasons).While("container " + target.requested.name));
     report.memory_bytes += memory_bytes;
+    for (std::string& file : NameExternalFiles(target.requested.name, FindExternalFiles(target))) {
+      report.external_files.push_back(std::move(file));
+    }
     CRYOPOD_ASSIGN_OR_RETURN(const uint64_t writable_bytes, TreeBytes(target.upper_dir));
     report.writable_bytes += writable_bytes;
   }
   CRYOPOD_ASSIGN_OR_RETURN(report.lacks, UncarriedContent(pod));
   if (!job.without_volumes) {
     for (const std::string& content : report.lacks) {
-      reasons.Add(
-          Reason::kContentNotCarried,
-          content +
-              ", which an archive does not carry yet; remove it, or leave it out knowingly with"
-              " --without-volumes");
+      reasons.Add(Reason::kContentNotCarried, NotCarried(content));
     }
   }
   CRYOPOD_RETURN_IF_ERROR(reasons.ToStatus());

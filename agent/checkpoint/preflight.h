@@ -14,9 +14,10 @@ namespace cryopod::checkpoint {
 
 // What preflight measured on the way.
 struct PreflightReport {
-  uint64_t memory_bytes = 0;       // that the dumps will hold
-  uint64_t writable_bytes = 0;     // in the writable layers
-  std::vector<std::string> lacks;  // content that is left out because the caller said so
+  uint64_t memory_bytes = 0;                // that the dumps will hold
+  uint64_t writable_bytes = 0;              // in the writable layers
+  std::vector<std::string> lacks;           // content that is left out because the caller said so
+  std::vector<std::string> external_files;  // that a restore needs and the archive has not
 };
 
 // Stage 2: everything of the pod that can be known to fail, before anything is frozen. Changes

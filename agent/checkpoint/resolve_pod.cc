@@ -40,8 +40,12 @@ Result<DumpTarget> ResolveContainer(const CheckpointJob& job, const RequestedCon
   CRYOPOD_ASSIGN_OR_RETURN(criu::DumpOptions options,
                            criu::BuildDumpOptions(state, mounts, cgroup.path()));
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t pid_namespace, NamespaceInode(state.init_pid, "pid"));
-  return DumpTarget{requested,          std::move(state),     std::move(pidfd), std::move(cgroup),
-                    std::move(options), std::move(upper_dir), pid_namespace};
+  std::vector<PlacedMount> placed = PlaceMounts(state, job.sandbox_id, mounts, node_mounts);
+  std::vector<std::string> mount_points;
+  for (const MountEntry& mount : mounts) mount_points.push_back(mount.mount_point);
+  return DumpTarget{requested,         std::move(state),   std::move(pidfd),
+                    std::move(cgroup), std::move(options), std::move(upper_dir),
+                    pid_namespace,     std::move(placed),  std::move(mount_points)};
 }
 
 Result<std::string> HostnameOf(pid_t pid) {

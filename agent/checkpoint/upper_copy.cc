@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/archive/layer_entry.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
@@ -235,6 +236,11 @@ Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
     return ErrnoStatus(errno, "fstatat", path);
   }
   if (S_ISSOCK(status.st_mode)) return Status();
+  const bool whiteout = S_ISCHR(status.st_mode) && status.st_rdev == 0;
+  if (!whiteout && (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))) {
+    return archive::RefuseDeviceNode(path);
+  }
+  if (pass.seen.size() == archive::kLayerEntriesMax) return archive::RefuseTooManyEntries();
   const int64_t ctime_ns = Nanoseconds(status.st_ctim);
   const bool recent = ctime_ns > began_ns_ - kRecentNs || pass.mapped->contains(path);
   const Seen now{status.st_ino, ctime_ns, status.st_size, status.st_mode, recent};

@@ -35,7 +35,8 @@ class UpperCopy {
   Status CopyAhead(const std::set<std::string>& mapped_paths);
   // The pod is frozen; once, after CopyAhead or without it. `mapped_paths` as above, read in the
   // freeze.
-  // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, names the path.
+  // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, kFailedPrecondition for a
+  // device node, names the path; kFailedPrecondition for more entries than a restore accepts.
   Status Finish(const std::set<std::string>& mapped_paths);
 
   uint64_t bytes() const { return bytes_; }  // of the files of the final copy

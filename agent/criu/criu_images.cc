@@ -1,5 +1,9 @@
 #include "agent/criu/criu_images.h"
 
+#include <sys/stat.h>
+
+#include <map>
+#include <set>
 #include <utility>
 
 #include "agent/criu/entry_reader.h"
@@ -13,12 +17,15 @@ namespace {
 constexpr uint32_t kPstreeMagic = 0x50273030;
 constexpr uint32_t kStatsMagic = 0x57093306;
 constexpr uint32_t kFileLocksMagic = 0x54323616;
+constexpr uint32_t kFilesMagic = 0x56303138;
+constexpr uint32_t kRemapMagic = 0x59133954;
 // Source: CRIU 4.2, criu/include/file-lock.h.
 constexpr uint32_t kPosixLock = 1;
 constexpr uint32_t kWriteLock = 1;
 
 constexpr size_t kPstreeBytesMax = size_t{64} << 20;
 constexpr size_t kFileLocksBytesMax = size_t{4} << 20;
+constexpr size_t kFilesBytesMax = size_t{64} << 20;
 constexpr size_t kStatsBytesMax = size_t{64} << 10;
 constexpr uint32_t kPidMax = 1u << 22;  // PID_MAX_LIMIT of 64-bit kernels
 
@@ -31,6 +38,23 @@ Status ReadThreads(const wire::pstree_entry& entry, DumpedProcess& process) {
     process.threads.push_back(static_cast<pid_t>(thread));
   }
   return Status();
+}
+
+// IDs of the files that are found in another way than by their path.
+Result<std::set<uint32_t>> ReadRemapped(int images_dir_fd) {
+  constexpr std::string_view kName = "remap-fpath.img";
+  std::set<uint32_t> remapped;
+  const Result<std::string> image = ReadFileAt(images_dir_fd, std::string(kName), kFilesBytesMax);
+  if (image.status().code() == Code::kNotFound) return remapped;
+  if (!image.ok()) return image.status();
+  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
+                           EntryReader::Open(*image, kName, kCommonImageMagic, kRemapMagic));
+  while (!reader.AtEnd()) {
+    wire::remap_file_path_entry entry;
+    CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
+    remapped.insert(entry.orig_id());
+  }
+  return remapped;
 }
 
 }  // namespace
@@ -86,6 +110,27 @@ Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd) {
   if (image.status().code() == Code::kNotFound) return std::vector<RecordLock>();
   if (!image.ok()) return image.status();
   return ParseRecordLocks(*image);
+}
+
+Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd) {
+  constexpr std::string_view kName = "files.img";
+  CRYOPOD_ASSIGN_OR_RETURN(const std::set<uint32_t> remapped, ReadRemapped(images_dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string image,
+                           ReadFileAt(images_dir_fd, std::string(kName), kFilesBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
+                           EntryReader::Open(image, kName, kCommonImageMagic, kFilesMagic));
+  std::map<std::string, FileByPath> files;  // one of several descriptions of a file is enough
+  while (!reader.AtEnd()) {
+    wire::file_entry entry;
+    CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
+    if (!entry.has_reg() || remapped.contains(entry.id())) continue;
+    const wire::reg_file_entry& file = entry.reg();
+    const bool regular = S_ISREG(file.mode());
+    files[file.name()] = {file.name(), regular, regular ? file.size() : 0};
+  }
+  std::vector<FileByPath> list;
+  for (auto& [path, file] : files) list.push_back(std::move(file));
+  return list;
 }
 
 Result<DumpStats> ParseDumpStats(std::string_view image) {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,6 +39,19 @@ struct RecordLock {
 Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image);
 // None when there is no such image.
 Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd);
+
+// A file that a restore finds again by its path alone: open, mapped, working directory or program.
+struct FileByPath {
+  std::string path;  // absolute, in the container
+  bool regular = false;
+  uint64_t size_bytes = 0;  // of a regular one, which must have it at the restore
+  bool operator==(const FileByPath&) const = default;
+};
+
+// What CRIU carries itself is left out: deleted files, and those whose name is another file's now.
+// Shape   as pstree.img; file_entry, remap_file_path_entry.
+// Source  CRIU images/regfile.proto, remap-file-path.proto, criu/files-reg.c (open_path).
+Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd);
 
 // stats-dump: durations in microseconds. Source: CRIU images/stats.proto.
 struct DumpStats {

@@ -39,6 +39,10 @@ Result<DumpOptions> BuildDumpOptions(const ContainerState& state,
 // it: "/var/run/secrets" → "/run/secrets". Components that do not exist are kept.
 std::string ResolveInRootfs(const std::string& rootfs, const std::string& path);
 
+// Where a mount of the container stands in mountinfo, whose destination may be told with the root
+// file system before it.
+std::string MountPointOf(const ContainerState& state, const RuntimeMount& mount);
+
 // The content of descriptors.json beside the CRIU images, which runc's restore reads.
 std::string DescriptorsJson(const ContainerState& state);
 

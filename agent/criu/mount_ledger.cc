@@ -54,18 +54,21 @@ bool IsMask(const MountEntry& entry) {
 
 }  // namespace
 
-MountLedger::MountLedger(const ContainerState& state) : rootfs_(state.rootfs) {
+MountLedger::MountLedger(const ContainerState& state) {
   own_cgroup_namespace_ = state.namespace_paths.contains("NEWCGROUP");
-  declared_.push_back({Kind::kRoot, "/", {}});
-  for (const RuntimeMount& mount : state.mounts) DeclareMount(mount);
-  for (const std::string& path : state.mask_paths) Declare(Kind::kMasked, path);
-  for (const std::string& path : state.readonly_paths) Declare(Kind::kReadOnly, path);
-  for (const std::string& path : state.device_paths) Declare(Kind::kExternal, path);
-  Declare(Kind::kConsole, "/dev/console");
+  const auto declare_paths = [&](Kind kind, const std::vector<std::string>& paths) {
+    for (const std::string& path : paths) Declare(kind, ResolveInRootfs(state.rootfs, path));
+  };
+  Declare(Kind::kRoot, "/");
+  for (const RuntimeMount& mount : state.mounts) DeclareMount(MountPointOf(state, mount), mount);
+  declare_paths(Kind::kMasked, state.mask_paths);
+  declare_paths(Kind::kReadOnly, state.readonly_paths);
+  declare_paths(Kind::kExternal, state.device_paths);
+  declare_paths(Kind::kConsole, {"/dev/console"});
 }
 
-void MountLedger::Declare(Kind kind, const std::string& destination, const std::string& type) {
-  declared_.push_back({kind, ResolveInRootfs(rootfs_, destination), type});
+void MountLedger::Declare(Kind kind, const std::string& mount_point, const std::string& type) {
+  declared_.push_back({kind, mount_point, type});
   // Declared also when mountinfo does not show it, as the runtime does: CRIU ignores what is
   // absent.
   if (kind == Kind::kExternal) {
@@ -73,18 +76,14 @@ void MountLedger::Declare(Kind kind, const std::string& destination, const std::
   }
 }
 
-void MountLedger::DeclareMount(const RuntimeMount& mount) {
-  std::string destination = mount.destination;
-  if (destination.starts_with(rootfs_ + "/")) destination.erase(0, rootfs_.size());
+void MountLedger::DeclareMount(const std::string& mount_point, const RuntimeMount& mount) {
   if (mount.device == "bind") {
-    Declare(Kind::kExternal, destination);
-    if (RemadeKindOf(mount.source, PodPlaces())) {
-      watched_paths_.push_back(declared_.back().mount_point);
-    }
+    Declare(Kind::kExternal, mount_point);
+    if (RemadeKindOf(mount.source, PodPlaces())) watched_paths_.push_back(mount_point);
   } else if (mount.device == "cgroup") {
-    Declare(Kind::kCgroups, destination);
+    Declare(Kind::kCgroups, mount_point);
   } else {
-    Declare(Kind::kContent, destination, mount.device);
+    Declare(Kind::kContent, mount_point, mount.device);
   }
 }
 

@@ -47,8 +47,8 @@ class MountLedger {
     bool used = false;
   };
 
-  void Declare(Kind kind, const std::string& destination, const std::string& type = {});
-  void DeclareMount(const RuntimeMount& mount);
+  void Declare(Kind kind, const std::string& mount_point, const std::string& type = {});
+  void DeclareMount(const std::string& mount_point, const RuntimeMount& mount);
   static bool Fits(const Declared& declared, const MountEntry& entry,
                    const std::vector<MountEntry>& mounts);
   bool Claim(const MountEntry& entry, const std::vector<MountEntry>& mounts);
@@ -56,7 +56,6 @@ class MountLedger {
   void AddExternal(const std::string& mount_point, const std::string& key);
   std::string Describe(const MountEntry& entry) const;
 
-  std::string rootfs_;
   bool own_cgroup_namespace_ = false;
   std::vector<Declared> declared_;
   std::vector<std::pair<std::string, std::string>> externals_;

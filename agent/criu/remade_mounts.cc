@@ -47,7 +47,7 @@ std::vector<std::string_view> BehindPod(const std::vector<std::string_view>& com
 std::optional<RemadeKind> KindInPod(const std::vector<std::string_view>& tail) {
   if (tail.size() == 1 && tail[0] == "etc-hosts") return RemadeKind::kFile;
   if (tail.size() == 3 && tail[0] == "containers") return RemadeKind::kFile;
-  if (tail.size() == 3 && tail[0] == "volumes" && IsOneOf(tail[1], kRemadePlugins)) {
+  if (tail.size() == 3 && tail[0] == "volumes" && IsRemadePlugin(tail[1])) {
     return RemadeKind::kVolume;
   }
   if (tail.size() == 4 && tail[0] == "volume-subpaths") return RemadeKind::kSubPath;
@@ -68,6 +68,22 @@ bool IsMadeByRuntime(std::string_view source, const PodPlaces& places) {
   // CRI-O keeps them one folder deeper.
   const auto id = *directory == "userdata" ? directory - 1 : directory;
   return Matches(*id, places.sandbox_id);
+}
+
+bool IsRemadePlugin(std::string_view plugin) { return IsOneOf(plugin, kRemadePlugins); }
+
+std::optional<VolumePath> VolumePathOf(std::string_view path) {
+  const std::vector<std::string_view> components = Split(path);
+  if (!path.starts_with('/') || HasDots(components)) return std::nullopt;
+  for (size_t i = 0; i + 4 < components.size(); ++i) {
+    if (components[i] != "pods" || components[i + 2] != "volumes") continue;
+    const std::string_view name = components[i + 4];
+    const size_t end = static_cast<size_t>(name.data() - path.data()) + name.size();
+    VolumePath found{components[i + 3], name, path.substr(0, end), {}};
+    if (end < path.size()) found.inside = path.substr(end + 1);
+    return found;
+  }
+  return std::nullopt;
 }
 
 std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places) {

@@ -34,6 +34,18 @@ struct PodPlaces {
   std::string sandbox_id;  // empty: of any sandbox
 };
 
+// A path of the node in or at one volume of a pod, as the kubelet lays them out.
+struct VolumePath {
+  std::string_view plugin;     // "kubernetes.io~empty-dir"
+  std::string_view name;       // of the volume
+  std::string_view directory;  // the volume's own: <kubelet>/pods/<UID>/volumes/<plugin>/<name>
+  std::string_view inside;     // from there, without a slash before; empty: the volume itself
+};
+// Pure. Views into `path`; nullopt: no volume of a pod.
+std::optional<VolumePath> VolumePathOf(std::string_view path);
+// configMap, secret, projected, downward API.
+bool IsRemadePlugin(std::string_view plugin);
+
 // What is made anew where `source`, a path of the node, is mounted; nullopt: nothing.
 std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places);
 // Is it one that the container runtime makes, of which the kubelet says nothing?

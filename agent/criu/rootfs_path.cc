@@ -70,4 +70,10 @@ std::string ResolveInRootfs(const std::string& rootfs, const std::string& path) 
   return Join(resolved);
 }
 
+std::string MountPointOf(const ContainerState& state, const RuntimeMount& mount) {
+  std::string destination = mount.destination;
+  if (destination.starts_with(state.rootfs + "/")) destination.erase(0, state.rootfs.size());
+  return ResolveInRootfs(state.rootfs, destination);
+}
+
 }  // namespace cryopod::criu

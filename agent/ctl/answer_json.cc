@@ -42,6 +42,7 @@ std::string ToJson(const api::CheckpointResult& result) {
                 {"freeze_us", result.freeze_us},
                 {"phases", Phases(result.phases)},
                 {"lacks", result.lacks},
+                {"external_files", result.external_files},
                 {"source_stopped", result.source_stopped}});
 }
 

@@ -17,8 +17,9 @@ std::string PhaseTable(const std::vector<api::Phase>& phases) {
   return "\n" + FormatTable(rows, {1});
 }
 
-void AddLacks(const std::vector<std::string>& lacks, Rows* rows) {
-  for (const std::string& lack : lacks) rows->push_back({"lacks", lack});
+// A row each, under the same name.
+void AddRows(const std::string& name, const std::vector<std::string>& texts, Rows* rows) {
+  for (const std::string& text : texts) rows->push_back({name, text});
 }
 
 Rows SummaryRows(const api::ArchiveSummary& summary) {
@@ -52,6 +53,16 @@ std::vector<json> Objects(const json& object, const char* key) {
     if (element.is_object()) objects.push_back(element);
   }
   return objects;
+}
+
+void AddExternalFiles(const json& checkpoint, Rows* rows) {
+  for (const json& container : Objects(checkpoint, "containers")) {
+    for (const json& file : Objects(container, "externalFiles")) {
+      const std::string path = Text(file, "path");
+      rows->push_back({"needs", "container " + Text(container, "name") + ": " +
+                                    Text(file, "mountPoint") + (path.empty() ? "" : "/" + path)});
+    }
+  }
 }
 
 Rows NodeRows(const json& checkpoint) {
@@ -92,7 +103,8 @@ std::string ToText(const api::CheckpointResult& result) {
                             " captured)"},
                {"freeze", FormatMs(result.freeze_us)},
                {"source", result.source_stopped ? "stopped" : "runs on"}};
-  AddLacks(result.lacks, &rows);
+  AddRows("lacks", result.lacks, &rows);
+  AddRows("needs", result.external_files, &rows);
   return FormatTable(rows) + PhaseTable(result.phases);
 }
 
@@ -132,6 +144,7 @@ std::string ToText(const api::Inspection& inspection) {
       if (lack.is_string()) rows.push_back({"lacks", lack.get<std::string>()});
     }
   }
+  AddExternalFiles(checkpoint, &rows);
   std::vector<api::Phase> phases;
   for (const json& phase : Objects(checkpoint, "phases")) {
     phases.push_back({Text(phase, "name"), Number(phase, "durationUs")});

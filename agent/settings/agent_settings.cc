@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 
 namespace cryopod::settings {
@@ -40,11 +41,21 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
         "after which a staged restore that nobody asks for is dropped", seconds},
        {"restore_hold", &settings.restore_hold_ms, "milliseconds",
         "what a restored container waits for its pod's others at the most", Between(0, kHoldMsMax)},
+       {"restore_namespaces", &settings.restore_namespaces, "FROM:TO ...",
+        "pods of namespace TO may be restored from archives of namespace FROM, too; empty: each "
+        "namespace from its own alone",
+        NamespacePairs()},
        {"reader_group", &settings.reader_group, "group",
         "who may list archives and ask for the node's state and for metrics", NotEmpty()},
        {"log_level", &settings.log_level, "level",
         "debug, info, warning or error; SIGHUP reads it again while the agent runs",
         OneOf({"debug", "info", "warning", "error"})}}};
+}
+
+bool AgentSettings::MayRestore(const std::string& archive, const std::string& pod) const {
+  if (archive == pod) return true;
+  const std::vector<std::string_view> pairs = SplitPairs(restore_namespaces);
+  return std::find(pairs.begin(), pairs.end(), archive + ":" + pod) != pairs.end();
 }
 
 std::string LibexecBesideUs() {

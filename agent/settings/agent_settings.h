@@ -19,8 +19,12 @@ struct AgentSettings {
   uint32_t restore_timeout_s = 300;
   uint32_t restore_idle_timeout_s = 600;  // a staged restore that nobody asks for
   uint32_t restore_hold_ms = 1000;        // a started container waits this long for the others
+  std::string restore_namespaces;         // pairs FROM:TO of those who share archives
   std::string reader_group = "cryopod";   // may open the readers' socket
   std::string log_level = "info";
+
+  // May a pod of namespace `pod` be restored from an archive of namespace `archive`?
+  bool MayRestore(const std::string& archive, const std::string& pod) const;
 
   std::string agent_socket() const { return run_dir + "/agent.sock"; }
   std::string reader_socket() const { return run_dir + "/reader.sock"; }

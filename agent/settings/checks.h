@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 // What a value must be. A check returns why `text` is none, in words that go after the setting's
@@ -18,5 +19,9 @@ Check NotEmpty();
 Check OneOf(std::vector<std::string> words);
 // A decimal number within both.
 Check Between(uint32_t min, uint32_t max);
+// FROM:TO, any number of them, separated by blanks or commas; names as Kubernetes' namespaces.
+Check NamespacePairs();
+// Pure. The pairs of such a text.
+std::vector<std::string_view> SplitPairs(std::string_view text);
 
 }  // namespace cryopod::settings

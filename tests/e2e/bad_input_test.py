@@ -237,58 +237,5 @@ class DiskFullTest(BadInputTest):
         self.assertEqual(set(self.left()) - {".partial"}, set())
 
 
-class UncarriedContentTest(BadInputTest):
-    def check_refused_and_left_out(self, pod, *words):
-        """Refused by name; left out and recorded on demand; the rest of the pod is restored."""
-        before = pod.report("one")
-        self.assert_fails(REFUSED, [*words, "--without-volumes"], "checkpoint", pod.sandbox)
-
-        answer = self.checkpoint(pod, "--without-volumes")
-
-        self.assertEqual(len(answer["lacks"]), 1)
-        inspection = json.loads(self.ctl("inspect", answer["archive"]).stdout)
-        self.assertEqual(inspection["pod_checkpoint"]["lacks"], answer["lacks"])
-        for word in words:
-            self.assertIn(word, answer["lacks"][0])
-        restored = self.restore(answer["archive"], node=a)
-        self.assert_went_on(before, restored.report("one"))
-        return restored
-
-    def test_files_in_dev_shm(self):
-        pod = self.run_pod("shm", lab.container("one", "counter"))
-        pod.exec("one", "sh", "-c", "echo text >/dev/shm/left-out")
-
-        restored = self.check_refused_and_left_out(pod, "container one", "/dev/shm", "left-out")
-
-        self.assertEqual(restored.exec("one", "ls", "/dev/shm").stdout, "")
-
-    def test_files_in_an_empty_dir_volume(self):
-        source = f"/var/lib/kubelet/pods/{unique('uid')}/volumes/kubernetes.io~empty-dir/scratch"
-        a.exec("mkdir", "-p", source)
-        pod = self.run_pod("volume", lab.container("one", "counter", mounts=[(source, "/scratch")]))
-        self.checkpoint(pod)  # as long as it is empty, nothing is lost
-        pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
-
-        self.check_refused_and_left_out(pod, "container one", "/scratch", "left-out")
-
-    def test_message_queues(self):
-        pod = self.run_pod("queue", lab.container("one", "counter"))
-        pod.exec("one", "touch", "/dev/mqueue/left-out")
-
-        self.assert_fails(REFUSED, ["message queue", "left-out", "--without-volumes"],
-                          "checkpoint", pod.sandbox)
-        # CRIU 4.2 dumps no file system of queues that holds one.
-        result = a.ctl("checkpoint", pod.sandbox, "--without-volumes", check=False)
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("mqueue isn't empty", result.stderr)
-        self.assert_ok(pod)
-
-    def test_system_v_ipc_objects(self):
-        pod = self.run_pod("ipc", lab.container("one", "counter"))
-        a.exec("nsenter", "--target", str(pod.pid("one")), "--ipc", "ipcmk", "--shmem", "4096")
-
-        self.check_refused_and_left_out(pod, "System V IPC")
-
-
 if __name__ == "__main__":
     sys.exit(unittest.main(verbosity=2))

@@ -21,6 +21,7 @@ CTL = "/opt/cryopod/bin/cryopodctl"
 AGENT_LOG = "/var/log/cryopod-agent.log"
 WORKLOADS_IMAGE = "lab.local/workloads:1"
 BUSYBOX_IMAGE = "lab.local/busybox:1"
+VOLUME_IMAGE = "lab.local/volume:1"  # the workloads' with a VOLUME /data
 COMMAND_TIMEOUT_S = 60
 
 # Values of CRI's enumerations (runtime/v1/api.proto).

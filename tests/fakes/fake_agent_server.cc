@@ -46,6 +46,7 @@ void ToMessage(const api::CheckpointResult& result, v1::CheckpointResult* messag
   message->set_freeze_us(result.freeze_us);
   AddPhases(result.phases, message);
   for (const std::string& lack : result.lacks) message->add_lacks(lack);
+  for (const std::string& file : result.external_files) message->add_external_files(file);
   message->set_source_stopped(result.source_stopped);
 }
 

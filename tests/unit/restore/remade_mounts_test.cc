@@ -52,10 +52,10 @@ class RemadeMountsTest : public ::testing::Test {
     checkpoint_.containers.front().mounts.push_back({destination, source, true});
   }
   std::vector<RemadeMount> Find() const {
-    Result<std::vector<RemadeMount>> found =
-        FindRemadeMounts(json{{"mounts", mounts_}}.dump(), request_, checkpoint_);
-    EXPECT_THAT(found, test::IsOk());
-    return found.ok() ? *found : std::vector<RemadeMount>();
+    const Result<std::vector<LiveMount>> live =
+        ParseLiveMounts(json{{"mounts", mounts_}}.dump(), request_.rootfs);
+    EXPECT_THAT(live, test::IsOk());
+    return live.ok() ? FindRemadeMounts(*live, request_, checkpoint_) : std::vector<RemadeMount>();
   }
 
   test::TempDirectory temp_;
@@ -121,9 +121,9 @@ TEST_F(RemadeMountsTest, OddConfigurationsAreNoMounts) {
   mounts_ = {1, "text", json::object(), {{"type", "bind"}, {"destination", 5}}};
   EXPECT_THAT(Find(), IsEmpty());
 
-  EXPECT_THAT(FindRemadeMounts("[]", request_, checkpoint_), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(FindRemadeMounts("{", request_, checkpoint_), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(FindRemadeMounts("{}", request_, checkpoint_), test::IsOk());
+  EXPECT_THAT(ParseLiveMounts("[]", request_.rootfs), test::StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParseLiveMounts("{", request_.rootfs), test::StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParseLiveMounts("{}", request_.rootfs), test::IsOk());
 }
 
 }  // namespace

@@ -89,6 +89,8 @@ inline ContainerCheckpoint SampleContainer(const std::string& name) {
   container.images_bytes = 12'345;
   container.rootfs_bytes = 678;
   container.mounts = {{"/etc/hosts", "/var/lib/pods/hosts", true}, {"/data", "/srv/data", false}};
+  container.external_files = {{"/data", "db", "/srv/data", true, 4096, true},
+                              {"/data", "d?", "/srv/data", false, 0, false}};
   return container;
 }
 

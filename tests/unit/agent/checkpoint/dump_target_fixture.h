@@ -26,7 +26,9 @@ inline DumpTarget MakeTarget(const std::string& name, pid_t init, Cgroup cgroup)
                     std::move(cgroup),
                     {},
                     "",
-                    NamespaceInode(init, "pid").value()};
+                    NamespaceInode(init, "pid").value(),
+                    {},
+                    {}};
 }
 
 // A leaf of whichever version this machine has, for tests to which it does not matter.

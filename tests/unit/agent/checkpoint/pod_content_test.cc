@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
@@ -24,19 +25,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-TEST(IsEmptyDirVolumeTest, KnowsTheKubeletsLayoutUnderAnyRoot) {
-  EXPECT_TRUE(IsEmptyDirVolume("/var/lib/kubelet/pods/1/volumes/kubernetes.io~empty-dir/cache"));
-  EXPECT_TRUE(IsEmptyDirVolume("/data/kubelet/pods/1/volumes/kubernetes.io~empty-dir/a/subpath"));
-}
-
-TEST(IsEmptyDirVolumeTest, OtherVolumesOutliveThePod) {
-  EXPECT_FALSE(IsEmptyDirVolume("/var/lib/kubelet/pods/1/volumes/kubernetes.io~secret/token"));
-  EXPECT_FALSE(IsEmptyDirVolume("/var/lib/kubelet/pods/1/volumes/kubernetes.io~empty-dir/"));
-  EXPECT_FALSE(IsEmptyDirVolume("/srv/kubernetes.io~empty-dir/cache"));
-  EXPECT_FALSE(IsEmptyDirVolume("/etc/hosts"));
-  EXPECT_FALSE(IsEmptyDirVolume(""));
-}
 
 constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID;
 
@@ -109,24 +97,90 @@ TEST_F(UncarriedContentTest, SystemVObjectsAreFound) {
               IsOkAnd(ElementsAre(AllOf(HasSubstr("System V IPC"), HasSubstr("0x1234")))));
 }
 
-TEST_F(UncarriedContentTest, FilesInAnEmptyDirAreFoundAndEmptyOnesAreNot) {
-  const NamespaceHolder holder(kNamespaces, MountPodFileSystems);
-  ASSERT_TRUE(holder.ready());
-  const cryopod::test::TempDirectory kubelet;
-  const std::string volumes = (kubelet.path() / "pods/1/volumes/kubernetes.io~empty-dir").string();
-  fs::create_directories(volumes + "/full");
-  fs::create_directories(volumes + "/empty");
-  std::ofstream(volumes + "/full/file") << "x";
-  ResolvedPod pod = PodOf({&holder, &holder});
-  for (DumpTarget& target : pod.targets) {
-    target.requested.mounts = {{"/cache", volumes + "/full", false},
-                               {"/scratch", volumes + "/empty", false},
-                               {"/etc/hosts", "/etc/hosts", false}};
+// A volume of the pod, as two containers of it may mount it; bound into the first one's namespace.
+class VolumeContentTest : public UncarriedContentTest {
+ protected:
+  void SetUp() override {
+    UncarriedContentTest::SetUp();
+    fs::create_directories(Volume() + "/sub/deep");
+    fs::create_directories(temp_.path() / "seen");
+  }
+  std::string Volume() const {
+    return (temp_.path() / "pods/1/volumes/kubernetes.io~empty-dir/cache").string();
+  }
+  void Write(const std::string& path) const { std::ofstream(Volume() + "/" + path) << "x"; }
+  // Containers that mount these paths of the volume; the first really does.
+  ResolvedPod PodThatMounts(const NamespaceHolder& holder, const std::vector<std::string>& paths,
+                            MountOrigin origin = MountOrigin::kPodVolume) const {
+    ResolvedPod pod = PodOf({&holder});
+    for (const std::string& path : paths) {
+      pod.targets[0].mounts.push_back(
+          {temp_.path() / "seen", "0:1", Volume(), origin, Volume(), path});
+    }
+    return pod;
+  }
+  std::function<bool()> Binding(const std::string& path) const {
+    return [from = Volume() + "/" + path, to = (temp_.path() / "seen").string()] {
+      return MountPodFileSystems() &&
+             ::mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) == 0;
+    };
   }
 
-  EXPECT_THAT(UncarriedContent(pod),
-              IsOkAnd(ElementsAre(
-                  AllOf(HasSubstr("container c0"), HasSubstr("/cache"), HasSubstr("(file)")))));
+  const cryopod::test::TempDirectory temp_;
+};
+
+TEST_F(VolumeContentTest, FilesAreNamedOnceHoweverOftenTheVolumeIsMounted) {
+  Write("file");
+  const NamespaceHolder holder(kNamespaces, Binding(""));
+  ASSERT_TRUE(holder.ready());
+
+  EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {"", ""})),
+              IsOkAnd(ElementsAre(AllOf(HasSubstr("container c0: the emptyDir volume at"),
+                                        HasSubstr("/seen holds files (file, sub)")))));
+}
+
+TEST_F(VolumeContentTest, DirectoriesOnTheWayToASubPathAreNone) {
+  const NamespaceHolder holder(kNamespaces, Binding("sub/deep"));
+  ASSERT_TRUE(holder.ready());
+
+  EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {"sub/deep"})), IsOkAnd(IsEmpty()));
+}
+
+TEST_F(VolumeContentTest, WhatLiesBesideASubPathIsThePodsToo) {
+  Write("sub/beside");
+  const NamespaceHolder holder(kNamespaces, Binding("sub/deep"));
+  ASSERT_TRUE(holder.ready());
+
+  EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {"sub/deep"})),
+              IsOkAnd(ElementsAre(HasSubstr("(sub/beside)"))));
+}
+
+TEST_F(VolumeContentTest, ASubPathThatTheNodeShowsNowhereIsLookedAtInTheContainer) {
+  Write("sub/deep/file");
+  const NamespaceHolder holder(kNamespaces, Binding("sub/deep"));
+  ASSERT_TRUE(holder.ready());
+  ResolvedPod pod = PodThatMounts(holder, {""});
+  pod.targets[0].mounts[0].volume_dir = "/nowhere/pods/1/volumes/kubernetes.io~empty-dir/cache";
+
+  EXPECT_THAT(UncarriedContent(pod), IsOkAnd(ElementsAre(HasSubstr("(file)"))));
+}
+
+TEST_F(VolumeContentTest, AVolumeOfTheImageIsCalledSo) {
+  Write("file");
+  const NamespaceHolder holder(kNamespaces, Binding(""));
+  ASSERT_TRUE(holder.ready());
+
+  EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {""}, MountOrigin::kImageVolume)),
+              IsOkAnd(ElementsAre(HasSubstr("the image's volume at"))));
+}
+
+TEST_F(VolumeContentTest, NamesAreToldSoThatAnArchiveCanHoldThem) {
+  Write("a\nb\x1b[2J");
+  const NamespaceHolder holder(kNamespaces, Binding(""));
+  ASSERT_TRUE(holder.ready());
+
+  EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {""})),
+              IsOkAnd(ElementsAre(HasSubstr("(a?b?[2J, sub)"))));
 }
 
 TEST_F(UncarriedContentTest, AContainerThatHasEndedIsAnErrorNotAnEmptyPod) {

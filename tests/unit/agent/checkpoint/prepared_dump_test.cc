@@ -107,8 +107,7 @@ TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLog
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
 
-  const Result<std::vector<CapturedContainer>> captured =
-      CapturePod(pod_, dumps, frozen, births, deadline);
+  const Result<CapturedPod> captured = CapturePod(pod_, dumps, frozen, births, deadline);
 
   EXPECT_FALSE(captured.ok());
   EXPECT_THAT(captured.status().message(),

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <limits>
 #include <string>
@@ -176,6 +177,65 @@ TEST(PstreeTest, NumbersThatAreNoPidsAreRefused) {
   EXPECT_THAT(ParsePstree(Pstree({Process(0xfffffff0, 0, {})})), StatusIs(Code::kDataLoss));
   EXPECT_THAT(ParsePstree(Pstree({Process(1, 0x80000000, {})})), StatusIs(Code::kDataLoss));
   EXPECT_THAT(ParsePstree(Pstree({Process(1, 0, {1, 0})})), StatusIs(Code::kDataLoss));
+}
+
+// files.img and, with IDs of files that CRIU carries itself, remap-fpath.img.
+class FilesByPathTest : public ::testing::Test {
+ protected:
+  static constexpr uint32_t kFilesMagic = 0x56303138;
+  static constexpr uint32_t kRemapMagic = 0x59133954;
+
+  static wire::file_entry File(uint32_t id, const std::string& name, uint32_t mode,
+                               uint64_t size_bytes) {
+    wire::file_entry entry;
+    entry.set_type(1);
+    entry.set_id(id);
+    wire::reg_file_entry* file = entry.mutable_reg();
+    file->set_id(id);
+    file->set_flags(0);
+    file->set_pos(0);
+    file->set_name(name);
+    file->set_mode(mode);
+    file->set_size(size_bytes);
+    return entry;
+  }
+  static wire::remap_file_path_entry Remap(uint32_t id) {
+    wire::remap_file_path_entry entry;
+    entry.set_orig_id(id);
+    entry.set_remap_id(100);
+    return entry;
+  }
+  Result<std::vector<FileByPath>> Read(const std::string& files, const std::string& remaps = "") {
+    cryopod::test::WriteText(images_.path() / "files.img",
+                             Number(kImageMagic) + Number(kFilesMagic) + files);
+    if (!remaps.empty()) {
+      cryopod::test::WriteText(images_.path() / "remap-fpath.img",
+                               Number(kImageMagic) + Number(kRemapMagic) + remaps);
+    }
+    return ReadFilesByPath(OpenDirectory(images_.path()).value().get());
+  }
+
+  const cryopod::test::TempDirectory images_;
+};
+
+TEST_F(FilesByPathTest, RegularFilesHaveASizeAndEveryPathStandsOnce) {
+  const auto files =
+      Read(Entry(File(1, "/b", S_IFREG | 0644, 7)) + Entry(File(2, "/a", S_IFDIR | 0755, 4096)) +
+           Entry(File(3, "/b", S_IFREG | 0644, 7)) + Entry(wire::file_entry()));
+
+  EXPECT_THAT(files, StatusIs(Code::kDataLoss));  // an entry without type and ID
+
+  EXPECT_THAT(
+      Read(Entry(File(1, "/b", S_IFREG | 0644, 7)) + Entry(File(2, "/a", S_IFDIR | 0755, 4096)) +
+           Entry(File(3, "/b", S_IFREG | 0644, 7))),
+      cryopod::test::IsOkAnd(ElementsAre(FileByPath{"/a", false, 0}, FileByPath{"/b", true, 7})));
+}
+
+TEST_F(FilesByPathTest, WhatCriuCarriesItselfIsLeftOut) {
+  EXPECT_THAT(
+      Read(Entry(File(1, "/gone", S_IFREG | 0644, 7)) + Entry(File(2, "/there", S_IFREG | 0644, 8)),
+           Entry(Remap(1))),
+      cryopod::test::IsOkAnd(ElementsAre(FileByPath{"/there", true, 8})));
 }
 
 TEST(DumpStatsTest, HoldsTimesAndPages) {

@@ -47,5 +47,17 @@ TEST(ChecksTest, ANumberLiesBetweenItsEnds) {
   }
 }
 
+TEST(ChecksTest, PairsOfNamespacesAreNamesWithAColonBetween) {
+  const Check check = NamespacePairs();
+
+  for (const char* text : {"", "team-a:team-b", "a:b, c:d", "a:b c:d", " a:b ", "0:a-0"}) {
+    EXPECT_THAT(check(text), IsEmpty()) << text;
+  }
+  for (const char* text : {"a", "a:", ":b", "a:b:c", "A:b", "a->b", "-a:b", "a:b-", "*:b"}) {
+    EXPECT_THAT(check(text), HasSubstr("FROM:TO")) << text;
+  }
+  EXPECT_THAT(SplitPairs("a:b,, c:d"), ::testing::ElementsAre("a:b", "c:d"));
+}
+
 }  // namespace
 }  // namespace cryopod::settings

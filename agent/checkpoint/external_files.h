@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/archive/pod_checkpoint.h"
+#include "agent/checkpoint/dump_target.h"
+#include "agent/os/status.h"
+
+namespace cryopod::checkpoint {
+
+// Files that the container's processes hold open, have mapped or as their directory, on mounts that
+// an archive does not carry: volumes that outlive the pod, and those that are left out. A restore
+// needs them at the same place, so they are named before it. At most archive::kExternalFilesMax.
+
+// As /proc shows them now; sizes are not looked at. The pod may run.
+std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target);
+
+// Those of the cut, out of the images of a dump that has ended.
+Result<std::vector<archive::ExternalFile>> ReadExternalFiles(const DumpTarget& target,
+                                                             int images_dir_fd);
+
+// A sentence for each, printable: "container web: /data/db (on /srv/data of the node)".
+std::vector<std::string> NameExternalFiles(const std::string& container,
+                                           const std::vector<archive::ExternalFile>& files);
+
+}  // namespace cryopod::checkpoint

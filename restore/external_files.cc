@@ -1,0 +1,77 @@
+#include "restore/external_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "agent/os/file.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod::restore {
+namespace {
+
+using archive::ExternalFile;
+
+constexpr size_t kFilesNamed = 5;
+
+std::string PathOf(const ExternalFile& file) {
+  return file.mount_point + (file.path.empty() ? "" : "/" + file.path);
+}
+
+// The last one covers those before it.
+const LiveMount* MountAt(const std::vector<LiveMount>& mounts, const std::string& mount_point) {
+  const auto found = std::find_if(mounts.rbegin(), mounts.rend(), [&](const LiveMount& mount) {
+    return mount.bind && mount.mount_point == mount_point;
+  });
+  return found == mounts.rend() ? nullptr : &*found;
+}
+
+Result<UniqueFd> OpenIn(const LiveMount& mount, const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd volume, OpenAt(AT_FDCWD, mount.source, O_PATH));
+  if (path.empty()) return volume;
+  return OpenBeneath(volume.get(), path, O_PATH | O_NOFOLLOW, 0, /*cross_mounts=*/true);
+}
+
+// Why the file is not the one that was open; empty: it may be.
+std::string Difference(const ExternalFile& file, const LiveMount* mount) {
+  if (mount == nullptr) return "the new pod mounts no volume at " + file.mount_point;
+  const std::string where = " on " + mount->source;
+  const Result<UniqueFd> there = OpenIn(*mount, file.path);
+  if (!there.ok()) return "it is not there" + where;
+  struct stat status {};
+  if (::fstat(there->get(), &status) != 0) return "it cannot be looked at" + where;
+  if (file.regular != S_ISREG(status.st_mode)) return "it is of another kind" + where;
+  if (!file.regular || static_cast<uint64_t>(status.st_size) == file.size_bytes) return "";
+  return "it has another size" + where + ", " + std::to_string(status.st_size) +
+         " bytes instead of " + std::to_string(file.size_bytes);
+}
+
+}  // namespace
+
+Status CheckExternalFiles(const archive::ContainerCheckpoint& container,
+                          const std::vector<LiveMount>& mounts) {
+  std::string named;
+  size_t count = 0;
+  bool absent = false;
+  for (const ExternalFile& file : container.external_files) {
+    if (!file.exact) continue;
+    const LiveMount* const mount = MountAt(mounts, file.mount_point);
+    const std::string difference = Difference(file, mount);
+    if (difference.empty()) continue;
+    absent |= !difference.starts_with("it has another size");
+    if (++count > kFilesNamed) continue;
+    named += (named.empty() ? "" : "; ") + PathOf(file) + ": " + difference;
+  }
+  if (count == 0) return Status();
+  if (count > kFilesNamed) named += "; and " + std::to_string(count - kFilesNamed) + " more";
+  return Status(Code::kFailedPrecondition,
+                "processes of the archive have files open on a volume that is not in it, and the "
+                "new pod does not show them as they were: " +
+                    named + ". Bring the volume's content to this node first",
+                absent ? Reason::kFileAbsent : Reason::kFileChanged);
+}
+
+}  // namespace cryopod::restore

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""An archive holds the memory of its namespace: a pod of another one is not restored from it, and
+hears nothing of it, unless the node's configuration names the pair."""
+import json
+import sys
+import unittest
+
+import lab
+from bare_pod import BarePod, Refused
+from two_nodes import (PodTest, a, request_for, setUpModule, tearDownModule,  # noqa: F401
+                       unique)
+
+CONFIG = "/etc/cryopod/cryopod.toml"
+NOT_FOUND = 3
+
+
+class NamespacePod(BarePod):
+    def __init__(self, node, restore_from, namespace):
+        super().__init__(node, restore_from, lab.container("the-secret-name", "counter"))
+        self.namespace = namespace
+
+    def _config(self, attempt):
+        return lab.pod(self.name, self.namespace, attempt=attempt, annotations=self.annotations)
+
+
+class NamespacesTest(PodTest):
+    @classmethod
+    def setUpClass(cls):
+        pod = a.run_pod(lab.pod(unique("origin"), "team-a"),
+                        [lab.container("the-secret-name", "counter")], handler="cryopod")
+        cls.addClassCleanup(pod.remove)
+        pod.wait_for("the-secret-name")
+        cls.before = pod.report("the-secret-name")
+        cls.archive = unique("origin")
+        a.ctl("checkpoint", pod.sandbox, "--archive", cls.archive)
+
+    def pod_of(self, namespace, restore_from=None):
+        pod = NamespacePod(a, restore_from or self.archive, namespace)
+        self.addCleanup(pod.end)
+        return pod
+
+    def refusal(self, pod):
+        """Of its first try; the second hears the same, and nothing of the pod runs."""
+        reasons = []
+        for _ in range(2):
+            with self.assertRaises(Refused) as caught:
+                pod.run()
+            reasons.append(caught.exception.reason)
+        self.assertEqual(pod.running(), [])
+        return reasons[1]
+
+    def configure(self, text):
+        before = a.shell(f"cat {CONFIG} 2>/dev/null || true")
+        a.write(CONFIG, text)
+        self.addCleanup(a.agent, "restart")
+        self.addCleanup(a.write, CONFIG, before)
+        a.agent("restart")
+
+    def test_a_pod_of_the_same_namespace_is_restored(self):
+        pod = self.pod_of("team-a")
+
+        pod.run()
+
+        self.assert_went_on(self.before, pod.report("the-secret-name"))
+
+    def test_a_pod_of_another_namespace_is_refused_and_hears_nothing_of_the_archive(self):
+        foreign = self.refusal(self.pod_of("team-b"))
+        absent = self.refusal(self.pod_of("team-b", "no-such-archive"))
+
+        self.assertIn("namespace team-b", foreign)
+        for word in ("team-a", "the-secret-name", "sha256"):
+            self.assertNotIn(word, foreign)
+        # The same words as for an archive that is not there.
+        words = absent.replace("no-such-archive", self.archive).split("archive ", 1)[1]
+        self.assertIn(words.split(" (", 1)[0], foreign)
+
+    def test_its_digest_is_not_told_either(self):
+        foreign = self.refusal(self.pod_of("team-b", f"{self.archive}@sha256:{'0' * 64}"))
+
+        self.assertIn("namespace team-b", foreign)
+
+    def test_a_request_for_another_namespace_is_refused(self):
+        request = request_for(lab.pod(unique("request"), "team-b"),
+                              [lab.container("another", "counter")])
+        a.write("/root/foreign.json", json.dumps(request))
+
+        refused = a.ctl("restore", self.archive, "--request", "/root/foreign.json", check=False)
+
+        self.assertEqual(refused.returncode, NOT_FOUND, refused.stderr)
+        self.assertIn("namespace team-b", refused.stderr)
+        self.assertNotIn("the-secret-name", refused.stderr)
+
+    def test_a_pair_that_the_configuration_names_may_share(self):
+        self.configure('[agent]\nrestore_namespaces = "team-a:team-b"\n')
+        pod = self.pod_of("team-b")
+
+        pod.run()
+
+        self.assert_went_on(self.before, pod.report("the-secret-name"))
+        self.refusal(self.pod_of("team-c"))
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main(verbosity=2))
