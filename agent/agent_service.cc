@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 #include "agent/archive/archive_store.h"
 #include "agent/archive/export.h"
@@ -21,17 +22,13 @@
 namespace cryopod::agent {
 namespace {
 
+using api::ToGrpc;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kVerifyTimeout{3600};
 constexpr milliseconds kNewsInterval{200};
 constexpr seconds kShutdownTimeout{2};
-
-grpc::Status ToGrpc(const Status& status) {
-  return status.ok() ? grpc::Status::OK
-                     : grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message());
-}
 
 // A stranger's bytes may be in it, and a protobuf string must be UTF-8.
 std::string Printable(std::string text) {
@@ -111,7 +108,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     options.without_volumes = request->without_volumes();
     options.timeout_s = request->timeout_seconds();
     Result<std::shared_ptr<Operation>> started = parts.checkpoints.Start(options);
-    if (!started.ok()) return ToGrpc(started.status());
+    if (!started.ok()) return ToGrpc(started.status(), *context);
     const Operation& operation = **started;
     for (Operation::News news; !news.finished;) {
       if (context->IsCancelled()) return grpc::Status::CANCELLED;
@@ -126,7 +123,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
         writer->Write(out);
       }
     }
-    if (!operation.result().status.ok()) return ToGrpc(operation.result().status);
+    if (!operation.result().status.ok()) return ToGrpc(operation.result().status, *context);
     v1::CheckpointEvent last;
     last.set_operation_id(operation.id());
     FillResult(operation.result(), *last.mutable_result());
@@ -134,7 +131,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status Restore(grpc::ServerContext*, const v1::RestoreRequest* request,
+  grpc::Status Restore(grpc::ServerContext* context, const v1::RestoreRequest* request,
                        grpc::ServerWriter<v1::RestoreEvent>* writer) override {
     RestoreOptions options;
     options.archive = request->archive();
@@ -153,20 +150,20 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     const Result<RestoreReport> restored =
         RestorePod({parts.config, parts.runtime, parts.table}, options, report);
     RecordRestore(parts.metrics, restored, Deadline::Clock::now() - began);
-    if (!restored.ok()) return ToGrpc(restored.status());
+    if (!restored.ok()) return ToGrpc(restored.status(), *context);
     v1::RestoreEvent last;
     FillResult(*restored, *last.mutable_result());
     writer->Write(last);
     return grpc::Status::OK;
   }
 
-  grpc::Status List(grpc::ServerContext*, const v1::ListRequest* request,
+  grpc::Status List(grpc::ServerContext* context, const v1::ListRequest* request,
                     v1::ListResponse* response) override {
     const Result<archive::ArchiveStore> store =
         archive::ArchiveStore::Open(parts.config.store_root());
-    if (!store.ok()) return ToGrpc(store.status());
+    if (!store.ok()) return ToGrpc(store.status(), *context);
     const Result<std::vector<std::string>> names = store->List();
-    if (!names.ok()) return ToGrpc(names.status());
+    if (!names.ok()) return ToGrpc(names.status(), *context);
     for (const std::string& name : *names) {
       const Result<archive::Archive> archive = store->OpenArchive({name, ""});
       if (!archive.ok()) {
@@ -188,23 +185,23 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status Inspect(grpc::ServerContext*, const v1::InspectRequest* request,
+  grpc::Status Inspect(grpc::ServerContext* context, const v1::InspectRequest* request,
                        v1::InspectResponse* response) override {
     const Result<archive::Archive> archive = OpenNamed(parts.config, request->archive());
-    if (!archive.ok()) return ToGrpc(archive.status());
+    if (!archive.ok()) return ToGrpc(archive.status(), *context);
     *response->mutable_summary() = Summarize(*archive);
     response->set_pod_checkpoint_json(archive::ToJson(archive->checkpoint()));
     return grpc::Status::OK;
   }
 
-  grpc::Status Verify(grpc::ServerContext*, const v1::VerifyRequest* request,
+  grpc::Status Verify(grpc::ServerContext* context, const v1::VerifyRequest* request,
                       v1::VerifyResponse* response) override {
     const Result<archive::Archive> archive = OpenNamed(parts.config, request->archive());
-    if (!archive.ok()) return ToGrpc(archive.status());
+    if (!archive.ok()) return ToGrpc(archive.status(), *context);
     const Result<uint64_t> blobs =
         archive->Verify([](uint64_t, uint64_t) {}, Deadline::After(kVerifyTimeout));
     if (!blobs.ok()) {
-      return ToGrpc(blobs.status().While("verifying archive " + archive->name()));
+      return ToGrpc(blobs.status().While("verifying archive " + archive->name()), *context);
     }
     response->set_digest(archive->digest());
     response->set_blobs(*blobs);
@@ -212,38 +209,38 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status Delete(grpc::ServerContext*, const v1::DeleteRequest* request,
+  grpc::Status Delete(grpc::ServerContext* context, const v1::DeleteRequest* request,
                       v1::DeleteResponse*) override {
     const Result<archive::ArchiveReference> reference =
         archive::ParseArchiveReference(request->archive());
-    if (!reference.ok()) return ToGrpc(reference.status());
+    if (!reference.ok()) return ToGrpc(reference.status(), *context);
     const Result<archive::ArchiveStore> store =
         archive::ArchiveStore::Open(parts.config.store_root());
-    if (!store.ok()) return ToGrpc(store.status());
+    if (!store.ok()) return ToGrpc(store.status(), *context);
     if (!reference->digest.empty()) {
       const Result<archive::Archive> archive = store->OpenArchive(*reference);
-      if (!archive.ok()) return ToGrpc(archive.status());
+      if (!archive.ok()) return ToGrpc(archive.status(), *context);
     }
-    return ToGrpc(store->Delete(reference->name));
+    return ToGrpc(store->Delete(reference->name), *context);
   }
 
-  grpc::Status Export(grpc::ServerContext*, const v1::ExportRequest* request,
+  grpc::Status Export(grpc::ServerContext* context, const v1::ExportRequest* request,
                       grpc::ServerWriter<v1::ExportChunk>* writer) override {
     const Result<archive::Archive> archive = OpenNamed(parts.config, request->archive());
-    if (!archive.ok()) return ToGrpc(archive.status());
-    return ToGrpc(ExportArchive(
-        parts.config, *archive, request->container(), [writer](std::string_view bytes) {
-          v1::ExportChunk chunk;
-          chunk.set_data(bytes.data(), bytes.size());
-          return writer->Write(chunk) ? Status() : Status(Code::kCancelled, "the caller went away");
-        }));
+    if (!archive.ok()) return ToGrpc(archive.status(), *context);
+    const auto sink = [writer](std::string_view bytes) {
+      v1::ExportChunk chunk;
+      chunk.set_data(bytes.data(), bytes.size());
+      return writer->Write(chunk) ? Status() : Status(Code::kCancelled, "the caller went away");
+    };
+    return ToGrpc(ExportArchive(parts.config, *archive, request->container(), sink), *context);
   }
 
-  grpc::Status Import(grpc::ServerContext*, grpc::ServerReader<v1::ImportChunk>* reader,
+  grpc::Status Import(grpc::ServerContext* context, grpc::ServerReader<v1::ImportChunk>* reader,
                       v1::ImportResponse* response) override {
     v1::ImportChunk chunk;
     if (!reader->Read(&chunk)) {
-      return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the import has no first message");
+      return ToGrpc(Status(Code::kInvalidArgument, "the import has no first message"), *context);
     }
     const std::string name = chunk.name();
     Result<archive::Archive> imported = ImportArchive(
@@ -253,7 +250,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
           bytes.swap(*chunk.mutable_data());
           return true;
         });
-    if (!imported.ok()) return ToGrpc(imported.status());
+    if (!imported.ok()) return ToGrpc(imported.status(), *context);
     *response->mutable_archive() = Summarize(*imported);
     return grpc::Status::OK;
   }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/grpc_status.h"
 #include "agent/os/log.h"
 
 namespace cryopod::agent {
@@ -43,37 +44,41 @@ class ReaderService final : public v1::PodCheckpoints::Service {
     return agent_.Metrics(context, request, response);
   }
 
-  grpc::Status Checkpoint(ServerContext*, const v1::CheckpointRequest*,
+  grpc::Status Checkpoint(ServerContext* context, const v1::CheckpointRequest*,
                           grpc::ServerWriter<v1::CheckpointEvent>*) override {
-    return Refuse("Checkpoint");
+    return Refuse("Checkpoint", context);
   }
-  grpc::Status Restore(ServerContext*, const v1::RestoreRequest*,
+  grpc::Status Restore(ServerContext* context, const v1::RestoreRequest*,
                        grpc::ServerWriter<v1::RestoreEvent>*) override {
-    return Refuse("Restore");
+    return Refuse("Restore", context);
   }
-  grpc::Status Inspect(ServerContext*, const v1::InspectRequest*, v1::InspectResponse*) override {
-    return Refuse("Inspect");
+  grpc::Status Inspect(ServerContext* context, const v1::InspectRequest*,
+                       v1::InspectResponse*) override {
+    return Refuse("Inspect", context);
   }
-  grpc::Status Verify(ServerContext*, const v1::VerifyRequest*, v1::VerifyResponse*) override {
-    return Refuse("Verify");
+  grpc::Status Verify(ServerContext* context, const v1::VerifyRequest*,
+                      v1::VerifyResponse*) override {
+    return Refuse("Verify", context);
   }
-  grpc::Status Delete(ServerContext*, const v1::DeleteRequest*, v1::DeleteResponse*) override {
-    return Refuse("Delete");
+  grpc::Status Delete(ServerContext* context, const v1::DeleteRequest*,
+                      v1::DeleteResponse*) override {
+    return Refuse("Delete", context);
   }
-  grpc::Status Export(ServerContext*, const v1::ExportRequest*,
+  grpc::Status Export(ServerContext* context, const v1::ExportRequest*,
                       grpc::ServerWriter<v1::ExportChunk>*) override {
-    return Refuse("Export");
+    return Refuse("Export", context);
   }
-  grpc::Status Import(ServerContext*, grpc::ServerReader<v1::ImportChunk>*,
+  grpc::Status Import(ServerContext* context, grpc::ServerReader<v1::ImportChunk>*,
                       v1::ImportResponse*) override {
-    return Refuse("Import");
+    return Refuse("Import", context);
   }
 
  private:
-  grpc::Status Refuse(const std::string& method) const {
-    return grpc::Status(grpc::StatusCode::PERMISSION_DENIED,
-                        "role reader may call List, NodeInfo and Metrics, not " + method +
-                            "; that takes the agent socket " + agent_socket_);
+  grpc::Status Refuse(const std::string& method, ServerContext* context) const {
+    return api::ToGrpc(Status(Code::kPermissionDenied,
+                              "role reader may call List, NodeInfo and Metrics, not " + method +
+                                  "; that takes the agent socket " + agent_socket_),
+                       *context);
   }
 
   v1::PodCheckpoints::Service& agent_;

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 #include "agent/os/unix_socket.h"
 
@@ -74,18 +75,13 @@ struct Client::Channel {
       : socket_path(path), stub(PodCheckpoints::NewStub(OpenChannel(path))) {}
 
   // gRPC says of every failure to connect the same thing at length; the socket itself says which.
-  Status FromGrpc(const grpc::Status& status) const {
-    if (status.ok()) return Status();
-    const Code code = CodeFromNumber(static_cast<int>(status.error_code()));
-    if (code == Code::kUnavailable) {
-      const Result<UniqueFd> probe =
-          ConnectUnix(socket_path, Deadline::After(std::chrono::seconds(1)));
-      if (!probe.ok()) {
-        return Status(Code::kUnavailable, "no answer from the agent: " + probe.status().message());
-      }
-    }
-    if (status.error_message().empty()) return Status(code, std::string(CodeName(code)));
-    return Status(code, status.error_message());
+  Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context) const {
+    Status failed = api::FromGrpc(status, context);
+    if (failed.code() != Code::kUnavailable) return failed;
+    const Result<UniqueFd> probe =
+        ConnectUnix(socket_path, Deadline::After(std::chrono::seconds(1)));
+    if (probe.ok()) return failed;
+    return Status(Code::kUnavailable, "no answer from the agent: " + probe.status().message());
   }
 
   template <typename Response, typename Request>
@@ -96,13 +92,14 @@ struct Client::Channel {
     SetDeadline(deadline, &context);
     Response response;
     const grpc::Status status = (stub.get()->*method)(&context, request, &response);
-    if (!status.ok()) return FromGrpc(status);
+    if (!status.ok()) return FromGrpc(status, context);
     return response;
   }
 
   // Hands every event on but the last one, which holds the result.
   template <typename Answer, typename Event>
-  Result<Answer> Follow(grpc::ClientReader<Event>* reader, const ProgressSink& on_progress) const {
+  Result<Answer> Follow(grpc::ClientReader<Event>* reader, const grpc::ClientContext& context,
+                        const ProgressSink& on_progress) const {
     Event event;
     Event last;
     while (reader->Read(&event)) {
@@ -110,7 +107,7 @@ struct Client::Channel {
       last.Swap(&event);
     }
     const grpc::Status status = reader->Finish();
-    if (!status.ok()) return FromGrpc(status);
+    if (!status.ok()) return FromGrpc(status, context);
     if (!last.has_result()) {
       return Status(Code::kInternal, "the agent ended the operation without a result");
     }
@@ -132,7 +129,7 @@ Result<CheckpointResult> Client::Checkpoint(const CheckpointRequest& request,
   grpc::ClientContext context;
   SetDeadline(deadline, &context);
   const auto reader = channel_->stub->Checkpoint(&context, message);
-  return channel_->Follow<CheckpointResult>(reader.get(), on_progress);
+  return channel_->Follow<CheckpointResult>(reader.get(), context, on_progress);
 }
 
 Result<RestoreResult> Client::Restore(const RestoreRequest& request,
@@ -142,7 +139,7 @@ Result<RestoreResult> Client::Restore(const RestoreRequest& request,
   grpc::ClientContext context;
   SetDeadline(deadline, &context);
   const auto reader = channel_->stub->Restore(&context, message);
-  return channel_->Follow<RestoreResult>(reader.get(), on_progress);
+  return channel_->Follow<RestoreResult>(reader.get(), context, on_progress);
 }
 
 Result<Listing> Client::List(const std::string& pod_namespace, Deadline deadline) {
@@ -191,7 +188,7 @@ Status Client::Export(const std::string& archive, const std::string& container,
     reader->Finish();
     return taken;
   }
-  return channel_->FromGrpc(reader->Finish());
+  return channel_->FromGrpc(reader->Finish(), context);
 }
 
 Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline deadline) {
@@ -217,7 +214,7 @@ Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline 
   }
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
-  if (!status.ok()) return channel_->FromGrpc(status);
+  if (!status.ok()) return channel_->FromGrpc(status, context);
   return FromMessage(response.archive());
 }
 

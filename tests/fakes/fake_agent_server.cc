@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "agent/api/cryopod.grpc.pb.h"
+#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 
 namespace cryopod::test {
@@ -85,9 +86,14 @@ Event ToEvent(const api::Progress& progress) {
   return event;
 }
 
-grpc::Status NoArchive(const std::string& name) {
-  return {grpc::StatusCode::NOT_FOUND, "no archive \"" + name + "\""};
+grpc::Status NoArchive(const std::string& name, ServerContext* context) {
+  return api::ToGrpc(Status(Code::kNotFound, "no archive \"" + name + "\""), *context);
 }
+
+struct Failure {
+  Status status;
+  std::string newer_reason;
+};
 
 }  // namespace
 
@@ -115,7 +121,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     checkpoint_request_ = {request->pod(), request->archive(), request->stop_source(),
                            request->without_volumes(),
                            std::chrono::seconds(request->timeout_seconds())};
-    return Stream("Checkpoint", checkpoint_events_, checkpoint_result_, writer);
+    return Stream("Checkpoint", checkpoint_events_, checkpoint_result_, context, writer);
   }
 
   grpc::Status Restore(ServerContext* context, const v1::RestoreRequest* request,
@@ -125,7 +131,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     restore_request_ = {request->archive(), request->request_json(),
                         request->request_from_archive(), request->runtime_handler(),
                         std::chrono::seconds(request->timeout_seconds())};
-    return Stream("Restore", restore_events_, restore_result_, writer);
+    return Stream("Restore", restore_events_, restore_result_, context, writer);
   }
 
   grpc::Status List(ServerContext* context, const v1::ListRequest* request,
@@ -152,7 +158,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     if (grpc::Status status = Enter(context, "Inspect"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const auto it = archives_.find(request->archive());
-    if (it == archives_.end()) return NoArchive(request->archive());
+    if (it == archives_.end()) return NoArchive(request->archive(), context);
     ToMessage(it->second.summary, response->mutable_summary());
     response->set_pod_checkpoint_json(it->second.pod_checkpoint_json);
     return grpc::Status::OK;
@@ -163,7 +169,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     if (grpc::Status status = Enter(context, "Verify"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const auto it = archives_.find(request->archive());
-    if (it == archives_.end()) return NoArchive(request->archive());
+    if (it == archives_.end()) return NoArchive(request->archive(), context);
     response->set_digest(it->second.summary.digest);
     response->set_blobs(5);
     response->set_size_bytes(it->second.summary.size_bytes);
@@ -175,7 +181,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     if (grpc::Status status = Enter(context, "Delete"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     return archives_.erase(request->archive()) > 0 ? grpc::Status::OK
-                                                   : NoArchive(request->archive());
+                                                   : NoArchive(request->archive(), context);
   }
 
   grpc::Status Export(ServerContext* context, const v1::ExportRequest* request,
@@ -183,7 +189,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     if (grpc::Status status = Enter(context, "Export"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     const auto it = archives_.find(request->archive());
-    if (it == archives_.end()) return NoArchive(request->archive());
+    if (it == archives_.end()) return NoArchive(request->archive(), context);
     exported_container_ = request->container();
     const std::string& bytes = it->second.bytes;
     v1::ExportChunk chunk;
@@ -191,7 +197,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
       chunk.set_data(bytes.substr(offset, kExportChunkBytes));
       if (!writer->Write(chunk)) return grpc::Status::CANCELLED;
     }
-    return Ending("Export");
+    return Ending("Export", context);
   }
 
   grpc::Status Import(ServerContext* context, grpc::ServerReader<v1::ImportChunk>* reader,
@@ -206,8 +212,8 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     if (context->IsCancelled()) return grpc::Status::CANCELLED;
     const std::lock_guard lock(mutex_);
     if (archives_.count(archive.summary.name) > 0) {
-      return {grpc::StatusCode::ALREADY_EXISTS,
-              "archive \"" + archive.summary.name + "\" exists already"};
+      const std::string named = "archive \"" + archive.summary.name + "\"";
+      return api::ToGrpc(Status(Code::kAlreadyExists, named + " exists already"), *context);
     }
     archive.summary.size_bytes = archive.bytes.size();
     ToMessage(archive.summary, response->mutable_archive());
@@ -250,8 +256,8 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
   api::RestoreResult restore_result_;
   api::NodeInfo node_;
   std::string metrics_;
-  std::map<std::string, grpc::Status> failures_;
-  std::map<std::string, grpc::Status> endings_;
+  std::map<std::string, Failure> failures_;
+  std::map<std::string, Status> endings_;
   std::set<std::string> hanging_;
   bool withholds_results_ = false;
   std::vector<std::string> calls_;
@@ -267,9 +273,12 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
       calls_.push_back(method);
       hangs = hanging_.count(method) > 0;
       if (const auto it = failures_.find(method); it != failures_.end()) {
-        const grpc::Status status = it->second;
+        const Failure failure = std::move(it->second);
         failures_.erase(it);
-        return status;
+        if (failure.newer_reason.empty()) return api::ToGrpc(failure.status, *context);
+        context->AddTrailingMetadata("cryopod-reason", failure.newer_reason);
+        return grpc::Status(static_cast<grpc::StatusCode>(failure.status.code()),
+                            failure.status.message());
       }
     }
     while (hangs && !context->IsCancelled() && !stopping_) {
@@ -278,16 +287,17 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     return hangs ? grpc::Status::CANCELLED : grpc::Status::OK;
   }
 
-  grpc::Status Ending(const std::string& method) const {
+  grpc::Status Ending(const std::string& method, ServerContext* context) const {
     const auto it = endings_.find(method);
-    return it != endings_.end() ? it->second : grpc::Status::OK;
+    return it != endings_.end() ? api::ToGrpc(it->second, *context) : grpc::Status::OK;
   }
 
   template <typename Event, typename Result>
   grpc::Status Stream(const std::string& method, const std::vector<api::Progress>& events,
-                      const Result& result, grpc::ServerWriter<Event>* writer) const {
+                      const Result& result, ServerContext* context,
+                      grpc::ServerWriter<Event>* writer) const {
     for (const api::Progress& progress : events) writer->Write(ToEvent<Event>(progress));
-    if (grpc::Status status = Ending(method); !status.ok()) return status;
+    if (grpc::Status status = Ending(method, context); !status.ok()) return status;
     Event last;
     if (!withholds_results_) ToMessage(result, last.mutable_result());
     writer->Write(last);
@@ -340,14 +350,22 @@ void FakeAgentServer::SetMetrics(const std::string& text) {
   service_->metrics_ = text;
 }
 
-void FakeAgentServer::FailNext(const std::string& method, Code code, const std::string& message) {
+void FakeAgentServer::FailNext(const std::string& method, Code code, const std::string& message,
+                               Reason reason) {
   const std::lock_guard lock(service_->mutex_);
-  service_->failures_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
+  service_->failures_[method] = {Status(code, message, reason), ""};
 }
 
-void FakeAgentServer::FailAtEnd(const std::string& method, Code code, const std::string& message) {
+void FakeAgentServer::FailNextAsNewer(const std::string& method, Code code,
+                                      const std::string& message, const std::string& word) {
   const std::lock_guard lock(service_->mutex_);
-  service_->endings_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
+  service_->failures_[method] = {Status(code, message), word};
+}
+
+void FakeAgentServer::FailAtEnd(const std::string& method, Code code, const std::string& message,
+                                Reason reason) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->endings_[method] = Status(code, message, reason);
 }
 
 void FakeAgentServer::Hang(const std::string& method) {

@@ -28,9 +28,14 @@ class FakeAgentServer {
   void SetMetrics(const std::string& text);
 
   // The next call of `method` ("Export") fails before its first answer.
-  void FailNext(const std::string& method, Code code, const std::string& message);
+  void FailNext(const std::string& method, Code code, const std::string& message,
+                Reason reason = Reason::kNone);
+  // The same, with a reason that is none of ours.
+  void FailNextAsNewer(const std::string& method, Code code, const std::string& message,
+                       const std::string& word);
   // The next call of a streaming `method` fails after its events or bytes.
-  void FailAtEnd(const std::string& method, Code code, const std::string& message);
+  void FailAtEnd(const std::string& method, Code code, const std::string& message,
+                 Reason reason = Reason::kNone);
   // Calls of `method` get no answer until the caller gives up or this server ends.
   void Hang(const std::string& method);
   // Operations end well, but without a result.

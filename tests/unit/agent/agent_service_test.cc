@@ -134,6 +134,19 @@ TEST_F(AgentServiceTest, AFailedCheckpointIsTheProcesssError) {
               StatusIs(Code::kNotFound, HasSubstr("shop/absent")));
 }
 
+TEST_F(AgentServiceTest, TheReasonOfAFailureArrivesWithIt) {
+  AddPod();
+  checkpoint::JobResult failed;
+  failed.status = Status(Code::kAborted, "a process was started", Reason::kPodChanged);
+  SetCheckpointProgram(ReportScript(failed));
+
+  const Status checkpoint =
+      client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()).status();
+
+  EXPECT_EQ(checkpoint.code(), Code::kAborted);
+  EXPECT_EQ(checkpoint.reason(), Reason::kPodChanged);
+}
+
 TEST_F(AgentServiceTest, ACallerThatGoesAwayEndsNoCheckpoint) {
   AddPod();
   SetCheckpointProgram("touch $job/waiting; while ! test -e " + (temp_.path() / "go").string() +

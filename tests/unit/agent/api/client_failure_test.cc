@@ -86,6 +86,44 @@ TEST_F(ClientFailureTest, AnErrorAfterTheLastEventIsTheOperationsError) {
   EXPECT_EQ(events, 1);
 }
 
+TEST_F(ClientFailureTest, EveryReasonTravelsBesideTheMessage) {
+  test::FakeAgentServer server(socket_);
+  Client client(socket_);
+  for (int number = 1; number < kReasonCount; ++number) {
+    const auto reason = static_cast<Reason>(number);
+    server.FailNext("List", Code::kAborted, "no", reason);
+
+    EXPECT_EQ(client.List("", Soon()).status().reason(), reason) << ReasonName(reason);
+  }
+}
+
+TEST_F(ClientFailureTest, AReasonTravelsWithStreamsToo) {
+  test::FakeAgentServer server(socket_);
+  server.FailAtEnd("Checkpoint", Code::kAborted, "no", Reason::kPodChanged);
+  server.FailNext("Import", Code::kResourceExhausted, "no", Reason::kNoSpace);
+  server.FailNext("Export", Code::kFailedPrecondition, "no", Reason::kMount);
+  Client client(socket_);
+  const UniqueFd empty(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+
+  const Status checkpoint = client.Checkpoint({}, nullptr, Soon()).status();
+  const Status imported = client.Import("web1", empty.get(), Soon()).status();
+  const Status exported = client.Export("web1", "", nullptr, Soon());
+
+  EXPECT_EQ(checkpoint.reason(), Reason::kPodChanged);
+  EXPECT_EQ(imported.reason(), Reason::kNoSpace);
+  EXPECT_EQ(exported.reason(), Reason::kMount);
+}
+
+TEST_F(ClientFailureTest, AReasonOfANewerAgentIsTheOneOfItsCode) {
+  test::FakeAgentServer server(socket_);
+  Client client(socket_);
+  for (const char* const word : {"phase_of_the_moon", "BUSY", ""}) {
+    server.FailNextAsNewer("List", Code::kFailedPrecondition, "no", word);
+
+    EXPECT_EQ(client.List("", Soon()).status().reason(), Reason::kRefused) << word;
+  }
+}
+
 TEST_F(ClientFailureTest, AnErrorThatNamesManyReasonsArrivesWhole) {
   test::FakeAgentServer server(socket_);
   const std::string reasons(60'000, 'r');
