@@ -21,7 +21,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kRuntimeTimeout{10};
+// Of all that the runtime is asked before a checkpoint begins: one that stands still for some
+// seconds is waited for, and a caller who waits 30 s longer than the operation may take still hears
+// of one that does not answer.
+constexpr seconds kRuntimeTimeout{20};
 constexpr seconds kRemoveSourceTimeout{60};
 constexpr seconds kRemoveCallTimeout{15};
 constexpr int kStopAttemptsMax = 20;
@@ -77,14 +80,13 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointO
 
 Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
     const CheckpointOptions& options) {
-  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod,
-                           runtime_.FindPod(options.pod, Deadline::After(kRuntimeTimeout)));
+  const Deadline patience = Deadline::After(kRuntimeTimeout);
+  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod, runtime_.FindPod(options.pod, patience));
   CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> operation,
                            table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name,
                                         LockKey(pod.uid, pod.id)));
   const Status launched = [&]() -> Status {
-    CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version,
-                             runtime_.Version(Deadline::After(kRuntimeTimeout)));
+    CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version, runtime_.Version(patience));
     CRYOPOD_ASSIGN_OR_RETURN(
         const checkpoint::CheckpointJob job,
         DescribeCheckpointJob(config_, options, pod, version, operation->id()));

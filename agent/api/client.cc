@@ -26,8 +26,15 @@ constexpr int kMetadataBytesMax = 256 << 10;
 constexpr size_t kImportChunkBytes = size_t{256} << 10;
 // gRPC turns an instant into a timeout header and overflows on one that is centuries away.
 constexpr std::chrono::hours kWaitMax{24 * 7};
+// An agent that stands still lets us into its backlog and says nothing: whoever waits for it is
+// ended by the deadline of a call. Under this name gRPC (1.51, subchannel.cc) also takes the time
+// that a connection may take until it is greeted; when it tries again, the other two say.
+constexpr int kConnectTimeoutMs =
+    int{std::chrono::duration_cast<std::chrono::duration<int, std::milli>>(kWaitMax).count()};
 constexpr int kReconnectFirstMs = 100;
 constexpr int kReconnectLastMs = 1000;
+// What gRPC says when a deadline of ours is over; the agent has words of its own.
+constexpr char kGrpcTimeout[] = "Deadline Exceeded";
 
 std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
   grpc::ChannelArguments arguments;
@@ -35,7 +42,7 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectLastMs);
   arguments.SetString(GRPC_ARG_DEFAULT_AUTHORITY, "localhost");
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -77,11 +84,17 @@ struct Client::Channel {
   // gRPC says of every failure to connect the same thing at length; the socket itself says which.
   Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context) const {
     Status failed = api::FromGrpc(status, context);
+    if (failed.code() == Code::kDeadlineExceeded && failed.message() == kGrpcTimeout) {
+      return Status(failed.code(), "no answer from the agent at " + socket_path + " in time");
+    }
     if (failed.code() != Code::kUnavailable) return failed;
     const Result<UniqueFd> probe =
         ConnectUnix(socket_path, Deadline::After(std::chrono::seconds(1)));
     if (probe.ok()) return failed;
-    return Status(Code::kUnavailable, "no answer from the agent: " + probe.status().message());
+    // Too busy to let anybody in is not absent.
+    const bool busy = probe.status().code() == Code::kDeadlineExceeded;
+    return Status(busy ? Code::kDeadlineExceeded : Code::kUnavailable,
+                  "no answer from the agent: " + probe.status().message());
   }
 
   template <typename Response, typename Request>

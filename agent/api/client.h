@@ -20,8 +20,9 @@ using ByteSink = std::function<Status(std::string_view bytes)>;
 
 // A client of the agent socket.
 //
-// Errors   those of the agent as they are; their codes are listed in agent/api/cryopod.proto.
-//          kUnavailable when nobody answers at the socket: the message names it.
+// Errors   those of the agent as they are, with its reasons; their codes are listed in
+//          agent/api/cryopod.proto. kUnavailable at once when nobody listens at the socket, and
+//          kDeadlineExceeded when an agent that does gave no answer in time: both name it.
 // Threads  any; calls are independent. A checkpoint that has begun goes on when its caller goes
 // away.
 class Client {

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unittest
 
 import lab
@@ -188,6 +189,35 @@ class AgentTest(BadInputTest):
         self.addCleanup(a.agent, "restart")
 
         self.assert_fails(UNREACHABLE, ["/run/cryopod/agent.sock"], "checkpoint", "default/any")
+
+    def stop_for(self, seconds, program):
+        """The program gets SIGSTOP now and goes on after a while, whatever becomes of the test."""
+        pid = a.shell(f"pgrep -o -x {program}").strip()
+        self.addCleanup(a.exec, "kill", "-CONT", pid, check=False)
+        a.shell(f"kill -STOP {pid}\n"
+                f"(sleep {seconds}; kill -CONT {pid}) </dev/null >/dev/null 2>&1 &")
+
+    def test_an_agent_that_stands_still_is_waited_for(self):
+        pod = self.run_pod("still", lab.container("one", "counter"))
+        for command in (["list"], ["checkpoint", pod.sandbox, "--archive", unique("still")],
+                        ["node", "check"]):
+            with self.subTest(command=command[0]):
+                self.stop_for(5, "cryopod-agent")
+                began = time.monotonic()
+                self.ctl(*command)
+
+                self.assertGreater(time.monotonic() - began, 3, "it stood still")
+        self.assert_ok(pod)
+
+    def test_a_runtime_that_stands_still_is_waited_for(self):
+        pod = self.run_pod("still", lab.container("one", "counter"))
+        self.stop_for(5, "containerd")
+        began = time.monotonic()
+
+        self.ctl("checkpoint", pod.sandbox, "--archive", unique("still"))
+
+        self.assertGreater(time.monotonic() - began, 3, "it stood still")
+        self.assert_ok(pod)
 
     def test_a_word_that_is_no_command(self):
         self.assert_fails(USAGE, ["frobnicate", "--help"], "frobnicate")

@@ -7,6 +7,7 @@
 
 #include "cri/runtime_client.h"
 #include "tests/fakes/fake_cri_server.h"
+#include "tests/fakes/late_socket.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::cri {
@@ -70,6 +71,30 @@ TEST_F(RuntimeClientFailureTest, ARuntimeThatIsRestartedIsFoundAgain) {
   const Status status = AskUntilAnswered(&client);
 
   EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(RuntimeClientFailureTest, ARuntimeThatStandsStillIsWaitedFor) {
+  const test::FakeCriServer server(temp_.path() / "late.sock");
+  const test::LateSocket late(socket_, temp_.path() / "late.sock", milliseconds(1500));
+  RuntimeClient client(socket_);
+
+  const Status status = client.Version(Soon()).status();
+
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(RuntimeClientFailureTest, ARuntimeThatStandsStillIsWaitedForNoLongerThanTheDeadline) {
+  const test::FakeCriServer server(temp_.path() / "late.sock");
+  const test::LateSocket late(socket_, temp_.path() / "late.sock", seconds(60));
+  RuntimeClient client(socket_);
+  const auto start = Deadline::Clock::now();
+
+  const Status status = client.Version(Deadline::After(milliseconds(800))).status();
+
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_THAT(status.message(), HasSubstr(socket_));
+  EXPECT_GE(Deadline::Clock::now() - start, milliseconds(790));
+  EXPECT_LT(Deadline::Clock::now() - start, seconds(5));
 }
 
 TEST_F(RuntimeClientFailureTest, ACallThatHangsEndsAtItsDeadline) {

@@ -1,15 +1,19 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <thread>
 
 #include "agent/api/client.h"
 #include "agent/os/unique_fd.h"
 #include "tests/fakes/fake_agent_server.h"
+#include "tests/fakes/late_socket.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::api {
@@ -44,6 +48,82 @@ TEST_F(ClientFailureTest, AFileInTheSocketsPlaceIsUnavailableAndNamed) {
 
   EXPECT_EQ(status.code(), Code::kUnavailable);
   EXPECT_THAT(status.message(), HasSubstr(socket_));
+}
+
+TEST_F(ClientFailureTest, AnAgentThatStandsStillIsWaitedForByEveryCall) {
+  test::FakeAgentServer server(temp_.path() / "late.sock");
+  ArchiveSummary summary;
+  summary.name = "web1";
+  server.AddArchive(summary, "bytes");
+  const auto call = [this](const auto& act) {
+    const test::LateSocket late(socket_, temp_.path() / "late.sock", milliseconds(700));
+    Client client(socket_);
+    const Status status = act(client);
+    EXPECT_TRUE(status.ok()) << status.message();
+  };
+  const UniqueFd empty(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+
+  call([](Client& client) { return client.List("", Soon()).status(); });
+  call([](Client& client) { return client.Checkpoint({}, nullptr, Soon()).status(); });
+  call([](Client& client) { return client.Restore({}, nullptr, Soon()).status(); });
+  call([](Client& client) {
+    return client.Export(
+        "web1", "", [](std::string_view) { return Status(); }, Soon());
+  });
+  call([&empty](Client& client) { return client.Import("web2", empty.get(), Soon()).status(); });
+}
+
+TEST_F(ClientFailureTest, AnAgentThatStandsStillIsWaitedForNoLongerThanTheDeadline) {
+  const test::FakeAgentServer server(temp_.path() / "late.sock");
+  const test::LateSocket late(socket_, temp_.path() / "late.sock", seconds(60));
+  Client client(socket_);
+  const auto start = Deadline::Clock::now();
+
+  const Status status = client.List("", Deadline::After(milliseconds(800))).status();
+
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_THAT(status.message(), HasSubstr(socket_));
+  EXPECT_GE(Deadline::Clock::now() - start, milliseconds(790));
+  EXPECT_LT(Deadline::Clock::now() - start, seconds(5));
+}
+
+TEST_F(ClientFailureTest, AClientThatGaveUpOnceFindsTheAgentThatWokeUp) {
+  const test::FakeAgentServer server(temp_.path() / "late.sock");
+  const test::LateSocket late(socket_, temp_.path() / "late.sock", milliseconds(1500));
+  Client client(socket_);
+  ASSERT_EQ(client.List("", Deadline::After(milliseconds(500))).status().code(),
+            Code::kDeadlineExceeded);
+
+  const Status status = client.List("", Soon()).status();
+
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST_F(ClientFailureTest, AnAgentThatEndsWhileItStandsStillIsNoAgent) {
+  Client client(socket_);
+  auto late = std::make_unique<test::LateSocket>(socket_, "", seconds(60));
+  std::jthread ends([&late] {
+    std::this_thread::sleep_for(milliseconds(500));
+    late.reset();
+  });
+
+  const Status status = client.List("", Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kUnavailable);
+  EXPECT_THAT(status.message(), HasSubstr("no answer from the agent"));
+}
+
+TEST_F(ClientFailureTest, AnAgentThatLetsNobodyInIsBusyAndNotAbsent) {
+  const UniqueFd listener = ListenUnix(socket_, 0600).value();
+  ASSERT_EQ(::listen(listener.get(), 0), 0);
+  const UniqueFd first = ConnectUnix(socket_, Soon()).value();
+  ASSERT_FALSE(ConnectUnix(socket_, Deadline::After(milliseconds(50))).ok());
+  Client client(socket_);
+
+  const Status status = client.List("", Soon()).status();
+
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_THAT(status.message(), HasSubstr("busy"));
 }
 
 TEST_F(ClientFailureTest, ARuntimeThatDoesNotAnswerKeepsTheAgentsWords) {
