@@ -241,7 +241,7 @@ class Commands {
 };
 
 std::string Describe(const Status& status) {
-  const std::string remedy = Remedy(status.code());
+  const std::string remedy = Remedy(status);
   // A message that names a command or an option has said it better than a table can.
   const bool says_how = status.message().find("cryopodctl ") != std::string::npos ||
                         status.message().find(" --") != std::string::npos;

@@ -28,6 +28,11 @@ constexpr Row kRows[] = {
     {Code::kPermissionDenied, ExitCode::kFailed, "run it as root"},
 };
 
+// kAborted too, and no operation that one could wait for.
+constexpr char kPodChanges[] =
+    "let the exec, probe or program that runs in the pod end, and try again; between probes with a "
+    "longer period there is time for a checkpoint";
+
 constexpr char kTable[] =
     "Exit codes:\n"
     "   0  done\n"
@@ -39,7 +44,7 @@ constexpr char kTable[] =
     "   6  the archive is damaged\n"
     "   7  the agent or the container runtime does not answer\n"
     "   8  out of space, memory or descriptors\n"
-    "   9  another operation runs on the pod\n"
+    "   9  another operation runs on the pod, or processes came and went in every try\n"
     "  10  the time for the operation is over\n"
     "  11  `node check` found that this node lacks something\n";
 
@@ -60,8 +65,11 @@ ExitCode ExitCodeFor(Code code) {
 
 std::string ExitCodeTable() { return kTable; }
 
-std::string Remedy(Code code) {
-  const Row* row = Find(code);
+std::string Remedy(const Status& status) {
+  const bool pod_changes =
+      status.reason() == Reason::kPodChanged || status.reason() == Reason::kExecSession;
+  if (status.code() == Code::kAborted && pod_changes) return kPodChanges;
+  const Row* row = Find(status.code());
   return row != nullptr ? row->remedy : "";
 }
 

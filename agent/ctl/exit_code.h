@@ -27,7 +27,7 @@ ExitCode ExitCodeFor(Code code);
 // One line for each code, for --help.
 std::string ExitCodeTable();
 
-// What the caller can do about an error of `code`; empty where the message says all.
-std::string Remedy(Code code);
+// What the caller can do about an error; empty where the message says all.
+std::string Remedy(const Status& status);
 
 }  // namespace cryopod::ctl

@@ -8,6 +8,7 @@ namespace cryopod::ctl {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 class ErrorCommandsTest : public test::CtlFixture {
@@ -65,6 +66,17 @@ TEST_F(ErrorCommandsTest, ARemedyThatTheAgentGaveIsNotRepeated) {
   const Outcome outcome = RunCtl({"inspect", "gone"});
 
   EXPECT_EQ(outcome.err, "cryopodctl: inspect gone: no archive; see cryopodctl list\n");
+}
+
+TEST_F(ErrorCommandsTest, APodThatChangedIsNoOtherOperation) {
+  server_.FailAtEnd("Checkpoint", Code::kAborted, "process 7 (sh) came in", Reason::kPodChanged);
+
+  const Outcome outcome = RunCtl({"checkpoint", "shop/web"});
+
+  EXPECT_EQ(outcome.exit_code, 9);
+  ExpectOneLine(outcome.err);
+  EXPECT_THAT(outcome.err, HasSubstr("process 7 (sh) came in; let the exec"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("cryopodctl list")));
 }
 
 TEST_F(ErrorCommandsTest, AnAbsentSocketIsNamedWithARemedy) {

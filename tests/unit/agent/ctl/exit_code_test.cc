@@ -8,7 +8,9 @@
 namespace cryopod::ctl {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(ExitCodeTest, SuccessIsZeroAndEveryErrorIsNot) {
   EXPECT_EQ(ExitCodeFor(Code::kOk), ExitCode::kOk);
@@ -30,9 +32,20 @@ TEST(ExitCodeTest, ErrorsThatSomebodyCanMendHaveARemedy) {
   for (const Code code : {Code::kNotFound, Code::kAlreadyExists, Code::kDataLoss,
                           Code::kUnavailable, Code::kResourceExhausted, Code::kAborted,
                           Code::kDeadlineExceeded, Code::kPermissionDenied}) {
-    EXPECT_NE(Remedy(code), "") << CodeName(code);
+    EXPECT_NE(Remedy(Status(code, "why")), "") << CodeName(code);
   }
-  EXPECT_EQ(Remedy(Code::kInternal), "");
+  EXPECT_EQ(Remedy(Status(Code::kInternal, "why")), "");
+}
+
+TEST(ExitCodeTest, WhoWaitsForAnOperationIsToldOnlyWhereOneRuns) {
+  const std::string busy = Remedy(Status(Code::kAborted, "why", Reason::kBusy));
+
+  EXPECT_THAT(busy, HasSubstr("cryopodctl list"));
+  EXPECT_EQ(Remedy(Status(Code::kAborted, "why")), busy) << "of an agent that tells no reason";
+  for (const Reason reason : {Reason::kPodChanged, Reason::kExecSession}) {
+    const std::string remedy = Remedy(Status(Code::kAborted, "why", reason));
+    EXPECT_THAT(remedy, AllOf(HasSubstr("probe"), Not(HasSubstr("cryopodctl list"))));
+  }
 }
 
 }  // namespace
