@@ -5,6 +5,7 @@
 
 #include "agent/archive/pod_checkpoint.h"
 #include "agent/checkpoint/check_members.h"
+#include "agent/checkpoint/newcomers.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/shared_mappings.h"
@@ -45,9 +46,29 @@ Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<Pre
 }
 
 Status CheckNothingWasBornSince(const BirthMarks& before, const BirthWatch& births,
-                                Deadline deadline) {
+                                const ResolvedPod& pod, Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks now, births.Read(deadline));
-  return CheckNothingWasBorn(before, now);
+  const Status born = CheckNothingWasBorn(before, now);
+  if (born.ok()) return born;
+  return Status(born.code(), born.message() + ": " + DescribeBorn(pod.targets, before, now),
+                born.reason());
+}
+
+// The capture is lost: what is left is to say why.
+Status NameUndumped(const std::vector<PreparedDump>& dumps, const Status& unfrozen) {
+  std::string names;
+  for (const PreparedDump& dump : dumps) {
+    const Result<std::vector<criu::DumpedProcess>> processes =
+        criu::ReadPstree(dump.images_dir.get());
+    if (!processes.ok()) continue;
+    std::set<pid_t> dumped;
+    for (const criu::DumpedProcess& process : *processes) {
+      dumped.insert(process.threads.begin(), process.threads.end());
+    }
+    const std::string undumped = DescribeUndumped(*dump.target, dumped);
+    if (!undumped.empty()) names += "; container " + dump.target->requested.name + ": " + undumped;
+  }
+  return Status(unfrozen.code(), unfrozen.message() + names, unfrozen.reason());
 }
 
 Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
@@ -79,9 +100,10 @@ Result<CapturedPod> CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>
   CapturedPod captured;
   CRYOPOD_ASSIGN_OR_RETURN(captured.uncarried, DumpAll(pod, dumps, deadline));
   // Twice: what was born may keep the pod from freezing again, and with that its end.
-  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
-  CRYOPOD_RETURN_IF_ERROR(frozen.WaitFrozenAgain(deadline));
-  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, deadline));
+  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, pod, deadline));
+  const Status again = frozen.WaitFrozenAgain(deadline);
+  if (!again.ok()) return NameUndumped(dumps, again);
+  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, pod, deadline));
   for (const PreparedDump& dump : dumps) {
     const std::string container = "container " + dump.target->requested.name;
     CRYOPOD_ASSIGN_OR_RETURN(CapturedContainer part,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "agent/checkpoint/newcomers.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
 
@@ -33,8 +34,10 @@ Result<uint32_t> CheckMembers(const DumpTarget& target,
     if (!info.ok() || info->namespace_pids.empty() || info->state == 'Z') continue;
     in_leaf.insert(info->namespace_pids.back());
   }
-  const std::string difference = DescribeDifference(in_leaf, dumped_pids);
+  std::string difference = DescribeDifference(in_leaf, dumped_pids);
   if (difference.empty()) return static_cast<uint32_t>(in_leaf.size());
+  const std::string undumped = DescribeUndumped(target, dumped_pids);
+  if (!undumped.empty()) difference += ": " + undumped;
   return Status(Code::kAborted, "container " + target.requested.name + ": " + difference,
                 Reason::kPodChanged);
 }

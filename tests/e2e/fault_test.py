@@ -13,6 +13,7 @@ from two_nodes import PodTest, a, setUpModule, tearDownModule, unique  # noqa: F
 
 SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
 CHECKPOINTS = 4 if SHORT else 15
+CHANGED = 9
 
 
 # A file of 65 MiB that is open and deleted: up to 64 MiB of such a one are carried.
@@ -93,6 +94,7 @@ class FaultTest(PodTest):
                 else:
                     refused += 1
                     self.assertRegex(answer.stderr, "exec session|started in the pod|came in")
+                    self.assertNotIn("cryopodctl list", answer.stderr, "no other operation runs")
                     self.assertNotIn(archive, self.archives())
         finally:
             stop.set()
@@ -100,6 +102,27 @@ class FaultTest(PodTest):
         print(f"\n{made} archives made, {refused} checkpoints refused", file=sys.stderr)
         self.check_runs(pod)
         self.check_nothing_is_left()
+
+    def test_what_came_in_during_every_try_is_named_with_what_helps(self):
+        pod = self.run_pod("probe", lab.container("count", "counter"),
+                           lab.container("memory", "memory_pages 256"))
+        stop = threading.Event()
+        prober = threading.Thread(target=self.exec_until, args=(pod, stop, ["/bin/sleep", "0.02"]))
+        prober.start()
+        try:
+            answers = [a.ctl("checkpoint", pod.sandbox, check=False) for _ in range(CHECKPOINTS)]
+        finally:
+            stop.set()
+            prober.join()
+
+        changed = [answer.stderr for answer in answers if answer.returncode == CHANGED]
+        self.assertTrue(changed, [answer.stderr for answer in answers])
+        for error in changed:
+            self.assertRegex(error, r"process \d+ \(|it has ended again")
+            self.assertIn("let the exec", error)
+            self.assertNotIn("cryopodctl list", error)
+        self.assertRegex("".join(changed), r"process \d+ \((sleep|runc)", "none was ever caught")
+        self.check_runs(pod)
 
     def check_tasks(self, archive):
         checkpoint = json.loads(a.ctl("--output", "json", "inspect", archive).stdout)

@@ -66,7 +66,8 @@ TEST_P(CheckMembersTest, AProcessThatEnteredMeanwhileDiscardsTheCapture) {
   EXPECT_THAT(CheckMembers(Target(), {{pid, 0, {pid}}}),
               StatusIs(Code::kAborted,
                        AllOf(HasSubstr("container app"),
-                             HasSubstr("task " + std::to_string(InnermostPid(exec.pid()))))));
+                             HasSubstr("task " + std::to_string(InnermostPid(exec.pid()))),
+                             HasSubstr("process " + std::to_string(exec.pid()) + " (sleep)"))));
   ASSERT_THAT(exec.Kill(SIGKILL), IsOk());
   ASSERT_THAT(exec.Wait(Soon()), IsOk());
 }

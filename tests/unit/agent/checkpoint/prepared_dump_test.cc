@@ -1,7 +1,11 @@
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "agent/checkpoint/capture_pod.h"
 #include "agent/checkpoint/event_log.h"
@@ -126,6 +130,32 @@ TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
 
   EXPECT_THAT(CapturePod(pod_, dumps, frozen, births, deadline),
               StatusIs(Code::kAborted, HasSubstr("container sidecar")));
+}
+
+TEST_P(PreparedDumpTest, WhatCameIntoAContainerWhileItWasDumpedIsNamed) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-late"));
+  const Deadline deadline = Deadline::After(seconds(20));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod_, deadline));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(pod_.targets, deadline));
+  pid_t newcomer = -1;
+  std::jthread comes_in_mid_dump([&newcomer, this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    newcomer = ::fork();
+    if (newcomer == 0) {
+      while (true) ::pause();
+    }
+    std::ofstream(sidecar_.path() + "/cgroup.procs") << newcomer;
+  });
+
+  const Status lost = CapturePod(pod_, dumps, frozen, births, deadline).status();
+
+  comes_in_mid_dump.join();
+  EXPECT_THAT(lost, StatusIs(Code::kAborted,
+                             HasSubstr("container sidecar: process " + std::to_string(newcomer))));
+  EXPECT_EQ(lost.reason(), Reason::kPodChanged);
+  ::kill(newcomer, SIGKILL);
+  ASSERT_THAT(sidecar_.cgroup().Thaw(), IsOk());
+  ::waitpid(newcomer, nullptr, 0);
 }
 
 TEST_P(PreparedDumpTest, OnlyTheNewestTwentyLogsStay) {
