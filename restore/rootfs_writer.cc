@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string_view>
@@ -18,6 +19,7 @@ namespace {
 using archive::LayerEntry;
 
 constexpr size_t kCopyBytes = size_t{128} << 10;
+constexpr size_t kPageBytes = 4096;
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr mode_t kPermissionBits = 07777;
 
@@ -70,17 +72,57 @@ Status SetAttributesAt(int parent_fd, const std::string& name, const LayerEntry&
   return Status();
 }
 
-Status CopyContent(int fd, const LayerEntry& entry, const archive::LayerSink::Content& content) {
-  std::string buffer(kCopyBytes, '\0');
-  uint64_t left = entry.size_bytes;
-  while (left > 0) {
-    CRYOPOD_ASSIGN_OR_RETURN(const size_t got, content(buffer.data(), buffer.size()));
-    if (got == 0 || got > left) {
+// Fills `buffer` unless the content ends before that.
+Result<size_t> FillBuffer(const LayerEntry& entry, const archive::LayerSink::Content& content,
+                          uint64_t left, std::string& buffer) {
+  size_t filled = 0;
+  while (filled < buffer.size() && filled < left) {
+    CRYOPOD_ASSIGN_OR_RETURN(const size_t got,
+                             content(buffer.data() + filled, buffer.size() - filled));
+    if (got == 0 || got > left - filled) {
       return Status(Code::kDataLoss,
                     "the content of " + entry.path + " has another size than said");
     }
-    CRYOPOD_RETURN_IF_ERROR(WriteAll(fd, std::string_view(buffer.data(), got)));
-    left -= got;
+    filled += got;
+  }
+  return filled;
+}
+
+bool IsZero(std::string_view bytes) {
+  return bytes.empty() || (bytes[0] == 0 && bytes.substr(1) == bytes.substr(0, bytes.size() - 1));
+}
+
+// Leaves a hole for every page that is zero as a whole. The file's offset is at the end then, be it
+// in a hole.
+Status WriteData(int fd, const std::string& path, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const bool is_hole = IsZero(bytes.substr(0, kPageBytes));
+    size_t run = 0;
+    while (run < bytes.size() && IsZero(bytes.substr(run, kPageBytes)) == is_hole) {
+      run += std::min(kPageBytes, bytes.size() - run);
+    }
+    if (!is_hole) {
+      CRYOPOD_RETURN_IF_ERROR(WriteAll(fd, bytes.substr(0, run)));
+    } else if (::lseek(fd, static_cast<off_t>(run), SEEK_CUR) < 0) {
+      return ErrnoStatus(errno, "lseek", path);
+    }
+    bytes.remove_prefix(run);
+  }
+  return Status();
+}
+
+// An archive does not tell holes from zeros; a sparse file that came back full could need more
+// space than there is.
+Status CopyContent(int fd, const LayerEntry& entry, const archive::LayerSink::Content& content) {
+  static_assert(kCopyBytes % kPageBytes == 0);
+  std::string buffer(kCopyBytes, '\0');
+  for (uint64_t left = entry.size_bytes; left > 0;) {
+    CRYOPOD_ASSIGN_OR_RETURN(const size_t filled, FillBuffer(entry, content, left, buffer));
+    CRYOPOD_RETURN_IF_ERROR(WriteData(fd, entry.path, std::string_view(buffer.data(), filled)));
+    left -= filled;
+  }
+  if (::ftruncate(fd, static_cast<off_t>(entry.size_bytes)) != 0) {
+    return ErrnoStatus(errno, "ftruncate", entry.path);
   }
   return Status();
 }

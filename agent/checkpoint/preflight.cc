@@ -8,9 +8,11 @@
 #include <map>
 #include <set>
 
+#include "agent/archive/layer_entry.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/pod_content.h"
-#include "agent/checkpoint/upper_copy.h"
+#include "agent/checkpoint/tree_size.h"
+#include "agent/checkpoint/unrestorable.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
@@ -105,15 +107,34 @@ Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
     if (bytes.ok()) memory_bytes += *bytes;
     processes.push_back(std::move(info).value());
   }
-  for (const StrayProcess& stray : FindStrayProcesses(processes, target.state.init_pid)) {
+  const std::vector<StrayProcess> strays = FindStrayProcesses(processes, target.state.init_pid);
+  for (const StrayProcess& stray : strays) {
     reasons.AddPassing(
         "container " + target.requested.name + ": process " + std::to_string(stray.pid) + " (" +
         stray.command +
         ") does not descend from the container's first process (an exec session, or an orphan of a"
         " pod that shares its PID namespace); let it end and try again");
   }
+  // Those are not dumped, and what a debugging tool holds for a moment is no reason that lasts.
+  std::erase_if(processes, [&strays](const ProcessInfo& process) {
+    return std::any_of(strays.begin(), strays.end(),
+                       [&process](const StrayProcess& stray) { return stray.pid == process.pid; });
+  });
+  const Inspection inspection = InspectProcesses(target, processes);
+  for (const Objection& objection : inspection.objections) {
+    reasons.Add(objection.word, objection.sentence);
+  }
   CheckNamespaces(target, reasons);
-  return memory_bytes;
+  return memory_bytes + inspection.images_bytes;
+}
+
+// What the writer of an archive would refuse, because its reader does.
+void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper, Reasons& reasons) {
+  const auto add = [&](const Status& refused) {
+    reasons.Add(refused.reason(), "container " + target.requested.name + ": " + refused.message());
+  };
+  for (const std::string& path : upper.device_nodes) add(archive::RefuseDeviceNode(path));
+  if (upper.entries > archive::kLayerEntriesMax) add(archive::RefuseTooManyEntries());
 }
 
 std::string Mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
@@ -189,8 +210,9 @@ Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& p
     for (std::string& file : NameExternalFiles(target.requested.name, FindExternalFiles(target))) {
       report.external_files.push_back(std::move(file));
     }
-    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t writable_bytes, TreeBytes(target.upper_dir));
-    report.writable_bytes += writable_bytes;
+    CRYOPOD_ASSIGN_OR_RETURN(const TreeSize upper, MeasureTree(target.upper_dir));
+    report.writable_bytes += upper.staged_bytes;
+    CheckWritableLayer(target, upper, reasons);
   }
   CRYOPOD_ASSIGN_OR_RETURN(report.lacks, UncarriedContent(pod));
   if (!job.without_volumes) {

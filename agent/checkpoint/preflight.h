@@ -14,8 +14,8 @@ namespace cryopod::checkpoint {
 
 // What preflight measured on the way.
 struct PreflightReport {
-  uint64_t memory_bytes = 0;                // that the dumps will hold
-  uint64_t writable_bytes = 0;              // in the writable layers
+  uint64_t memory_bytes = 0;    // that the dumps will hold: memory, and what CRIU keeps beside it
+  uint64_t writable_bytes = 0;  // that copies of the writable layers take
   std::vector<std::string> lacks;           // content that is left out because the caller said so
   std::vector<std::string> external_files;  // that a restore needs and the archive has not
 };

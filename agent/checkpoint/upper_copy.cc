@@ -292,29 +292,4 @@ Status UpperCopy::RemoveVanished(const Pass& pass) {
   return Status();
 }
 
-namespace {
-
-Status AddTreeBytes(int dir_fd, uint64_t& bytes) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
-  for (const DirectoryEntry& entry : entries) {
-    struct stat status {};
-    if (::fstatat(dir_fd, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (S_ISREG(status.st_mode)) bytes += static_cast<uint64_t>(status.st_size);
-    if (!S_ISDIR(status.st_mode)) continue;
-    const Result<UniqueFd> directory =
-        OpenAt(dir_fd, entry.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (directory.ok()) CRYOPOD_RETURN_IF_ERROR(AddTreeBytes(directory->get(), bytes));
-  }
-  return Status();
-}
-
-}  // namespace
-
-Result<uint64_t> TreeBytes(const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(path));
-  uint64_t bytes = 0;
-  CRYOPOD_RETURN_IF_ERROR(AddTreeBytes(directory.get(), bytes));
-  return bytes;
-}
-
 }  // namespace cryopod::checkpoint

@@ -76,7 +76,4 @@ class UpperCopy {
   uint64_t bytes_frozen_ = 0;
 };
 
-// Apparent bytes of all files beneath a directory.
-Result<uint64_t> TreeBytes(const std::string& path);
-
 }  // namespace cryopod::checkpoint

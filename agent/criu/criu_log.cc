@@ -122,6 +122,24 @@ constexpr Pattern kPatterns[] = {
      "a process has a terminal of an exec session open: end the exec session"},
     {"correspond master peer", "", kUnsupported, Reason::kTerminal,
      "a process has a terminal open whose other side is outside the container"},
+    {"OOM storing pipe", "", kUnsupported, Reason::kTooManyPipes,
+     "the container has more than 1024 pipes, or named pipes open, and CRIU keeps no more: close "
+     "some, or spread the processes over several containers"},
+    {"Unable to convert the notify thread id", "", kUnsupported, Reason::kPosixTimer,
+     "a process has a timer that signals its first thread, or one that has ended "
+     "(SIGEV_THREAD_ID): delete it"},
+    {"Can't create posix timer", "", kUnsupported, Reason::kPosixTimer,
+     "a process has a timer that cannot be made again, such as one that signals its first thread "
+     "(SIGEV_THREAD_ID)"},
+    {"Conflict with a dead task", "", kUnsupported, Reason::kProcTaskFile,
+     "a process has a file in /proc open of a process that has ended, whose PID is a thread's "
+     "now: close it"},
+    {"Can't find a session leader", "", kUnsupported, Reason::kOrphanedSession,
+     "a child subreaper adopted a process whose session nobody can give back to it"},
+    {"Can't figure out which sid", "", kUnsupported, Reason::kOrphanedSession,
+     "a child subreaper adopted processes whose sessions nobody can give back to them"},
+    {"Requested sid", "doesn't match inherited", kUnsupported, Reason::kOrphanedSession,
+     "a child subreaper adopted a process whose session nobody can give back to it"},
     {"Individually stopped threads not supported", "", kUnsupported, Reason::kProcessStopped,
      "a thread of a process is stopped: let it continue"},
     {"Unknown shit", "", kUnsupported, Reason::kUnsupportedMemory,

@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "agent/os/directory.h"
@@ -22,7 +23,11 @@ int MountTmpfsWith(const std::string& path, const std::string& options) {
 
 Status MountTmpfs(const std::string& path, uint64_t size_bytes) {
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(path, 0700));
-  const std::string options = "mode=0700,size=" + std::to_string(size_bytes);
+  // The kernel's own limit comes from the memory of the machine, and many small files reach it
+  // first.
+  const uint64_t entries = std::max(kTmpfsEntriesMin, size_bytes / (kTmpfsEntryBytes / 2));
+  const std::string options =
+      "mode=0700,size=" + std::to_string(size_bytes) + ",nr_inodes=" + std::to_string(entries);
   // A long write takes large pieces of memory then, and a small file no more than it needs. Source:
   // Linux Documentation/admin-guide/mm/transhuge.rst; kernels before 6.14 do not do it for files
   // that grow, and those without huge pages refuse the option.

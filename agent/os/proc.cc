@@ -97,6 +97,7 @@ Result<ProcessInfo> ParseProcStat(std::string_view text) {
   ProcessInfo info;
   if (fields.size() <= kStartTime || fields[0].size() != 1 ||
       !ParseNumber(text.substr(0, open), info.pid) || !ParseNumber(fields[1], info.parent_pid) ||
+      !ParseNumber(fields[2], info.group) || !ParseNumber(fields[3], info.session) ||
       !ParseNumber(fields[kStartTime], info.start_time_ticks)) {
     return Malformed("stat");
   }
@@ -115,6 +116,22 @@ Result<ProcessInfo> ReadProcessInfo(pid_t pid) {
 
 Result<std::vector<pid_t>> ListThreads(pid_t pid) { return ListNumbers(ProcPath(pid, "task")); }
 
+Result<std::vector<pid_t>> ListChildren(pid_t pid) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, ListThreads(pid));
+  std::vector<pid_t> children;
+  for (const pid_t thread : threads) {
+    const Result<std::string> text =
+        ReadFile(ProcPath(pid, "task/" + std::to_string(thread) + "/children"));
+    if (!text.ok()) continue;
+    for (const std::string_view word : SplitWords(*text)) {
+      pid_t child = 0;
+      if (!ParseNumber(word, child)) return Malformed("children");
+      children.push_back(child);
+    }
+  }
+  return children;
+}
+
 Result<pid_t> ReadThreadGroup(pid_t thread) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(thread, "status")));
   for (const std::string_view line : SplitLines(status)) {
@@ -123,6 +140,32 @@ Result<pid_t> ReadThreadGroup(pid_t thread) {
     if (words.size() == 2 && words[0] == "Tgid:" && ParseNumber(words[1], process)) return process;
   }
   return Malformed("status Tgid");
+}
+
+// "ID: 0", "signal: 10/0000000000000000", "notify: signal/tid.17", "ClockID: 1", again and again.
+Result<std::vector<PosixTimer>> ParsePosixTimers(std::string_view text) {
+  std::vector<PosixTimer> timers;
+  for (const std::string_view line : SplitLines(text)) {
+    const std::vector<std::string_view> words = SplitWords(line);
+    if (words.size() != 2) continue;
+    if (words[0] == "ID:") timers.emplace_back();
+    if (timers.empty()) return Malformed("timers");
+    PosixTimer& timer = timers.back();
+    bool parsed = true;
+    if (words[0] == "ID:") parsed = ParseNumber(words[1], timer.id);
+    if (words[0] == "ClockID:") parsed = ParseNumber(words[1], timer.clock);
+    const size_t thread = words[1].find("/tid.");
+    if (words[0] == "notify:" && thread != std::string_view::npos) {
+      parsed = ParseNumber(words[1].substr(thread + 5), timer.thread);
+    }
+    if (!parsed) return Malformed("timers");
+  }
+  return timers;
+}
+
+Result<std::vector<PosixTimer>> ReadPosixTimers(pid_t pid) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcPath(pid, "timers")));
+  return ParsePosixTimers(text);
 }
 
 Result<std::vector<FileMapping>> ReadFileMappings(pid_t pid) {
@@ -178,7 +221,8 @@ Result<uint64_t> DumpableBytes(pid_t pid) {
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t anonymous, KilobyteField(*text, "Anonymous"));
   // Kernels before 5.4 do not tell shared memory apart.
   const Result<uint64_t> shmem = KilobyteField(*text, "Pss_Shmem");
-  return anonymous + (shmem.ok() ? *shmem : 0);
+  const Result<uint64_t> swapped = KilobyteField(*text, "SwapPss");
+  return anonymous + (shmem.ok() ? *shmem : 0) + (swapped.ok() ? *swapped : 0);
 }
 
 Result<uint64_t> AvailableMemoryBytes() {

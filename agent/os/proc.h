@@ -15,6 +15,8 @@ namespace cryopod {
 struct ProcessInfo {
   pid_t pid = 0;
   pid_t parent_pid = 0;
+  pid_t group = 0;                    // process group and session, as numbered in our namespace;
+  pid_t session = 0;                  // 0 when its leader belongs to none below ours
   char state = '?';                   // R S D Z T t X
   uint64_t start_time_ticks = 0;      // since boot; with the PID it identifies a process
   std::string command;                // comm, at most 15 bytes, may hold anything
@@ -26,6 +28,9 @@ struct ProcessInfo {
 // Errors: kNotFound when there is no such task.
 Result<ProcessInfo> ReadProcessInfo(pid_t pid);
 Result<std::vector<pid_t>> ListThreads(pid_t pid);
+// Of all its threads, also those that have ended and are not waited for. Empty on a kernel that
+// does not tell (CONFIG_PROC_CHILDREN).
+Result<std::vector<pid_t>> ListChildren(pid_t pid);
 // The process that a thread belongs to (Tgid).
 Result<pid_t> ReadThreadGroup(pid_t thread);
 // Pure parsers of the two files.
@@ -46,6 +51,17 @@ struct MountEntry {
 Result<std::vector<MountEntry>> ReadMountInfo(pid_t pid);
 Result<std::vector<MountEntry>> ParseMountInfo(std::string_view text);
 
+// One timer of timer_create(2) in /proc/<pid>/timers. Source: proc_pid_timers(5).
+struct PosixTimer {
+  int id = 0;
+  pid_t thread = 0;  // that SIGEV_THREAD_ID names, numbered in our namespace; 0: another kind
+  int clock = 0;     // negative: a CPU clock, as the kernel encodes it
+};
+// Errors: kNotFound when there is no such process, or the kernel does not tell
+// (CONFIG_CHECKPOINT_RESTORE).
+Result<std::vector<PosixTimer>> ReadPosixTimers(pid_t pid);
+Result<std::vector<PosixTimer>> ParsePosixTimers(std::string_view text);
+
 // One mapping of /proc/<pid>/maps that a file backs.
 struct FileMapping {
   std::string permissions;  // "rw-s"
@@ -62,8 +78,9 @@ Result<uint64_t> NamespaceInode(const std::string& path);
 // Numbers of the open descriptors.
 Result<std::vector<int>> ListDescriptors(pid_t pid);
 
-// Bytes that a dump of the process would hold: anonymous, shmem and dirty private file pages
-// (smaps_rollup: Anonymous + Pss_Shmem). 0 for a process without memory.
+// Bytes that a dump of the process would hold: anonymous, shmem and dirty private file pages, also
+// those that are swapped out (smaps_rollup: Anonymous + Pss_Shmem + SwapPss). 0 for a process
+// without memory.
 Result<uint64_t> DumpableBytes(pid_t pid);
 
 // MemAvailable of /proc/meminfo.

@@ -44,6 +44,10 @@ enum class Reason {
   kTerminal,               // "terminal": of an exec session
   kMount,                  // "mount": of a kind that cannot be saved
   kIpcOutside,             // "ipc_outside": System V memory shared with the node
+  kPosixTimer,             // "posix_timer": one whose target or clock is lost
+  kProcTaskFile,           // "proc_task_file": a thread's file in /proc is open
+  kOrphanedSession,        // "orphaned_session": nobody is left who can pass the session on
+  kTooManyPipes,           // "too_many_pipes": more than CRIU can hold
 
   // The new pod.
   kArchiveDamaged,   // "archive_damaged"

@@ -31,6 +31,7 @@ class StockContainer:
         process.update(terminal=False, args=command.split(), noNewPrivileges=True)
         process["env"] = ["PATH=/bin"] + ([f"WORKLOAD_SOCKET={socket}"] if socket else [])
         process["user"] = {"uid": user, "gid": user}
+        process["rlimits"] = []  # the node's, as under containerd
         held = CAPABILITIES if user == 0 else []
         process["capabilities"] = {"bounding": held, "effective": held, "permitted": held}
         spec["root"]["readonly"] = read_only_root

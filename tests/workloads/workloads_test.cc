@@ -457,6 +457,18 @@ TEST_F(WorkloadsWithFilesTest, AHolderThatLostItsDescriptorsIsBad) {
   ExpectOkThenBadWhenCorrupted(workload, "another file");
 }
 
+TEST(WorkloadsTest, AStateThatIsGoneIsBad) {
+  for (const auto& [state, reason] :
+       {std::pair{"timer_to_first_thread", "a timer is gone"},
+        std::pair{"thread_file", "cannot be read"},
+        std::pair{"orphan_of_subreaper", "an orphan is in another session, or gone"},
+        std::pair{"pipes:3", "a pipe carries nothing"}}) {
+    const RunningWorkload workload("process_states", {state});
+
+    ExpectOkThenBadWhenCorrupted(workload, reason);
+  }
+}
+
 TEST(WorkloadsTest, AWorkloadThatIsGoneIsNotTakenForAHealthyOne) {
   const RunningWorkload workload("counter", {});
   ASSERT_EQ(workload.AskUntil("verify", 0).exit_code, 0);

@@ -1,12 +1,16 @@
 #include "restore/rootfs_writer.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <string_view>
+#include <utility>
 
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
@@ -38,6 +42,84 @@ TEST_F(RootfsWriterTest, WritesAFileWithOwnerModeAndTime) {
   EXPECT_EQ(status.st_mode & 07777u, 0640u);
   EXPECT_EQ(status.st_mtim.tv_sec, 1'700'000'000);
   EXPECT_EQ(status.st_mtim.tv_nsec, 123'456'789);
+}
+
+// A folder on a disk shows what a file takes there; st_blocks are final once it is synced.
+class SparseFileTest : public RootfsWriterTest {
+ protected:
+  uint64_t TakenBytes(const std::string& name) {
+    const UniqueFd file = OpenAt(AT_FDCWD, root() / name, O_RDONLY).value();
+    EXPECT_EQ(::fsync(file.get()), 0);
+    return static_cast<uint64_t>(StatOf(name).st_blocks) * 512;
+  }
+  Status ApplyWhole(const std::string& name, const std::string& bytes) {
+    LayerEntry entry = Entry(Kind::kFile, name);
+    entry.size_bytes = bytes.size();
+    return writer().Apply(
+        entry,
+        [left = std::string_view(bytes)](char* buffer, size_t size) mutable -> Result<size_t> {
+          const size_t count = std::min({left.size(), size, size_t{10'000}});
+          std::copy_n(left.data(), count, buffer);
+          left.remove_prefix(count);
+          return count;
+        });
+  }
+};
+
+TEST_F(SparseFileTest, ZerosComeBackAsHolesWhereverTheyLie) {
+  const std::string zeros(size_t{1} << 20, '\0');
+  const std::string data(size_t{1} << 20, 'x');
+  const std::pair<const char*, std::string> files[] = {{"start", zeros + data},
+                                                       {"middle", data + zeros + data},
+                                                       {"end", data + zeros + std::string(3, '\0')},
+                                                       {"odd", "x" + zeros + "x" + zeros + "x"},
+                                                       {"several", zeros + data + zeros + data}};
+  for (const auto& [name, bytes] : files) {
+    ASSERT_THAT(ApplyWhole(name, bytes), test::IsOk());
+
+    EXPECT_EQ(test::ReadText(root() / name), bytes) << name;
+    const auto data_bytes = static_cast<uint64_t>(std::count(bytes.begin(), bytes.end(), 'x'));
+    EXPECT_GE(TakenBytes(name), data_bytes) << name;
+    EXPECT_LE(TakenBytes(name), data_bytes + (128u << 10)) << name;
+  }
+}
+
+TEST_F(SparseFileTest, OnlyAHoleTakesNothing) {
+  for (const size_t size : {size_t{1} << 20, (size_t{1} << 20) + 5, size_t{8192}}) {
+    ASSERT_THAT(ApplyWhole("hole", std::string(size, '\0')), test::IsOk());
+
+    EXPECT_EQ(StatOf("hole").st_size, static_cast<off_t>(size));
+    EXPECT_EQ(TakenBytes("hole"), 0u);
+    EXPECT_EQ(test::ReadText(root() / "hole"), std::string(size, '\0'));
+  }
+}
+
+TEST_F(SparseFileTest, DataWithoutAPageOfZerosIsWrittenAsItIs) {
+  std::string bytes;
+  for (int i = 0; i < 300; ++i) bytes += std::string(4000, '\0') + "x";
+
+  ASSERT_THAT(ApplyWhole("dense", bytes), test::IsOk());
+
+  EXPECT_EQ(test::ReadText(root() / "dense"), bytes);
+  EXPECT_GE(TakenBytes("dense"), bytes.size());
+}
+
+TEST_F(SparseFileTest, AHoleOfTwoGibibytesTakesNeitherSpaceNorLong) {
+  LayerEntry entry = Entry(Kind::kFile, "large");
+  entry.size_bytes = uint64_t{2} << 30;
+  const auto began = std::chrono::steady_clock::now();
+
+  const Status applied = writer().Apply(entry, [](char* buffer, size_t size) -> Result<size_t> {
+    std::fill_n(buffer, size, '\0');
+    return size;
+  });
+
+  const auto took = std::chrono::steady_clock::now() - began;
+  ASSERT_THAT(applied, test::IsOk());
+  EXPECT_EQ(StatOf("large").st_size, off_t{2} << 30);
+  EXPECT_EQ(TakenBytes("large"), 0u);
+  RecordProperty("milliseconds", std::to_string(took / std::chrono::milliseconds(1)));
+  EXPECT_LT(took, std::chrono::seconds(30));
 }
 
 TEST_F(RootfsWriterTest, ATimeBeforeTheEpochSurvives) {

@@ -10,11 +10,13 @@
 #include <memory>
 #include <thread>
 
+#include "agent/checkpoint/tree_size.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"
 #include "tests/unit/agent/checkpoint/namespace_holder.h"
+#include "tests/workloads/process_states.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -139,7 +141,8 @@ TEST_P(PreflightTest, APlainPodPassesAndIsMeasured) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const PreflightReport report, Run());
 
   EXPECT_GT(report.memory_bytes, 0u);
-  EXPECT_EQ(report.writable_bytes, 12345u);
+  EXPECT_EQ(report.writable_bytes, MeasureTree(temp_.path() / "upper")->staged_bytes);
+  EXPECT_GT(report.writable_bytes, 12345u);
   EXPECT_THAT(report.lacks, testing::IsEmpty());
 }
 
@@ -188,6 +191,27 @@ TEST_P(PreflightTest, StoppedTracedAndIoUringAreToldAtOnce) {
                              HasSubstr(" (2) "), Not(HasSubstr("\n")))));
   if (!HasIoUring(holder_->init())) GTEST_SKIP() << "this kernel refuses io_uring";
   EXPECT_THAT(report.status().message(), HasSubstr("io_uring"));
+}
+
+TEST_P(PreflightTest, WhatCannotBeRestoredIsRefusedWithItsReason) {
+  Start([] { return OwnMounts() && (new workload::ProcessStates)->Hold("timer_to_first_thread"); });
+
+  const Result<PreflightReport> report = Run();
+
+  EXPECT_THAT(report,
+              StatusIs(Code::kFailedPrecondition,
+                       AllOf(HasSubstr("container app: process "), HasSubstr("delete it"))));
+  EXPECT_EQ(report.status().reason(), Reason::kPosixTimer);
+}
+
+TEST_P(PreflightTest, WhatAnExecSessionHoldsPassesWithIt) {
+  Start();
+  const NamespaceHolder exec(
+      CLONE_NEWNS, [] { return (new workload::ProcessStates)->Hold("timer_to_first_thread"); });
+  ASSERT_TRUE(exec.ready());
+  Enter(exec.init());
+
+  EXPECT_THAT(Run(), StatusIs(Code::kAborted, HasSubstr("exec session")));
 }
 
 TEST_P(PreflightTest, AUserNamespaceIsRefused) {

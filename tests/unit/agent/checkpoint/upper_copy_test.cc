@@ -12,7 +12,6 @@ namespace cryopod::checkpoint {
 namespace {
 
 using cryopod::test::IsOk;
-using cryopod::test::IsOkAnd;
 using cryopod::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -251,15 +250,6 @@ TEST_F(UpperCopyTest, AFullStagingAreaIsAnErrorThatNamesTheFile) {
   Write("big", std::string(size_t{65} << 20, 'x'));
 
   EXPECT_THAT(copy().Finish({}), StatusIs(Code::kResourceExhausted, HasSubstr("big")));
-}
-
-TEST_F(UpperCopyTest, TreeBytesCountsFilesOfAllDirectories) {
-  Write("a/b/c", "12345");
-  Write("d", "678");
-  std::filesystem::create_symlink("a/b/c", Up("not_counted"));
-
-  EXPECT_THAT(TreeBytes(upper()), IsOkAnd(8u));
-  EXPECT_THAT(TreeBytes(upper() / "absent"), StatusIs(Code::kNotFound));
 }
 
 }  // namespace

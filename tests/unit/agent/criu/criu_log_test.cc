@@ -67,6 +67,27 @@ INSTANTIATE_TEST_SUITE_P(
         RecordedFailure{"restore_tcp_close", Code::kInternal, "TCP connections closed"}),
     [](const auto& param_info) { return param_info.param.log; });
 
+TEST(CriuLogTest, WhatPreflightRefusesHasTheSameReasonWhenItComesLater) {
+  for (const auto& [line, reason] :
+       {std::pair{"(criu/pipes.c:416): OOM storing pipe", Reason::kTooManyPipes},
+        std::pair{"(criu/timer.c:329): Unable to convert the notify thread id 7",
+                  Reason::kPosixTimer},
+        std::pair{"(criu/pie/restorer.c:1293): Can't create posix timer - 0: -22",
+                  Reason::kPosixTimer},
+        std::pair{"(criu/files-reg.c:1217): Conflict with a dead task with the same PID as of this "
+                  "thread (virt 5, real 9).",
+                  Reason::kProcTaskFile},
+        std::pair{"(criu/pstree.c:801): Can't find a session leader for 12",
+                  Reason::kOrphanedSession},
+        std::pair{"(criu/cr-restore.c:1377): Requested sid 12 doesn't match inherited 1",
+                  Reason::kOrphanedSession}}) {
+    const Status status = ReasonFromLog("(00.1) Error " + std::string(line) + "\n");
+
+    EXPECT_EQ(status.code(), Code::kFailedPrecondition) << line;
+    EXPECT_EQ(status.reason(), reason) << line;
+  }
+}
+
 TEST(CriuLogTest, AnUnknownErrorIsReportedAsItStands) {
   const Status reason = ReasonFromLog("(00.01) Error (criu/new.c:7): A thing nobody knows\n");
 

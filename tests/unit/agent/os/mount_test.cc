@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <filesystem>
 
@@ -75,6 +76,19 @@ TEST_F(MountTest, ATmpfsTakesLargePiecesOfMemoryButNoneForSmallFiles) {
 
   EXPECT_EQ(AllocatedBytes("small"), 4096u);
   EXPECT_EQ(AllocatedBytes("odd"), 18u * 4096);
+}
+
+TEST_F(MountTest, ATmpfsTakesAsManyFilesAsItsSizeSays) {
+  const std::string large = path_ + "-large";
+  ASSERT_THAT(MountTmpfs(large, uint64_t{1} << 30), IsOk());
+  struct statvfs small_info {};
+  struct statvfs large_info {};
+  ASSERT_EQ(::statvfs(path_.c_str(), &small_info), 0);
+  ASSERT_EQ(::statvfs(large.c_str(), &large_info), 0);
+  EXPECT_THAT(UnmountAll(large), IsOk());
+
+  EXPECT_EQ(small_info.f_files, kTmpfsEntriesMin);
+  EXPECT_EQ(large_info.f_files, uint64_t{1} << 20);
 }
 
 TEST_F(MountTest, KnowsAMountPointFromADirectory) {

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <ctime>
 #include <thread>
 
 #include "agent/os/file.h"
@@ -56,7 +58,7 @@ class WaitingChild {
 
 TEST(ParseProcStatTest, TakesACommandThatLooksLikeTheRest) {
   const std::string tail =
-      "S 17 100 100 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654321 1 2 3 4 5 6 7 8 9";
+      "S 17 100 99 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 987654321 1 2 3 4 5 6 7 8 9";
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo info,
                                ParseProcStat("4242 (a) R 1 (\n) " + tail + "\n"));
@@ -65,6 +67,8 @@ TEST(ParseProcStatTest, TakesACommandThatLooksLikeTheRest) {
   EXPECT_EQ(info.command, "a) R 1 (\n");
   EXPECT_EQ(info.state, 'S');
   EXPECT_EQ(info.parent_pid, 17);
+  EXPECT_EQ(info.group, 100);
+  EXPECT_EQ(info.session, 99);
   EXPECT_EQ(info.start_time_ticks, 987654321u);
 }
 
@@ -82,12 +86,42 @@ TEST(ProcTest, TellsWhoAProcessIs) {
 
   EXPECT_EQ(info.pid, child.pid());
   EXPECT_EQ(info.parent_pid, ::getpid());
+  EXPECT_EQ(info.group, ::getpgid(child.pid()));
+  EXPECT_EQ(info.session, ::getsid(child.pid()));
   EXPECT_EQ(info.command, "sleep");
   EXPECT_EQ(info.uid, ::getuid());
   EXPECT_EQ(info.tracer_pid, 0);
   EXPECT_GT(info.start_time_ticks, 0u);
   ASSERT_FALSE(info.namespace_pids.empty());
   EXPECT_EQ(info.namespace_pids.front(), child.pid());
+}
+
+TEST(ProcTest, ListsTimersWithTheThreadThatTheySignal) {
+  struct sigevent event {};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = SIGUSR2;
+  event._sigev_un._tid = ::getpid();
+  timer_t to_thread = nullptr;
+  timer_t to_process = nullptr;
+  ASSERT_EQ(::timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &to_thread), 0);
+  ASSERT_EQ(::timer_create(CLOCK_MONOTONIC, nullptr, &to_process), 0);
+
+  const Result<std::vector<PosixTimer>> timers = ReadPosixTimers(::getpid());
+
+  ::timer_delete(to_thread);
+  ::timer_delete(to_process);
+  if (timers.status().code() == Code::kNotFound) GTEST_SKIP() << "no CONFIG_CHECKPOINT_RESTORE";
+  ASSERT_THAT(timers, IsOk());
+  EXPECT_THAT(*timers,
+              ::testing::UnorderedElementsAre(::testing::FieldsAre(0, ::getpid(), -2),
+                                              ::testing::FieldsAre(1, 0, CLOCK_MONOTONIC)));
+  EXPECT_THAT(ReadPosixTimers(::getpid()), IsOkAnd(::testing::IsEmpty()));
+}
+
+TEST(ParsePosixTimersTest, RefusesWhatIsMalformed) {
+  EXPECT_THAT(ParsePosixTimers("signal: 1/0\n"), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePosixTimers("ID: 0\nnotify: signal/tid.x\n"), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(ParsePosixTimers(""), IsOkAnd(::testing::IsEmpty()));
 }
 
 TEST(ProcTest, NamesTheTracer) {
