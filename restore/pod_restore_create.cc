@@ -141,7 +141,9 @@ Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, Container
   container.rootfs = request.rootfs;
   container.pid = 0;
   container.start_time_ticks = 0;
-  CRYOPOD_ASSIGN_OR_RETURN(contexts_[container.name], ReadSecurityContext(request.bundle));
+  // Before the archive's files lie in the root file system: what its programs may is the image's.
+  CRYOPOD_ASSIGN_OR_RETURN(contexts_[container.name],
+                           ReadSecurityContext(request.bundle, request.rootfs));
   CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
@@ -168,7 +170,8 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, RecordOf(container.name).tasks));
   CRYOPOD_RETURN_IF_ERROR(
-      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir).While(doing));
+      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir, container.pid)
+          .While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(
       const uint64_t filled,
       FillMemory(container, staging_->images_dir(container.name), Deadline::After(kFillTimeout))

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
@@ -83,6 +84,20 @@ Status ReadNumbers(std::string_view text, std::string_view key, int base, T* num
   return Status();
 }
 
+// As many numbers as there are; a task without supplementary groups has none.
+Result<std::vector<uint32_t>> ReadGroups(std::string_view text) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string_view field, FieldOf(text, "Groups"));
+  std::vector<uint32_t> groups;
+  for (const std::string_view word : SplitWords(field)) {
+    uint32_t group = 0;
+    if (!ParseNumber(word, group)) {
+      return Status(Code::kDataLoss, "/proc status: Groups has what is no number");
+    }
+    groups.push_back(group);
+  }
+  return groups;
+}
+
 }  // namespace
 
 Result<TaskCredentials> ParseTaskCredentials(std::string_view text) {
@@ -91,6 +106,7 @@ Result<TaskCredentials> ParseTaskCredentials(std::string_view text) {
   int no_new_privs = 0;
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(text, "Uid", 10, credentials.uids, 4));
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(text, "Gid", 10, credentials.gids, 4));
+  CRYOPOD_ASSIGN_OR_RETURN(credentials.groups, ReadGroups(text));
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(text, "CapInh", 16, &sets.inheritable, 1));
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(text, "CapPrm", 16, &sets.permitted, 1));
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(text, "CapEff", 16, &sets.effective, 1));

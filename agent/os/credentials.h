@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/os/status.h"
 
@@ -27,6 +28,7 @@ struct CapabilitySets {
 struct TaskCredentials {
   uint32_t uids[4] = {};  // real, effective, saved, file system
   uint32_t gids[4] = {};
+  std::vector<uint32_t> groups;  // supplementary
   CapabilitySets capabilities;
   bool no_new_privs = false;
   int seccomp_mode = 0;  // 0 none, 1 strict, 2 filter

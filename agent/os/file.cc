@@ -18,6 +18,16 @@ constexpr size_t kCopyBufferBytes = size_t{256} << 10;
 // openat2 gives up with EAGAIN when somebody renames while it walks beneath a directory.
 constexpr int kBeneathTries = 16;
 
+Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, const open_how& how) {
+  int error_number = EAGAIN;
+  for (int i = 0; i < kBeneathTries && (error_number == EAGAIN || error_number == EINTR); ++i) {
+    const long fd = ::syscall(SYS_openat2, dir_fd, path.c_str(), &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    error_number = errno;
+  }
+  return ErrnoStatus(error_number, "openat2", path);
+}
+
 bool CannotCopyInKernel(int error_number) {
   return error_number == EXDEV || error_number == EINVAL || error_number == EOPNOTSUPP ||
          error_number == ENOSYS || error_number == EPERM || error_number == ETXTBSY ||
@@ -114,13 +124,14 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
   if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) how.mode = mode;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
   if (!cross_mounts) how.resolve |= RESOLVE_NO_XDEV;
-  int error_number = EAGAIN;
-  for (int i = 0; i < kBeneathTries && (error_number == EAGAIN || error_number == EINTR); ++i) {
-    const long fd = ::syscall(SYS_openat2, dir_fd, path.c_str(), &how, sizeof how);
-    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-    error_number = errno;
-  }
-  return ErrnoStatus(error_number, "openat2", path);
+  return OpenAt2(dir_fd, path, how);
+}
+
+Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  return OpenAt2(root_fd, path, how);
 }
 
 Result<std::string> ReadAll(int fd, size_t size_bytes_max) {

@@ -24,6 +24,9 @@ Result<UniqueFd> OpenDirectory(const std::string& path);
 // RESOLVE_NO_XDEV unless `cross_mounts`: for names that a stranger chose. Source: openat2(2).
 Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode = 0,
                              bool cross_mounts = false);
+// openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: `path` as a process sees it whose root
+// is `root_fd`, through its symlinks and across its mounts.
+Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags);
 
 // Reads to the end. Errors: kResourceExhausted when there is more than `size_bytes_max`.
 Result<std::string> ReadAll(int fd, size_t size_bytes_max);

@@ -47,7 +47,7 @@ TEST(SecurityContextTest, WhatTheBundleAsksForIsRead) {
   EXPECT_EQ(context->gid, 6u);
   EXPECT_THAT(context->additional_gids, ::testing::ElementsAre(7u, 8u));
   EXPECT_EQ(context->bounding, kNetRaw);
-  EXPECT_EQ(context->initial, kNetRaw);
+  EXPECT_EQ(context->inheritable, 0u);
   EXPECT_TRUE(context->no_new_privs);
   EXPECT_TRUE(context->has_seccomp);
 }
@@ -68,15 +68,16 @@ TEST(SecurityContextTest, ATextThatIsNoConfigurationIsRefused) {
 }
 
 TEST(SecurityContextTest, AProcessLikeTheRequestsIsAllowed) {
-  EXPECT_TRUE(CheckCredentials(Restricted(), RestrictedTask()).ok());
+  EXPECT_TRUE(CheckCredentials(Restricted(), RestrictedTask(), Place::kFirst).ok());
 }
 
 TEST(SecurityContextTest, AProcessThatGaveUpPrivilegesIsAllowed) {
   SecurityContext context;
-  context.bounding = context.initial = kSetuid | kSetgid | kNetRaw;
+  context.bounding = context.permitted = kSetuid | kSetgid | kNetRaw;
   TaskCredentials task = RestrictedTask();
+  task.groups = {1000, 4000};
 
-  EXPECT_TRUE(CheckCredentials(context, task).ok());
+  EXPECT_TRUE(CheckCredentials(context, task, Place::kFirst).ok());
 }
 
 TEST(SecurityContextTest, ACapabilityBeyondTheBoundingSetIsRefusedByName) {
@@ -86,7 +87,7 @@ TEST(SecurityContextTest, ACapabilityBeyondTheBoundingSetIsRefusedByName) {
     TaskCredentials task = RestrictedTask();
     task.capabilities.*set = kSysAdmin;
 
-    const Status status = CheckCredentials(Restricted(), task);
+    const Status status = CheckCredentials(Restricted(), task, Place::kFirst);
 
     EXPECT_EQ(status.code(), Code::kPermissionDenied);
     EXPECT_THAT(status.message(), HasSubstr("CAP_SYS_ADMIN"));
@@ -97,40 +98,202 @@ TEST(SecurityContextTest, AProcessWithoutNoNewPrivsIsRefusedWhereTheRequestAsksF
   TaskCredentials task = RestrictedTask();
   task.no_new_privs = false;
 
-  EXPECT_THAT(CheckCredentials(Restricted(), task).message(), HasSubstr("no_new_privs"));
+  EXPECT_THAT(CheckCredentials(Restricted(), task, Place::kFirst).message(),
+              HasSubstr("no_new_privs"));
 }
 
 TEST(SecurityContextTest, AProcessWithoutSeccompIsRefusedWhereTheRequestAsksForIt) {
   TaskCredentials task = RestrictedTask();
   task.seccomp_mode = 0;
 
-  EXPECT_THAT(CheckCredentials(Restricted(), task).message(), HasSubstr("seccomp"));
+  EXPECT_THAT(CheckCredentials(Restricted(), task, Place::kFirst).message(), HasSubstr("seccomp"));
 }
 
 TEST(SecurityContextTest, AnotherUserIsRefusedWhereNobodyCouldHaveBecomeIt) {
   TaskCredentials task = RestrictedTask();
   task.uids[1] = 0;
 
-  EXPECT_THAT(CheckCredentials(Restricted(), task).message(), HasSubstr("the user 0"));
+  EXPECT_THAT(CheckCredentials(Restricted(), task, Place::kFirst).message(),
+              HasSubstr("the user 0"));
 }
 
-TEST(SecurityContextTest, AnotherUserIsAllowedWhereASetIdFileCouldGiveIt) {
+TEST(SecurityContextTest, AnotherUserIsAllowedOnlyWhereASetIdFileCouldHaveGivenIt) {
   SecurityContext context = Restricted();
   context.no_new_privs = false;
   context.bounding = kSetuid;
   TaskCredentials task = RestrictedTask();
   task.uids[1] = 0;
+  task.capabilities.permitted = kSetuid;
 
-  EXPECT_TRUE(CheckCredentials(context, task).ok());
+  EXPECT_TRUE(CheckCredentials(context, task, Place::kOther).ok());
+  EXPECT_THAT(CheckCredentials(context, task, Place::kFirst).message(), HasSubstr("CAP_SETUID"));
+  task.capabilities.permitted = 0;
+  EXPECT_THAT(CheckCredentials(context, task, Place::kFirst).message(), HasSubstr("the user 0"));
 }
 
 TEST(SecurityContextTest, AnotherGroupIsRefusedUnlessTheRequestNamesIt) {
   TaskCredentials task = RestrictedTask();
   task.gids[0] = 2000;
-  EXPECT_TRUE(CheckCredentials(Restricted(), task).ok());
+  EXPECT_TRUE(CheckCredentials(Restricted(), task, Place::kFirst).ok());
   task.gids[0] = 3000;
 
-  EXPECT_THAT(CheckCredentials(Restricted(), task).message(), HasSubstr("the group 3000"));
+  EXPECT_THAT(CheckCredentials(Restricted(), task, Place::kFirst).message(),
+              HasSubstr("the group 3000"));
+}
+
+TEST(SecurityContextTest, ASupplementaryGroupIsRefusedUnlessTheRequestNamesIt) {
+  TaskCredentials task = RestrictedTask();
+  task.groups = {1000, 2000};
+  EXPECT_TRUE(CheckCredentials(Restricted(), task, Place::kFirst).ok());
+  task.groups.push_back(0);
+
+  EXPECT_THAT(CheckCredentials(Restricted(), task, Place::kFirst).message(),
+              HasSubstr("the group 0"));
+}
+
+TEST(SecurityContextTest, ARefusalSaysWhatTheRequestAsksFor) {
+  TaskCredentials task = RestrictedTask();
+  task.uids[2] = 0;
+
+  const Status status = CheckCredentials(Restricted(), task, Place::kFirst);
+
+  EXPECT_EQ(status.reason(), Reason::kSecurityContext);
+  EXPECT_THAT(status.message(), HasSubstr("user 1000, group 1000, no_new_privs, seccomp"));
+}
+
+// What the exec under a request's settings leaves, and how far a restored task may go. The sets are
+// those that container runtimes give: N is CAP_NET_RAW, U CAP_SETUID, B both.
+struct ExecCase {
+  const char* what;
+  uint32_t uid;
+  bool no_new_privs;
+  uint64_t permitted, inheritable, ambient, bounding;  // asked for
+  FileCapabilities program;
+  uint64_t first, other;  // what a task may hold
+};
+
+constexpr uint64_t kB = kNetRaw | kSetuid;
+
+const ExecCase kExecCases[] = {
+    {"root", 0, false, kB, 0, 0, kB, {}, kB, kB},
+    {"root, no_new_privs", 0, true, kB, 0, 0, kB, {}, kB, kB},
+    {"root, no_new_privs, permitted less", 0, true, kNetRaw, 0, 0, kB, {}, kNetRaw, kNetRaw},
+    {"root without capabilities", 0, false, 0, 0, 0, 0, {}, 0, 0},
+    {"root, inheritable beyond bounding", 0, false, kB, kSetuid, 0, kNetRaw, {}, kB, kB},
+    {"user", 1000, false, kB, 0, 0, kB, {}, 0, kB},
+    {"user, no_new_privs", 1000, true, kB, 0, 0, kB, {}, 0, 0},
+    {"user, inheritable", 1000, true, kB, kB, 0, kB, {}, 0, 0},
+    {"user, ambient", 1000, true, kB, kB, kNetRaw, kB, {}, kNetRaw, kNetRaw},
+    {"user, ambient, no no_new_privs", 1000, false, kB, kB, kNetRaw, kB, {}, kNetRaw, kB},
+    {"user, ambient that is not inheritable", 1000, true, kB, 0, kNetRaw, kB, {}, 0, 0},
+    {"user, dropped all", 1000, false, 0, 0, 0, 0, {kB, 0}, 0, 0},
+    {"user, program with capabilities", 1000, false, 0, 0, 0, kB, {kNetRaw, 0}, kNetRaw, kB},
+    {"user, program with capabilities, no_new_privs",
+     1000,
+     true,
+     kNetRaw,
+     0,
+     0,
+     kNetRaw,
+     {kB, 0},
+     kNetRaw,
+     kNetRaw},
+    {"user, program with capabilities that no_new_privs denies",
+     1000,
+     true,
+     0,
+     0,
+     0,
+     kB,
+     {kB, 0},
+     0,
+     0},
+    {"user, program with inheritable ones", 1000, false, kB, kNetRaw, 0, kB, {0, kB}, kNetRaw, kB},
+};
+
+std::string Names(uint64_t mask) {
+  std::string names;
+  for (int number = 0; number < 41; ++number) {
+    const uint64_t one = uint64_t{1} << number;
+    if ((mask & one) != 0) names += (names.empty() ? "\"" : ",\"") + FirstCapabilityName(one) + '"';
+  }
+  return "[" + names + "]";
+}
+
+SecurityContext ContextOf(const ExecCase& one) {
+  const std::string config =
+      R"({"process": {"user": {"uid": )" + std::to_string(one.uid) +
+      R"(, "gid": 1000}, "noNewPrivileges": )" + (one.no_new_privs ? "true" : "false") +
+      R"(, "capabilities": {"permitted": )" + Names(one.permitted) + R"(, "effective": )" +
+      Names(one.permitted) + R"(, "inheritable": )" + Names(one.inheritable) + R"(, "ambient": )" +
+      Names(one.ambient) + R"(, "bounding": )" + Names(one.bounding) + "}}}";
+  const Result<SecurityContext> context = ParseSecurityContext(config, one.program);
+  EXPECT_TRUE(context.ok()) << config;
+  return context.ok() ? *context : SecurityContext();
+}
+
+// Each set of each kind of process, capability by capability.
+TEST(SecurityContextTest, ATaskMayHoldWhatTheExecLeavesAndSetIdProgramsCouldAdd) {
+  for (const ExecCase& one : kExecCases) {
+    const SecurityContext context = ContextOf(one);
+    for (const Place place : {Place::kFirst, Place::kOther}) {
+      const uint64_t may_hold = place == Place::kFirst ? one.first : one.other;
+      for (const uint64_t capability : {kNetRaw, kSetuid, kSysAdmin}) {
+        for (uint64_t CapabilitySets::*set :
+             {&CapabilitySets::permitted, &CapabilitySets::effective, &CapabilitySets::ambient,
+              &CapabilitySets::inheritable, &CapabilitySets::bounding}) {
+          SCOPED_TRACE(std::string(one.what) + (place == Place::kFirst ? ": first " : ": other ") +
+                       FirstCapabilityName(capability));
+          TaskCredentials task;
+          for (uint32_t& uid : task.uids) uid = one.uid;
+          for (uint32_t& gid : task.gids) gid = 1000;
+          task.no_new_privs = one.no_new_privs;
+          task.capabilities.*set = capability;
+          uint64_t allowed = may_hold;
+          if (set == &CapabilitySets::inheritable) allowed |= one.inheritable;
+          if (set == &CapabilitySets::bounding) allowed = one.bounding;
+
+          EXPECT_EQ(CheckCredentials(context, task, place).ok(), (capability & ~allowed) == 0);
+        }
+      }
+    }
+  }
+}
+
+// Real, effective, saved and file system ID each, of users and of groups.
+TEST(SecurityContextTest, ATaskMayBeAnotherUserOnlyWhereItMayHoldTheRight) {
+  for (const ExecCase& one : kExecCases) {
+    const SecurityContext context = ContextOf(one);
+    for (const Place place : {Place::kFirst, Place::kOther}) {
+      const uint64_t may_hold = place == Place::kFirst ? one.first : one.other;
+      for (int id = 0; id < 4; ++id) {
+        SCOPED_TRACE(one.what + std::to_string(id));
+        TaskCredentials task;
+        for (uint32_t& uid : task.uids) uid = one.uid;
+        for (uint32_t& gid : task.gids) gid = 1000;
+        task.no_new_privs = one.no_new_privs;
+        EXPECT_TRUE(CheckCredentials(context, task, place).ok());
+        task.uids[id] = 33;
+        EXPECT_EQ(CheckCredentials(context, task, place).ok(), (may_hold & kSetuid) != 0);
+        task.uids[id] = one.uid;
+        task.gids[id] = 33;
+        EXPECT_FALSE(CheckCredentials(context, task, place).ok()) << "nobody has CAP_SETGID";
+      }
+    }
+  }
+}
+
+TEST(SecurityContextTest, TheProgramIsTheFirstArgumentInTheFoldersOfThePath) {
+  const FirstProgram program =
+      ParseFirstProgram(R"({"process": {"cwd": "/work", "args": ["run", "x"],
+    "env": ["A=b", "PATH=/usr/bin:/bin"]}})");
+
+  EXPECT_EQ(program.name, "run");
+  EXPECT_EQ(program.working_directory, "/work");
+  EXPECT_THAT(program.folders, ::testing::ElementsAre("/usr/bin", "/bin"));
+  for (const char* text : {"", "[]", R"({"process": {"args": []}})", R"({"process": 5})"}) {
+    EXPECT_EQ(ParseFirstProgram(text).name, "") << text;
+  }
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 
 constexpr char kStatus[] =
     "Name:\tsleep\nState:\tS (sleeping)\nUid:\t1000\t1001\t1002\t1003\nGid:\t7\t8\t9\t10\n"
-    "Groups:\t7 \nNStgid:\t9\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000003\n"
+    "Groups:\t7 20 \nNStgid:\t9\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000003\n"
     "CapEff:\t0000000000000002\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\n"
     "NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
 
@@ -33,6 +33,7 @@ TEST(CredentialsTest, EveryFieldOfTheStatusFileIsRead) {
   EXPECT_EQ(read->uids[0], 1000u);
   EXPECT_EQ(read->uids[3], 1003u);
   EXPECT_EQ(read->gids[1], 8u);
+  EXPECT_THAT(read->groups, ::testing::ElementsAre(7u, 20u));
   EXPECT_EQ(read->capabilities.inheritable, 1u);
   EXPECT_EQ(read->capabilities.permitted, 3u);
   EXPECT_EQ(read->capabilities.effective, 2u);
@@ -43,12 +44,22 @@ TEST(CredentialsTest, EveryFieldOfTheStatusFileIsRead) {
 }
 
 TEST(CredentialsTest, AMissingFieldIsNamed) {
-  for (const char* field : {"Uid", "Gid", "CapBnd", "NoNewPrivs", "Seccomp"}) {
+  for (const char* field : {"Uid", "Gid", "Groups", "CapBnd", "NoNewPrivs", "Seccomp"}) {
     const Status status = ParseTaskCredentials(Without(std::string(field) + ":")).status();
 
     EXPECT_EQ(status.code(), Code::kDataLoss) << field;
     EXPECT_THAT(status.message(), HasSubstr(field));
   }
+}
+
+TEST(CredentialsTest, ATaskMayHaveNoSupplementaryGroups) {
+  std::string text = kStatus;
+  text.replace(text.find("7 20 \n"), 5, " ");
+
+  const Result<TaskCredentials> read = ParseTaskCredentials(text);
+
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_TRUE(read->groups.empty());
 }
 
 TEST(CredentialsTest, AFieldThatIsNoNumberIsNamed) {
