@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "agent/archive/pod_checkpoint.h"
 #include "agent/os/status.h"
 #include "restore/live_mounts.h"
@@ -15,7 +13,6 @@ namespace cryopod::restore {
 // What the archive says is a stranger's word: it is looked for beneath the live pod's own mounts,
 // through no symlink, and nothing but its presence and size is told.
 // Errors: kFailedPrecondition with kFileAbsent or kFileChanged, names files and volumes.
-Status CheckExternalFiles(const archive::ContainerCheckpoint& container,
-                          const std::vector<LiveMount>& mounts);
+Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const LiveMounts& live);
 
 }  // namespace cryopod::restore

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,22 +9,52 @@
 
 namespace cryopod::restore {
 
-// One mount that the live request gives to a container.
+// MS_RDONLY, MS_NOSUID, MS_NODEV and MS_NOEXEC of <sys/mount.h>: what a mount forbids.
+using MountFlags = unsigned long;
+
 struct LiveMount {
-  std::string destination;  // as the request says it
-  std::string mount_point;  // as mountinfo will show it: resolved in the root file system
+  std::string destination;
+  std::string type;  // "bind" for every bind mount, else of the file system
   std::string source;
-  std::string type;
-  std::vector<std::string> options;
-  bool bind = false;
+  MountFlags flags = 0;
+
+  bool operator==(const LiveMount&) const = default;
 };
 
-// In the order of the request. `config_json` is the live bundle's OCI configuration, `rootfs` the
-// container's root file system, mounted.
-// Source  OCI runtime-spec v1.2, config.md ("Mounts").
-// Errors  kDataLoss (it is no configuration).
-Result<std::vector<LiveMount>> ParseLiveMounts(std::string_view config_json,
-                                               const std::string& rootfs);
-Result<std::vector<LiveMount>> ReadLiveMounts(const std::string& bundle, const std::string& rootfs);
+struct LiveDevice {
+  std::string path;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+
+  bool operator==(const LiveDevice&) const = default;
+};
+
+// What a fresh container of the live request would have mounted.
+//
+// Shape   config.json of the bundle: root.readonly, mounts, linux.maskedPaths, readonlyPaths and
+//         devices. It comes from the container runtime, never from an archive.
+// Source  OCI runtime-spec v1.2, config.md ("Mounts") and config-linux.md.
+struct LiveMounts {
+  std::string rootfs;  // on the node, mounted
+  bool read_only_root = false;
+  std::vector<LiveMount> mounts;  // in their order: of two at one place the later one counts
+  std::vector<std::string> masked_paths;
+  std::vector<std::string> read_only_paths;
+  std::vector<LiveDevice> devices;
+};
+
+// Errors: kNotFound, kDataLoss (no OCI configuration).
+Result<LiveMounts> ReadLiveMounts(const std::string& bundle, const std::string& rootfs);
+Result<LiveMounts> ParseLiveMounts(std::string_view config_json, const std::string& rootfs);
+
+// Where mountinfo of the container will show it.
+std::string MountPointOf(const LiveMounts& live, const LiveMount& mount);
+
+// What the options of a mount ask for, the later ones of a pair such as "ro" and "rw" against the
+// earlier. The recursive forms ("rro") count as the plain ones: a restored container has no mounts
+// beneath that the request does not name.
+MountFlags FlagsOf(const std::vector<std::string>& options);
+// "ro,nosuid".
+std::string FlagNames(MountFlags flags);
 
 }  // namespace cryopod::restore

@@ -10,6 +10,7 @@
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 #include "restore/job.h"
+#include "restore/live_mounts.h"
 #include "restore/report.h"
 #include "restore/runtime/protocol/messages.h"
 #include "restore/security_context.h"
@@ -93,6 +94,7 @@ class PodRestore {
   std::map<std::string, int> attempts_;              // by container: number of the last one
   std::map<std::string, std::string> work_dirs_;     // by container: of the attempt that is open
   std::map<std::string, SecurityContext> contexts_;  // by container: of the live request
+  std::map<std::string, LiveMounts> mounts_;         // by container: of the live request
   std::optional<Deadline> hold_end_;
   bool barrier_open_ = false;  // containers that start from now on are not held
 };

@@ -11,6 +11,7 @@
 #include "restore/record_locks.h"
 #include "restore/remade_mounts.h"
 #include "restore/restore_container.h"
+#include "restore/restored_mounts.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/verify_container.h"
 
@@ -24,6 +25,7 @@ using std::chrono::seconds;
 constexpr seconds kApplyTimeout{90};
 constexpr seconds kAdaptTimeout{30};
 constexpr seconds kHostnameTimeout{5};
+constexpr seconds kMountsTimeout{10};
 // The kubelet's time for a `create` bounds it as well.
 constexpr seconds kFillTimeout{60};
 
@@ -144,6 +146,7 @@ Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, Container
   // Before the archive's files lie in the root file system: what its programs may is the image's.
   CRYOPOD_ASSIGN_OR_RETURN(contexts_[container.name],
                            ReadSecurityContext(request.bundle, request.rootfs));
+  CRYOPOD_ASSIGN_OR_RETURN(mounts_[container.name], ReadLiveMounts(request.bundle, request.rootfs));
   CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
@@ -172,6 +175,9 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   CRYOPOD_RETURN_IF_ERROR(
       CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir, container.pid)
           .While(doing));
+  CRYOPOD_RETURN_IF_ERROR(CheckRestoredMounts(mounts_[container.name], container.cgroup_dir,
+                                              Deadline::After(kMountsTimeout))
+                              .While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(
       const uint64_t filled,
       FillMemory(container, staging_->images_dir(container.name), Deadline::After(kFillTimeout))

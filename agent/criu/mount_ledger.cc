@@ -170,6 +170,7 @@ void MountLedger::Account(const std::vector<MountEntry>& mounts) {
       continue;
     }
     strangers_.push_back(Describe(entry));
+    strange_mounts_.push_back(entry);
   }
 }
 

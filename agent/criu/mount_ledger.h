@@ -29,6 +29,8 @@ class MountLedger {
   const std::vector<std::string>& watched_paths() const { return watched_paths_; }
   // A sentence for each mount that nobody declared; empty when the container can be dumped.
   const std::vector<std::string>& strangers() const { return strangers_; }
+  // The mounts that these sentences are about, in the same order.
+  const std::vector<MountEntry>& strange_mounts() const { return strange_mounts_; }
 
  private:
   enum class Kind {
@@ -61,6 +63,7 @@ class MountLedger {
   std::vector<std::pair<std::string, std::string>> externals_;
   std::vector<std::string> watched_paths_;
   std::vector<std::string> strangers_;
+  std::vector<MountEntry> strange_mounts_;
 };
 
 }  // namespace cryopod::criu

@@ -10,10 +10,10 @@
 
 namespace cryopod {
 
-// Runs `act` in a forked child that has joined the namespace `ns_fd` (CLONE_NEWUTS, NEWIPC, NEWNET
-// or NEWPID; for NEWPID the act runs in a child of the child, which is where the kernel puts it),
-// and returns what it returned. `act` must not touch locks or other threads' state.
-// Errors: of `act`; kDeadlineExceeded: the child was killed.
+// Runs `act` in a forked child that has joined the namespace `ns_fd` (CLONE_NEWUTS, NEWIPC, NEWNET,
+// NEWNS, whose root becomes its own, or NEWPID, for which the act runs in a child of the child,
+// because the kernel puts only children there), and returns what it returned. `act` must not touch
+// locks or other threads' state. Errors: of `act`; kDeadlineExceeded: the child was killed.
 Result<std::string> RunInNamespace(int ns_fd, int ns_type,
                                    const std::function<Result<std::string>()>& act,
                                    Deadline deadline);

@@ -61,10 +61,7 @@ void RestoreFixture::SetUp() {
 }
 
 void RestoreFixture::TearDown() {
-  for (Subprocess& process : processes_) {
-    EXPECT_THAT(process.Kill(SIGKILL), test::IsOk());
-    EXPECT_THAT(process.Wait(Deadline::After(seconds(5))), test::IsOk());
-  }
+  processes_.clear();
   for (const std::string& path : mounted_) EXPECT_THAT(UnmountAll(path), test::IsOk());
   EXPECT_THAT(UnmountAll(job_.staging_dir), test::IsOk());
 }
@@ -204,13 +201,10 @@ std::string RestoreFixture::CgroupOf(const runtime::Request& request) {
 }
 
 runtime::Outcome RestoreFixture::RestoreProcess(const runtime::Request& create) {
-  Result<Subprocess> process = test::SpawnIn(CgroupOf(create), {"/bin/sleep", "60"});
-  EXPECT_THAT(process, test::IsOk());
-  if (!process.ok()) return {};
-  const pid_t pid = process->pid();
-  EXPECT_THAT(process->Kill(SIGSTOP), test::IsOk());
+  processes_.emplace_back(create.rootfs, CgroupOf(create), test::MountBox::Acts());
+  const pid_t pid = processes_.back().pid();
+  EXPECT_THAT(processes_.back().Kill(SIGSTOP), test::IsOk());
   EXPECT_TRUE(IsStopped(pid));
-  processes_.push_back(std::move(*process));
   return {true, 0, pid, ""};
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -10,9 +11,9 @@
 #include <vector>
 
 #include "agent/archive/archive_store.h"
-#include "agent/os/subprocess.h"
 #include "restore/job.h"
 #include "restore/runtime/protocol/messages.h"
+#include "tests/support/mount_box.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
 
@@ -36,7 +37,8 @@ class RestoreFixture : public ::testing::Test {
   // directory exist.
   runtime::Request CreateRequest(const std::string& container, const std::string& id);
   runtime::Request StartRequest(const runtime::Request& create) const;
-  // What the real runtime would have made: a stopped process in the container's cgroup.
+  // What the real runtime would have made: a stopped process in the container's cgroup, in a mount
+  // namespace of its own.
   runtime::Outcome RestoreProcess(const runtime::Request& create);
   static bool IsStopped(pid_t pid);
   static bool IsGone(pid_t pid);
@@ -49,7 +51,7 @@ class RestoreFixture : public ::testing::Test {
   RestoreJob job_;
   std::vector<std::string> mounted_;
   std::unique_ptr<test::TestCgroup> cgroup_;
-  std::vector<Subprocess> processes_;
+  std::deque<test::MountBox> processes_;
 
  private:
   void MakeArchive();
