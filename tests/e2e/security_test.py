@@ -4,24 +4,39 @@ import json
 import sys
 import unittest
 
+import forge
 import lab
 from two_nodes import PodTest, a, request_for, setUpModule, tearDownModule, unique  # noqa: F401
 
 
-class SecurityTest(PodTest):
+class RestoreAsTest(PodTest):
+    """Restores into pods whose request is not that of the source."""
+
     def restore_as(self, archive, container):
         request = request_for(lab.pod(unique("other"), uid=unique("uid")), [container])
         a.write("/root/request.json", json.dumps(request))
         return a.ctl("restore", archive, "--request", "/root/request.json", check=False)
 
-    def check_refused(self, archive, container, reason):
+    def check_refused(self, archive, container, *reasons):
         sandboxes = len(a.pods())
         answer = self.restore_as(archive, container)
         self.assertNotEqual(answer.returncode, 0)
-        self.assertIn(reason, answer.stderr)
+        for reason in reasons:
+            self.assertIn(reason, answer.stderr)
         self.assertEqual(len(a.pods()), sandboxes, "nothing of the refused pod is left")
         self.assertEqual(a.frozen_cgroups(), [])
 
+    def check_restored(self, archive, container):
+        answer = self.restore_as(archive, container)
+
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        for sandbox in a.pods():
+            if sandbox["name"].startswith("other"):
+                a.cri("stopp", sandbox["id"])
+                a.cri("rmp", sandbox["id"])
+
+
+class SecurityTest(RestoreAsTest):
     def test_a_process_with_capabilities_is_not_restored_into_a_pod_without(self):
         pod = self.run_pod("root", lab.container("count", "counter"))
         archive = self.checkpoint(pod)["archive"]
@@ -50,13 +65,77 @@ class SecurityTest(PodTest):
         pod = self.run_pod("same", container)
         archive = self.checkpoint(pod)["archive"]
 
-        answer = self.restore_as(archive, container)
+        self.check_restored(archive, container)
 
-        self.assertEqual(answer.returncode, 0, answer.stderr)
-        for sandbox in a.pods():
-            if sandbox["name"].startswith("other"):
-                a.cri("stopp", sandbox["id"])
-                a.cri("rmp", sandbox["id"])
+    def test_root_is_not_restored_into_a_pod_of_a_user_who_can_gain_nothing(self):
+        # Its bounding set is as large as root's; an exec leaves a user nothing of it.
+        pod = self.run_pod("root", half_restricted(lab.container("count", "counter")))
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_refused(archive, half_restricted(lab.container("count", "counter", user=1000)),
+                           "CAP_", "user 1000, group 1000, no_new_privs, seccomp")
+        self.check_restored(archive, half_restricted(lab.container("count", "counter")))
+
+    def test_a_user_with_default_capabilities_in_bounding_is_restored(self):
+        container = half_restricted(lab.container("count", "counter", user=1000))
+        pod = self.run_pod("user", container)
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_restored(archive, container)
+
+
+def half_restricted(container):
+    """No new privileges and the runtime's seccomp profile, and yet the default capabilities."""
+    security = container["linux"]["security_context"]
+    security["no_new_privs"] = True
+    security["seccomp"] = {"profile_type": lab.PROFILE_RUNTIME_DEFAULT}
+    return container
+
+
+class MountSecurityTest(RestoreAsTest):
+    """The flags of mounts are the new pod's, too, and no archive leaves out what confines it."""
+
+    def with_volume(self, read_only):
+        a.exec("mkdir", "-p", "/srv/volume")
+        return lab.container("count", "counter", mounts=[("/srv/volume", "/data", read_only)])
+
+    def test_a_writable_volume_is_not_restored_where_the_new_pods_is_read_only(self):
+        pod = self.run_pod("writable", self.with_volume(read_only=False))
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_refused(archive, self.with_volume(read_only=True), "container count",
+                           "at /data the new pod asks for /srv/volume (ro)",
+                           "the archive brings", "(rw,")
+        self.check_restored(archive, self.with_volume(read_only=False))
+
+    def test_a_read_only_volume_is_restored(self):
+        pod = self.run_pod("readonly", self.with_volume(read_only=True))
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_restored(archive, self.with_volume(read_only=True))
+
+    def test_a_volume_that_the_archive_lacks_is_refused(self):
+        pod = self.run_pod("without", lab.container("count", "counter"))
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_refused(archive, self.with_volume(read_only=False),
+                           "at /data the new pod asks for /srv/volume", "the archive brings no")
+
+    def test_a_writable_root_is_not_restored_where_the_new_pods_is_read_only(self):
+        pod = self.run_pod("writable", lab.container("count", "counter"))
+        archive = self.checkpoint(pod)["archive"]
+
+        self.check_refused(archive, lab.container("count", "counter", read_only_root=True),
+                           "at / the new pod asks for a read-only root", "the archive brings")
+
+    def test_an_archive_that_leaves_out_what_protects_the_node_is_refused(self):
+        pod = self.run_pod("forged", lab.container("count", "counter"))
+        archive = self.checkpoint(pod)["archive"]
+        self.assertEqual(forge.without_mount(a, archive, "/proc/sys"), 1)
+
+        self.check_refused(archive, lab.container("count", "counter"),
+                           "at /proc/sys the new pod asks for it read-only", "the archive brings")
+        self.check_refused(archive, lab.container("count", "counter"), "at /proc/sys")
 
 
 class UnpackerTest(unittest.TestCase):
