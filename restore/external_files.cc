@@ -22,11 +22,12 @@ std::string PathOf(const ExternalFile& file) {
 }
 
 // The last one covers those before it.
-const LiveMount* MountAt(const std::vector<LiveMount>& mounts, const std::string& mount_point) {
-  const auto found = std::find_if(mounts.rbegin(), mounts.rend(), [&](const LiveMount& mount) {
-    return mount.bind && mount.mount_point == mount_point;
-  });
-  return found == mounts.rend() ? nullptr : &*found;
+const LiveMount* MountAt(const LiveMounts& live, const std::string& mount_point) {
+  const auto found =
+      std::find_if(live.mounts.rbegin(), live.mounts.rend(), [&](const LiveMount& mount) {
+        return mount.type == "bind" && MountPointOf(live, mount) == mount_point;
+      });
+  return found == live.mounts.rend() ? nullptr : &*found;
 }
 
 Result<UniqueFd> OpenIn(const LiveMount& mount, const std::string& path) {
@@ -51,14 +52,13 @@ std::string Difference(const ExternalFile& file, const LiveMount* mount) {
 
 }  // namespace
 
-Status CheckExternalFiles(const archive::ContainerCheckpoint& container,
-                          const std::vector<LiveMount>& mounts) {
+Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const LiveMounts& live) {
   std::string named;
   size_t count = 0;
   bool absent = false;
   for (const ExternalFile& file : container.external_files) {
     if (!file.exact) continue;
-    const LiveMount* const mount = MountAt(mounts, file.mount_point);
+    const LiveMount* const mount = MountAt(live, file.mount_point);
     const std::string difference = Difference(file, mount);
     if (difference.empty()) continue;
     absent |= !difference.starts_with("it has another size");

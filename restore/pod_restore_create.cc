@@ -124,13 +124,12 @@ Answer PodRestore::OnCreate(const Request& request) {
 
 // With the root file system in place: destinations lead through its symlinks.
 Status PodRestore::AdaptImages(const Request& request, const ContainerReport& container) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<LiveMount> mounts,
-                           ReadLiveMounts(request.bundle, request.rootfs));
+  const LiveMounts& live = mounts_[container.name];
   CRYOPOD_RETURN_IF_ERROR(
-      CheckExternalFiles(RecordOf(container.name), mounts)
+      CheckExternalFiles(RecordOf(container.name), live)
           .While("restoring container " + container.name + " from archive " + job_.archive));
   const Status adapted =
-      AdaptToRemadeMounts(job_, *archive_, request, mounts, staging_->images_dir(container.name),
+      AdaptToRemadeMounts(job_, *archive_, request, live, staging_->images_dir(container.name),
                           Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(container.name);

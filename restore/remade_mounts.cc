@@ -46,24 +46,24 @@ std::optional<RemadeKind> KindOf(const std::string& source, const std::string& d
 
 }  // namespace
 
-std::vector<criu::RemadeMount> FindRemadeMounts(const std::vector<LiveMount>& mounts,
+std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
                                                 const runtime::Request& request,
                                                 const archive::PodCheckpoint& checkpoint) {
   std::vector<criu::RemadeMount> found;
-  for (const LiveMount& mount : mounts) {
-    if (!mount.bind) continue;
+  for (const LiveMount& mount : live.mounts) {
+    if (mount.type != "bind") continue;
     const std::optional<RemadeKind> kind =
         KindOf(mount.source, mount.destination, request, checkpoint);
-    if (kind) found.push_back({*kind, mount.mount_point});
+    if (kind) found.push_back({*kind, MountPointOf(live, mount)});
   }
   return found;
 }
 
 Status AdaptToRemadeMounts(const RestoreJob& job, const archive::Archive& archive,
-                           const runtime::Request& request, const std::vector<LiveMount>& mounts,
+                           const runtime::Request& request, const LiveMounts& live,
                            const std::string& images_dir, Deadline deadline) {
   const std::vector<criu::RemadeMount> remade =
-      FindRemadeMounts(mounts, request, archive.checkpoint());
+      FindRemadeMounts(live, request, archive.checkpoint());
   if (remade.empty()) return Status();
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(images_dir));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));

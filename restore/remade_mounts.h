@@ -16,14 +16,14 @@ namespace cryopod::restore {
 // The mounts of the live request that its kubelet has made anew, where the checkpointed container
 // had a mount of the same kind; destinations are resolved in the mounted root file system. One that
 // the record does not name counts only if the container runtime makes it unasked.
-std::vector<criu::RemadeMount> FindRemadeMounts(const std::vector<LiveMount>& mounts,
+std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
                                                 const runtime::Request& request,
                                                 const archive::PodCheckpoint& checkpoint);
 
 // Has cryopod-unpack rewrite the container's staged CRIU images for them; without such mounts
 // nothing is touched. After an error the images are of no use. Errors: as of UnpackImages.
 Status AdaptToRemadeMounts(const RestoreJob& job, const archive::Archive& archive,
-                           const runtime::Request& request, const std::vector<LiveMount>& mounts,
+                           const runtime::Request& request, const LiveMounts& live,
                            const std::string& images_dir, Deadline deadline);
 
 }  // namespace cryopod::restore

@@ -28,20 +28,23 @@ class ExternalFilesTest : public ::testing::Test {
     std::ofstream(temp_.path() / "volume/here") << "content";
     std::ofstream(temp_.path() / "outside") << "content";
     LiveMount mount;
-    mount.mount_point = "/data";
+    mount.destination = "/var/data";
     mount.source = temp_.path() / "volume";
-    mount.bind = true;
-    mounts_ = {mount};
+    mount.type = "bind";
+    fs::create_directories(temp_.path() / "rootfs");
+    fs::create_directory_symlink("/", temp_.path() / "rootfs/var");
+    live_.rootfs = temp_.path() / "rootfs";
+    live_.mounts = {mount};
   }
   Status Check(const std::string& path, bool regular, uint64_t size_bytes,
                const std::string& mount_point = "/data", bool exact = true) const {
     archive::ContainerCheckpoint container;
     container.external_files = {{mount_point, path, "/srv/old", regular, size_bytes, exact}};
-    return CheckExternalFiles(container, mounts_);
+    return CheckExternalFiles(container, live_);
   }
 
   const test::TempDirectory temp_;
-  std::vector<LiveMount> mounts_;
+  LiveMounts live_;
 };
 
 TEST_F(ExternalFilesTest, WhatIsThereAndAsLargeIsWell) {
@@ -56,7 +59,7 @@ TEST_F(ExternalFilesTest, WhatIsMissingIsNamedWithTheVolumeItIsMissedOn) {
 
   EXPECT_THAT(missing, StatusIs(Code::kFailedPrecondition,
                                 AllOf(HasSubstr("/data/gone: it is not there on "),
-                                      HasSubstr(mounts_[0].source))));
+                                      HasSubstr(live_.mounts[0].source))));
   EXPECT_EQ(missing.reason(), Reason::kFileAbsent);
 }
 
@@ -98,7 +101,7 @@ TEST_F(ExternalFilesTest, OfManyAFewAreNamedAndTheRestCounted) {
     container.external_files.push_back({"/data", "gone" + std::to_string(i), "", true, 1, true});
   }
 
-  EXPECT_THAT(CheckExternalFiles(container, mounts_),
+  EXPECT_THAT(CheckExternalFiles(container, live_),
               StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr("gone4"), Not(HasSubstr("gone5")),
                                                         HasSubstr("and 4 more"))));
 }

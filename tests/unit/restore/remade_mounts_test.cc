@@ -52,7 +52,7 @@ class RemadeMountsTest : public ::testing::Test {
     checkpoint_.containers.front().mounts.push_back({destination, source, true});
   }
   std::vector<RemadeMount> Find() const {
-    const Result<std::vector<LiveMount>> live =
+    const Result<LiveMounts> live =
         ParseLiveMounts(json{{"mounts", mounts_}}.dump(), request_.rootfs);
     EXPECT_THAT(live, test::IsOk());
     return live.ok() ? FindRemadeMounts(*live, request_, checkpoint_) : std::vector<RemadeMount>();
