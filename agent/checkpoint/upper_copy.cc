@@ -53,6 +53,8 @@ std::string ProcPath(int dir_fd, const std::string& name) {
 }
 
 Result<std::vector<std::string>> ListXattrs(const std::string& of, const std::string& path) {
+  // Most entries have none, and need no buffer for them.
+  if (::llistxattr(of.c_str(), nullptr, 0) == 0) return std::vector<std::string>();
   std::string keys(kXattrBytesMax, '\0');
   const ssize_t size = ::llistxattr(of.c_str(), keys.data(), keys.size());
   if (size < 0 && errno != ENOTSUP) return ErrnoStatus(errno, "listxattr", path);

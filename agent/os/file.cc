@@ -37,7 +37,8 @@ bool CannotCopyInKernel(int error_number) {
 // At most `size_bytes` from one descriptor's offset to the other's; less only at the end of the
 // file.
 Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) {
-  std::vector<char> buffer(kCopyBufferBytes);
+  // No larger than the file: many are small, and a buffer costs more than their copy.
+  std::vector<char> buffer(std::min<uint64_t>(kCopyBufferBytes, size_bytes));
   uint64_t copied = 0;
   while (copied < size_bytes) {
     const size_t want = std::min<uint64_t>(buffer.size(), size_bytes - copied);

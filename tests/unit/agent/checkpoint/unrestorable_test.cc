@@ -36,10 +36,20 @@ class UnrestorableTest : public ::testing::Test {
   void Start(const std::function<bool()>& prepare) {
     holder_ = std::make_unique<test::NamespaceHolder>(CLONE_NEWPID | CLONE_NEWNS, [&prepare] {
       return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-             ::mount("proc", "/proc", "proc", 0, nullptr) == 0 && prepare();
+             ::mount("proc", "/proc", "proc", 0, nullptr) == 0 && ::setsid() > 0 &&
+             CloseInheritedPipes() && prepare();
     });
     ASSERT_TRUE(holder_->ready());
     target_ = std::make_unique<DumpTarget>(leaf_.Target("app", holder_->init()));
+  }
+  // What the test itself was given, and the holder, would be counted.
+  static bool CloseInheritedPipes() {
+    for (int fd = 0; fd < 64; ++fd) {
+      struct stat status {};
+      if (::fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) continue;
+      if ((::fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY) ::close(fd);
+    }
+    return true;
   }
   void StartHolding(const std::vector<std::string>& states) {
     Start([this, &states] {
