@@ -19,6 +19,8 @@ def blob(descriptor):
 
 
 def write(descriptor, content):
+    # A store keeps no blob that nothing leads to.
+    os.unlink(blob(descriptor))
     digest = hashlib.sha256(content).hexdigest()
     with open(f"{layout}/blobs/sha256/{digest}", "wb") as file:
         file.write(content)
@@ -94,7 +96,7 @@ for described in pod["manifests"]:
     write(described, json.dumps(manifest).encode())
 write(index["manifests"][0], json.dumps(pod).encode())
 with open(f"{layout}/index.json", "w") as file:
-    json.dump(index, file)
+    json.dump(index, file, sort_keys=True, separators=(",", ":"))
 print(taken)
 """
 

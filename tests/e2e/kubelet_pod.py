@@ -96,6 +96,8 @@ class KubeletPod(BarePod):
         self.node.exec("chmod", "666", log)
         self.logs[name].append(log)
         sub_path = self._sub_path(name)
+        container["linux"]["security_context"].update(masked_paths=lab.MASKED_PATHS,
+                                                      readonly_paths=lab.READ_ONLY_PATHS)
         container["mounts"] += [
             mount(self.volume("projected", "kube-api-access"), SERVICE_ACCOUNT, True),
             mount(self.volume("configmap", "settings"), CONFIG, True),

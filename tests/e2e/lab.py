@@ -24,6 +24,12 @@ BUSYBOX_IMAGE = "lab.local/busybox:1"
 VOLUME_IMAGE = "lab.local/volume:1"  # the workloads' with a VOLUME /data
 COMMAND_TIMEOUT_S = 60
 
+# What a kubelet asks for with every container (kubernetes, pkg/securitycontext/util.go).
+MASKED_PATHS = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+                "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"]
+READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+
 # Values of CRI's enumerations (runtime/v1/api.proto).
 NAMESPACE_POD, NAMESPACE_CONTAINER = 0, 1
 PROFILE_RUNTIME_DEFAULT = 0
@@ -65,11 +71,13 @@ def pod(name, namespace="default", uid=None, attempt=0, shared_pid=False, annota
 
 
 def container(name, command, image=WORKLOADS_IMAGE, env=None, user=None, restricted=False,
-              read_only_root=False, tty=False, mounts=None, attempt=0, annotations=None):
+              read_only_root=False, tty=False, mounts=None, attempt=0, annotations=None,
+              default_proc_mount=False):
     """A ContainerConfig that runs `command` (a line for a shell's eye, or a list).
 
     restricted   as the restricted pod security standard asks: RuntimeDefault seccomp, no
                  capabilities, no new privileges
+    default_proc_mount  masks and read-only paths as a kubelet asks for them
     mounts       (host path in the node, path in the container[, read-only]) tuples
 
     The PID namespace follows the pod's when the container is created by run_pod().
@@ -84,6 +92,9 @@ def container(name, command, image=WORKLOADS_IMAGE, env=None, user=None, restric
         security["seccomp"] = {"profile_type": PROFILE_RUNTIME_DEFAULT}
     if read_only_root:
         security["readonly_rootfs"] = True
+    if default_proc_mount:
+        security["masked_paths"] = MASKED_PATHS
+        security["readonly_paths"] = READ_ONLY_PATHS
     return {
         "metadata": {"name": name, "attempt": attempt},
         "image": {"image": image, "user_specified_image": image},

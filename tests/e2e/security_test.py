@@ -129,13 +129,14 @@ class MountSecurityTest(RestoreAsTest):
                            "at / the new pod asks for a read-only root", "the archive brings")
 
     def test_an_archive_that_leaves_out_what_protects_the_node_is_refused(self):
-        pod = self.run_pod("forged", lab.container("count", "counter"))
-        archive = self.checkpoint(pod)["archive"]
+        container = lab.container("count", "counter", default_proc_mount=True)
+        archive = self.checkpoint(self.run_pod("forged", container))["archive"]
+        self.assert_ok(self.restore(archive, a))  # as it was made it is well
         self.assertEqual(forge.without_mount(a, archive, "/proc/sys"), 1)
 
-        self.check_refused(archive, lab.container("count", "counter"),
-                           "at /proc/sys the new pod asks for it read-only", "the archive brings")
-        self.check_refused(archive, lab.container("count", "counter"), "at /proc/sys")
+        self.check_refused(archive, container, "at /proc/sys the new pod asks for it read-only",
+                           "the archive brings")
+        self.check_refused(archive, container, "at /proc/sys")
 
 
 class UnpackerTest(unittest.TestCase):
