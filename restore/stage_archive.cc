@@ -20,6 +20,7 @@ constexpr uint64_t kMemoryReserveBytes = uint64_t{256} << 20;
 constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 // Small images, directories, and what CRIU writes beside them.
 constexpr uint64_t kRoomBytes = uint64_t{32} << 20;
+constexpr uint64_t kPageBytes = 4096;
 constexpr uint64_t kStagingBytesMax = uint64_t{1} << 42;
 
 Status RemoveArea(const std::string& path) {
@@ -79,8 +80,9 @@ Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
     if (container.images_bytes > kStagingBytesMax || sum > kStagingBytesMax) {
       return Status(Code::kDataLoss, "the archive claims CRIU images of an impossible size");
     }
-    // A file takes whole pages.
-    sum += container.images_bytes + container.images_bytes / 64;
+    // A file takes whole pages: a process has some eight of them, a thread one of its own.
+    sum += container.images_bytes + container.images_bytes / 64 +
+           (uint64_t{8} * container.processes + container.tasks) * kPageBytes;
   }
   return sum;
 }

@@ -67,7 +67,7 @@ class MoveTest(PodTest):
         before = pod.report("one")
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
-        config = lab.pod(unique("renamed"), namespace="other", uid="uid-of-another",
+        config = lab.pod(unique("renamed"), uid="uid-of-another",
                          labels={"made": "anew"})
 
         restored = self.restore(archive, request=request_for(config, containers))

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <utility>
 
 #include "agent/os/mount.h"
@@ -136,6 +137,29 @@ TEST_F(StageArchiveTest, AContainersImagesCanBeRemovedAlone) {
 
   EXPECT_FALSE(fs::exists(area.images_dir("app")));
   EXPECT_TRUE(fs::exists(area.images_dir("sidecar")));
+}
+
+TEST_F(StageArchiveTest, TheSmallImagesOfManyProcessesFit) {
+  constexpr uint32_t kProcesses = 2000;
+  constexpr uint32_t kFiles = 8 * kProcesses;
+  const std::string image(300, 'x');
+  archive::PodCheckpoint checkpoint;
+  checkpoint.containers.resize(1);
+  checkpoint.containers[0].processes = kProcesses;
+  checkpoint.containers[0].tasks = kProcesses;
+  checkpoint.containers[0].images_bytes = kFiles * image.size();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t bytes, StagingBytes(checkpoint));
+  const std::string area = Path("many");
+  ASSERT_THAT(MountTmpfs(area, bytes), test::IsOk());
+
+  for (uint32_t i = 0; i < kFiles; ++i) {
+    std::ofstream file(area + "/" + std::to_string(i) + ".img");
+    file << image;
+    if (!file.flush()) ADD_FAILURE() << "no room for file " << i;
+    if (testing::Test::HasFailure()) break;
+  }
+
+  EXPECT_THAT(UnmountAll(area), test::IsOk());
 }
 
 TEST_F(StageArchiveTest, SizesThatCannotBeAreRefused) {
