@@ -123,5 +123,5 @@ function(cryopod_test name)
     GTest::gtest_main cryopod_warnings)
   add_dependencies(cryopod_${arg_LABEL}_tests ${name})
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT 120)
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT 300)
 endfunction()

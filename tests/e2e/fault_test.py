@@ -105,14 +105,18 @@ class FaultTest(PodTest):
 
     def test_what_came_in_during_every_try_is_named_with_what_helps(self):
         pod = self.run_pod("probe", lab.container("count", "counter"),
-                           lab.container("memory", "memory_pages 256"))
-        stop = threading.Event()
-        prober = threading.Thread(target=self.exec_until, args=(pod, stop, ["/bin/sleep", "0.02"]))
+                           lab.container("memory", "memory_pages 384"))
+        # In the node itself: one after the other, without a pause that a dump could fit into.
+        stop = f"/run/{unique('stop')}"
+        loop = f"until [ -e {stop} ]; do {lab.CRI_TOOL} exec $1 /bin/sleep 0.02; done"
+        prober = threading.Thread(
+            target=lambda: a.exec("timeout", "-s", "KILL", "100", "sh", "-c", loop, "_",
+                                  pod.containers["memory"], timeout_s=120, check=False))
         prober.start()
         try:
             answers = [a.ctl("checkpoint", pod.sandbox, check=False) for _ in range(CHECKPOINTS)]
         finally:
-            stop.set()
+            a.exec("touch", stop)
             prober.join()
 
         changed = [answer.stderr for answer in answers if answer.returncode == CHANGED]

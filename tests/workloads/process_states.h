@@ -89,7 +89,9 @@ class ProcessStates {
   void Corrupt() {
     for (const timer_t timer : timers_) ::timer_delete(timer);
     for (const int fd : files_) ::close(fd);
-    for (const auto& [reading, writing] : pipes_) ::close(writing);
+    // Their numbers stay taken: a connection must not get one, and with it what is written.
+    const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const auto& [reading, writing] : pipes_) ::dup3(nothing, writing, O_CLOEXEC);
     for (const auto& [orphan, session] : orphans_) {
       ::kill(orphan, SIGKILL);
       for (int i = 0; i < 5000 && ::getsid(orphan) == session; ++i) ::usleep(1000);
