@@ -201,7 +201,10 @@ class WaitingExec {
     }).detach();
     while (thread == 0) ::usleep(100);
     std::ofstream(frozen + "/tasks") << thread;
-    while (!Waits("/proc/self/task/" + std::to_string(thread) + "/stat")) ::usleep(100);
+    // Not once: a thread that takes a page waits so for a moment, and exec would then end it.
+    for (int seen = 0; seen < 20; ::usleep(1000)) {
+      seen = Waits("/proc/self/task/" + std::to_string(thread) + "/stat") ? seen + 1 : 0;
+    }
     ::execl("/bin/sleep", "sleep", "60", nullptr);
     ::_exit(1);
   }

@@ -75,6 +75,7 @@ JobResult SampleResult() {
   result.phases = {{"resolve", 4}, {"dump", 5}};
   result.dumps = {{7, 8, 9, 10, 0, 0}};
   result.lacks = {"container app: /dev/shm holds files (x)"};
+  result.external_files = {"container app: /data/f (on /srv/data of the node)"};
   result.source_killed = true;
   return result;
 }
@@ -174,6 +175,7 @@ TEST(JobTest, AResultSurvivesTheRoundTripWithItsStatus) {
   EXPECT_EQ(parsed.freeze_us, result.freeze_us);
   EXPECT_EQ(parsed.phases, result.phases);
   EXPECT_EQ(parsed.lacks, result.lacks);
+  EXPECT_EQ(parsed.external_files, result.external_files);
   EXPECT_TRUE(parsed.source_killed);
   EXPECT_THAT(ParseJobResult(ToJson(JobResult()))->status, IsOk());
 }
@@ -182,6 +184,7 @@ TEST(JobTest, EveryMissingFieldOfAResultIsNamed) {
   json result = json::parse(ToJson(SampleResult()));
   result.erase("reason");
   result.erase("dumps");
+  result.erase("external_files");
   ExpectEveryFieldIsNeeded(result.dump(), ParseJobResult);
 }
 
