@@ -87,7 +87,7 @@ class BuildPodRequestTest : public test::AgentFixture {
   }
   static std::string GivenRequest(const std::vector<std::string>& names) {
     json request = {
-        {"config", {{"metadata", {{"name", "new"}, {"namespace", "lab"}, {"uid", "new-uid"}}}}},
+        {"config", {{"metadata", {{"name", "new"}, {"namespace", "shop"}, {"uid", "new-uid"}}}}},
         {"container_configs", json::array()}};
     for (const std::string& name : names) {
       request["container_configs"].push_back(json::parse(test::SampleContainerConfig(name)));
@@ -103,9 +103,17 @@ TEST_F(BuildPodRequestTest, TheCallersRequestIsTaken) {
                                Build(GivenRequest({"sidecar", "app"}), false));
 
   EXPECT_EQ(request.pod_name, "new");
-  EXPECT_EQ(request.pod_namespace, "lab");
+  EXPECT_EQ(request.pod_namespace, "shop");
   EXPECT_EQ(request.pod_uid, "new-uid");
   EXPECT_THAT(NamesOf(request), ElementsAre("app", "sidecar"));
+}
+
+TEST_F(BuildPodRequestTest, ARequestOfAnotherNamespaceHearsNothingOfTheArchivesContainers) {
+  json request = json::parse(GivenRequest({"sidecar"}));
+  request["config"]["metadata"]["namespace"] = "team-b";
+
+  EXPECT_THAT(Build(request.dump(), false),
+              StatusIs(Code::kNotFound, ::testing::Not(HasSubstr("app"))));
 }
 
 TEST_F(BuildPodRequestTest, WhatTheArchiveRecordedIsTakenUnderANewUid) {
