@@ -17,8 +17,6 @@ namespace {
 constexpr uint32_t kPstreeMagic = 0x50273030;
 constexpr uint32_t kStatsMagic = 0x57093306;
 constexpr uint32_t kFileLocksMagic = 0x54323616;
-constexpr uint32_t kFilesMagic = 0x56303138;
-constexpr uint32_t kRemapMagic = 0x59133954;
 // Source: CRIU 4.2, criu/include/file-lock.h.
 constexpr uint32_t kPosixLock = 1;
 constexpr uint32_t kWriteLock = 1;

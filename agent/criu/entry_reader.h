@@ -16,6 +16,8 @@ static_assert(std::endian::native == std::endian::little, "CRIU images are in ho
 // Source: CRIU 4.2, criu/include/magic.h.
 inline constexpr uint32_t kCommonImageMagic = 0x54564319;   // IMG_COMMON_MAGIC
 inline constexpr uint32_t kServiceImageMagic = 0x55105940;  // IMG_SERVICE_MAGIC
+inline constexpr uint32_t kFilesMagic = 0x56303138;         // FILES_MAGIC
+inline constexpr uint32_t kRemapMagic = 0x59133954;         // REMAP_FPATH_MAGIC
 
 inline Status BrokenImage(std::string_view image, std::string_view what) {
   return Status(Code::kDataLoss, std::string(image) + ": " + std::string(what));

@@ -20,8 +20,6 @@ namespace cryopod::criu {
 namespace {
 
 // Source: CRIU 4.2, criu/include/magic.h.
-constexpr uint32_t kFilesMagic = 0x56303138;
-constexpr uint32_t kRemapMagic = 0x59133954;
 constexpr uint32_t kMountsMagic = 0x55563928;
 
 constexpr size_t kImageBytesMax = size_t{64} << 20;

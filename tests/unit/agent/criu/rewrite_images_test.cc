@@ -31,8 +31,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr uint32_t kFilesMagic = 0x56303138;
-constexpr uint32_t kRemapMagic = 0x59133954;
 constexpr uint32_t kMountsMagic = 0x55563928;
 constexpr uint32_t kInotify = 8;
 constexpr uint32_t kTimerfd = 17;
