@@ -36,18 +36,29 @@ Result<UniqueFd> OpenIn(const LiveMount& mount, const std::string& path) {
   return OpenBeneath(volume.get(), path, O_PATH | O_NOFOLLOW, 0, /*cross_mounts=*/true);
 }
 
-// Why the file is not the one that was open; empty: it may be.
-std::string Difference(const ExternalFile& file, const LiveMount* mount) {
-  if (mount == nullptr) return "the new pod mounts no volume at " + file.mount_point;
+Status Differs(Reason reason, const std::string& how) {
+  return Status(Code::kFailedPrecondition, how, reason);
+}
+
+// Success where it may be the file that was open.
+Status CheckFile(const ExternalFile& file, const LiveMount* mount) {
+  if (mount == nullptr) {
+    return Differs(Reason::kFileAbsent, "the new pod mounts no volume at " + file.mount_point);
+  }
   const std::string where = " on " + mount->source;
   const Result<UniqueFd> there = OpenIn(*mount, file.path);
-  if (!there.ok()) return "it is not there" + where;
+  if (!there.ok()) return Differs(Reason::kFileAbsent, "it is not there" + where);
   struct stat status {};
-  if (::fstat(there->get(), &status) != 0) return "it cannot be looked at" + where;
-  if (file.regular != S_ISREG(status.st_mode)) return "it is of another kind" + where;
-  if (!file.regular || static_cast<uint64_t>(status.st_size) == file.size_bytes) return "";
-  return "it has another size" + where + ", " + std::to_string(status.st_size) +
-         " bytes instead of " + std::to_string(file.size_bytes);
+  if (::fstat(there->get(), &status) != 0) {
+    return Differs(Reason::kFileAbsent, "it cannot be looked at" + where);
+  }
+  if (file.regular != S_ISREG(status.st_mode)) {
+    return Differs(Reason::kFileChanged, "it is of another kind" + where);
+  }
+  if (!file.regular || static_cast<uint64_t>(status.st_size) == file.size_bytes) return Status();
+  return Differs(Reason::kFileChanged, "it has another size" + where + ", " +
+                                           std::to_string(status.st_size) + " bytes instead of " +
+                                           std::to_string(file.size_bytes));
 }
 
 }  // namespace
@@ -55,15 +66,15 @@ std::string Difference(const ExternalFile& file, const LiveMount* mount) {
 Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const LiveMounts& live) {
   std::string named;
   size_t count = 0;
-  bool absent = false;
+  Reason reason = Reason::kNone;  // of the first
   for (const ExternalFile& file : container.external_files) {
     if (!file.exact) continue;
     const LiveMount* const mount = MountAt(live, file.mount_point);
-    const std::string difference = Difference(file, mount);
-    if (difference.empty()) continue;
-    absent |= !difference.starts_with("it has another size");
+    const Status same = CheckFile(file, mount);
+    if (same.ok()) continue;
+    if (count == 0) reason = same.reason();
     if (++count > kFilesNamed) continue;
-    named += (named.empty() ? "" : "; ") + PathOf(file) + ": " + difference;
+    named += (named.empty() ? "" : "; ") + PathOf(file) + ": " + same.message();
   }
   if (count == 0) return Status();
   if (count > kFilesNamed) named += "; and " + std::to_string(count - kFilesNamed) + " more";
@@ -71,7 +82,7 @@ Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const L
                 "processes of the archive have files open on a volume that is not in it, and the "
                 "new pod does not show them as they were: " +
                     named + ". Bring the volume's content to this node first",
-                absent ? Reason::kFileAbsent : Reason::kFileChanged);
+                reason);
 }
 
 }  // namespace cryopod::restore
