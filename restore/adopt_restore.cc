@@ -6,35 +6,35 @@
 
 namespace cryopod::restore {
 
-void PodRestore::AdoptContainer(ContainerReport& container) {
+void PodRestore::AdoptContainer(jobs::ContainerReport& container) {
   const bool consumed = IsConsumed(container);
-  if (consumed && container.phase == Phase::kRestored) container.phase = Phase::kHeld;
+  if (consumed && container.phase == jobs::Phase::kRestored) container.phase = jobs::Phase::kHeld;
   switch (container.phase) {
-    case Phase::kHeld:
-    case Phase::kStarted:
-    case Phase::kColdStarted:
+    case jobs::Phase::kHeld:
+    case jobs::Phase::kStarted:
+    case jobs::Phase::kColdStarted:
       return;
-    case Phase::kRestored:
+    case jobs::Phase::kRestored:
       if (VerifyAlive(container).ok()) return;
       break;
-    case Phase::kRestoring:
-    case Phase::kWaiting:
-    case Phase::kStaged:
-    case Phase::kFailed:
+    case jobs::Phase::kRestoring:
+    case jobs::Phase::kWaiting:
+    case jobs::Phase::kStaged:
+    case jobs::Phase::kFailed:
       break;
   }
-  if (container.phase == Phase::kRestored || container.phase == Phase::kRestoring) {
+  if (container.phase == jobs::Phase::kRestored || container.phase == jobs::Phase::kRestoring) {
     EndAttempt(container);
   }
-  container.phase = Phase::kWaiting;
+  container.phase = jobs::Phase::kWaiting;
 }
 
-void PodRestore::Adopt(const Report& left) {
+void PodRestore::Adopt(const jobs::Report& left) {
   report_.containers = left.containers;
-  for (ContainerReport& container : report_.containers) AdoptContainer(container);
-  const bool any_held =
-      std::any_of(report_.containers.begin(), report_.containers.end(),
-                  [](const ContainerReport& entry) { return entry.phase == Phase::kHeld; });
+  for (jobs::ContainerReport& container : report_.containers) AdoptContainer(container);
+  const bool any_held = std::any_of(
+      report_.containers.begin(), report_.containers.end(),
+      [](const jobs::ContainerReport& entry) { return entry.phase == jobs::Phase::kHeld; });
   // The time to hold it has passed while nobody watched.
   if (any_held) ReleaseHeld();
   Save();

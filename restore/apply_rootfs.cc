@@ -4,10 +4,10 @@
 
 #include <utility>
 
-#include "agent/archive/unpack.h"
+#include "agent/archive/unpack/unpack.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
-#include "restore/rootfs_writer.h"
+#include "restore/rootfs/rootfs_writer.h"
 #include "restore/stage_archive.h"
 
 namespace cryopod::restore {
@@ -25,7 +25,7 @@ uint64_t LayerBytesMax(const archive::PodCheckpoint& checkpoint, const std::stri
 
 }  // namespace
 
-Status ApplyRootfs(const RestoreJob& job, const archive::Archive& archive,
+Status ApplyRootfs(const jobs::RestoreJob& job, const archive::Archive& archive,
                    const std::string& container, const std::string& rootfs, Deadline deadline) {
   const std::string doing = "container " + container;
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts parts, FindParts(archive, container));

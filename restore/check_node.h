@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 

@@ -32,12 +32,12 @@ Status KillProcesses(const std::string& cgroup_dir, Deadline deadline) {
 
 }  // namespace
 
-Status EndRestore(const ContainerReport& container, Deadline deadline) {
+Status EndRestore(const jobs::ContainerReport& container, Deadline deadline) {
   const Status killed = KillProcesses(container.cgroup_dir, deadline);
   const Status renamed = PutHostnameBack(container, deadline);
   const Status detached = container.state_dir.empty()
                               ? Status()
-                              : runtime::DetachRestoreMounts(container.state_dir, container.rootfs);
+                              : wrapper::DetachRestoreMounts(container.state_dir, container.rootfs);
   for (const Status& status : {killed, renamed, detached}) {
     if (!status.ok()) return status.While("ending the restore of container " + container.name);
   }

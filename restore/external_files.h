@@ -1,8 +1,8 @@
 #pragma once
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/os/status.h"
-#include "restore/live_mounts.h"
+#include "restore/mounts/live_mounts.h"
 
 namespace cryopod::restore {
 

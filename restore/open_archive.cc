@@ -4,7 +4,7 @@
 
 namespace cryopod::restore {
 
-Result<archive::Archive> OpenArchiveOf(const RestoreJob& job) {
+Result<archive::Archive> OpenArchiveOf(const jobs::RestoreJob& job) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(job.store_root));
   Result<archive::Archive> archive = store.OpenArchive({job.archive, job.digest});

@@ -14,30 +14,30 @@
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
 using std::chrono::seconds;
+using wrapper::Answer;
 
 constexpr seconds kCheckTimeout{20};
 // Below the time that the kubelet gives a `create`, which may have to wait for it.
 constexpr seconds kStageTimeout{100};
 
-bool Runs(const ContainerReport& container) {
-  return container.phase == Phase::kStarted || container.phase == Phase::kColdStarted;
+bool Runs(const jobs::ContainerReport& container) {
+  return container.phase == jobs::Phase::kStarted || container.phase == jobs::Phase::kColdStarted;
 }
 
-bool IsStartedOrHeld(const ContainerReport& container) {
-  return Runs(container) || container.phase == Phase::kHeld;
+bool IsStartedOrHeld(const jobs::ContainerReport& container) {
+  return Runs(container) || container.phase == jobs::Phase::kHeld;
 }
 
 }  // namespace
 
-PodRestore::PodRestore(RestoreJob job, std::string job_dir, UniqueFd job_dir_fd)
+PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir, UniqueFd job_dir_fd)
     : job_(std::move(job)), job_dir_(std::move(job_dir)), job_dir_fd_(std::move(job_dir_fd)) {}
 
 PodRestore::~PodRestore() = default;
 
 void PodRestore::Save() {
-  const Status written = WriteReport(job_dir_fd_.get(), report_);
+  const Status written = jobs::WriteReport(job_dir_fd_.get(), report_);
   if (!written.ok()) {
     Log(LogLevel::kWarning, "writing the restore's state", {{"reason", written.message()}});
   }
@@ -53,12 +53,12 @@ Status PodRestore::Check() {
       CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
   for (const archive::FinishedContainer& finished : archive.checkpoint().finished) {
     CRYOPOD_RETURN_IF_ERROR(
-        runtime::CheckComponent(finished.name, "a container name in the archive"));
+        wrapper::CheckComponent(finished.name, "a container name in the archive"));
   }
   for (const archive::ContainerParts& parts : archive.containers()) {
-    CRYOPOD_RETURN_IF_ERROR(runtime::CheckComponent(parts.name, "a container name in the archive"));
+    CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(parts.name, "a container name in the archive"));
     if (!FindContainer(parts.name).ok()) {
-      ContainerReport container;
+      jobs::ContainerReport container;
       container.name = parts.name;
       report_.containers.push_back(std::move(container));
     }
@@ -75,17 +75,18 @@ Status PodRestore::Check() {
 Status PodRestore::Prepare() {
   if (archive_.has_value()) return Status();
   Status status = Check().While("restoring from archive " + job_.archive);
-  report_.stage = status.ok() ? Stage::kStaging : Stage::kFailed;
+  report_.stage = status.ok() ? jobs::Stage::kStaging : jobs::Stage::kFailed;
   report_.error = status;
   Save();
   return status;
 }
 
 bool PodRestore::HasWork() const {
-  if (!archive_.has_value()) return report_.stage == Stage::kChecking;
-  return std::any_of(
-      report_.containers.begin(), report_.containers.end(),
-      [](const ContainerReport& container) { return container.phase == Phase::kWaiting; });
+  if (!archive_.has_value()) return report_.stage == jobs::Stage::kChecking;
+  return std::any_of(report_.containers.begin(), report_.containers.end(),
+                     [](const jobs::ContainerReport& container) {
+                       return container.phase == jobs::Phase::kWaiting;
+                     });
 }
 
 void PodRestore::Work() {
@@ -93,32 +94,32 @@ void PodRestore::Work() {
     static_cast<void>(Prepare().ok());
     return;
   }
-  for (ContainerReport& container : report_.containers) {
-    if (container.phase != Phase::kWaiting) continue;
+  for (jobs::ContainerReport& container : report_.containers) {
+    if (container.phase != jobs::Phase::kWaiting) continue;
     const Status staged = EnsureStaged(container);
     if (!staged.ok()) Failed(container, staged);
     break;
   }
-  if (!HasWork() && report_.stage == Stage::kStaging) report_.stage = Stage::kServing;
+  if (!HasWork() && report_.stage == jobs::Stage::kStaging) report_.stage = jobs::Stage::kServing;
   Save();
 }
 
 // Images serve every attempt until one succeeds: CRIU only reads them. So staging that took longer
 // than one `create` may wait is not lost for the next.
-Status PodRestore::EnsureStaged(ContainerReport& container) {
+Status PodRestore::EnsureStaged(jobs::ContainerReport& container) {
   if (!staged_.contains(container.name)) {
     CRYOPOD_RETURN_IF_ERROR(
         StageContainer(job_, *archive_, container.name, *staging_, Deadline::After(kStageTimeout)));
     staged_.insert(container.name);
   }
-  container.phase = Phase::kStaged;
+  container.phase = jobs::Phase::kStaged;
   container.reason.clear();
   container.reason_code = Reason::kNone;
   return Status();
 }
 
-Result<ContainerReport*> PodRestore::FindContainer(const std::string& name) {
-  for (ContainerReport& container : report_.containers) {
+Result<jobs::ContainerReport*> PodRestore::FindContainer(const std::string& name) {
+  for (jobs::ContainerReport& container : report_.containers) {
     if (container.name == name) return &container;
   }
   if (archive_.has_value()) return FindParts(*archive_, name).status();
@@ -135,8 +136,8 @@ const archive::ContainerCheckpoint& PodRestore::RecordOf(const std::string& cont
   return kNone;
 }
 
-Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
-  container.phase = Phase::kFailed;
+Answer PodRestore::Failed(jobs::ContainerReport& container, const Status& why) {
+  container.phase = jobs::Phase::kFailed;
   container.reason = why.message();
   container.reason_code = why.reason();
   Log(LogLevel::kError, "a container was not restored",
@@ -145,7 +146,7 @@ Answer PodRestore::Failed(ContainerReport& container, const Status& why) {
   return Answer::Fail(why.message());
 }
 
-void PodRestore::EndAttempt(ContainerReport& container) {
+void PodRestore::EndAttempt(jobs::ContainerReport& container) {
   constexpr seconds kEndTimeout{10};
   const Status ended = EndRestore(container, Deadline::After(kEndTimeout));
   if (!ended.ok()) {
@@ -158,25 +159,25 @@ void PodRestore::EndAttempt(ContainerReport& container) {
 
 // What they hold is in the processes now, and memory of the node twice. A container that is deleted
 // before it starts is staged again.
-void PodRestore::DropImages(const ContainerReport& container) {
+void PodRestore::DropImages(const jobs::ContainerReport& container) {
   if (staging_.has_value()) staging_->RemoveContainer(container.name);
   staged_.erase(container.name);
 }
 
 void PodRestore::ReleaseHeld() {
-  for (ContainerReport& container : report_.containers) {
-    if (container.phase != Phase::kHeld) continue;
-    const Status released = runtime::ReleaseHeld(container.state_dir);
+  for (jobs::ContainerReport& container : report_.containers) {
+    if (container.phase != jobs::Phase::kHeld) continue;
+    const Status released = wrapper::ReleaseHeld(container.state_dir);
     // Without a mark an exec has let it run already.
     if (!released.ok() && released.code() != Code::kNotFound) {
       Log(LogLevel::kError, "letting a held container run",
           {{"container", container.name}, {"reason", released.message()}});
     }
-    container.phase = Phase::kStarted;
+    container.phase = jobs::Phase::kStarted;
   }
   hold_end_.reset();
   barrier_open_ = true;
-  if (finished()) report_.stage = Stage::kRestored;
+  if (finished()) report_.stage = jobs::Stage::kRestored;
   Save();
 }
 
@@ -185,24 +186,24 @@ bool PodRestore::finished() const {
          std::all_of(report_.containers.begin(), report_.containers.end(), Runs);
 }
 
-Answer PodRestore::OnStart(const runtime::Request& request) {
-  const Result<ContainerReport*> found = FindContainer(request.container_name);
+Answer PodRestore::OnStart(const wrapper::Request& request) {
+  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
   if (!found.ok()) return Answer::Fail(found.status().message());
-  ContainerReport& container = **found;
+  jobs::ContainerReport& container = **found;
   if (container.id != request.container_id) {
     return Answer::Fail("container " + request.container_id + " is not the one that was restored");
   }
   if (IsStartedOrHeld(container)) return Answer::Pass();
-  if (container.phase != Phase::kRestored) {
+  if (container.phase != jobs::Phase::kRestored) {
     return Answer::Fail("container " + container.name + " is " +
-                        std::string(PhaseName(container.phase)) + ", not restored");
+                        std::string(jobs::PhaseName(container.phase)) + ", not restored");
   }
   const Status consumed = Consume(request, container);
   if (!consumed.ok()) {
     EndAttempt(container);
     return Failed(container, consumed);
   }
-  container.phase = Phase::kHeld;
+  container.phase = jobs::Phase::kHeld;
   Save();
   if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
@@ -214,24 +215,24 @@ Answer PodRestore::OnStart(const runtime::Request& request) {
 
 // The record is durable before anything can run. The mark comes first: with both in place a wrapper
 // that gets no answer can let the processes run by itself.
-Status PodRestore::Consume(const runtime::Request& request, ContainerReport& container) {
+Status PodRestore::Consume(const wrapper::Request& request, jobs::ContainerReport& container) {
   CRYOPOD_RETURN_IF_ERROR(VerifyAlive(container));
   container.state_dir = request.state_dir;
-  CRYOPOD_RETURN_IF_ERROR(runtime::WriteHeldMark(container.state_dir, container.cgroup_dir));
+  CRYOPOD_RETURN_IF_ERROR(wrapper::WriteHeldMark(container.state_dir, container.cgroup_dir));
   Status written =
-      runtime::WriteConsumed(job_.state_dir, job_.pod_uid, container.name,
+      wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, container.name,
                              {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
-  if (!written.ok()) static_cast<void>(runtime::RemoveHeldMark(container.state_dir).ok());
+  if (!written.ok()) static_cast<void>(wrapper::RemoveHeldMark(container.state_dir).ok());
   return written;
 }
 
-Answer PodRestore::OnDeleted(const runtime::Request& request) {
-  const Result<ContainerReport*> found = FindContainer(request.container_name);
+Answer PodRestore::OnDeleted(const wrapper::Request& request) {
+  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
   if (!found.ok() || (*found)->id != request.container_id) return Answer::Pass();
-  ContainerReport& container = **found;
-  if (container.phase == Phase::kRestored) {
+  jobs::ContainerReport& container = **found;
+  if (container.phase == jobs::Phase::kRestored) {
     EndAttempt(container);
-    container.phase = Phase::kWaiting;
+    container.phase = jobs::Phase::kWaiting;
     Save();
   }
   return Answer::Pass();
@@ -239,8 +240,8 @@ Answer PodRestore::OnDeleted(const runtime::Request& request) {
 
 void PodRestore::End() {
   ReleaseHeld();
-  for (ContainerReport& container : report_.containers) {
-    if (container.phase == Phase::kRestoring || container.phase == Phase::kRestored) {
+  for (jobs::ContainerReport& container : report_.containers) {
+    if (container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored) {
       EndAttempt(container);
       Failed(container, Status(Code::kAborted, "the restore was ended before this container ran",
                                Reason::kCancelled));
@@ -251,7 +252,7 @@ void PodRestore::End() {
   if (!removed.ok()) {
     Log(LogLevel::kError, "removing the staging area", {{"reason", removed.message()}});
   }
-  report_.stage = finished() ? Stage::kRestored : Stage::kAbandoned;
+  report_.stage = finished() ? jobs::Stage::kRestored : jobs::Stage::kAbandoned;
   Save();
 }
 

@@ -5,13 +5,13 @@
 #include <set>
 #include <string>
 
-#include "agent/archive/archive_store.h"
+#include "agent/archive/store/archive_store.h"
+#include "agent/jobs/restore_job.h"
+#include "agent/jobs/restore_report.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
-#include "restore/job.h"
-#include "restore/live_mounts.h"
-#include "restore/report.h"
+#include "restore/mounts/live_mounts.h"
 #include "restore/runtime/protocol/messages.h"
 #include "restore/security_context.h"
 #include "restore/stage_archive.h"
@@ -28,25 +28,25 @@ namespace cryopod::restore {
 // Threads  one. Calls may take as long as verifying and unpacking a container takes.
 class PodRestore {
  public:
-  PodRestore(RestoreJob job, std::string job_dir, UniqueFd job_dir_fd);
+  PodRestore(jobs::RestoreJob job, std::string job_dir, UniqueFd job_dir_fd);
   ~PodRestore();
 
   // Comes first. Goes on where an earlier process of this job has ended, if its report is not
   // empty: releases what it held, ends what it was restoring, keeps what it had restored and is
   // still there.
-  void Adopt(const Report& left);
+  void Adopt(const jobs::Report& left);
 
   // Work that can be done before anybody asks: checking, and staging one container a call.
   bool HasWork() const;
   void Work();
 
-  runtime::Answer OnSandbox(const runtime::Request& request);
+  wrapper::Answer OnSandbox(const wrapper::Request& request);
   // RESTORE opens an attempt, which OnOutcome or OnWrapperGone closes.
-  runtime::Answer OnCreate(const runtime::Request& request);
-  runtime::Answer OnOutcome(const std::string& container_id, const runtime::Outcome& outcome);
+  wrapper::Answer OnCreate(const wrapper::Request& request);
+  wrapper::Answer OnOutcome(const std::string& container_id, const wrapper::Outcome& outcome);
   void OnWrapperGone(const std::string& container_id);
-  runtime::Answer OnStart(const runtime::Request& request);
-  runtime::Answer OnDeleted(const runtime::Request& request);
+  wrapper::Answer OnStart(const wrapper::Request& request);
+  wrapper::Answer OnDeleted(const wrapper::Request& request);
 
   // When the started containers must be let run, whoever is missing.
   std::optional<Deadline> hold_end() const { return hold_end_; }
@@ -57,39 +57,40 @@ class PodRestore {
   // Lets run what is consumed, ends what is not, removes the staging area, writes the last report.
   void End();
 
-  const Report& report() const { return report_; }
+  const jobs::Report& report() const { return report_; }
 
  private:
   Status Prepare();
   Status Check();
-  Status EnsureStaged(ContainerReport& container);
-  Result<ContainerReport*> FindContainer(const std::string& name);
+  Status EnsureStaged(jobs::ContainerReport& container);
+  Result<jobs::ContainerReport*> FindContainer(const std::string& name);
   // The container whose attempt is open under this id, or nullptr.
-  ContainerReport* FindAttempt(const std::string& container_id);
-  Status CheckRequest(const runtime::Request& request) const;
-  Status AdaptImages(const runtime::Request& request, const ContainerReport& container);
-  Result<runtime::Plan> BeginAttempt(const runtime::Request& request, ContainerReport& container);
-  Status Judge(ContainerReport& container, const runtime::Outcome& outcome);
-  Status Consume(const runtime::Request& request, ContainerReport& container);
+  jobs::ContainerReport* FindAttempt(const std::string& container_id);
+  Status CheckRequest(const wrapper::Request& request) const;
+  Status AdaptImages(const wrapper::Request& request, const jobs::ContainerReport& container);
+  Result<wrapper::Plan> BeginAttempt(const wrapper::Request& request,
+                                     jobs::ContainerReport& container);
+  Status Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome);
+  Status Consume(const wrapper::Request& request, jobs::ContainerReport& container);
   bool HadFinished(const std::string& container) const;
   bool IsAllConsumed() const;
-  runtime::Answer OnCreateFinished(const std::string& container);
+  wrapper::Answer OnCreateFinished(const std::string& container);
   void ConsumeFinished();
-  runtime::Answer Failed(ContainerReport& container, const Status& why);
-  void EndAttempt(ContainerReport& container);
-  void DropImages(const ContainerReport& container);
-  void AdoptContainer(ContainerReport& container);
-  bool IsConsumed(const ContainerReport& container) const;
+  wrapper::Answer Failed(jobs::ContainerReport& container, const Status& why);
+  void EndAttempt(jobs::ContainerReport& container);
+  void DropImages(const jobs::ContainerReport& container);
+  void AdoptContainer(jobs::ContainerReport& container);
+  bool IsConsumed(const jobs::ContainerReport& container) const;
   std::string DiskStagingPath() const;
   const archive::ContainerCheckpoint& RecordOf(const std::string& container) const;
   void Save();
 
-  const RestoreJob job_;
+  const jobs::RestoreJob job_;
   const std::string job_dir_;
   const UniqueFd job_dir_fd_;
   std::optional<archive::Archive> archive_;
   std::optional<StagingArea> staging_;
-  Report report_;
+  jobs::Report report_;
   std::set<std::string> staged_;                     // containers whose images lie in staging_
   std::map<std::string, int> attempts_;              // by container: number of the last one
   std::map<std::string, std::string> work_dirs_;     // by container: of the attempt that is open

@@ -3,24 +3,24 @@
 #include <utility>
 
 #include "agent/os/log.h"
+#include "restore/adapt_mounts.h"
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"
 #include "restore/external_files.h"
-#include "restore/fill_memory.h"
+#include "restore/memory/fill_memory.h"
+#include "restore/mounts/restored_mounts.h"
 #include "restore/pod_restore.h"
 #include "restore/record_locks.h"
-#include "restore/remade_mounts.h"
 #include "restore/restore_container.h"
-#include "restore/restored_mounts.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/verify_container.h"
 
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
-using runtime::Request;
 using std::chrono::seconds;
+using wrapper::Answer;
+using wrapper::Request;
 
 constexpr seconds kApplyTimeout{90};
 constexpr seconds kAdaptTimeout{30};
@@ -50,8 +50,9 @@ bool PodRestore::HadFinished(const std::string& container) const {
 }
 
 bool PodRestore::IsAllConsumed() const {
-  return std::all_of(report_.containers.begin(), report_.containers.end(),
-                     [this](const ContainerReport& container) { return IsConsumed(container); });
+  return std::all_of(
+      report_.containers.begin(), report_.containers.end(),
+      [this](const jobs::ContainerReport& container) { return IsConsumed(container); });
 }
 
 // As long as anything of the pod may still be restored: what it would do again, it would do to what
@@ -72,19 +73,19 @@ Answer PodRestore::OnCreateFinished(const std::string& container) {
 void PodRestore::ConsumeFinished() {
   for (const archive::FinishedContainer& finished : archive_->checkpoint().finished) {
     const Status written =
-        runtime::WriteConsumed(job_.state_dir, job_.pod_uid, finished.name,
+        wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, finished.name,
                                {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
     if (!written.ok()) Log(LogLevel::kError, written.message(), {{"container", finished.name}});
   }
 }
 
-bool PodRestore::IsConsumed(const ContainerReport& container) const {
+bool PodRestore::IsConsumed(const jobs::ContainerReport& container) const {
   Request request;
   request.pod_uid = job_.pod_uid;
   request.container_name = container.name;
   request.restore_from = job_.restore_from;
   request.restore_operation = job_.restore_operation;
-  const Result<bool> consumed = runtime::IsConsumed(job_.state_dir, request);
+  const Result<bool> consumed = wrapper::IsConsumed(job_.state_dir, request);
   return consumed.ok() && *consumed;
 }
 
@@ -99,31 +100,31 @@ Answer PodRestore::OnCreate(const Request& request) {
   if (status.ok()) status = Prepare();
   if (!status.ok()) return Answer::Fail(status.message());
   if (HadFinished(request.container_name)) return OnCreateFinished(request.container_name);
-  const Result<ContainerReport*> found = FindContainer(request.container_name);
+  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
   if (!found.ok()) return Answer::Fail(found.status().message());
-  ContainerReport& container = **found;
+  jobs::ContainerReport& container = **found;
 
   if (IsConsumed(container)) {
-    if (container.phase != Phase::kHeld && container.phase != Phase::kStarted) {
-      container.phase = Phase::kColdStarted;
+    if (container.phase != jobs::Phase::kHeld && container.phase != jobs::Phase::kStarted) {
+      container.phase = jobs::Phase::kColdStarted;
       container.id = request.container_id;
-      if (finished()) report_.stage = Stage::kRestored;
+      if (finished()) report_.stage = jobs::Stage::kRestored;
       Save();
     }
     return Answer::Pass();
   }
   // An earlier attempt whose container was deleted without a word.
-  if (container.phase == Phase::kRestoring || container.phase == Phase::kRestored) {
+  if (container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored) {
     EndAttempt(container);
-    container.phase = Phase::kWaiting;
+    container.phase = jobs::Phase::kWaiting;
   }
-  Result<runtime::Plan> plan = BeginAttempt(request, container);
+  Result<wrapper::Plan> plan = BeginAttempt(request, container);
   if (!plan.ok()) return Failed(container, plan.status());
   return Answer::Restore(std::move(*plan));
 }
 
 // With the root file system in place: destinations lead through its symlinks.
-Status PodRestore::AdaptImages(const Request& request, const ContainerReport& container) {
+Status PodRestore::AdaptImages(const Request& request, const jobs::ContainerReport& container) {
   const LiveMounts& live = mounts_[container.name];
   CRYOPOD_RETURN_IF_ERROR(
       CheckExternalFiles(RecordOf(container.name), live)
@@ -136,7 +137,8 @@ Status PodRestore::AdaptImages(const Request& request, const ContainerReport& co
   return adapted;
 }
 
-Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, ContainerReport& container) {
+Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
+                                               jobs::ContainerReport& container) {
   container.id = request.container_id;
   container.state_dir = request.state_dir;
   container.rootfs = request.rootfs;
@@ -153,16 +155,16 @@ Result<runtime::Plan> PodRestore::BeginAttempt(const Request& request, Container
   CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, container));
   CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
-      runtime::Plan plan,
+      wrapper::Plan plan,
       PrepareAttempt(job_dir_, job_.operation_id, staging_->images_dir(container.name),
                      container.name, ++attempts_[container.name]));
   work_dirs_[container.name] = plan.work_dir;
-  container.phase = Phase::kRestoring;
+  container.phase = jobs::Phase::kRestoring;
   Save();
   return plan;
 }
 
-Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& outcome) {
+Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome) {
   if (!outcome.restored) {
     return ReasonOf(outcome, work_dirs_[container.name])
         .While("restoring container " + container.name + " from archive " + job_.archive);
@@ -193,15 +195,16 @@ Status PodRestore::Judge(ContainerReport& container, const runtime::Outcome& out
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 
-ContainerReport* PodRestore::FindAttempt(const std::string& container_id) {
-  for (ContainerReport& container : report_.containers) {
-    if (container.phase == Phase::kRestoring && container.id == container_id) return &container;
+jobs::ContainerReport* PodRestore::FindAttempt(const std::string& container_id) {
+  for (jobs::ContainerReport& container : report_.containers) {
+    if (container.phase == jobs::Phase::kRestoring && container.id == container_id)
+      return &container;
   }
   return nullptr;
 }
 
-Answer PodRestore::OnOutcome(const std::string& container_id, const runtime::Outcome& outcome) {
-  ContainerReport* const container = FindAttempt(container_id);
+Answer PodRestore::OnOutcome(const std::string& container_id, const wrapper::Outcome& outcome) {
+  jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return Answer::Fail("a newer attempt has taken the place of this one");
   const Status judged = Judge(*container, outcome);
   if (!judged.ok()) {
@@ -210,7 +213,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const runtime::Out
   }
   work_dirs_.erase(container->name);
   DropImages(*container);
-  container->phase = Phase::kRestored;
+  container->phase = jobs::Phase::kRestored;
   Log(LogLevel::kInfo, "a container was restored",
       {{"container", container->name}, {"pid", std::to_string(container->pid)}});
   Save();
@@ -218,7 +221,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const runtime::Out
 }
 
 void PodRestore::OnWrapperGone(const std::string& container_id) {
-  ContainerReport* const container = FindAttempt(container_id);
+  jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return;
   EndAttempt(*container);
   Failed(*container,

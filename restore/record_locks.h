@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/os/status.h"
 
 namespace cryopod::restore {

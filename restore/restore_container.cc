@@ -32,10 +32,10 @@ Result<std::string> ReadLog(const std::string& path) {
 
 }  // namespace
 
-Result<runtime::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
+Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
                                      const std::string& images_dir, const std::string& container,
                                      int attempt) {
-  runtime::Plan plan;
+  wrapper::Plan plan;
   plan.operation_id = operation_id;
   plan.images_dir = images_dir;
   plan.work_dir =
@@ -48,7 +48,7 @@ Result<runtime::Plan> PrepareAttempt(const std::string& job_dir, const std::stri
   return plan;
 }
 
-Status RememberHostname(const runtime::Request& request, ContainerReport& container,
+Status RememberHostname(const wrapper::Request& request, jobs::ContainerReport& container,
                         Deadline deadline) {
   const auto uts = request.namespace_paths.find("uts");
   container.uts_path = uts == request.namespace_paths.end() ? "" : uts->second;
@@ -61,7 +61,7 @@ Status RememberHostname(const runtime::Request& request, ContainerReport& contai
   return Status();
 }
 
-Status PutHostnameBack(const ContainerReport& container, Deadline deadline) {
+Status PutHostnameBack(const jobs::ContainerReport& container, Deadline deadline) {
   if (container.uts_path.empty() || container.hostname.empty()) return Status();
   Result<UniqueFd> ns = OpenAt(AT_FDCWD, container.uts_path, O_RDONLY);
   if (!ns.ok()) {
@@ -72,7 +72,7 @@ Status PutHostnameBack(const ContainerReport& container, Deadline deadline) {
       .While("putting the pod's host name back");
 }
 
-Status ReasonOf(const runtime::Outcome& outcome, const std::string& work_dir) {
+Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir) {
   const Result<std::string> log = ReadLog(work_dir + "/restore.log");
   if (log.ok()) {
     Status reason = criu::ReasonFromLog(*log);

@@ -2,9 +2,9 @@
 
 #include <string>
 
+#include "agent/jobs/restore_report.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
-#include "restore/report.h"
 #include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::restore {
@@ -14,17 +14,17 @@ namespace cryopod::restore {
 
 // Makes the directory of attempt number `attempt` and the options file for CRIU: the processes stay
 // stopped, TCP connections of the source are closed.
-Result<runtime::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
+Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
                                      const std::string& images_dir, const std::string& container,
                                      int attempt);
 
 // CRIU writes the source's host name into the UTS namespace that the pod shares. Remembers the
 // pod's own in `container`, when it has such a namespace.
-Status RememberHostname(const runtime::Request& request, ContainerReport& container,
+Status RememberHostname(const wrapper::Request& request, jobs::ContainerReport& container,
                         Deadline deadline);
-Status PutHostnameBack(const ContainerReport& container, Deadline deadline);
+Status PutHostnameBack(const jobs::ContainerReport& container, Deadline deadline);
 
 // Why a restore failed: CRIU's own words where its log in `work_dir` has some, else the runtime's.
-Status ReasonOf(const runtime::Outcome& outcome, const std::string& work_dir);
+Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir);
 
 }  // namespace cryopod::restore

@@ -1,4 +1,4 @@
-// cryopod-restore --job DIR: restores one pod. See restore/job.h.
+// cryopod-restore --job DIR: restores one pod. See agent/jobs/restore_job.h.
 // cryopod-restore --job DIR --end: ends what a process that is gone has left of a restore: lets run
 // what was started, ends what was not, removes the staging area.
 #include <sys/stat.h>
@@ -7,11 +7,11 @@
 #include <string>
 #include <utility>
 
+#include "agent/jobs/restore_job.h"
+#include "agent/jobs/restore_report.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
-#include "restore/job.h"
 #include "restore/pod_restore.h"
-#include "restore/report.h"
 #include "restore/restore_server.h"
 
 namespace {
@@ -20,22 +20,22 @@ constexpr int kExitUsage = 2;
 constexpr int kExitAbandoned = 3;
 
 cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
-  CRYOPOD_ASSIGN_OR_RETURN(const cryopod::restore::RestoreJob job,
+  CRYOPOD_ASSIGN_OR_RETURN(const cryopod::jobs::RestoreJob job,
                            cryopod::restore::ReadRestoreJob(job_dir));
   cryopod::SetLogContext(
       {{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
-  const cryopod::Result<cryopod::restore::Report> left = cryopod::restore::ReadReport(job_dir);
+  const cryopod::Result<cryopod::jobs::Report> left = cryopod::jobs::ReadReport(job_dir);
   cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
   cryopod::Status served;
   if (!end) {
     // The socket comes before anything that takes time: somebody waits for it.
     CRYOPOD_ASSIGN_OR_RETURN(cryopod::restore::RestoreServer server,
                              cryopod::restore::RestoreServer::Create(job, job_dir));
-    pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
+    pod.Adopt(left.ok() ? *left : cryopod::jobs::Report());
     served = server.Run(pod);
   } else {
-    pod.Adopt(left.ok() ? *left : cryopod::restore::Report());
+    pod.Adopt(left.ok() ? *left : cryopod::jobs::Report());
   }
   pod.End();
   finished = pod.finished();

@@ -14,9 +14,9 @@
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
-using runtime::Request;
 using std::chrono::seconds;
+using wrapper::Answer;
+using wrapper::Request;
 
 // For a frame whose first bytes are there: the peer is on this machine.
 constexpr seconds kFrameTimeout{2};
@@ -51,7 +51,8 @@ Answer AnswerTo(PodRestore& pod, const Request& request) {
 
 }  // namespace
 
-Result<RestoreServer> RestoreServer::Create(const RestoreJob& job, const std::string& job_dir) {
+Result<RestoreServer> RestoreServer::Create(const jobs::RestoreJob& job,
+                                            const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd signals, OpenSignals());
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(job_dir + "/" + kControlSocket));
   return RestoreServer(std::move(listener), std::move(signals), job.idle_timeout);
@@ -126,10 +127,10 @@ void RestoreServer::ServeControls(PodRestore& pod, const std::vector<size_t>& re
 }
 
 void RestoreServer::Serve(PodRestore& pod, const std::string& bytes, UniqueFd connection) {
-  const Result<Request> request = runtime::ParseRequest(bytes);
+  const Result<Request> request = wrapper::ParseRequest(bytes);
   const Answer answer =
       request.ok() ? AnswerTo(pod, *request) : Answer::Fail(request.status().message());
-  const Status sent = runtime::Send(connection.get(), answer, Deadline::After(kFrameTimeout));
+  const Status sent = wrapper::Send(connection.get(), answer, Deadline::After(kFrameTimeout));
   if (answer.decision != Answer::Decision::kRestore) return;
   if (!sent.ok()) {
     pod.OnWrapperGone(request->container_id);
@@ -142,15 +143,15 @@ void RestoreServer::ServeAttempts(PodRestore& pod, const std::vector<size_t>& re
   for (auto index = ready.rbegin(); index != ready.rend(); ++index) {
     const Attempt attempt = std::move(attempts_[*index]);
     attempts_.erase(attempts_.begin() + static_cast<std::ptrdiff_t>(*index));
-    const Result<runtime::Outcome> outcome =
-        runtime::ReceiveOutcome(attempt.connection.get(), Deadline::After(kFrameTimeout));
+    const Result<wrapper::Outcome> outcome =
+        wrapper::ReceiveOutcome(attempt.connection.get(), Deadline::After(kFrameTimeout));
     if (!outcome.ok()) {
       pod.OnWrapperGone(attempt.container_id);
       continue;
     }
     const Answer answer = pod.OnOutcome(attempt.container_id, *outcome);
     static_cast<void>(
-        runtime::Send(attempt.connection.get(), answer, Deadline::After(kFrameTimeout)).ok());
+        wrapper::Send(attempt.connection.get(), answer, Deadline::After(kFrameTimeout)).ok());
   }
 }
 

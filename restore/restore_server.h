@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
-#include "restore/job.h"
 #include "restore/pod_restore.h"
 
 namespace cryopod::restore {
@@ -19,7 +19,7 @@ namespace cryopod::restore {
 class RestoreServer {
  public:
   // Listens on the control socket; blocks SIGTERM and SIGINT in this thread.
-  static Result<RestoreServer> Create(const RestoreJob& job, const std::string& job_dir);
+  static Result<RestoreServer> Create(const jobs::RestoreJob& job, const std::string& job_dir);
 
   // Returns when it is over; the last report says how. Errors: kInternal (poll).
   Status Run(PodRestore& pod);

@@ -5,7 +5,7 @@
 #include <future>
 #include <utility>
 
-#include "agent/archive/unpack.h"
+#include "agent/archive/unpack/unpack.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
@@ -103,10 +103,10 @@ Result<archive::ContainerParts> FindParts(const archive::Archive& archive,
                                      ", it has " + names);
 }
 
-Status StageContainer(const RestoreJob& job, const archive::Archive& archive,
+Status StageContainer(const jobs::RestoreJob& job, const archive::Archive& archive,
                       const std::string& container, const StagingArea& area, Deadline deadline) {
   const std::string doing = "staging container " + container;
-  CRYOPOD_RETURN_IF_ERROR(runtime::CheckComponent(container, "the container name"));
+  CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(container, "the container name"));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts parts, FindParts(archive, container));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenBlob(parts.criu_images).While(doing));
   const std::string path = area.images_dir(container);

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "agent/archive/archive_store.h"
-#include "agent/archive/layer_entry.h"
+#include "agent/archive/store/archive_store.h"
+#include "agent/archive/tar/layer_entry.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
-#include "restore/job.h"
 
 namespace cryopod::restore {
 
@@ -53,7 +53,7 @@ Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkp
 // Unpacks the container's CRIU images into the area and verifies their blob meanwhile: what was
 // hashed is what was unpacked, or it is removed again. Errors: kDataLoss, kResourceExhausted,
 // kDeadlineExceeded; each names the container.
-Status StageContainer(const RestoreJob& job, const archive::Archive& archive,
+Status StageContainer(const jobs::RestoreJob& job, const archive::Archive& archive,
                       const std::string& container, const StagingArea& area, Deadline deadline);
 
 // The parts of a container, or kNotFound with the names that there are.

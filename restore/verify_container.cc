@@ -28,7 +28,7 @@ Result<size_t> CountLiving(const Cgroup& cgroup) {
 
 }  // namespace
 
-Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
+Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
   CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo init, ReadProcessInfo(container.pid));
   CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::OfProcess(container.pid));
   // Some runtimes put the processes one level below what config.json names.
@@ -48,7 +48,7 @@ Status VerifyRestored(ContainerReport& container, uint32_t tasks) {
   return Status();
 }
 
-Status VerifyAlive(const ContainerReport& container) {
+Status VerifyAlive(const jobs::ContainerReport& container) {
   const Result<ProcessInfo> init = ReadProcessInfo(container.pid);
   if (!init.ok() || init->start_time_ticks != container.start_time_ticks || init->state == 'Z') {
     return Status(Code::kFailedPrecondition,

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
+#include "agent/jobs/restore_report.h"
 #include "agent/os/status.h"
-#include "restore/report.h"
 
 namespace cryopod::restore {
 
@@ -11,9 +11,9 @@ namespace cryopod::restore {
 // in the container's cgroup, stopped, and the cgroup must hold exactly `tasks` threads (0: not
 // recorded). Fills start_time_ticks and, from the process, cgroup_dir. Errors: kFailedPrecondition,
 // kNotFound.
-Status VerifyRestored(ContainerReport& container, uint32_t tasks);
+Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks);
 
 // Is it still the same process? Errors: kFailedPrecondition.
-Status VerifyAlive(const ContainerReport& container);
+Status VerifyAlive(const jobs::ContainerReport& container);
 
 }  // namespace cryopod::restore

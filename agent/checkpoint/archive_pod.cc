@@ -9,10 +9,10 @@
 #include <ctime>
 #include <mutex>
 
-#include "agent/archive/media_types.h"
+#include "agent/archive/oci/media_types.h"
 #include "agent/checkpoint/describe_pod.h"
 #include "agent/checkpoint/external_files.h"
-#include "agent/criu/rewrite_images.h"
+#include "agent/criu/images/rewrite_images.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
@@ -59,9 +59,10 @@ std::string SpecOf(const DumpTarget& target) {
   return spec.ok() ? std::move(spec).value() : "{}";
 }
 
-std::map<std::string, std::string> Annotations(const CheckpointJob& job, const DumpTarget& target,
+std::map<std::string, std::string> Annotations(const jobs::CheckpointJob& job,
+                                               const DumpTarget& target,
                                                const archive::NodeFacts& node) {
-  const RequestedContainer& container = target.requested;
+  const jobs::RequestedContainer& container = target.requested;
   return {{archive::kContainerNameAnnotation, container.name},
           {archive::kCrioNameAnnotation, container.name},
           {archive::kPodNameAnnotation, job.pod_name},
@@ -79,7 +80,7 @@ std::map<std::string, std::string> Annotations(const CheckpointJob& job, const D
 }
 
 Result<archive::ContainerLayers> ArchiveContainer(
-    const CheckpointJob& job, const PreparedDump& dump, const std::string& created,
+    const jobs::CheckpointJob& job, const PreparedDump& dump, const std::string& created,
     const archive::NodeFacts& node, archive::ArchiveWriter& writer, ProgressMeter& meter) {
   const DumpTarget& target = *dump.target;
   std::map<std::string, std::string> metadata =
@@ -105,7 +106,7 @@ Result<archive::ContainerLayers> ArchiveContainer(
 
 }  // namespace
 
-Result<ArchivedPod> ArchivePod(const CheckpointJob& job, const ResolvedPod& pod,
+Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                const std::vector<PreparedDump>& dumps,
                                const std::vector<CapturedContainer>& captured,
                                archive::NodeFacts node, archive::ArchiveWriter& writer,

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/archive_writer.h"
+#include "agent/archive/store/archive_writer.h"
 #include "agent/checkpoint/capture_pod.h"
-#include "agent/checkpoint/job.h"
 #include "agent/checkpoint/prepare_dumps.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -25,7 +25,7 @@ struct ArchivedPod {
 using ArchiveProgress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
 
 // Stage 8: compresses and hashes what was captured. The pod runs meanwhile, or waits for its end.
-Result<ArchivedPod> ArchivePod(const CheckpointJob& job, const ResolvedPod& pod,
+Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                const std::vector<PreparedDump>& dumps,
                                const std::vector<CapturedContainer>& captured,
                                archive::NodeFacts node, archive::ArchiveWriter& writer,

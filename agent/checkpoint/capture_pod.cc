@@ -3,7 +3,7 @@
 #include <set>
 #include <thread>
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/checkpoint/check_members.h"
 #include "agent/checkpoint/newcomers.h"
 #include "agent/checkpoint/pod_content.h"

@@ -7,7 +7,7 @@
 #include "agent/checkpoint/dump_target.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/prepare_dumps.h"
-#include "agent/criu/criu_images.h"
+#include "agent/criu/images/criu_images.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
-#include "agent/criu/criu_images.h"
+#include "agent/criu/images/criu_images.h"
 #include "agent/os/deadline.h"
 #include "agent/os/last_pid.h"
 #include "agent/os/status.h"

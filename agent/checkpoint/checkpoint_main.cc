@@ -10,9 +10,9 @@
 #include <string>
 
 #include "agent/checkpoint/checkpoint_pod.h"
-#include "agent/checkpoint/event_log.h"
 #include "agent/checkpoint/guard.h"
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/event_log.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
@@ -23,18 +23,18 @@ constexpr size_t kRequestBytesMax = size_t{64} << 20;
 
 Status Run(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir));
-  CRYOPOD_ASSIGN_OR_RETURN(const ProcessIdentity self, IdentifyProcess(::getpid()));
-  CRYOPOD_RETURN_IF_ERROR(WriteProcessFile(directory.get(), self));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity self, jobs::IdentifyProcess(::getpid()));
+  CRYOPOD_RETURN_IF_ERROR(jobs::WriteProcessFile(directory.get(), self));
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
-                           ReadFileAt(directory.get(), kRequestFile, kRequestBytesMax));
-  CRYOPOD_ASSIGN_OR_RETURN(const CheckpointJob job, ParseCheckpointJob(text));
+                           ReadFileAt(directory.get(), jobs::kRequestFile, kRequestBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::CheckpointJob job, jobs::ParseCheckpointJob(text));
   SetLogContext({{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   // Before any thread exists.
   CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork(directory.get()));
-  CRYOPOD_ASSIGN_OR_RETURN(const EventLog events, EventLog::Open(directory.get()));
-  const JobResult result = CheckpointPod(job, job_dir, guard, events);
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::EventLog events, jobs::EventLog::Open(directory.get()));
+  const jobs::JobResult result = CheckpointPod(job, job_dir, guard, events);
   CRYOPOD_RETURN_IF_ERROR(
-      WriteFileAtomically(directory.get(), kResultFile, ToJson(result)).While("reporting"));
+      WriteFileAtomically(directory.get(), jobs::kResultFile, ToJson(result)).While("reporting"));
   return result.status;
 }
 

@@ -39,8 +39,8 @@ constexpr std::chrono::milliseconds kExecInterval{20};
 // One run of the stages: what they hand each other and what must be undone.
 class Checkpoint {
  public:
-  Checkpoint(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
-             const EventLog& events)
+  Checkpoint(const jobs::CheckpointJob& job, const std::string& job_dir, Guard& guard,
+             const jobs::EventLog& events)
       : job_(job),
         job_dir_(job_dir),
         guard_(guard),
@@ -48,7 +48,7 @@ class Checkpoint {
         deadline_(Deadline::After(seconds(job.timeout_s))) {}
 
   Status Run();
-  JobResult TakeResult() { return std::move(result_); }
+  jobs::JobResult TakeResult() { return std::move(result_); }
 
  private:
   Status Prepare();
@@ -64,15 +64,15 @@ class Checkpoint {
   Status KillSource();
   void Enter(const std::string& stage);
 
-  const CheckpointJob& job_;
+  const jobs::CheckpointJob& job_;
   const std::string job_dir_;
   Guard& guard_;
-  const EventLog& events_;
+  const jobs::EventLog& events_;
   const Deadline deadline_;
 
   std::string stage_;
   Deadline::Clock::time_point stage_began_ = Deadline::Clock::now();
-  JobResult result_;
+  jobs::JobResult result_;
   std::optional<StartedCriu> criu_;
   ResolvedPod pod_;
   PreflightReport report_;
@@ -121,7 +121,7 @@ Status Checkpoint::Prepare() {
   node_.runtime_version = job_.runtime_version;
   Enter("prepare");
   CRYOPOD_ASSIGN_OR_RETURN(StagingArea staging,
-                           StagingArea::Create(job_dir_ + "/" + kStagingDirectory,
+                           StagingArea::Create(job_dir_ + "/" + jobs::kStagingDirectory,
                                                job_.state_dir + "/staging/" + job_.operation_id,
                                                report_.memory_bytes + report_.writable_bytes));
   staging_.emplace(std::move(staging));
@@ -152,18 +152,19 @@ void Checkpoint::TellExternalFiles() const {
 }
 
 Status Checkpoint::WriteJournal() {
-  Journal journal;
+  jobs::Journal journal;
   for (const DumpTarget& target : pod_.targets) {
     journal.cgroups.push_back(target.cgroup.path());
     journal.inits.push_back({target.state.init_pid, target.state.init_start_ticks});
   }
   for (const PreparedDump& dump : dumps_) {
-    CRYOPOD_ASSIGN_OR_RETURN(const ProcessIdentity criu, IdentifyProcess(dump.criu.pid()));
+    CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity criu,
+                             jobs::IdentifyProcess(dump.criu.pid()));
     journal.criu.push_back(criu);
   }
   if (!staging_->in_memory()) journal.disk_staging = staging_->path();
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
-  return WriteFileAtomically(directory.get(), kJournalFile, ToJson(journal));
+  return WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal));
 }
 
 // From here to the thaw nothing happens that could happen before or after.
@@ -265,10 +266,10 @@ Status Checkpoint::ArchiveAndCommit() {
 
 // From here on whoever finishes this job kills: the guard, or the agent that repairs.
 Status Checkpoint::DecideStop() {
-  JobResult decided = result_;
+  jobs::JobResult decided = result_;
   decided.source_killed = true;
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
-  return WriteFileAtomically(directory.get(), kStoppingFile, ToJson(decided));
+  return WriteFileAtomically(directory.get(), jobs::kStoppingFile, ToJson(decided));
 }
 
 // Killed while frozen, so that nothing of the source runs past the cut.
@@ -299,12 +300,12 @@ Status Checkpoint::Run() {
 
 }  // namespace
 
-JobResult CheckpointPod(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
-                        const EventLog& events) {
+jobs::JobResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
+                              Guard& guard, const jobs::EventLog& events) {
   Checkpoint checkpoint(job, job_dir, guard, events);
   const Status status =
       checkpoint.Run().While("checkpointing pod " + job.pod_namespace + "/" + job.pod_name);
-  JobResult result = checkpoint.TakeResult();
+  jobs::JobResult result = checkpoint.TakeResult();
   result.status = status;
   return result;
 }

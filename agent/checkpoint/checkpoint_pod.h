@@ -1,9 +1,9 @@
 #pragma once
 
-#include "agent/archive/archive_store.h"
-#include "agent/checkpoint/event_log.h"
+#include "agent/archive/store/archive_store.h"
 #include "agent/checkpoint/guard.h"
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/event_log.h"
 #include "agent/os/deadline.h"
 
 namespace cryopod::checkpoint {
@@ -12,7 +12,7 @@ namespace cryopod::checkpoint {
 // which are kept under <state dir>/logs/<operation id>/.
 //
 // `job_dir` is the operation's directory, `guard` was forked before any thread.
-JobResult CheckpointPod(const CheckpointJob& job, const std::string& job_dir, Guard& guard,
-                        const EventLog& events);
+jobs::JobResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
+                              Guard& guard, const jobs::EventLog& events);
 
 }  // namespace cryopod::checkpoint

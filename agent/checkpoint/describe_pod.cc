@@ -23,7 +23,7 @@ std::string FormatTime(int64_t time_ns) {
   return std::string(text, size);
 }
 
-archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& pod,
+archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                    const std::vector<CapturedContainer>& captured,
                                    const std::vector<uint64_t>& sizes_bytes,
                                    archive::NodeFacts node, const std::string& created) {
@@ -39,7 +39,7 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
   checkpoint.node = std::move(node);
   checkpoint.finished = job.finished;
   for (size_t i = 0; i < pod.targets.size(); ++i) {
-    const RequestedContainer& requested = pod.targets[i].requested;
+    const jobs::RequestedContainer& requested = pod.targets[i].requested;
     archive::ContainerCheckpoint container;
     container.name = requested.name;
     container.id = requested.id;
@@ -60,7 +60,7 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
   return checkpoint;
 }
 
-std::map<std::string, std::string> ContainerMetadata(const RequestedContainer& container,
+std::map<std::string, std::string> ContainerMetadata(const jobs::RequestedContainer& container,
                                                      const std::string& runtime,
                                                      const std::string& spec_json,
                                                      const std::string& created) {
@@ -90,9 +90,9 @@ std::map<std::string, std::string> ContainerMetadata(const RequestedContainer& c
           {"container-config.json", container.config_json}};
 }
 
-std::map<std::string, std::string> PodMetadata(const CheckpointJob& job) {
+std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job) {
   json containers = json::object();
-  for (const RequestedContainer& container : job.containers) {
+  for (const jobs::RequestedContainer& container : job.containers) {
     containers[container.name] = container.id + "-" + container.name;
   }
   const json options = {

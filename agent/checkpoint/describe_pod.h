@@ -4,15 +4,15 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/checkpoint/capture_pod.h"
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 
 namespace cryopod::checkpoint {
 
 // The archive's config blob. `sizes_bytes` are those of each container's CRIU images.
 // Pure, but for the clock that `created` was read from.
-archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& pod,
+archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                    const std::vector<CapturedContainer>& captured,
                                    const std::vector<uint64_t>& sizes_bytes,
                                    archive::NodeFacts node, const std::string& created);
@@ -21,13 +21,13 @@ archive::PodCheckpoint DescribePod(const CheckpointJob& job, const ResolvedPod& 
 // spec.dump, container-config.json.
 //
 // Source  checkpointctl lib/metadata.go (ContainerConfig, ContainerdStatus).
-std::map<std::string, std::string> ContainerMetadata(const RequestedContainer& container,
+std::map<std::string, std::string> ContainerMetadata(const jobs::RequestedContainer& container,
                                                      const std::string& runtime,
                                                      const std::string& spec_json,
                                                      const std::string& created);
 
 // pod.dump and pod.options.
-std::map<std::string, std::string> PodMetadata(const CheckpointJob& job);
+std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job);
 
 // RFC 3339 in UTC with seconds. `time_ns` since the epoch.
 std::string FormatTime(int64_t time_ns);

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "agent/checkpoint/job.h"
 #include "agent/checkpoint/mount_origin.h"
 #include "agent/criu/container_state.h"
 #include "agent/criu/dump_options.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/unique_fd.h"
 
@@ -16,7 +16,7 @@ namespace cryopod::checkpoint {
 // One container on its way through a checkpoint: what CRI asked for, what the runtime knows, and
 // the kernel objects that identify it: init process by pidfd and start time, cgroup by directory.
 struct DumpTarget {
-  RequestedContainer requested;
+  jobs::RequestedContainer requested;
   criu::ContainerState state;
   UniqueFd init_pidfd;
   Cgroup cgroup;

@@ -5,7 +5,7 @@
 #include <set>
 #include <string_view>
 
-#include "agent/criu/criu_images.h"
+#include "agent/criu/images/criu_images.h"
 #include "agent/criu/printable.h"
 #include "agent/os/proc.h"
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/pod_checkpoint.h"
+#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/checkpoint/dump_target.h"
 #include "agent/os/status.h"
 

@@ -14,7 +14,7 @@
 #include <cstring>
 #include <vector>
 
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -61,7 +61,7 @@ class GuardProcess {
   }
 
   bool StopIsDecided() const {
-    return job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, kStoppingFile, F_OK, 0) == 0;
+    return job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, jobs::kStoppingFile, F_OK, 0) == 0;
   }
 
   void LetGo(bool parent_lives) {

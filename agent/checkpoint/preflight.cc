@@ -8,7 +8,7 @@
 #include <map>
 #include <set>
 
-#include "agent/archive/layer_entry.h"
+#include "agent/archive/tar/layer_entry.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/tree_size.h"
@@ -139,7 +139,7 @@ void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper, Reasons
 
 std::string Mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
-void CheckSpace(const CheckpointJob& job, const PreflightReport& report, Status& status) {
+void CheckSpace(const jobs::CheckpointJob& job, const PreflightReport& report, Status& status) {
   const uint64_t needed = report.memory_bytes + report.writable_bytes + kDiskReserveBytes;
   const Result<uint64_t> free = FreeBytes(job.store_root);
   if (!free.ok()) {
@@ -199,7 +199,7 @@ DescriptorReason ReasonAgainstDescriptor(const std::string& link) {
   return {};
 }
 
-Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod) {
+Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const ResolvedPod& pod) {
   PreflightReport report;
   Reasons reasons;
   for (const DumpTarget& target : pod.targets) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/proc.h"
 #include "agent/os/status.h"
 
@@ -23,7 +23,7 @@ struct PreflightReport {
 // Stage 2: everything of the pod that can be known to fail, before anything is frozen. Changes
 // nothing. Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line;
 // kAborted when nothing stands against it but exec sessions, which may end in a moment.
-Result<PreflightReport> Preflight(const CheckpointJob& job, const ResolvedPod& pod);
+Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const ResolvedPod& pod);
 
 // Pure: tasks of the cgroup that do not descend from the container's init: exec sessions.
 // `parents` maps every process of the cgroup to its parent.

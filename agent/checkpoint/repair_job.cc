@@ -8,7 +8,7 @@
 #include <chrono>
 #include <csignal>
 
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -24,24 +24,25 @@ constexpr std::chrono::seconds kKillTimeout{10};
 constexpr std::chrono::milliseconds kStopInterval{100};
 
 // No journal: nothing was frozen yet.
-Result<Journal> ReadJournal(const std::string& job_dir) {
-  Result<std::string> text = ReadFile(job_dir + "/" + kJournalFile, kJournalBytesMax);
-  if (text.status().code() == Code::kNotFound) return Journal();
+Result<jobs::Journal> ReadJournal(const std::string& job_dir) {
+  Result<std::string> text = ReadFile(job_dir + "/" + jobs::kJournalFile, kJournalBytesMax);
+  if (text.status().code() == Code::kNotFound) return jobs::Journal();
   if (!text.ok()) return text.status();
-  return ParseJournal(*text);
+  return jobs::ParseJournal(*text);
 }
 
 // Only a leaf that still holds a container of the job, or nothing at all: somebody else may have
 // paused what is there now.
-Status ReleaseAll(const Journal& journal, bool kill) {
+Status ReleaseAll(const jobs::Journal& journal, bool kill) {
   Status first;
   for (const std::string& path : journal.cgroups) {
     const Result<Cgroup> cgroup = Cgroup::Open(path);
     if (!cgroup.ok()) continue;
     const Result<std::vector<pid_t>> pids = cgroup->Processes();
-    const bool ours = !pids.ok() || pids->empty() ||
-                      std::any_of(journal.inits.begin(), journal.inits.end(),
-                                  [](const ProcessIdentity& init) { return IsAlive(init); });
+    const bool ours =
+        !pids.ok() || pids->empty() ||
+        std::any_of(journal.inits.begin(), journal.inits.end(),
+                    [](const jobs::ProcessIdentity& init) { return jobs::IsAlive(init); });
     if (!ours) continue;
     Status released = kill ? cgroup->Kill(Deadline::After(kKillTimeout)) : cgroup->Thaw();
     if (!released.ok() && first.ok()) first = std::move(released);
@@ -49,7 +50,7 @@ Status ReleaseAll(const Journal& journal, bool kill) {
   return first;
 }
 
-Status EndCriu(const ProcessIdentity& criu, int pidfd) {
+Status EndCriu(const jobs::ProcessIdentity& criu, int pidfd) {
   for (const int signal : {SIGTERM, SIGKILL}) {
     ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
     if (PidfdEnded(pidfd, Deadline::After(kTerminateTimeout))) break;
@@ -59,9 +60,10 @@ Status EndCriu(const ProcessIdentity& criu, int pidfd) {
 }
 
 // Waits for its end; one that is beyond the deadline is ended.
-Status WaitForCriu(const ProcessIdentity& criu, Deadline deadline, const std::stop_token& stop) {
+Status WaitForCriu(const jobs::ProcessIdentity& criu, Deadline deadline,
+                   const std::stop_token& stop) {
   const Result<UniqueFd> pidfd = OpenPidfd(criu.pid);
-  if (!pidfd.ok() || !IsAlive(criu)) return Status();
+  if (!pidfd.ok() || !jobs::IsAlive(criu)) return Status();
   while (!PidfdEnded(pidfd->get(), deadline.SoonerAfter(kStopInterval))) {
     if (stop.stop_requested()) {
       return Status(Code::kCancelled, "CRIU (PID " + std::to_string(criu.pid) + ") still works");
@@ -73,25 +75,27 @@ Status WaitForCriu(const ProcessIdentity& criu, Deadline deadline, const std::st
 
 }  // namespace
 
-bool StopIsDecided(const std::string& job_dir) { return PathExists(job_dir + "/" + kStoppingFile); }
+bool StopIsDecided(const std::string& job_dir) {
+  return PathExists(job_dir + "/" + jobs::kStoppingFile);
+}
 
 Status ReleaseJob(const std::string& job_dir) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Journal journal, ReadJournal(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::Journal journal, ReadJournal(job_dir));
   return ReleaseAll(journal, StopIsDecided(job_dir));
 }
 
 Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_token& stop) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Journal journal, ReadJournal(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::Journal journal, ReadJournal(job_dir));
   const bool kill = StopIsDecided(job_dir);
   Status first = ReleaseAll(journal, kill);
-  for (const ProcessIdentity& criu : journal.criu) {
+  for (const jobs::ProcessIdentity& criu : journal.criu) {
     Status waited = WaitForCriu(criu, deadline, stop);
     if (waited.code() == Code::kCancelled) return waited;
     if (!waited.ok() && first.ok()) first = std::move(waited);
     Status released = ReleaseAll(journal, kill);
     if (!released.ok() && first.ok()) first = std::move(released);
   }
-  Status unmounted = UnmountAll(job_dir + "/" + kStagingDirectory);
+  Status unmounted = UnmountAll(job_dir + "/" + jobs::kStagingDirectory);
   if (!unmounted.ok() && first.ok()) first = std::move(unmounted);
   if (!journal.disk_staging.empty()) {
     Status removed = RemoveTree(journal.disk_staging);

@@ -27,7 +27,8 @@ Status CheckInit(const criu::ContainerState& state) {
   return Status();
 }
 
-Result<DumpTarget> ResolveContainer(const CheckpointJob& job, const RequestedContainer& requested,
+Result<DumpTarget> ResolveContainer(const jobs::CheckpointJob& job,
+                                    const jobs::RequestedContainer& requested,
                                     const std::vector<MountEntry>& node_mounts) {
   CRYOPOD_ASSIGN_OR_RETURN(criu::ContainerState state,
                            criu::ReadContainerState(job.runtime_root, requested.id));
@@ -82,13 +83,13 @@ Result<std::string> UpperDirOf(const std::string& rootfs, const std::vector<Moun
                 "the overlay at " + rootfs + " has no upper directory: it is mounted read-only");
 }
 
-Result<ResolvedPod> ResolvePod(const CheckpointJob& job) {
+Result<ResolvedPod> ResolvePod(const jobs::CheckpointJob& job) {
   if (job.containers.empty()) {
     return Status(Code::kFailedPrecondition, "the pod has no running container");
   }
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> node_mounts, ReadMountInfo(::getpid()));
   ResolvedPod pod;
-  for (const RequestedContainer& requested : job.containers) {
+  for (const jobs::RequestedContainer& requested : job.containers) {
     CRYOPOD_ASSIGN_OR_RETURN(
         DumpTarget target,
         ResolveContainer(job, requested, node_mounts).While("container " + requested.name));

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/proc.h"
 #include "agent/os/status.h"
 
@@ -12,7 +12,7 @@ namespace cryopod::checkpoint {
 
 // Stage 1: from CRI's words to kernel objects. Errors: kFailedPrecondition (a container that does
 // not run, a root file system that is no overlay), kAborted (the pod changed under us).
-Result<ResolvedPod> ResolvePod(const CheckpointJob& job);
+Result<ResolvedPod> ResolvePod(const jobs::CheckpointJob& job);
 
 // Pure: upperdir= of the overlay mounted at `rootfs`. Errors: kFailedPrecondition, names what is
 // mounted there instead.

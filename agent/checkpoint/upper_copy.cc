@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/archive/layer_entry.h"
+#include "agent/archive/tar/layer_entry.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 

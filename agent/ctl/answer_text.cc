@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/ctl/text.h"
+#include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
 namespace {
@@ -13,8 +13,9 @@ using Rows = std::vector<std::vector<std::string>>;
 std::string PhaseTable(const std::vector<api::Phase>& phases) {
   if (phases.empty()) return "";
   Rows rows = {{"PHASE", "DURATION"}};
-  for (const api::Phase& phase : phases) rows.push_back({phase.name, FormatMs(phase.duration_us)});
-  return "\n" + FormatTable(rows, {1});
+  for (const api::Phase& phase : phases)
+    rows.push_back({phase.name, terminal::FormatMs(phase.duration_us)});
+  return "\n" + terminal::FormatTable(rows, {1});
 }
 
 // A row each, under the same name.
@@ -28,8 +29,8 @@ Rows SummaryRows(const api::ArchiveSummary& summary) {
                {"pod", summary.pod_namespace + "/" + summary.pod},
                {"pod uid", summary.pod_uid},
                {"created", summary.created},
-               {"size", FormatMib(summary.size_bytes)},
-               {"containers", Join(summary.containers)}};
+               {"size", terminal::FormatMib(summary.size_bytes)},
+               {"containers", terminal::Join(summary.containers)}};
   if (!summary.damage.empty()) rows.push_back({"damaged", summary.damage});
   return rows;
 }
@@ -77,12 +78,13 @@ Rows NodeRows(const json& checkpoint) {
 std::string ContainerTable(const json& checkpoint) {
   Rows rows = {{"CONTAINER", "IMAGE", "PROCESSES", "TASKS", "MEMORY", "FILES"}};
   for (const json& container : Objects(checkpoint, "containers")) {
-    rows.push_back(
-        {Text(container, "name"), Text(container, "image"),
-         std::to_string(Number(container, "processes")), std::to_string(Number(container, "tasks")),
-         FormatMib(Number(container, "imagesBytes")), FormatMib(Number(container, "rootfsBytes"))});
+    rows.push_back({Text(container, "name"), Text(container, "image"),
+                    std::to_string(Number(container, "processes")),
+                    std::to_string(Number(container, "tasks")),
+                    terminal::FormatMib(Number(container, "imagesBytes")),
+                    terminal::FormatMib(Number(container, "rootfsBytes"))});
   }
-  return rows.size() > 1 ? "\n" + FormatTable(rows, {2, 3, 4, 5}) : "";
+  return rows.size() > 1 ? "\n" + terminal::FormatTable(rows, {2, 3, 4, 5}) : "";
 }
 
 std::string OperationTable(const std::vector<api::RunningOperation>& operations) {
@@ -91,7 +93,7 @@ std::string OperationTable(const std::vector<api::RunningOperation>& operations)
   for (const api::RunningOperation& operation : operations) {
     rows.push_back({operation.operation_id, operation.kind, operation.pod, operation.stage});
   }
-  return "\n" + FormatTable(rows);
+  return "\n" + terminal::FormatTable(rows);
 }
 
 }  // namespace
@@ -99,22 +101,23 @@ std::string OperationTable(const std::vector<api::RunningOperation>& operations)
 std::string ToText(const api::CheckpointResult& result) {
   Rows rows = {{"archive", result.archive},
                {"digest", result.digest},
-               {"size", FormatMib(result.size_bytes) + " (" + FormatMib(result.captured_bytes) +
-                            " captured)"},
-               {"freeze", FormatMs(result.freeze_us)},
+               {"size", terminal::FormatMib(result.size_bytes) + " (" +
+                            terminal::FormatMib(result.captured_bytes) + " captured)"},
+               {"freeze", terminal::FormatMs(result.freeze_us)},
                {"source", result.source_stopped ? "stopped" : "runs on"}};
   AddRows("lacks", result.lacks, &rows);
   AddRows("needs", result.external_files, &rows);
-  return FormatTable(rows) + PhaseTable(result.phases);
+  return terminal::FormatTable(rows) + PhaseTable(result.phases);
 }
 
 std::string ToText(const api::RestoreResult& result) {
-  std::string text = FormatTable({{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}});
+  std::string text =
+      terminal::FormatTable({{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}});
   Rows rows = {{"CONTAINER", "ID", "PID"}};
   for (const api::RestoredContainer& container : result.containers) {
     rows.push_back({container.name, container.container_id, std::to_string(container.pid)});
   }
-  text += "\n" + FormatTable(rows, {2});
+  text += "\n" + terminal::FormatTable(rows, {2});
   return text + PhaseTable(result.phases);
 }
 
@@ -127,17 +130,17 @@ std::string ToText(const api::Listing& listing) {
       continue;
     }
     rows.push_back({archive.name, archive.pod_namespace + "/" + archive.pod, archive.created,
-                    FormatMib(archive.size_bytes), Join(archive.containers)});
+                    terminal::FormatMib(archive.size_bytes), terminal::Join(archive.containers)});
   }
-  return FormatTable(rows, {3}) + OperationTable(listing.operations);
+  return terminal::FormatTable(rows, {3}) + OperationTable(listing.operations);
 }
 
 std::string ToText(const api::Inspection& inspection) {
   Rows rows = SummaryRows(inspection.summary);
   const json checkpoint =
       json::parse(inspection.pod_checkpoint_json, nullptr, /*allow_exceptions=*/false);
-  if (!checkpoint.is_object()) return FormatTable(rows);
-  rows.push_back({"freeze", FormatMs(Number(checkpoint, "freezeUs"))});
+  if (!checkpoint.is_object()) return terminal::FormatTable(rows);
+  rows.push_back({"freeze", terminal::FormatMs(Number(checkpoint, "freezeUs"))});
   for (const auto& row : NodeRows(checkpoint)) rows.push_back(row);
   if (const auto lacks = checkpoint.find("lacks"); lacks != checkpoint.end()) {
     for (const json& lack : *lacks) {
@@ -149,16 +152,19 @@ std::string ToText(const api::Inspection& inspection) {
   for (const json& phase : Objects(checkpoint, "phases")) {
     phases.push_back({Text(phase, "name"), Number(phase, "durationUs")});
   }
-  return FormatTable(rows) + ContainerTable(checkpoint) + PhaseTable(phases);
+  return terminal::FormatTable(rows) + ContainerTable(checkpoint) + PhaseTable(phases);
 }
 
 std::string ToText(const api::Verification& verification) {
-  return FormatTable({{"digest", verification.digest},
-                      {"blobs", std::to_string(verification.blobs) + ", all as they were written"},
-                      {"size", FormatMib(verification.size_bytes)}});
+  return terminal::FormatTable(
+      {{"digest", verification.digest},
+       {"blobs", std::to_string(verification.blobs) + ", all as they were written"},
+       {"size", terminal::FormatMib(verification.size_bytes)}});
 }
 
-std::string ToText(const api::ArchiveSummary& summary) { return FormatTable(SummaryRows(summary)); }
+std::string ToText(const api::ArchiveSummary& summary) {
+  return terminal::FormatTable(SummaryRows(summary));
+}
 
 std::string ToText(const api::NodeInfo& node) {
   Rows rows = {{"agent", node.agent_version},
@@ -168,7 +174,7 @@ std::string ToText(const api::NodeInfo& node) {
                {"cgroup", node.cgroup_version}};
   for (const std::string& problem : node.problems) rows.push_back({"problem", problem});
   if (node.problems.empty()) rows.push_back({"ready", "can checkpoint and restore"});
-  return FormatTable(rows);
+  return terminal::FormatTable(rows);
 }
 
 }  // namespace cryopod::ctl

@@ -10,13 +10,13 @@
 #include "agent/ctl/answer_text.h"
 #include "agent/ctl/command_line.h"
 #include "agent/ctl/export_file.h"
+#include "agent/ctl/install/node_install.h"
+#include "agent/ctl/install/node_uninstall.h"
 #include "agent/ctl/node_check.h"
-#include "agent/ctl/node_install.h"
-#include "agent/ctl/node_uninstall.h"
 #include "agent/ctl/pod_requests.h"
-#include "agent/ctl/progress.h"
-#include "agent/ctl/text.h"
 #include "agent/os/file.h"
+#include "agent/terminal/progress.h"
+#include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
 namespace {
@@ -46,7 +46,7 @@ Status AsUsage(const Status& status) {
 // One command against one agent; every method prints its answer.
 class Commands {
  public:
-  Commands(const CommandLine& line, const Console& console)
+  Commands(const CommandLine& line, const terminal::Console& console)
       : line_(line), console_(console), client_(line.socket) {}
 
   Status operator()(const CheckpointCommand& command) {
@@ -104,9 +104,10 @@ class Commands {
   Status operator()(const DeleteCommand& command) {
     CRYOPOD_RETURN_IF_ERROR(client_.Delete(command.archive, Deadline::After(kShortWait))
                                 .While("delete " + command.archive));
-    return PrintAnswer(console_, line_.output == Output::kJson
+    return terminal::PrintAnswer(console_,
+                                 line_.output == Output::kJson
                                      ? DeletionToJson(command.archive)
-                                     : "deleted " + OneLine(command.archive) + "\n");
+                                     : "deleted " + terminal::OneLine(command.archive) + "\n");
   }
 
   Status operator()(const ExportCommand& command) {
@@ -163,22 +164,24 @@ class Commands {
         const RunningPod pod,
         RunPod(command.runtime_socket, request, command.handler, Deadline::After(kPodTimeout))
             .While("pod run"));
-    return PrintAnswer(console_, line_.output == Output::kJson ? ToJson(pod) : ToText(pod));
+    return terminal::PrintAnswer(console_,
+                                 line_.output == Output::kJson ? ToJson(pod) : ToText(pod));
   }
 
   Status operator()(const PodRemoveCommand& command) {
     CRYOPOD_RETURN_IF_ERROR(
         RemovePod(command.runtime_socket, command.pod, Deadline::After(kPodTimeout))
             .While("pod remove " + command.pod));
-    return PrintAnswer(console_, line_.output == Output::kJson
+    return terminal::PrintAnswer(console_,
+                                 line_.output == Output::kJson
                                      ? RemovalToJson(command.pod)
-                                     : "removed " + OneLine(command.pod) + "\n");
+                                     : "removed " + terminal::OneLine(command.pod) + "\n");
   }
 
   // Prometheus text whatever --output says: that is the format its readers know.
   Status operator()(const MetricsCommand&) {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, client_.Metrics(Deadline::After(kShortWait)));
-    return PrintAnswer(console_, text);
+    return terminal::PrintAnswer(console_, text);
   }
 
   // The question was answered, and the answer is no.
@@ -187,7 +190,8 @@ class Commands {
  private:
   template <typename T>
   Status Answer(const T& answer) {
-    return PrintAnswer(console_, line_.output == Output::kJson ? ToJson(answer) : ToText(answer));
+    return terminal::PrintAnswer(console_,
+                                 line_.output == Output::kJson ? ToJson(answer) : ToText(answer));
   }
 
   // The report has left the screen when this returns, so that the answer or the error stands alone.
@@ -195,7 +199,7 @@ class Commands {
   auto WithProgress(const std::string& title, const Operation& operation)
       -> decltype(operation(api::ProgressSink())) {
     if (line_.output == Output::kJson) return operation(api::ProgressSink()).While(title);
-    ProgressReport report(console_, title);
+    terminal::ProgressReport report(console_, title);
     return operation([&report](const api::Progress& progress) { report.Show(progress); })
         .While(title);
   }
@@ -228,14 +232,15 @@ class Commands {
         [&file](std::string_view bytes) { return file->Append(bytes); },
         Deadline::After(kLongWait)));
     CRYOPOD_RETURN_IF_ERROR(file->Commit());
-    return PrintAnswer(console_, line_.output == Output::kJson
-                                     ? ExportToJson(command.file, file->size_bytes())
-                                     : "wrote " + OneLine(command.file) + ", " +
-                                           FormatMib(file->size_bytes()) + "\n");
+    return terminal::PrintAnswer(console_, line_.output == Output::kJson
+                                               ? ExportToJson(command.file, file->size_bytes())
+                                               : "wrote " + terminal::OneLine(command.file) + ", " +
+                                                     terminal::FormatMib(file->size_bytes()) +
+                                                     "\n");
   }
 
   const CommandLine& line_;
-  const Console& console_;
+  const terminal::Console& console_;
   api::Client client_;
   bool node_is_unfit_ = false;
 };
@@ -250,21 +255,21 @@ std::string Describe(const Status& status) {
 
 }  // namespace
 
-ExitCode Run(const std::vector<std::string>& arguments, const Console& console) {
+ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console& console) {
   const Result<CommandLine> line = ParseCommandLine(arguments);
   if (!line.ok()) {
-    PrintError(console, line.status().message());
+    terminal::PrintError(console, line.status().message());
     return ExitCode::kUsage;
   }
   Status status;
   if (!line->help.empty()) {
-    status = PrintAnswer(console, line->help);
+    status = terminal::PrintAnswer(console, line->help);
   } else {
     Commands commands(*line, console);
     status = std::visit(commands, line->command);
     if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
   }
-  if (!status.ok()) PrintError(console, Describe(status));
+  if (!status.ok()) terminal::PrintError(console, Describe(status));
   return ExitCodeFor(status.code());
 }
 

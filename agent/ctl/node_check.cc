@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/ctl/text.h"
 #include "agent/node/node_report.h"
 #include "agent/os/file.h"
 #include "agent/settings/agent_settings.h"
+#include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
 namespace {
@@ -89,10 +89,11 @@ std::string ToText(const std::vector<Requirement>& requirements) {
     rows.push_back({requirement.name, StateText(requirement.state),
                     unknown ? requirement.reason : requirement.found});
     if (requirement.state != RequirementState::kLacking) continue;
-    lacking += "\n" + OneLine(requirement.name) + " is lacking: " + OneLine(requirement.reason) +
-               "\n  remedy: " + OneLine(requirement.remedy) + "\n";
+    lacking += "\n" + terminal::OneLine(requirement.name) +
+               " is lacking: " + terminal::OneLine(requirement.reason) +
+               "\n  remedy: " + terminal::OneLine(requirement.remedy) + "\n";
   }
-  return FormatTable(rows) + lacking;
+  return terminal::FormatTable(rows) + lacking;
 }
 
 }  // namespace cryopod::ctl

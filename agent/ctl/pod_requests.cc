@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "agent/ctl/text.h"
 #include "agent/os/directory.h"
+#include "agent/terminal/text.h"
 #include "cri/runtime_client.h"
 
 namespace cryopod::ctl {
@@ -77,7 +77,7 @@ Status RemovePod(const std::string& socket, const std::string& pod, Deadline dea
 std::string ToText(const RunningPod& pod) {
   std::vector<std::vector<std::string>> rows = {{"CONTAINER", "ID"}};
   for (const auto& [name, id] : pod.containers) rows.push_back({name, id});
-  return "pod sandbox " + OneLine(pod.sandbox_id) + "\n\n" + FormatTable(rows);
+  return "pod sandbox " + terminal::OneLine(pod.sandbox_id) + "\n\n" + terminal::FormatTable(rows);
 }
 
 std::string ToJson(const RunningPod& pod) {

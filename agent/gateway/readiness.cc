@@ -9,7 +9,8 @@
 namespace cryopod::gateway {
 namespace {
 
-// How the agent begins the problems that belong to a check of their own (agent/node_info.cc).
+// How the agent begins the problems that belong to a check of their own
+// (agent/daemon/observe/node_info.cc).
 constexpr char kCriuProblem[] = "CRIU: ";
 constexpr char kRuntimeProblem[] = "runtime: ";
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "agent/node/check_runtime.h"
+#include "agent/node/check_container_runtime.h"
 #include "agent/os/subprocess.h"
 #include "agent/os/text.h"
 #include "restore/runtime/protocol/self_check_command.h"
@@ -57,26 +57,26 @@ WrapperAnswer AskWrapper(const cri::RuntimeConfiguration& configuration, Deadlin
   }
   const std::string& program = handler->second.program;
   if (program.empty()) return {NoWrapper("runc", "BinaryName is not set"), {}};
-  const Result<std::string> said = Run({program, runtime::kSelfCheckCommand}, deadline);
+  const Result<std::string> said = Run({program, wrapper::kSelfCheckCommand}, deadline);
   if (said.status().code() == Code::kNotFound) {
     return {NoWrapper(program, "there is no such program"), {}};
   }
-  const Result<runtime::KeyValues> values =
-      said.ok() ? runtime::ParseKeyValues(*said) : Result<runtime::KeyValues>(said.status());
-  if (!values.ok() || runtime::Get(*values, "program") != runtime::kWrapperName) {
+  const Result<wrapper::KeyValues> values =
+      said.ok() ? wrapper::ParseKeyValues(*said) : Result<wrapper::KeyValues>(said.status());
+  if (!values.ok() || wrapper::Get(*values, "program") != wrapper::kWrapperName) {
     return {NoWrapper(program, "it is not cryopod-runtime"), {}};
   }
-  return {Finding::Met(program + " " + runtime::Get(*values, "version")), *values};
+  return {Finding::Met(program + " " + wrapper::Get(*values, "version")), *values};
 }
 
-Finding CheckOciRuntime(const runtime::KeyValues& values, const settings::AgentSettings& settings,
+Finding CheckOciRuntime(const wrapper::KeyValues& values, const settings::AgentSettings& settings,
                         Deadline deadline) {
   if (values.empty()) return Finding::Met("not told");
-  const std::string problem = runtime::Get(values, "problem");
+  const std::string problem = wrapper::Get(values, "problem");
   if (!problem.empty()) {
     return Finding::Lacking("", "cryopod-runtime cannot work: " + problem, kRuntimeConf);
   }
-  const std::string runc = runtime::Get(values, "runtime");
+  const std::string runc = wrapper::Get(values, "runtime");
   const Result<std::string> said = Run({runc, "--version"}, deadline);
   const std::string version = said.ok() ? RuncVersion(*said) : "";
   if (version.empty() || IsOld(version)) {
@@ -86,10 +86,10 @@ Finding CheckOciRuntime(const runtime::KeyValues& values, const settings::AgentS
     return Finding::Lacking(version, why,
                             std::string("install runc 1.1 or newer, and ") + kRuntimeConf);
   }
-  if (runtime::Get(values, "agent_socket") != settings.runtime_socket()) {
+  if (wrapper::Get(values, "agent_socket") != settings.runtime_socket()) {
     return Finding::Lacking(
-        runtime::Get(values, "agent_socket"),
-        "cryopod-runtime asks the agent at " + runtime::Get(values, "agent_socket") +
+        wrapper::Get(values, "agent_socket"),
+        "cryopod-runtime asks the agent at " + wrapper::Get(values, "agent_socket") +
             ", which listens at " + settings.runtime_socket(),
         "name agent_socket=" + settings.runtime_socket() + " in /etc/cryopod/runtime.conf");
   }

@@ -13,7 +13,7 @@ namespace cryopod::node {
 // What the handler's program says of itself.
 struct WrapperAnswer {
   Finding program;            // is it cryopod-runtime?
-  runtime::KeyValues values;  // of self_check_command.h; empty when it is not
+  wrapper::KeyValues values;  // of self_check_command.h; empty when it is not
 };
 
 // Runs the program that containerd's handler names, with the one argument that makes it speak of
@@ -21,7 +21,7 @@ struct WrapperAnswer {
 WrapperAnswer AskWrapper(const cri::RuntimeConfiguration& configuration, Deadline deadline);
 
 // The wrapper finds runc 1.1 or newer, and speaks to this agent.
-Finding CheckOciRuntime(const runtime::KeyValues& values, const settings::AgentSettings& settings,
+Finding CheckOciRuntime(const wrapper::KeyValues& values, const settings::AgentSettings& settings,
                         Deadline deadline);
 
 }  // namespace cryopod::node

@@ -5,9 +5,9 @@
 #include <chrono>
 #include <utility>
 
+#include "agent/node/check_container_runtime.h"
 #include "agent/node/check_machine.h"
 #include "agent/node/check_programs.h"
-#include "agent/node/check_runtime.h"
 #include "agent/node/check_storage.h"
 #include "agent/node/check_wrapper.h"
 #include "agent/os/credentials.h"
@@ -138,7 +138,7 @@ class Look {
     list().Add(kRuntimeHandler, {kRuntime}, [this] { return CheckHandler(configuration_); });
     list().Add(kAnnotations, {kRuntimeHandler},
                [this] { return CheckAnnotations(configuration_); });
-    runtime::KeyValues values;
+    wrapper::KeyValues values;
     list().Add(kRuntimeProgram, {kRuntimeHandler}, [this, &values] {
       WrapperAnswer answer = AskWrapper(configuration_, Soon());
       values = std::move(answer.values);

@@ -4,7 +4,7 @@
 
 #include "agent/os/unix_socket.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 Result<AgentConnection> AgentConnection::Ask(const std::string& socket_path, const Request& request,
                                              Deadline deadline) {
@@ -23,4 +23,4 @@ Result<Answer> AgentConnection::Report(const Outcome& outcome, Deadline deadline
   return ReceiveAnswer(socket_.get(), deadline);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -7,7 +7,7 @@
 #include "agent/os/unique_fd.h"
 #include "restore/runtime/protocol/messages.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // One question to the agent. The connection stays open as long as this lives: for a RESTORE that
 // tells the other side that somebody still waits for its end.
@@ -29,4 +29,4 @@ class AgentConnection {
   Answer answer_;
 };
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

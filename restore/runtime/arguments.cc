@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 struct Option {
@@ -225,4 +225,4 @@ Arguments ParseArguments(std::vector<std::string> all) {
   return arguments;
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // A command line of an OCI runtime, read as far as the wrapper has to know it; what goes to the
 // real runtime is `all`, unchanged.
@@ -34,4 +34,4 @@ struct Arguments {
 // a value when the next argument is neither an option nor the name of a subcommand.
 Arguments ParseArguments(std::vector<std::string> all);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -5,7 +5,7 @@
 
 #include "agent/os/file.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using Json = nlohmann::json;
@@ -117,4 +117,4 @@ Result<std::optional<Request>> ReadRestoreRequest(const std::string& bundle) {
   return ParseRestoreRequest(*text, bundle);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

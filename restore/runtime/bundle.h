@@ -7,7 +7,7 @@
 #include "agent/os/status.h"
 #include "restore/runtime/protocol/messages.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // What config.json of the bundle at `bundle` (absolute) says about a restore: nothing, or a request
 // of kind kSandbox or kCreate without container_id and state_dir.
@@ -21,4 +21,4 @@ Result<std::optional<Request>> ReadRestoreRequest(const std::string& bundle);
 Result<std::optional<Request>> ParseRestoreRequest(std::string_view config_json,
                                                    const std::string& bundle);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -11,7 +11,7 @@
 #include "restore/runtime/restore_call.h"
 #include "restore/runtime/wrapper.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 std::string AbsoluteBundle(const Arguments& arguments) {
@@ -85,4 +85,4 @@ int Create(const Call& call) {
   return CreateFromAnswer(call, request, std::move(*connection), deadline);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

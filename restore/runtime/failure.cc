@@ -13,7 +13,7 @@
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 constexpr size_t kTailBytesMax = size_t{64} << 10;
@@ -76,4 +76,4 @@ std::string ReadLastError(const Arguments& arguments) {
   return last;
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

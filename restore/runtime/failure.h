@@ -4,7 +4,7 @@
 
 #include "restore/runtime/arguments.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // Says why the runtime's call fails, where its caller looks for it: as the last line of the file of
 // --log (JSON when --log-format says so), which containerd puts into the pod's event word for word.
@@ -14,4 +14,4 @@ int Fail(const Arguments& arguments, const std::string& reason);
 // The last error that the real runtime wrote into the file of --log, or "".
 std::string ReadLastError(const Arguments& arguments);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -8,7 +8,7 @@
 #include "agent/os/file.h"
 #include "restore/runtime/programs.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using Json = nlohmann::json;
@@ -44,4 +44,4 @@ Status ReplaceProgram(const std::string& bundle) {
   return WriteFileAtomically(dir.get(), kConfig, replaced);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

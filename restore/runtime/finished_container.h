@@ -8,7 +8,7 @@
 // A container that had finished before the cut is created and started as its kubelet asks, with
 // cryopod-finished in place of its own program: that would change what the others are restored
 // into.
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // Where the program is bound in the container: on the tmpfs that every container has, so that the
 // image stays as it is.
@@ -22,4 +22,4 @@ Result<std::string> WithProgramReplaced(std::string_view config_json, const std:
 // of files.
 Status ReplaceProgram(const std::string& bundle);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 constexpr char kUsualPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -80,4 +80,4 @@ Status Execute(const std::string& program, const std::vector<std::string>& argum
   return ErrnoStatus(errno, "execve", program);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

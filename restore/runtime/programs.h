@@ -5,7 +5,7 @@
 
 #include "agent/os/status.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // The programs around the wrapper.
 
@@ -24,4 +24,4 @@ Result<std::string> FindFinishedProgram();
 // Replaces this process. Returns only when that failed.
 Status Execute(const std::string& program, const std::vector<std::string>& arguments);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -14,7 +14,7 @@
 #include "restore/runtime/protocol/container_marks.h"
 #include "restore/runtime/protocol/interrupted_restore.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using std::chrono::seconds;
@@ -145,4 +145,4 @@ int RestoreContainer(const Call& call, const Request& request, AgentConnection c
   return Fail(call.arguments, reason);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -4,7 +4,7 @@
 #include "restore/runtime/agent_connection.h"
 #include "restore/runtime/wrapper.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // Runs the real runtime's `restore` by the plan of the connection's answer, reports its end, and
 // marks the container as restored when the second answer is PASS. Whatever fails leaves no
@@ -15,4 +15,4 @@ int RestoreContainer(const Call& call, const Request& request, AgentConnection c
 // Pure: the command line of that call.
 std::vector<std::string> RestoreCommand(const Call& call, const Request& request, const Plan& plan);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -24,9 +24,9 @@ void FillStandardDescriptors() {
 
 int main(int argc, char** argv) {
   FillStandardDescriptors();
-  if (argc == 2 && std::string_view(argv[1]) == cryopod::runtime::kSelfCheckCommand) {
-    return cryopod::WriteAll(STDOUT_FILENO, cryopod::runtime::SelfCheck()).ok() ? 0 : 1;
+  if (argc == 2 && std::string_view(argv[1]) == cryopod::wrapper::kSelfCheckCommand) {
+    return cryopod::WriteAll(STDOUT_FILENO, cryopod::wrapper::SelfCheck()).ok() ? 0 : 1;
   }
-  return cryopod::runtime::RunWrapper(
+  return cryopod::wrapper::RunWrapper(
       std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc));
 }

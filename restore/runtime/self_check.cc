@@ -8,7 +8,7 @@
 #include "restore/runtime/protocol/self_check_command.h"
 #include "restore/runtime/settings.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 // A message may hold what a file of settings holds.
@@ -58,4 +58,4 @@ std::string SelfCheck() {
                          "\nproblem=" + OneLine(text.status().message()) + "\n";
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

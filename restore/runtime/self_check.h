@@ -2,9 +2,9 @@
 
 #include <string>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // The answer to kSelfCheckCommand: restore/runtime/protocol/self_check_command.h.
 std::string SelfCheck();
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -8,7 +8,7 @@
 #include "agent/os/file.h"
 #include "restore/runtime/protocol/key_values.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 constexpr char kDefaultPath[] = "/etc/cryopod/runtime.conf";
@@ -69,4 +69,4 @@ Result<Settings> ReadSettings() {
   return ParseSettings(*text).While("reading " + path);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

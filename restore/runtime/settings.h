@@ -5,7 +5,7 @@
 
 #include "agent/os/status.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // What an administrator may set for the wrapper.
 //
@@ -26,4 +26,4 @@ struct Settings {
 Result<Settings> ReadSettings();
 Result<Settings> ParseSettings(const std::string& text);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -7,7 +7,7 @@
 #include "restore/runtime/protocol/interrupted_restore.h"
 #include "restore/runtime/wrapper.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using std::chrono::seconds;
@@ -69,4 +69,4 @@ int Delete(const Call& call) {
   return PassThrough(call);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

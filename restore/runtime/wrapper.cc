@@ -8,7 +8,7 @@
 #include "restore/runtime/programs.h"
 #include "restore/runtime/protocol/container_marks.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 std::string SearchPath() {
@@ -75,4 +75,4 @@ int RunWrapper(std::vector<std::string> arguments) {
   return Dispatch(call);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

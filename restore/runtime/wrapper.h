@@ -6,7 +6,7 @@
 #include "restore/runtime/arguments.h"
 #include "restore/runtime/settings.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // One call of the wrapper.
 struct Call {
@@ -29,4 +29,4 @@ int Start(const Call& call);
 // `delete`: tells the agent about a restored container that was never started.
 int Delete(const Call& call);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

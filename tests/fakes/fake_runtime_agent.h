@@ -21,7 +21,7 @@ namespace cryopod::test {
 class FakeRuntimeAgent {
  public:
   // Gets the connection after its request was read; the connection closes when it returns.
-  using Conversation = std::function<void(int fd, const runtime::Request& request)>;
+  using Conversation = std::function<void(int fd, const wrapper::Request& request)>;
 
   FakeRuntimeAgent(const std::string& socket_path, Conversation conversation)
       : conversation_(std::move(conversation)) {
@@ -39,15 +39,15 @@ class FakeRuntimeAgent {
   }
 
   // Answers everything with `answer`.
-  static Conversation Always(runtime::Answer answer) {
-    return [answer = std::move(answer)](int fd, const runtime::Request&) {
-      static_cast<void>(runtime::Send(fd, answer, Soon()).ok());
+  static Conversation Always(wrapper::Answer answer) {
+    return [answer = std::move(answer)](int fd, const wrapper::Request&) {
+      static_cast<void>(wrapper::Send(fd, answer, Soon()).ok());
     };
   }
 
   static Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
 
-  std::vector<runtime::Request> requests() const {
+  std::vector<wrapper::Request> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
   }
@@ -58,7 +58,7 @@ class FakeRuntimeAgent {
       Result<UniqueFd> connection =
           AcceptUnix(listener_.get(), Deadline::After(std::chrono::milliseconds(20)));
       if (!connection.ok()) continue;
-      const Result<runtime::Request> request = runtime::ReceiveRequest(connection->get(), Soon());
+      const Result<wrapper::Request> request = wrapper::ReceiveRequest(connection->get(), Soon());
       if (!request.ok()) continue;
       {
         const std::lock_guard lock(mutex_);
@@ -73,7 +73,7 @@ class FakeRuntimeAgent {
   std::thread thread_;
   std::atomic<bool> stop_{false};
   mutable std::mutex mutex_;
-  std::vector<runtime::Request> requests_;
+  std::vector<wrapper::Request> requests_;
 };
 
 }  // namespace cryopod::test

@@ -11,7 +11,7 @@
 #include "agent/os/file.h"
 #include "restore/runtime/protocol/key_values.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 constexpr char kDirectoryName[] = "consumed";
@@ -122,4 +122,4 @@ Status RemoveConsumed(const std::string& state_dir, const std::string& pod_uid) 
   return RemoveTree(PodDirectory(state_dir, pod_uid));
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -5,7 +5,7 @@
 #include "agent/os/status.h"
 #include "restore/runtime/protocol/messages.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // That a container of a pod was restored and let run: from then on a crash starts it cold, as any
 // container. It stands on disk before anything resumes, and survives a reboot.
@@ -42,4 +42,4 @@ Result<bool> IsConsumed(const std::string& state_dir, const Request& request);
 // Forgets a pod; absent is success.
 Status RemoveConsumed(const std::string& state_dir, const std::string& pod_uid);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -13,7 +13,7 @@
 #include "agent/os/file.h"
 #include "restore/runtime/protocol/key_values.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 constexpr char kRestoredMark[] = "cryopod.restored";
@@ -111,4 +111,4 @@ Status ContinueProcesses(const std::string& cgroup_dir) {
   return Status();
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -7,7 +7,7 @@
 
 // Marks: files of ours in the real runtime's state directory of a container (<root>/<id>), which
 // that runtime removes with the container. They let the wrapper act without asking anybody.
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // "cryopod.restored": restored, its processes stopped, not started yet. Holds what a START or
 // DELETED request says of the container.
@@ -31,4 +31,4 @@ Status ReleaseHeld(const std::string& state_dir);
 // SIGCONT to every process of the cgroup. One that has ended since is no error.
 Status ContinueProcesses(const std::string& cgroup_dir);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -11,7 +11,7 @@
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 Status DetachBeneath(const std::string& rootfs) {
@@ -35,4 +35,4 @@ Status DetachRestoreMounts(const std::string& state_dir, const std::string& root
   return rootfs.starts_with('/') && rootfs != "/" ? DetachBeneath(rootfs) : Status();
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

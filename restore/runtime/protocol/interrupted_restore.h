@@ -4,7 +4,7 @@
 
 #include "agent/os/status.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // Detaches what a real runtime leaves mounted when it is killed inside a restore: the root file
 // system at <state_dir>/criu-root, and the container's volumes beneath `rootfs` (empty: unknown).
@@ -13,4 +13,4 @@ namespace cryopod::runtime {
 // Source   runc 1.1 to 1.3, libcontainer/criu_linux.go (Restore, prepareCriuRestoreMounts).
 Status DetachRestoreMounts(const std::string& state_dir, const std::string& rootfs);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
@@ -72,4 +72,4 @@ std::string Get(const KeyValues& values, const std::string& key) {
   return found == values.end() ? std::string() : found->second;
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -6,7 +6,7 @@
 
 #include "agent/os/status.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // The text form of everything small that the runtime side keeps on disk.
 //
@@ -25,4 +25,4 @@ Result<std::string> FormatKeyValues(const KeyValues& values);
 // The value of `key`, or "".
 std::string Get(const KeyValues& values, const std::string& key);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -5,7 +5,7 @@
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/runtime.pb.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 template <typename Message>
@@ -139,4 +139,4 @@ Result<Outcome> ReceiveOutcome(int fd, Deadline deadline) {
   return ParseOutcome(frame.bytes);
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

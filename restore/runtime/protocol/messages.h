@@ -11,7 +11,7 @@
 // The messages of runtime.proto as plain values. Fields are described there.
 //
 // Threads  no state; a connection belongs to one thread at a time.
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // Annotations of a pod that ask for a restore.
 inline constexpr char kRestoreFromAnnotation[] = "cryopod.dev/restore-from";
@@ -90,4 +90,4 @@ Result<Request> ReceiveRequest(int fd, Deadline deadline);
 Result<Answer> ReceiveAnswer(int fd, Deadline deadline);
 Result<Outcome> ReceiveOutcome(int fd, Deadline deadline);
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

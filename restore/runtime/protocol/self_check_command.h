@@ -1,6 +1,6 @@
 #pragma once
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // A word that no OCI runtime knows as a command: cryopod-runtime then says who it is and what it
 // would call, and calls nothing.
@@ -12,4 +12,4 @@ namespace cryopod::runtime {
 inline constexpr char kSelfCheckCommand[] = "cryopod-self-check";
 inline constexpr char kWrapperName[] = "cryopod-runtime";
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -9,8 +9,8 @@
 
 #include "agent/criu/container_state.h"
 #include "agent/criu/criu_client.h"
-#include "agent/criu/criu_images.h"
 #include "agent/criu/dump_options.h"
+#include "agent/criu/images/criu_images.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "agent/criu/criu_images.h"
+#include "agent/criu/images/criu_images.h"
 #include "agent/os/unix_socket.h"
 #include "real_criu.h"
 

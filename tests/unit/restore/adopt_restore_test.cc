@@ -11,8 +11,8 @@
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
-using Decision = runtime::Answer::Decision;
+using wrapper::Answer;
+using Decision = wrapper::Answer::Decision;
 
 class AdoptRestoreTest : public PodRestoreFixture {
  protected:
@@ -21,7 +21,7 @@ class AdoptRestoreTest : public PodRestoreFixture {
 };
 
 TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
   ASSERT_TRUE(IsStopped(pid));
@@ -29,54 +29,54 @@ TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
   BeginAnew();
 
   EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
-  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
+  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
 }
 
 TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
 
   BeginAnew();
 
   EXPECT_TRUE(IsStopped(pid));
   EXPECT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kHeld);
 }
 
 TEST_F(AdoptRestoreTest, WhatWasConsumedBeforeItCouldBeSavedIsLetRun) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
-  const Report before = SavedReport();
+  const jobs::Report before = SavedReport();
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
 
   MakePod(job_, before);
 
   EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
 }
 
 TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
   const auto half_done = static_cast<pid_t>(RestoreProcess(app).pid);
 
   BeginAnew();
 
   EXPECT_TRUE(IsGone(half_done));
-  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kWaiting);
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
 TEST_F(AdoptRestoreTest, WhatHasEndedMeanwhileIsRestoredAnew) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   ASSERT_THAT(processes_.front().Kill(9), test::IsOk());
   ASSERT_TRUE(IsGone(pid));
 
   BeginAnew();
 
-  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kWaiting);
 }
 
 TEST_F(AdoptRestoreTest, StagingBeginsAgainOnlyForWhatNeedsIt) {
@@ -92,7 +92,7 @@ TEST_F(AdoptRestoreTest, StagingBeginsAgainOnlyForWhatNeedsIt) {
 
 TEST_F(AdoptRestoreTest, EndingWhatAKilledProcessLeftLeavesNothing) {
   WorkAll();
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t held = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
   const pid_t never_ran = Restore(CreateRequest("sidecar", "c2"));

@@ -15,10 +15,10 @@ Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
 class EndRestoreTest : public RestoreFixture {};
 
 TEST_F(EndRestoreTest, EveryProcessInTheCgroupIsKilledEvenAStoppedOne) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   const auto first = static_cast<pid_t>(RestoreProcess(request).pid);
   const auto second = static_cast<pid_t>(RestoreProcess(request).pid);
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.cgroup_dir = CgroupOf(request);
 
   ASSERT_THAT(EndRestore(container, Soon()), test::IsOk());
@@ -28,9 +28,9 @@ TEST_F(EndRestoreTest, EveryProcessInTheCgroupIsKilledEvenAStoppedOne) {
 }
 
 TEST_F(EndRestoreTest, AProcessOfAnotherContainerLives) {
-  const runtime::Request other = CreateRequest("sidecar", "c2");
+  const wrapper::Request other = CreateRequest("sidecar", "c2");
   const auto bystander = static_cast<pid_t>(RestoreProcess(other).pid);
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.cgroup_dir = CgroupOf(CreateRequest("app", "c1"));
 
   ASSERT_THAT(EndRestore(container, Soon()), test::IsOk());
@@ -39,22 +39,22 @@ TEST_F(EndRestoreTest, AProcessOfAnotherContainerLives) {
 }
 
 TEST_F(EndRestoreTest, ACgroupThatTheRuntimeHasRemovedIsNoError) {
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.cgroup_dir = cgroup_->path() + "/gone";
 
   EXPECT_THAT(EndRestore(container, Soon()), test::IsOk());
 }
 
 TEST_F(EndRestoreTest, NothingKnownIsNothingToEnd) {
-  EXPECT_THAT(EndRestore(ContainerReport(), Soon()), test::IsOk());
+  EXPECT_THAT(EndRestore(jobs::ContainerReport(), Soon()), test::IsOk());
 }
 
 TEST_F(EndRestoreTest, MountsOfAKilledRuntimeAreDetached) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   const std::string criu_root = request.state_dir + "/criu-root";
   std::filesystem::create_directories(criu_root);
   ASSERT_EQ(::mount(request.rootfs.c_str(), criu_root.c_str(), nullptr, MS_BIND, nullptr), 0);
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.state_dir = request.state_dir;
   container.rootfs = request.rootfs;
 

@@ -9,8 +9,8 @@
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
-using Decision = runtime::Answer::Decision;
+using wrapper::Answer;
+using Decision = wrapper::Answer::Decision;
 
 class FinishedContainerTest : public PodRestoreFixture {
  protected:
@@ -18,12 +18,12 @@ class FinishedContainerTest : public PodRestoreFixture {
     return pod().OnCreate(CreateRequest("setup", "c" + std::to_string(++id_)));
   }
   void RestoreAndStart(const std::string& container) {
-    const runtime::Request request = CreateRequest(container, "c" + std::to_string(++id_));
+    const wrapper::Request request = CreateRequest(container, "c" + std::to_string(++id_));
     Restore(request);
     EXPECT_EQ(pod().OnStart(StartRequest(request)), Answer::Pass());
   }
   bool IsConsumed(const std::string& container) const {
-    return runtime::ReadConsumed(job_.state_dir, "u-1", container).ok();
+    return wrapper::ReadConsumed(job_.state_dir, "u-1", container).ok();
   }
 
  private:

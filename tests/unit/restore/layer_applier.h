@@ -11,7 +11,7 @@
 #include <string>
 
 #include "agent/os/file.h"
-#include "restore/rootfs_writer.h"
+#include "restore/rootfs/rootfs_writer.h"
 #include "tests/support/read_text.h"
 #include "tests/support/temp_directory.h"
 

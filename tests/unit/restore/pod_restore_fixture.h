@@ -25,7 +25,7 @@ class PodRestoreFixture : public RestoreFixture {
     RestoreFixture::TearDown();
   }
 
-  PodRestore& MakePod(const RestoreJob& job, const Report& left = Report()) {
+  PodRestore& MakePod(const jobs::RestoreJob& job, const jobs::Report& left = jobs::Report()) {
     pod_.reset();
     Result<UniqueFd> dir = OpenDirectory(job_dir());
     EXPECT_THAT(dir, test::IsOk());
@@ -40,25 +40,25 @@ class PodRestoreFixture : public RestoreFixture {
     EXPECT_FALSE(pod().HasWork());
   }
   // Everything up to the answer to `create`. Returns the PID of the stopped init process.
-  pid_t Restore(const runtime::Request& request) {
-    const runtime::Answer answer = pod().OnCreate(request);
-    EXPECT_EQ(answer.decision, runtime::Answer::Decision::kRestore) << answer.reason;
-    const runtime::Outcome outcome = RestoreProcess(request);
-    EXPECT_EQ(pod().OnOutcome(request.container_id, outcome), runtime::Answer::Pass());
+  pid_t Restore(const wrapper::Request& request) {
+    const wrapper::Answer answer = pod().OnCreate(request);
+    EXPECT_EQ(answer.decision, wrapper::Answer::Decision::kRestore) << answer.reason;
+    const wrapper::Outcome outcome = RestoreProcess(request);
+    EXPECT_EQ(pod().OnOutcome(request.container_id, outcome), wrapper::Answer::Pass());
     return static_cast<pid_t>(outcome.pid);
   }
 
-  Phase PhaseOf(const std::string& name) {
-    for (const ContainerReport& container : pod().report().containers) {
+  jobs::Phase PhaseOf(const std::string& name) {
+    for (const jobs::ContainerReport& container : pod().report().containers) {
       if (container.name == name) return container.phase;
     }
     ADD_FAILURE() << "no container " << name;
-    return Phase::kFailed;
+    return jobs::Phase::kFailed;
   }
-  Report SavedReport() const {
-    Result<Report> report = ReadReport(job_dir());
+  jobs::Report SavedReport() const {
+    Result<jobs::Report> report = jobs::ReadReport(job_dir());
     EXPECT_THAT(report, test::IsOk());
-    return report.ok() ? std::move(*report) : Report();
+    return report.ok() ? std::move(*report) : jobs::Report();
   }
 
  private:

@@ -14,35 +14,35 @@ namespace cryopod::restore {
 namespace {
 
 namespace fs = std::filesystem;
-using runtime::Answer;
 using ::testing::HasSubstr;
-using Decision = runtime::Answer::Decision;
+using wrapper::Answer;
+using Decision = wrapper::Answer::Decision;
 
 class PodRestoreStartTest : public PodRestoreFixture {
  protected:
   bool IsConsumed(const std::string& container) const {
-    return runtime::ReadConsumed(job_.state_dir, "u-1", container).ok();
+    return wrapper::ReadConsumed(job_.state_dir, "u-1", container).ok();
   }
 };
 
 TEST_F(PodRestoreStartTest, TheFirstContainerIsHeldAndConsumed) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   const pid_t pid = Restore(request);
   EXPECT_FALSE(IsConsumed("app"));
 
   EXPECT_EQ(pod().OnStart(StartRequest(request)), Answer::Pass());
 
   EXPECT_TRUE(IsConsumed("app"));
-  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
-  EXPECT_TRUE(runtime::IsHeld(request.state_dir));
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kHeld);
+  EXPECT_TRUE(wrapper::IsHeld(request.state_dir));
   EXPECT_TRUE(IsStopped(pid));
   EXPECT_TRUE(pod().hold_end().has_value());
   EXPECT_FALSE(fs::exists(job_.staging_dir + "/app"));
 }
 
 TEST_F(PodRestoreStartTest, TheLastContainerLetsAllRunTogether) {
-  const runtime::Request app = CreateRequest("app", "c1");
-  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
   const pid_t first = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
   const pid_t second = Restore(sidecar);
@@ -52,23 +52,23 @@ TEST_F(PodRestoreStartTest, TheLastContainerLetsAllRunTogether) {
 
   EXPECT_FALSE(IsStopped(first));
   EXPECT_FALSE(IsStopped(second));
-  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
   EXPECT_TRUE(pod().finished());
-  EXPECT_EQ(SavedReport().stage, Stage::kRestored);
+  EXPECT_EQ(SavedReport().stage, jobs::Stage::kRestored);
 }
 
 TEST_F(PodRestoreStartTest, WhenTheHoldEndsTheStartedOnesRunAlone) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t first = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
 
   pod().ReleaseHeld();
 
   EXPECT_FALSE(IsStopped(first));
-  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
   EXPECT_FALSE(pod().finished());
   // The barrier is open from then on.
-  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
   const pid_t second = Restore(sidecar);
   EXPECT_EQ(pod().OnStart(StartRequest(sidecar)), Answer::Pass());
   EXPECT_FALSE(IsStopped(second));
@@ -76,18 +76,18 @@ TEST_F(PodRestoreStartTest, WhenTheHoldEndsTheStartedOnesRunAlone) {
 }
 
 TEST_F(PodRestoreStartTest, AContainerThatAnExecReleasedCountsAsRunning) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-  ASSERT_THAT(runtime::ReleaseHeld(app.state_dir), test::IsOk());
+  ASSERT_THAT(wrapper::ReleaseHeld(app.state_dir), test::IsOk());
 
   pod().ReleaseHeld();
 
-  EXPECT_EQ(PhaseOf("app"), Phase::kStarted);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
 }
 
 TEST_F(PodRestoreStartTest, ASecondStartOfTheSameContainerIsFine) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
 
@@ -95,7 +95,7 @@ TEST_F(PodRestoreStartTest, ASecondStartOfTheSameContainerIsFine) {
 }
 
 TEST_F(PodRestoreStartTest, AProcessThatHasEndedIsNotConsumed) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
   ASSERT_TRUE(IsGone(pid));
@@ -105,12 +105,12 @@ TEST_F(PodRestoreStartTest, AProcessThatHasEndedIsNotConsumed) {
   EXPECT_EQ(answer.decision, Decision::kFail);
   EXPECT_THAT(answer.reason, HasSubstr("has ended"));
   EXPECT_FALSE(IsConsumed("app"));
-  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
 TEST_F(PodRestoreStartTest, NothingRunsWhenTheRecordCannotBeWritten) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   fs::create_directories(job_.state_dir);
   test::WriteText(job_.state_dir + "/consumed", "a file where the directory should be");
@@ -118,13 +118,13 @@ TEST_F(PodRestoreStartTest, NothingRunsWhenTheRecordCannotBeWritten) {
   EXPECT_EQ(pod().OnStart(StartRequest(app)).decision, Decision::kFail);
 
   EXPECT_TRUE(IsGone(pid));
-  EXPECT_FALSE(runtime::IsHeld(app.state_dir));
+  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
 }
 
 TEST_F(PodRestoreStartTest, AnotherContainersIdIsRefused) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   Restore(app);
-  runtime::Request other = StartRequest(app);
+  wrapper::Request other = StartRequest(app);
   other.container_id = "c9";
 
   EXPECT_EQ(pod().OnStart(other).decision, Decision::kFail);
@@ -133,7 +133,7 @@ TEST_F(PodRestoreStartTest, AnotherContainersIdIsRefused) {
 }
 
 TEST_F(PodRestoreStartTest, AContainerThatWasNotRestoredCannotBeStarted) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
 
   EXPECT_EQ(pod().OnStart(StartRequest(app)).decision, Decision::kFail);
@@ -141,30 +141,30 @@ TEST_F(PodRestoreStartTest, AContainerThatWasNotRestoredCannotBeStarted) {
 }
 
 TEST_F(PodRestoreStartTest, ADeletedContainerCanBeRestoredAgain) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
 
   EXPECT_EQ(pod().OnDeleted(app), Answer::Pass());
 
   EXPECT_TRUE(IsGone(pid));
-  EXPECT_EQ(PhaseOf("app"), Phase::kWaiting);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kWaiting);
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
 TEST_F(PodRestoreStartTest, DeletingWhatRunsTouchesNothing) {
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
 
   EXPECT_EQ(pod().OnDeleted(app), Answer::Pass());
 
   EXPECT_FALSE(IsGone(pid));
-  EXPECT_EQ(PhaseOf("app"), Phase::kHeld);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kHeld);
 }
 
 TEST_F(PodRestoreStartTest, TheEndLetsRunWhatIsConsumedAndEndsWhatIsNot) {
-  const runtime::Request app = CreateRequest("app", "c1");
-  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
   const pid_t consumed = Restore(app);
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
   const pid_t restored = Restore(sidecar);
@@ -175,7 +175,7 @@ TEST_F(PodRestoreStartTest, TheEndLetsRunWhatIsConsumedAndEndsWhatIsNot) {
   EXPECT_FALSE(IsStopped(consumed));
   EXPECT_TRUE(IsGone(restored));
   EXPECT_FALSE(IsMountPoint(job_.staging_dir));
-  EXPECT_EQ(SavedReport().stage, Stage::kAbandoned);
+  EXPECT_EQ(SavedReport().stage, jobs::Stage::kAbandoned);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "agent/criu/fill_list.h"
+#include "agent/criu/images/fill_list.h"
 #include "agent/os/proc.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "tests/support/read_text.h"
@@ -13,26 +13,26 @@ namespace cryopod::restore {
 namespace {
 
 namespace fs = std::filesystem;
-using runtime::Answer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using Decision = runtime::Answer::Decision;
+using wrapper::Answer;
+using Decision = wrapper::Answer::Decision;
 
 class PodRestoreTest : public PodRestoreFixture {};
 
 TEST_F(PodRestoreTest, StagesEveryContainerBeforeAnybodyAsks) {
   WorkAll();
 
-  EXPECT_EQ(pod().report().stage, Stage::kServing);
-  EXPECT_EQ(PhaseOf("app"), Phase::kStaged);
-  EXPECT_EQ(PhaseOf("sidecar"), Phase::kStaged);
+  EXPECT_EQ(pod().report().stage, jobs::Stage::kServing);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStaged);
+  EXPECT_EQ(PhaseOf("sidecar"), jobs::Phase::kStaged);
   EXPECT_TRUE(fs::exists(job_.staging_dir + "/app/pstree.img"));
-  EXPECT_EQ(SavedReport().stage, Stage::kServing);
+  EXPECT_EQ(SavedReport().stage, jobs::Stage::kServing);
 }
 
 TEST_F(PodRestoreTest, ASandboxMayBeMadeWhenArchiveAndNodeServe) {
-  runtime::Request request = CreateRequest("", "s1");
-  request.kind = runtime::Request::Kind::kSandbox;
+  wrapper::Request request = CreateRequest("", "s1");
+  request.kind = wrapper::Request::Kind::kSandbox;
 
   EXPECT_EQ(pod().OnSandbox(request), Answer::Pass());
 }
@@ -42,7 +42,7 @@ TEST_F(PodRestoreTest, AnAbsentArchiveFailsUntilItIsThere) {
   const Answer absent = pod().OnCreate(CreateRequest("app", "c1"));
   EXPECT_EQ(absent.decision, Decision::kFail);
   EXPECT_THAT(absent.reason, HasSubstr("web-1"));
-  EXPECT_EQ(SavedReport().stage, Stage::kFailed);
+  EXPECT_EQ(SavedReport().stage, jobs::Stage::kFailed);
   EXPECT_EQ(SavedReport().error.code(), Code::kNotFound);
 
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kFail);
@@ -54,7 +54,7 @@ TEST_F(PodRestoreTest, AnAbsentArchiveFailsUntilItIsThere) {
 TEST_F(PodRestoreTest, ANodeThatDoesNotFitFailsTheCreateByName) {
   fs::remove(Path("criu"));
   fs::create_symlink(CRYOPOD_FAKE_CRIU, Path("criu-old"));
-  RestoreJob job = job_;
+  jobs::RestoreJob job = job_;
   job.criu_program = Path("criu-old");
 
   const Answer answer = MakePod(job).OnCreate(CreateRequest("app", "c1"));
@@ -64,7 +64,7 @@ TEST_F(PodRestoreTest, ANodeThatDoesNotFitFailsTheCreateByName) {
 }
 
 TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
 
   const Answer answer = pod().OnCreate(request);
 
@@ -73,7 +73,7 @@ TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
   EXPECT_TRUE(fs::exists(answer.plan.criu_config_file));
   EXPECT_EQ(test::ReadText(request.rootfs + "/var/state"), "written by app");
-  EXPECT_EQ(PhaseOf("app"), Phase::kRestoring);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kRestoring);
 }
 
 TEST_F(PodRestoreTest, AContainerThatTheArchiveLacksIsNeverStartedCold) {
@@ -91,7 +91,7 @@ TEST_F(PodRestoreTest, ADamagedArchiveFailsEveryTry) {
     EXPECT_EQ(answer.decision, Decision::kFail);
     EXPECT_THAT(answer.reason, HasSubstr("app"));
   }
-  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kFailed);
 }
 
 TEST_F(PodRestoreTest, DamageThatComesAfterStagingDoesNoHarm) {
@@ -103,9 +103,9 @@ TEST_F(PodRestoreTest, DamageThatComesAfterStagingDoesNoHarm) {
 }
 
 TEST_F(PodRestoreTest, ARequestOfAnotherPodOrArchiveIsRefused) {
-  runtime::Request other_pod = CreateRequest("app", "c1");
+  wrapper::Request other_pod = CreateRequest("app", "c1");
   other_pod.pod_uid = "u-2";
-  runtime::Request other_archive = CreateRequest("app", "c2");
+  wrapper::Request other_archive = CreateRequest("app", "c2");
   other_archive.restore_from = "web-2";
 
   EXPECT_EQ(pod().OnCreate(other_pod).decision, Decision::kFail);
@@ -114,36 +114,36 @@ TEST_F(PodRestoreTest, ARequestOfAnotherPodOrArchiveIsRefused) {
 }
 
 TEST_F(PodRestoreTest, WhatTheRuntimeRestoredIsBelievedOnlyAfterALook) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const runtime::Outcome outcome = RestoreProcess(request);
+  const wrapper::Outcome outcome = RestoreProcess(request);
 
   EXPECT_EQ(pod().OnOutcome("c1", outcome), Answer::Pass());
 
-  EXPECT_EQ(PhaseOf("app"), Phase::kRestored);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kRestored);
   EXPECT_TRUE(IsStopped(static_cast<pid_t>(outcome.pid)));
   EXPECT_EQ(SavedReport().containers.front().pid, outcome.pid);
 }
 
 TEST_F(PodRestoreTest, ATaskTooManyMakesItAFailureAndEndsTheProcesses) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const runtime::Outcome outcome = RestoreProcess(request);
+  const wrapper::Outcome outcome = RestoreProcess(request);
   RestoreProcess(request);
 
   const Answer answer = pod().OnOutcome("c1", outcome);
 
   EXPECT_EQ(answer.decision, Decision::kFail);
   EXPECT_THAT(answer.reason, HasSubstr("there are 2 tasks"));
-  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kFailed);
   EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
 }
 
 TEST_F(PodRestoreTest, ProcessesThatHoldMoreThanTheLiveRequestAllowsAreEnded) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   test::WriteText(request.bundle + "/config.json", R"({"process": {"noNewPrivileges": true}})");
   ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const runtime::Outcome outcome = RestoreProcess(request);
+  const wrapper::Outcome outcome = RestoreProcess(request);
 
   const Answer answer = pod().OnOutcome("c1", outcome);
 
@@ -159,7 +159,7 @@ TEST_F(PodRestoreTest, AFailedRestoreIsExplainedAndCanBeTriedAgain) {
 
   EXPECT_EQ(answer.decision, Decision::kFail);
   EXPECT_THAT(answer.reason, AllOf(HasSubstr("container app"), HasSubstr("errno 17")));
-  EXPECT_EQ(SavedReport().containers.front().phase, Phase::kFailed);
+  EXPECT_EQ(SavedReport().containers.front().phase, jobs::Phase::kFailed);
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
 }
 
@@ -175,7 +175,7 @@ TEST_F(PodRestoreTest, TheNextTryUsesTheImagesThatAreStaged) {
 }
 
 TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
-  const runtime::Request first = CreateRequest("app", "c1");
+  const wrapper::Request first = CreateRequest("app", "c1");
   Restore(first);
   EXPECT_FALSE(fs::exists(job_.staging_dir + "/app"));
   EXPECT_EQ(pod().OnDeleted(first), Answer::Pass());
@@ -187,10 +187,10 @@ TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
 }
 
 TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesses) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   const Answer plan = pod().OnCreate(request);
   ASSERT_EQ(plan.decision, Decision::kRestore);
-  const runtime::Outcome outcome = RestoreProcess(request);
+  const wrapper::Outcome outcome = RestoreProcess(request);
   // The lowest page of all is nobody's.
   const Result<ProcessInfo> info = ReadProcessInfo(static_cast<pid_t>(outcome.pid));
   ASSERT_THAT(info, test::IsOk());
@@ -209,21 +209,21 @@ TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesse
 }
 
 TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const runtime::Outcome half_done = RestoreProcess(request);
+  const wrapper::Outcome half_done = RestoreProcess(request);
 
   pod().OnWrapperGone("c1");
 
   EXPECT_TRUE(IsGone(static_cast<pid_t>(half_done.pid)));
-  EXPECT_EQ(PhaseOf("app"), Phase::kFailed);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kFailed);
 }
 
 TEST_F(PodRestoreTest, TheEndOfAnOldAttemptDoesNotTouchTheNewOne) {
   ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
-  const runtime::Request second = CreateRequest("app", "c2");
+  const wrapper::Request second = CreateRequest("app", "c2");
   ASSERT_EQ(pod().OnCreate(second).decision, Decision::kRestore);
-  const runtime::Outcome outcome = RestoreProcess(second);
+  const wrapper::Outcome outcome = RestoreProcess(second);
 
   pod().OnWrapperGone("c1");
   EXPECT_EQ(pod().OnOutcome("c1", outcome).decision, Decision::kFail);
@@ -232,12 +232,12 @@ TEST_F(PodRestoreTest, TheEndOfAnOldAttemptDoesNotTouchTheNewOne) {
 }
 
 TEST_F(PodRestoreTest, WhatIsConsumedStartsColdAndCountsAsDone) {
-  ASSERT_THAT(runtime::WriteConsumed(job_.state_dir, "u-1", "app", {"web-1", "", "r-0", ""}),
+  ASSERT_THAT(wrapper::WriteConsumed(job_.state_dir, "u-1", "app", {"web-1", "", "r-0", ""}),
               test::IsOk());
 
   EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c1")), Answer::Pass());
 
-  EXPECT_EQ(PhaseOf("app"), Phase::kColdStarted);
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kColdStarted);
 }
 
 }  // namespace

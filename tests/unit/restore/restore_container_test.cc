@@ -72,8 +72,8 @@ class RestoreContainerTest : public ::testing::Test {
 };
 
 TEST_F(RestoreContainerTest, AnAttemptHasItsOwnDirectoryAndOptions) {
-  const Result<runtime::Plan> first = PrepareAttempt(job_dir(), "r-1", "/images", "app", 1);
-  const Result<runtime::Plan> second = PrepareAttempt(job_dir(), "r-1", "/images", "app", 2);
+  const Result<wrapper::Plan> first = PrepareAttempt(job_dir(), "r-1", "/images", "app", 1);
+  const Result<wrapper::Plan> second = PrepareAttempt(job_dir(), "r-1", "/images", "app", 2);
 
   ASSERT_THAT(first, test::IsOk());
   ASSERT_THAT(second, test::IsOk());
@@ -85,7 +85,7 @@ TEST_F(RestoreContainerTest, AnAttemptHasItsOwnDirectoryAndOptions) {
 }
 
 TEST_F(RestoreContainerTest, AnAttemptFindsNothingOfAnEarlierOneWithItsNumber) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const runtime::Plan first,
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const wrapper::Plan first,
                                PrepareAttempt(job_dir(), "r-1", "/images", "app", 1));
   test::WriteText(first.work_dir + "/restore.log", "old");
 
@@ -96,9 +96,9 @@ TEST_F(RestoreContainerTest, AnAttemptFindsNothingOfAnEarlierOneWithItsNumber) {
 
 TEST_F(RestoreContainerTest, TheHostnameOfThePodIsRememberedAndPutBack) {
   UtsNamespace uts("new-pod");
-  runtime::Request request;
+  wrapper::Request request;
   request.namespace_paths = {{"uts", uts.path()}};
-  ContainerReport container;
+  jobs::ContainerReport container;
   ASSERT_THAT(RememberHostname(request, container, Soon()), test::IsOk());
   uts.SetHostname("old-pod");
 
@@ -108,17 +108,17 @@ TEST_F(RestoreContainerTest, TheHostnameOfThePodIsRememberedAndPutBack) {
 }
 
 TEST_F(RestoreContainerTest, APodOnTheNodesOwnNamespaceKeepsItsHandsOffTheHostname) {
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.hostname = "must not be used";
 
-  ASSERT_THAT(RememberHostname(runtime::Request(), container, Soon()), test::IsOk());
+  ASSERT_THAT(RememberHostname(wrapper::Request(), container, Soon()), test::IsOk());
 
   EXPECT_EQ(container.hostname, "");
   EXPECT_THAT(PutHostnameBack(container, Soon()), test::IsOk());
 }
 
 TEST_F(RestoreContainerTest, ASandboxThatIsGoneIsNoError) {
-  ContainerReport container;
+  jobs::ContainerReport container;
   container.uts_path = "/proc/4194303/ns/uts";
   container.hostname = "pod";
 
@@ -126,9 +126,9 @@ TEST_F(RestoreContainerTest, ASandboxThatIsGoneIsNoError) {
 }
 
 TEST_F(RestoreContainerTest, AMissingSandboxStopsTheRestoreBeforeItBegins) {
-  runtime::Request request;
+  wrapper::Request request;
   request.namespace_paths = {{"uts", "/proc/4194303/ns/uts"}};
-  ContainerReport container;
+  jobs::ContainerReport container;
 
   EXPECT_FALSE(RememberHostname(request, container, Soon()).ok());
 }

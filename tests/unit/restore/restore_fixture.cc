@@ -7,8 +7,8 @@
 #include <thread>
 #include <utility>
 
-#include "agent/archive/archive_writer.h"
-#include "agent/archive/media_types.h"
+#include "agent/archive/oci/media_types.h"
+#include "agent/archive/store/archive_writer.h"
 #include "agent/os/credentials.h"
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
@@ -165,10 +165,10 @@ void RestoreFixture::DamageImages(const std::string& container) {
   }
 }
 
-runtime::Request RestoreFixture::CreateRequest(const std::string& container,
+wrapper::Request RestoreFixture::CreateRequest(const std::string& container,
                                                const std::string& id) {
-  runtime::Request request;
-  request.kind = runtime::Request::Kind::kCreate;
+  wrapper::Request request;
+  request.kind = wrapper::Request::Kind::kCreate;
   request.pod_uid = job_.pod_uid;
   request.container_name = container;
   request.container_id = id;
@@ -188,19 +188,19 @@ runtime::Request RestoreFixture::CreateRequest(const std::string& container,
   return request;
 }
 
-runtime::Request RestoreFixture::StartRequest(const runtime::Request& create) const {
-  runtime::Request request = create;
-  request.kind = runtime::Request::Kind::kStart;
+wrapper::Request RestoreFixture::StartRequest(const wrapper::Request& create) const {
+  wrapper::Request request = create;
+  request.kind = wrapper::Request::Kind::kStart;
   return request;
 }
 
-std::string RestoreFixture::CgroupOf(const runtime::Request& request) {
+std::string RestoreFixture::CgroupOf(const wrapper::Request& request) {
   const Result<std::string> directory = CgroupDirectoryOf(request.cgroups_path);
   EXPECT_THAT(directory, test::IsOk());
   return directory.ok() ? *directory : "";
 }
 
-runtime::Outcome RestoreFixture::RestoreProcess(const runtime::Request& create) {
+wrapper::Outcome RestoreFixture::RestoreProcess(const wrapper::Request& create) {
   processes_.emplace_back(create.rootfs, CgroupOf(create), test::MountBox::Acts());
   const pid_t pid = processes_.back().pid();
   EXPECT_THAT(processes_.back().Kill(SIGSTOP), test::IsOk());

@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/archive_store.h"
-#include "restore/job.h"
+#include "agent/archive/store/archive_store.h"
+#include "agent/jobs/restore_job.h"
 #include "restore/runtime/protocol/messages.h"
 #include "tests/support/mount_box.h"
 #include "tests/support/temp_directory.h"
@@ -35,20 +35,20 @@ class RestoreFixture : public ::testing::Test {
 
   // The request with which the wrapper begins; its rootfs is mounted, its cgroup and its state
   // directory exist.
-  runtime::Request CreateRequest(const std::string& container, const std::string& id);
-  runtime::Request StartRequest(const runtime::Request& create) const;
+  wrapper::Request CreateRequest(const std::string& container, const std::string& id);
+  wrapper::Request StartRequest(const wrapper::Request& create) const;
   // What the real runtime would have made: a stopped process in the container's cgroup, in a mount
   // namespace of its own.
-  runtime::Outcome RestoreProcess(const runtime::Request& create);
+  wrapper::Outcome RestoreProcess(const wrapper::Request& create);
   static bool IsStopped(pid_t pid);
   static bool IsGone(pid_t pid);
 
   std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
   std::string job_dir() const { return Path("job"); }
-  static std::string CgroupOf(const runtime::Request& request);
+  static std::string CgroupOf(const wrapper::Request& request);
 
   test::TempDirectory temp_;
-  RestoreJob job_;
+  jobs::RestoreJob job_;
   std::vector<std::string> mounted_;
   std::unique_ptr<test::TestCgroup> cgroup_;
   std::deque<test::MountBox> processes_;

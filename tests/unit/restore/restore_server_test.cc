@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <thread>
 
+#include "agent/jobs/restore_report.h"
 #include "agent/os/mount.h"
 #include "agent/os/unix_socket.h"
-#include "restore/report.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/restore_fixture.h"
@@ -16,10 +16,10 @@
 namespace cryopod::restore {
 namespace {
 
-using runtime::Answer;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using Decision = runtime::Answer::Decision;
+using wrapper::Answer;
+using Decision = wrapper::Answer::Decision;
 
 Deadline Soon() { return Deadline::After(seconds(20)); }
 
@@ -48,30 +48,30 @@ class RestoreServerTest : public RestoreFixture {
   }
 
   // What the agent does with a wrapper's connection: the wrapper's side of it comes back.
-  UniqueFd HandOver(const runtime::Request& request) {
+  UniqueFd HandOver(const wrapper::Request& request) {
     int fds[2] = {-1, -1};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     UniqueFd wrapper(fds[0]);
     const UniqueFd theirs(fds[1]);
-    EXPECT_THAT(SendFrame(control_.get(), runtime::Serialize(request), Soon(), {theirs.get()}),
+    EXPECT_THAT(SendFrame(control_.get(), wrapper::Serialize(request), Soon(), {theirs.get()}),
                 test::IsOk());
     return wrapper;
   }
-  Answer Ask(const runtime::Request& request) {
+  Answer Ask(const wrapper::Request& request) {
     const UniqueFd wrapper = HandOver(request);
     return AnswerOn(wrapper);
   }
   static Answer AnswerOn(const UniqueFd& wrapper) {
-    Result<Answer> answer = runtime::ReceiveAnswer(wrapper.get(), Soon());
+    Result<Answer> answer = wrapper::ReceiveAnswer(wrapper.get(), Soon());
     EXPECT_THAT(answer, test::IsOk());
     return answer.ok() ? *answer : Answer();
   }
   // A whole `create` and its restore.
-  pid_t Restore(const runtime::Request& request) {
+  pid_t Restore(const wrapper::Request& request) {
     const UniqueFd wrapper = HandOver(request);
     EXPECT_EQ(AnswerOn(wrapper).decision, Decision::kRestore);
-    const runtime::Outcome outcome = RestoreProcess(request);
-    EXPECT_THAT(runtime::Send(wrapper.get(), outcome, Soon()), test::IsOk());
+    const wrapper::Outcome outcome = RestoreProcess(request);
+    EXPECT_THAT(wrapper::Send(wrapper.get(), outcome, Soon()), test::IsOk());
     EXPECT_EQ(AnswerOn(wrapper), Answer::Pass());
     return static_cast<pid_t>(outcome.pid);
   }
@@ -81,10 +81,10 @@ class RestoreServerTest : public RestoreFixture {
     EXPECT_THAT(exit, test::IsOk());
     return exit.ok() ? exit->exit_code : -1;
   }
-  Stage SavedStage() const {
-    const Result<Report> report = ReadReport(job_dir());
+  jobs::Stage SavedStage() const {
+    const Result<jobs::Report> report = jobs::ReadReport(job_dir());
     EXPECT_THAT(report, test::IsOk());
-    return report.ok() ? report->stage : Stage::kChecking;
+    return report.ok() ? report->stage : jobs::Stage::kChecking;
   }
 
   std::optional<Subprocess> program_;
@@ -93,8 +93,8 @@ class RestoreServerTest : public RestoreFixture {
 
 TEST_F(RestoreServerTest, RestoresAPodAndEnds) {
   StartProgram();
-  const runtime::Request app = CreateRequest("app", "c1");
-  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
 
   const pid_t first = Restore(app);
   EXPECT_EQ(Ask(StartRequest(app)), Answer::Pass());
@@ -105,14 +105,14 @@ TEST_F(RestoreServerTest, RestoresAPodAndEnds) {
   EXPECT_EQ(WaitForExit(), 0);
   EXPECT_FALSE(IsStopped(first));
   EXPECT_FALSE(IsStopped(second));
-  EXPECT_EQ(SavedStage(), Stage::kRestored);
+  EXPECT_EQ(SavedStage(), jobs::Stage::kRestored);
   EXPECT_FALSE(std::filesystem::exists(job_.staging_dir));
 }
 
 TEST_F(RestoreServerTest, AHeldContainerRunsAfterTheHoldWithoutTheOthers) {
   job_.hold = milliseconds(200);
   StartProgram();
-  const runtime::Request app = CreateRequest("app", "c1");
+  const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   ASSERT_EQ(Ask(StartRequest(app)), Answer::Pass());
 
@@ -123,7 +123,7 @@ TEST_F(RestoreServerTest, AHeldContainerRunsAfterTheHoldWithoutTheOthers) {
 
 TEST_F(RestoreServerTest, AWrapperThatClosesItsConnectionEndsItsRestore) {
   StartProgram();
-  const runtime::Request request = CreateRequest("app", "c1");
+  const wrapper::Request request = CreateRequest("app", "c1");
   UniqueFd wrapper = HandOver(request);
   ASSERT_EQ(AnswerOn(wrapper).decision, Decision::kRestore);
   const auto pid = static_cast<pid_t>(RestoreProcess(request).pid);
@@ -136,16 +136,16 @@ TEST_F(RestoreServerTest, AWrapperThatClosesItsConnectionEndsItsRestore) {
 
 TEST_F(RestoreServerTest, TwoAttemptsMayBeOpenAtOnce) {
   StartProgram();
-  const runtime::Request app = CreateRequest("app", "c1");
-  const runtime::Request sidecar = CreateRequest("sidecar", "c2");
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
   const UniqueFd first = HandOver(app);
   const UniqueFd second = HandOver(sidecar);
   EXPECT_EQ(AnswerOn(first).decision, Decision::kRestore);
   EXPECT_EQ(AnswerOn(second).decision, Decision::kRestore);
 
-  EXPECT_THAT(runtime::Send(second.get(), RestoreProcess(sidecar), Soon()), test::IsOk());
+  EXPECT_THAT(wrapper::Send(second.get(), RestoreProcess(sidecar), Soon()), test::IsOk());
   EXPECT_EQ(AnswerOn(second), Answer::Pass());
-  EXPECT_THAT(runtime::Send(first.get(), RestoreProcess(app), Soon()), test::IsOk());
+  EXPECT_THAT(wrapper::Send(first.get(), RestoreProcess(app), Soon()), test::IsOk());
   EXPECT_EQ(AnswerOn(first), Answer::Pass());
 }
 
@@ -172,7 +172,7 @@ TEST_F(RestoreServerTest, SigtermCleansUpAndEnds) {
   EXPECT_EQ(WaitForExit(), 3);
   EXPECT_TRUE(IsGone(pid));
   EXPECT_FALSE(IsMountPoint(job_.staging_dir));
-  EXPECT_EQ(SavedStage(), Stage::kAbandoned);
+  EXPECT_EQ(SavedStage(), jobs::Stage::kAbandoned);
 }
 
 TEST_F(RestoreServerTest, NobodyAskingForLongEndsIt) {

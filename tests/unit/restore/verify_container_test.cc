@@ -13,8 +13,8 @@ using ::testing::HasSubstr;
 
 class VerifyContainerTest : public RestoreFixture {
  protected:
-  ContainerReport Restored(const runtime::Request& request) {
-    ContainerReport container;
+  jobs::ContainerReport Restored(const wrapper::Request& request) {
+    jobs::ContainerReport container;
     container.name = request.container_name;
     container.cgroup_dir = CgroupOf(request);
     container.pid = static_cast<pid_t>(RestoreProcess(request).pid);
@@ -23,7 +23,7 @@ class VerifyContainerTest : public RestoreFixture {
 };
 
 TEST_F(VerifyContainerTest, AStoppedProcessInItsCgroupIsTheRestoredOne) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
 
   ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
 
@@ -32,13 +32,13 @@ TEST_F(VerifyContainerTest, AStoppedProcessInItsCgroupIsTheRestoredOne) {
 }
 
 TEST_F(VerifyContainerTest, ANumberOfTasksThatIsNotRecordedIsNotCompared) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
 
   EXPECT_THAT(VerifyRestored(container, 0), test::IsOk());
 }
 
 TEST_F(VerifyContainerTest, AMissingTaskIsNoticed) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
 
   EXPECT_THAT(VerifyRestored(container, 2),
               test::StatusIs(Code::kFailedPrecondition,
@@ -46,7 +46,7 @@ TEST_F(VerifyContainerTest, AMissingTaskIsNoticed) {
 }
 
 TEST_F(VerifyContainerTest, AProcessThatRunsAlreadyIsNoticed) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
   ASSERT_THAT(processes_.front().Kill(SIGCONT), test::IsOk());
   while (IsStopped(container.pid)) {
   }
@@ -55,8 +55,8 @@ TEST_F(VerifyContainerTest, AProcessThatRunsAlreadyIsNoticed) {
 }
 
 TEST_F(VerifyContainerTest, AProcessInAnotherCgroupIsNoticed) {
-  const runtime::Request other = CreateRequest("sidecar", "c2");
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  const wrapper::Request other = CreateRequest("sidecar", "c2");
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
   container.cgroup_dir = CgroupOf(other);
 
   EXPECT_THAT(VerifyRestored(container, 1),
@@ -64,7 +64,7 @@ TEST_F(VerifyContainerTest, AProcessInAnotherCgroupIsNoticed) {
 }
 
 TEST_F(VerifyContainerTest, ACgroupBeneathTheNamedOneIsTheContainersToo) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
   const std::string leaf = container.cgroup_dir;
   container.cgroup_dir = cgroup_->path();
 
@@ -74,7 +74,7 @@ TEST_F(VerifyContainerTest, ACgroupBeneathTheNamedOneIsTheContainersToo) {
 }
 
 TEST_F(VerifyContainerTest, AProcessThatHasEndedIsNotAlive) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
   ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
   ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
   ASSERT_TRUE(IsGone(container.pid));
@@ -83,7 +83,7 @@ TEST_F(VerifyContainerTest, AProcessThatHasEndedIsNotAlive) {
 }
 
 TEST_F(VerifyContainerTest, AnotherProcessWithItsNumberIsNotIt) {
-  ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
   ASSERT_THAT(VerifyRestored(container, 1), test::IsOk());
   container.start_time_ticks -= 1;
 

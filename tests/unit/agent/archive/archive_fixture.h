@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "agent/archive/archive_store.h"
-#include "agent/archive/archive_writer.h"
-#include "agent/archive/media_types.h"
-#include "agent/archive/unpack.h"
+#include "agent/archive/oci/media_types.h"
+#include "agent/archive/store/archive_store.h"
+#include "agent/archive/store/archive_writer.h"
+#include "agent/archive/unpack/unpack.h"
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"

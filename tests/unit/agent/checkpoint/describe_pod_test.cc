@@ -11,7 +11,7 @@ namespace {
 using nlohmann::json;
 using ::testing::ElementsAre;
 
-RequestedContainer App() {
+jobs::RequestedContainer App() {
   return {"app",
           "id1",
           "docker.io/app:1",
@@ -28,7 +28,7 @@ TEST(FormatTimeTest, IsRfc3339InUtcWithSeconds) {
 }
 
 TEST(DescribePodTest, CarriesThePodItsContainersAndWhatTheFreezeYielded) {
-  CheckpointJob job;
+  jobs::CheckpointJob job;
   job.pod_name = "web";
   job.pod_namespace = "default";
   job.pod_uid = "u";
@@ -93,7 +93,7 @@ TEST(ContainerMetadataTest, HasTheFilesThatCheckpointctlReads) {
 }
 
 TEST(PodMetadataTest, HoldsTheSandboxConfigAndTheContainersByName) {
-  CheckpointJob job;
+  jobs::CheckpointJob job;
   job.sandbox_config_json = R"({"metadata":{}})";
   job.containers = {App()};
 

@@ -13,7 +13,7 @@ namespace cryopod::checkpoint::test {
 
 // A container as far as the kernel knows it: this process in this cgroup.
 inline DumpTarget MakeTarget(const std::string& name, pid_t init, Cgroup cgroup) {
-  RequestedContainer requested;
+  jobs::RequestedContainer requested;
   requested.name = name;
   requested.id = name + "-id";
   criu::ContainerState state;

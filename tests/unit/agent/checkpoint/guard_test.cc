@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
@@ -140,7 +140,7 @@ TEST_P(GuardTest, KillsInsteadWhenTheEndOfTheSourceIsDecided) {
     if (!forked.ok()) return false;
     guard.emplace(std::move(forked).value());
     return WatchAndFreeze(*guard, counter) &&
-           WriteFileAtomically(directory->get(), kStoppingFile, "{}").ok();
+           WriteFileAtomically(directory->get(), jobs::kStoppingFile, "{}").ok();
   });
   ASSERT_TRUE(parent.ready());
   const uint64_t at_the_cut = counter.count();

@@ -129,7 +129,7 @@ class PreflightTest : public ::testing::TestWithParam<CgroupVersion> {
 
   cryopod::test::TestCgroup leaf_{GetParam()};
   cryopod::test::TempDirectory temp_;
-  CheckpointJob job_;
+  jobs::CheckpointJob job_;
   ResolvedPod pod_;
   std::unique_ptr<NamespaceHolder> holder_;
 };

@@ -8,11 +8,11 @@
 #include <thread>
 
 #include "agent/checkpoint/capture_pod.h"
-#include "agent/checkpoint/event_log.h"
 #include "agent/checkpoint/kept_logs.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/shared_mappings.h"
 #include "agent/checkpoint/start_criu.h"
+#include "agent/jobs/event_log.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
@@ -223,18 +223,20 @@ TEST(SharedWritableFilesTest, FindsWhatAStoreCanChangeAndNothingElse) {
 TEST(EventLogTest, AppendsOneLineAnEvent) {
   const cryopod::test::TempDirectory temp;
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(temp.path()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const EventLog log, EventLog::Open(directory.get()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::EventLog log, jobs::EventLog::Open(directory.get()));
 
   log.Append({"resolve", "", 0, 0});
   log.Append({"archive", "a\nb", 1, 2});
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const EventLog again, EventLog::Open(directory.get()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::EventLog again, jobs::EventLog::Open(directory.get()));
   again.Append({"commit", "", 0, 0});
 
-  std::ifstream file(temp.path() / kEventsFile);
-  std::vector<JobEvent> events;
-  for (std::string line; std::getline(file, line);) events.push_back(ParseJobEvent(line).value());
-  EXPECT_THAT(events, ElementsAre(JobEvent{"resolve", "", 0, 0}, JobEvent{"archive", "a\nb", 1, 2},
-                                  JobEvent{"commit", "", 0, 0}));
+  std::ifstream file(temp.path() / jobs::kEventsFile);
+  std::vector<jobs::JobEvent> events;
+  for (std::string line; std::getline(file, line);)
+    events.push_back(jobs::ParseJobEvent(line).value());
+  EXPECT_THAT(events, ElementsAre(jobs::JobEvent{"resolve", "", 0, 0},
+                                  jobs::JobEvent{"archive", "a\nb", 1, 2},
+                                  jobs::JobEvent{"commit", "", 0, 0}));
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <fstream>
 #include <memory>
 
-#include "agent/checkpoint/job.h"
+#include "agent/jobs/checkpoint_job.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "tests/support/status_matchers.h"
@@ -34,20 +34,20 @@ class RepairJobTest : public ::testing::TestWithParam<CgroupVersion> {
   void SetUp() override { CRYOPOD_SKIP_WITHOUT(counter_); }
 
   std::string job_dir() const { return temp_.path(); }
-  void Leave(const Journal& journal) const {
+  void Leave(const jobs::Journal& journal) const {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
-    ASSERT_THAT(WriteFileAtomically(directory.get(), kJournalFile, ToJson(journal)), IsOk());
+    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal)), IsOk());
   }
   void DecideStop() const {
-    JobResult decided;
+    jobs::JobResult decided;
     decided.source_killed = true;
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
-    ASSERT_THAT(WriteFileAtomically(directory.get(), kStoppingFile, ToJson(decided)), IsOk());
+    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kStoppingFile, ToJson(decided)), IsOk());
   }
   // The counter's container, frozen.
-  Journal FrozenJournal() const {
+  jobs::Journal FrozenJournal() const {
     counter_.Freeze();
-    return {{counter_.path()}, {}, {IdentifyProcess(counter_.pid()).value()}, ""};
+    return {{counter_.path()}, {}, {jobs::IdentifyProcess(counter_.pid()).value()}, ""};
   }
 
   CounterInCgroup counter_{GetParam()};
@@ -66,14 +66,14 @@ TEST_P(RepairJobTest, ThawsWhatTheDeadProcessHadFrozen) {
 }
 
 TEST_P(RepairJobTest, WaitsForALivingCriuAndThawsAfterIt) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   const pid_t criu = ::fork();
   if (criu == 0) {
     std::this_thread::sleep_for(milliseconds(400));
     (void)counter_.cgroup().Freeze();  // as CRIU does when it ends
     ::_exit(0);
   }
-  journal.criu = {IdentifyProcess(criu).value()};
+  journal.criu = {jobs::IdentifyProcess(criu).value()};
   Leave(journal);
   const auto began = Deadline::Clock::now();
 
@@ -87,12 +87,12 @@ TEST_P(RepairJobTest, WaitsForALivingCriuAndThawsAfterIt) {
 }
 
 TEST_P(RepairJobTest, ACriuBeyondTheDeadlineIsEndedAndReported) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   const pid_t criu = ::fork();
   if (criu == 0) {
     while (true) ::pause();
   }
-  journal.criu = {IdentifyProcess(criu).value()};
+  journal.criu = {jobs::IdentifyProcess(criu).value()};
   Leave(journal);
 
   EXPECT_THAT(RepairJob(job_dir(), Deadline::After(milliseconds(100))),
@@ -120,7 +120,7 @@ TEST_P(RepairJobTest, ASourceWhoseEndWasDecidedIsKilledAndNeverRunsAgain) {
 
 TEST_P(RepairJobTest, ADecisionThatWasOnlyHalfWrittenIsNone) {
   Leave(FrozenJournal());
-  std::ofstream(job_dir() + "/" + kStoppingFile + ".partial") << "{";
+  std::ofstream(job_dir() + "/" + jobs::kStoppingFile + ".partial") << "{";
 
   EXPECT_THAT(ReleaseJob(job_dir()), IsOk());
 
@@ -128,7 +128,7 @@ TEST_P(RepairJobTest, ADecisionThatWasOnlyHalfWrittenIsNone) {
 }
 
 TEST_P(RepairJobTest, TheEndOfACgroupThatIsSomebodyElsesIsNotDecidedHere) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   ++journal.inits[0].start_ticks;
   Leave(journal);
   DecideStop();
@@ -139,12 +139,12 @@ TEST_P(RepairJobTest, TheEndOfACgroupThatIsSomebodyElsesIsNotDecidedHere) {
 }
 
 TEST_P(RepairJobTest, AWaitForACriuEndsWhenItIsToldToAndKillsNothing) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   const pid_t criu = ::fork();
   if (criu == 0) {
     while (true) ::pause();
   }
-  journal.criu = {IdentifyProcess(criu).value()};
+  journal.criu = {jobs::IdentifyProcess(criu).value()};
   Leave(journal);
   std::stop_source stop;
   stop.request_stop();
@@ -159,12 +159,12 @@ TEST_P(RepairJobTest, AWaitForACriuEndsWhenItIsToldToAndKillsNothing) {
 }
 
 TEST_P(RepairJobTest, AProcessThatGotTheCriusPidIsLeftAlone) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   const pid_t other = ::fork();
   if (other == 0) {
     while (true) ::pause();
   }
-  ProcessIdentity identity = IdentifyProcess(other).value();
+  jobs::ProcessIdentity identity = jobs::IdentifyProcess(other).value();
   --identity.start_ticks;
   journal.criu = {identity};
   Leave(journal);
@@ -177,7 +177,7 @@ TEST_P(RepairJobTest, AProcessThatGotTheCriusPidIsLeftAlone) {
 }
 
 TEST_P(RepairJobTest, ACgroupThatSomebodyElsePausedIsLeftAlone) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   ++journal.inits[0].start_ticks;  // the container of the job is gone, its cgroup's name is not
   Leave(journal);
 
@@ -187,7 +187,7 @@ TEST_P(RepairJobTest, ACgroupThatSomebodyElsePausedIsLeftAlone) {
 }
 
 TEST_P(RepairJobTest, ACgroupThatIsGoneIsNoError) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   journal.cgroups.insert(journal.cgroups.begin(), counter_.path() + "/gone");
   Leave(journal);
 
@@ -197,7 +197,7 @@ TEST_P(RepairJobTest, ACgroupThatIsGoneIsNoError) {
 }
 
 TEST_P(RepairJobTest, AnEmptyCgroupIsThawedSoThatItsNextUserCanRun) {
-  Journal journal = FrozenJournal();
+  jobs::Journal journal = FrozenJournal();
   counter_.End();
   counter_.Freeze();
   Leave(journal);
@@ -215,20 +215,21 @@ TEST(RepairJobStagingTest, UnmountsTheStagingAreaAndRemovesTheOneOnDisk) {
   if (::geteuid() != 0) GTEST_SKIP() << "mounts need root";
   cryopod::test::TempDirectory job;
   cryopod::test::TempDirectory state;
-  const std::string memory_path = job.path() / kStagingDirectory;
+  const std::string memory_path = job.path() / jobs::kStagingDirectory;
   const std::string disk_path = state.path() / "staging";
   ASSERT_THAT(MountTmpfs(memory_path, 1 << 20), IsOk());
   std::filesystem::create_directories(disk_path + "/app.images");
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job.path()));
-  ASSERT_THAT(
-      WriteFileAtomically(directory.get(), kJournalFile, ToJson(Journal{{}, {}, {}, disk_path})),
-      IsOk());
+  ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile,
+                                  ToJson(jobs::Journal{{}, {}, {}, disk_path})),
+              IsOk());
 
   EXPECT_THAT(RepairJob(job.path(), Soon()), IsOk());
 
   EXPECT_FALSE(IsMountPoint(memory_path));
   EXPECT_FALSE(std::filesystem::exists(disk_path));
-  EXPECT_TRUE(std::filesystem::exists(job.path() / kJournalFile)) << "the directory itself stays";
+  EXPECT_TRUE(std::filesystem::exists(job.path() / jobs::kJournalFile))
+      << "the directory itself stays";
 }
 
 TEST(RepairJobStagingTest, AJobThatNeverFrozeAnythingNeedsNoJournal) {
@@ -240,9 +241,10 @@ TEST(RepairJobStagingTest, AJobThatNeverFrozeAnythingNeedsNoJournal) {
 
 TEST(RepairJobStagingTest, ADamagedJournalIsAnError) {
   cryopod::test::TempDirectory job;
-  std::ofstream(job.path() / kJournalFile) << "{";
+  std::ofstream(job.path() / jobs::kJournalFile) << "{";
 
-  EXPECT_THAT(ReleaseJob(job.path()), StatusIs(Code::kInvalidArgument, HasSubstr(kJournalFile)));
+  EXPECT_THAT(ReleaseJob(job.path()),
+              StatusIs(Code::kInvalidArgument, HasSubstr(jobs::kJournalFile)));
   EXPECT_FALSE(RepairJob(job.path(), Soon()).ok());
 }
 

@@ -60,7 +60,7 @@ TEST(UpperDirOfTest, WhatIsThereInsteadIsNamed) {
 }
 
 TEST(ResolvePodTest, APodWithoutContainersIsRefused) {
-  EXPECT_THAT(ResolvePod(CheckpointJob()),
+  EXPECT_THAT(ResolvePod(jobs::CheckpointJob()),
               StatusIs(Code::kFailedPrecondition, HasSubstr("no running container")));
 }
 
@@ -100,7 +100,7 @@ class ResolveContainerTest : public ::testing::Test {
   }
 
   cryopod::test::TempDirectory temp_;
-  CheckpointJob job_;
+  jobs::CheckpointJob job_;
 };
 
 // As a runtime does it: the overlay becomes the root, and nothing else is mounted.

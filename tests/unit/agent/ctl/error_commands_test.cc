@@ -121,7 +121,7 @@ TEST_F(ErrorCommandsTest, WrongUseAsksTheAgentNothing) {
 TEST_F(ErrorCommandsTest, AnAnswerThatCannotBeWrittenIsAFailure) {
   const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   const UniqueFd err(::open(Path("err").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  Console console;
+  terminal::Console console;
   console.out = full.get();
   console.err = err.get();
 

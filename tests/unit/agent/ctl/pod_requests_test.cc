@@ -5,14 +5,14 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
-#include "agent/ctl/change_report.h"
-#include "agent/ctl/node_install.h"
-#include "agent/ctl/node_uninstall.h"
+#include "agent/ctl/install/change_report.h"
+#include "agent/ctl/install/node_install.h"
+#include "agent/ctl/install/node_uninstall.h"
 #include "agent/os/file.h"
 #include "tests/fakes/fake_cri_server.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
-#include "tests/unit/agent/ctl/node_fixture.h"
+#include "tests/unit/agent/ctl/install/node_fixture.h"
 
 namespace cryopod::ctl {
 namespace {

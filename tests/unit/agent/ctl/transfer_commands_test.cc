@@ -102,7 +102,7 @@ TEST_F(TransferCommandsTest, AForcedExportThatBreaksOffLeavesTheOldFile) {
 TEST_F(TransferCommandsTest, ExportToAFullDeviceIsOutOfSpace) {
   const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   const UniqueFd err(::open(Path("err").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  Console console;
+  terminal::Console console;
   console.out = full.get();
   console.err = err.get();
 
@@ -114,7 +114,7 @@ TEST_F(TransferCommandsTest, ExportToAFullDeviceIsOutOfSpace) {
 
 TEST_F(TransferCommandsTest, ExportRefusesToWriteATarToATerminal) {
   const UniqueFd err(::open(Path("err").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  Console console;
+  terminal::Console console;
   console.err = err.get();
   console.out_is_terminal = true;
 

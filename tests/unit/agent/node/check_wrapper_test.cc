@@ -36,7 +36,7 @@ TEST_F(CheckWrapperTest, TheRealWrapperIsKnownByWhatItSays) {
 
   EXPECT_THAT(answer.program.reason, IsEmpty());
   EXPECT_THAT(answer.program.found, HasSubstr(installation_.program()));
-  EXPECT_EQ(runtime::Get(answer.values, "runtime"), installation_.runc());
+  EXPECT_EQ(wrapper::Get(answer.values, "runtime"), installation_.runc());
 }
 
 TEST_F(CheckWrapperTest, AProgramThatIsNotThereIsNamed) {

@@ -48,7 +48,7 @@ class FloorsTest(unittest.TestCase):
         self.assertEqual("agent/criu", floors.module_of("agent/criu/plugin/launcher.cc"))
         self.assertEqual("restore/runtime/protocol",
                          floors.module_of("restore/runtime/protocol/a.h"))
-        self.assertEqual("agent", floors.module_of("agent/main.cc"))
+        self.assertEqual("agent", floors.module_of("agent/daemon/main.cc"))
         self.assertIsNone(floors.module_of("tests/a.h"))
 
     def test_foreign_headers_stay_out_of_ours(self):

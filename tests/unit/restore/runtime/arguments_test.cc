@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::ElementsAre;
@@ -122,4 +122,4 @@ TEST(ArgumentsTest, AnUnknownGlobalOptionStaysInFrontOfTheSubcommand) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

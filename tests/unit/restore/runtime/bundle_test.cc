@@ -10,7 +10,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::HasSubstr;
@@ -148,4 +148,4 @@ TEST(BundleTest, ReadsConfigJsonOfTheBundle) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -13,7 +13,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/runtime/wrapper_fixture.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using std::chrono::milliseconds;
@@ -205,4 +205,4 @@ TEST_F(FailClosedCreateTest, AMissingLauncherFailsTheRestore) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

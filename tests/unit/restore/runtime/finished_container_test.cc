@@ -7,7 +7,7 @@
 
 #include "tests/support/status_matchers.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::HasSubstr;
@@ -58,4 +58,4 @@ TEST(WithProgramReplacedTest, WhatIsNoConfigurationIsRefused) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -12,7 +12,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 namespace fs = std::filesystem;
@@ -144,4 +144,4 @@ TEST_F(LauncherTest, OtherModesOfCriuNeedNoRequest) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

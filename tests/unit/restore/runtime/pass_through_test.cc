@@ -8,7 +8,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/runtime/wrapper_fixture.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::ElementsAre;
@@ -175,4 +175,4 @@ TEST_F(HeldContainerTest, ADamagedMarkFailsTheExecInsteadOfLettingItHang) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -10,7 +10,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 namespace fs = std::filesystem;
@@ -78,4 +78,4 @@ TEST_F(ProgramsTest, AMissingProgramForFinishedContainersIsNamed) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -9,7 +9,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/runtime/wrapper_fixture.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::HasSubstr;
@@ -72,4 +72,4 @@ TEST_F(SelfCheckTest, ARealRuntimeThatIsNotThereIsAProblem) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -8,7 +8,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/runtime/wrapper_fixture.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::ElementsAre;
@@ -146,4 +146,4 @@ TEST_F(StartTest, AKillOfARestoredContainerPassesThrough) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -8,7 +8,7 @@
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 namespace fs = std::filesystem;
@@ -151,4 +151,4 @@ Plan WrapperFixture::MakePlan() {
   return {Path("images"), Path("work"), Path("work/criu.conf"), "op-1"};
 }
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

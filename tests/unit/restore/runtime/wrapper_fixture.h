@@ -12,7 +12,7 @@
 #include "tests/fakes/fake_runtime_agent.h"
 #include "tests/support/temp_directory.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 
 // The real program in an installed tree of its own, with a runtime below it that records how it was
 // called, and room for a fake agent.
@@ -49,4 +49,4 @@ class WrapperFixture : public ::testing::Test {
   std::unique_ptr<test::FakeRuntimeAgent> agent_;
 };
 
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

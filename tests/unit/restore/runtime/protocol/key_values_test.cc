@@ -5,7 +5,7 @@
 
 #include "tests/support/status_matchers.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using ::testing::HasSubstr;
@@ -59,4 +59,4 @@ TEST(KeyValuesTest, AValueThatWouldNotComeBackIsRefused) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

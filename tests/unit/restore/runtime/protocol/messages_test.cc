@@ -9,7 +9,7 @@
 #include "agent/os/unix_socket.h"
 #include "tests/support/status_matchers.h"
 
-namespace cryopod::runtime {
+namespace cryopod::wrapper {
 namespace {
 
 using std::chrono::milliseconds;
@@ -112,4 +112,4 @@ TEST(MessagesTest, APeerThatIsGoneIsToldFromOneThatIsSilent) {
 }
 
 }  // namespace
-}  // namespace cryopod::runtime
+}  // namespace cryopod::wrapper

@@ -1,0 +1,165 @@
+#include "agent/archive/store/partial_archive.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "agent/archive/oci/oci_json.h"
+#include "agent/archive/store/archive_reader.h"
+#include "agent/archive/store/manifests.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+
+namespace cryopod::archive {
+namespace {
+
+constexpr char kPartialName[] = ".partial";
+
+Status Lock(int fd, int operation) {
+  while (::flock(fd, operation) != 0) {
+    if (errno != EINTR) return ErrnoStatus(errno, "flock", kPartialName);
+  }
+  return Status();
+}
+
+// Held while names are claimed or taken away: between mkdir and flock a claim looks abandoned.
+Result<UniqueFd> LockPartialDirectory(int partial_dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd lock, OpenAt(partial_dir_fd, ".", O_RDONLY | O_DIRECTORY));
+  CRYOPOD_RETURN_IF_ERROR(Lock(lock.get(), LOCK_EX));
+  return lock;
+}
+
+std::string GoneName() {
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+    number = static_cast<uint64_t>(::getpid());
+  }
+  return ".gone-" + std::to_string(number);
+}
+
+bool ExistsAt(int dir_fd, const std::string& name) {
+  struct stat attributes {};
+  return ::fstatat(dir_fd, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+// True when no living process holds the directory; `lock` then holds it.
+Result<bool> IsAbandoned(int partial_dir_fd, const std::string& name, UniqueFd* lock) {
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir,
+                           OpenAt(partial_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  while (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) return ErrnoStatus(errno, "flock", name);
+  }
+  *lock = std::move(dir);
+  return true;
+}
+
+// What a killed writer left stands in the way of a new one of the same name.
+Status RemoveAbandoned(int partial_dir_fd, const std::string& name) {
+  UniqueFd lock;
+  CRYOPOD_ASSIGN_OR_RETURN(const bool abandoned, IsAbandoned(partial_dir_fd, name, &lock));
+  if (!abandoned) {
+    return Status(Code::kAlreadyExists, "archive \"" + name + "\" is being written right now");
+  }
+  return RemoveThroughPartial(partial_dir_fd, name, partial_dir_fd);
+}
+
+Status RemoveIfAbandoned(int partial_dir_fd, const DirectoryEntry& entry) {
+  if (entry.type != DT_DIR) return RemoveTreeAt(partial_dir_fd, entry.name);
+  UniqueFd lock;
+  CRYOPOD_ASSIGN_OR_RETURN(const bool abandoned, IsAbandoned(partial_dir_fd, entry.name, &lock));
+  if (!abandoned) return Status();
+  return RemoveThroughPartial(partial_dir_fd, entry.name, partial_dir_fd);
+}
+
+}  // namespace
+
+Result<UniqueFd> OpenPartialDirectory(int store_dir_fd) {
+  if (::mkdirat(store_dir_fd, kPartialName, 0700) != 0 && errno != EEXIST) {
+    return ErrnoStatus(errno, "mkdirat", kPartialName);
+  }
+  return OpenAt(store_dir_fd, kPartialName, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
+
+Status RemoveThroughPartial(int from_dir_fd, const std::string& name, int partial_dir_fd) {
+  const std::string gone = GoneName();
+  if (::renameat(from_dir_fd, name.c_str(), partial_dir_fd, gone.c_str()) != 0) {
+    return ErrnoStatus(errno, "renameat", name);
+  }
+  CRYOPOD_RETURN_IF_ERROR(Sync(from_dir_fd, "directory of " + name));
+  return RemoveTreeAt(partial_dir_fd, gone);
+}
+
+Status RemoveAbandonedIn(int partial_dir_fd, const std::vector<std::string>& running) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd turn, LockPartialDirectory(partial_dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
+                           ListDirectory(partial_dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    if (std::find(running.begin(), running.end(), entry.name) != running.end()) continue;
+    const Status removed = RemoveIfAbandoned(partial_dir_fd, entry);
+    // Another process may be removing the same.
+    if (!removed.ok() && removed.code() != Code::kNotFound) return removed;
+  }
+  return Status();
+}
+
+Result<PartialArchive> PartialArchive::Claim(const ArchiveStore& store, const std::string& name) {
+  CRYOPOD_RETURN_IF_ERROR(CheckArchiveName(name));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd store_dir, OpenAt(store.dir_fd(), ".", O_RDONLY | O_DIRECTORY));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd partial_dir, OpenPartialDirectory(store_dir.get()));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd lock, LockPartialDirectory(partial_dir.get()));
+  if (ExistsAt(store_dir.get(), name)) {
+    return Status(Code::kAlreadyExists,
+                  "archive \"" + name + "\" exists already; delete it or choose another name");
+  }
+  if (ExistsAt(partial_dir.get(), name)) {
+    CRYOPOD_RETURN_IF_ERROR(RemoveAbandoned(partial_dir.get(), name));
+  }
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(partial_dir.get(), name, 0700));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd layout_dir,
+                           OpenAt(partial_dir.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  CRYOPOD_RETURN_IF_ERROR(Lock(layout_dir.get(), LOCK_EX));
+  return PartialArchive(name, std::move(store_dir), std::move(partial_dir), std::move(layout_dir));
+}
+
+PartialArchive::~PartialArchive() {
+  if (published_ || !partial_dir_.valid()) return;
+  // What cannot be removed now is a leftover for RemoveLeftovers.
+  (void)RemoveThroughPartial(partial_dir_.get(), name_, partial_dir_.get()).ok();
+}
+
+Status PartialArchive::WriteIndex(const Descriptor& pod_index) const {
+  for (const char* name : {kBlobsName, "blobs"}) {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
+                             OpenBeneath(layout_dir_.get(), name, O_RDONLY | O_DIRECTORY));
+    CRYOPOD_RETURN_IF_ERROR(Sync(dir.get(), name));
+  }
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(layout_dir_.get(), kLayoutName, kLayoutJson));
+  return WriteFileAtomically(layout_dir_.get(), kIndexName, LayoutIndexJson(pod_index, name_));
+}
+
+Status PartialArchive::Publish() {
+  CRYOPOD_RETURN_IF_ERROR(Sync(layout_dir_.get(), name_));
+  if (::renameat2(partial_dir_.get(), name_.c_str(), store_dir_.get(), name_.c_str(),
+                  RENAME_NOREPLACE) != 0) {
+    return ErrnoStatus(errno, "renameat2", name_);
+  }
+  published_ = true;
+  Status synced = Sync(store_dir_.get(), "the store");
+  if (synced.ok()) synced = Sync(partial_dir_.get(), kPartialName);
+  if (synced.ok()) return Status();
+  // Not durable is not there: the caller was told that it failed.
+  if (::renameat(store_dir_.get(), name_.c_str(), partial_dir_.get(), name_.c_str()) == 0) {
+    published_ = false;
+  }
+  return synced;
+}
+
+}  // namespace cryopod::archive

@@ -1,0 +1,188 @@
+#include "agent/archive/tar/layer_entry.h"
+
+#include <sys/random.h>
+
+#include <cstring>
+
+#include "agent/archive/oci/sha256.h"
+#include "agent/os/log.h"
+
+namespace cryopod::archive {
+namespace {
+
+using Kind = LayerEntry::Kind;
+
+constexpr uint32_t kNoId = UINT32_MAX;  // (uid_t)-1 means "leave it" to chown(2)
+constexpr uint32_t kModeMask = 07777;
+constexpr uint32_t kDeviceMajorMax = (1u << 12) - 1;  // Linux's dev_t
+constexpr uint32_t kDeviceMinorMax = (1u << 20) - 1;
+
+Status Refuse(std::string_view path, const std::string& why) {
+  return Status(Code::kDataLoss, "entry \"" + JsonEscape(path.substr(0, 300)) + "\" " + why);
+}
+
+Status CheckComponent(std::string_view path, std::string_view component) {
+  if (component.empty()) return Refuse(path, "has an empty component");
+  if (component == "." || component == "..") {
+    return Refuse(path, "has the component \"" + std::string(component) + "\"");
+  }
+  if (component.size() > kComponentBytesMax) {
+    return Refuse(path, "has a component longer than 255 bytes");
+  }
+  return Status();
+}
+
+Status CheckLink(const LayerEntry& entry) {
+  if (entry.kind == Kind::kHardlink) {
+    return CheckRelativePath(entry.link_target)
+        .While("hard link \"" + JsonEscape(entry.path) + "\"");
+  }
+  if (entry.kind != Kind::kSymlink) {
+    return entry.link_target.empty() ? Status() : Refuse(entry.path, "has a link target");
+  }
+  if (entry.link_target.empty() || entry.link_target.size() >= kPathBytesMax) {
+    return Refuse(entry.path, "is a symlink to nothing or to more than 4,095 bytes");
+  }
+  if (entry.link_target.find('\0') != std::string::npos) {
+    return Refuse(entry.path, "is a symlink with a NUL in it");
+  }
+  return Status();
+}
+
+bool IsXattrName(std::string_view name) {
+  if (name.empty() || name.size() > kXattrNameBytesMax) return false;
+  if (name.find('\0') != std::string_view::npos) return false;
+  const size_t dot = name.find('.');
+  return dot != std::string_view::npos && dot > 0 && dot + 1 < name.size();
+}
+
+Status CheckXattrs(const LayerEntry& entry) {
+  if (entry.xattrs.size() > kXattrsMax) return Refuse(entry.path, "has more than 128 xattrs");
+  size_t bytes = 0;
+  for (const auto& [name, value] : entry.xattrs) {
+    bytes += name.size() + value.size();
+    if (!IsXattrName(name)) return Refuse(entry.path, "has an xattr whose name is none");
+    // Set on a file, these tell overlayfs to hide, move or redirect it.
+    if (name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.")) {
+      return Refuse(entry.path, "has an xattr of overlayfs");
+    }
+    if (value.size() > kXattrValueBytesMax || bytes > kXattrsBytesMax) {
+      return Refuse(entry.path, "has xattrs that are too large");
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+Status CheckRelativePath(std::string_view path) {
+  if (path.empty()) return Refuse(path, "has no name");
+  if (path.size() > kPathBytesMax) return Refuse(path, "is longer than 4,096 bytes");
+  if (path.find('\0') != std::string_view::npos) return Refuse(path, "has a NUL in its name");
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    CRYOPOD_RETURN_IF_ERROR(CheckComponent(path, path.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return Status();
+}
+
+Status CheckFileName(std::string_view name) {
+  CRYOPOD_RETURN_IF_ERROR(CheckRelativePath(name));
+  if (name.find('/') != std::string_view::npos) return Refuse(name, "is not a plain name");
+  if (name.starts_with('.')) return Refuse(name, "starts with '.'");
+  return Status();
+}
+
+Status CheckLayerEntry(const LayerEntry& entry) {
+  CRYOPOD_RETURN_IF_ERROR(CheckRelativePath(entry.path));
+  if (entry.path.starts_with(".wh.") || entry.path.find("/.wh.") != std::string::npos) {
+    return Refuse(entry.path, "has a name that is kept for whiteouts");
+  }
+  CRYOPOD_RETURN_IF_ERROR(CheckLink(entry));
+  if (entry.uid == kNoId || entry.gid == kNoId) return Refuse(entry.path, "has an owner of -1");
+  if ((entry.mode & ~kModeMask) != 0) return Refuse(entry.path, "has mode bits beyond 07777");
+  if (entry.device_major > kDeviceMajorMax || entry.device_minor > kDeviceMinorMax) {
+    return Refuse(entry.path, "has a device number that Linux does not know");
+  }
+  if (entry.kind == Kind::kCharDevice && entry.device_major == 0 && entry.device_minor == 0) {
+    return Refuse(entry.path, "is overlayfs's own mark of a removed file");
+  }
+  if (entry.kind != Kind::kFile && entry.size_bytes != 0) {
+    return Refuse(entry.path, "has content without being a file");
+  }
+  return CheckXattrs(entry);
+}
+
+Status RefuseDeviceNode(std::string_view path) {
+  return Status(Code::kFailedPrecondition,
+                "\"" + JsonEscape(path) +
+                    "\" in the writable layer is a device node, and an archive makes no devices: "
+                    "remove it, and give the device to the pod instead",
+                Reason::kContentNotCarried);
+}
+
+Status RefuseTooManyEntries() {
+  return Status(Code::kFailedPrecondition,
+                "the writable layer has more than " + std::to_string(kLayerEntriesMax) +
+                    " entries, which no restore accepts: remove some, or keep them on a volume",
+                Reason::kContentNotCarried);
+}
+
+PathSet::PathSet() : key_(16, '\0') {
+  // Without randomness the key is fixed: still correct, only no longer secret.
+  (void)::getrandom(key_.data(), key_.size(), 0);
+}
+
+uint64_t PathSet::Hash(std::string_view path) const {
+  Sha256 hash;
+  hash.Update(key_);
+  hash.Update(path);
+  const std::string digest = hash.Finish();
+  return std::stoull(digest.substr(digest.size() - 16), nullptr, 16);
+}
+
+bool PathSet::Insert(std::string_view path) { return hashes_.insert(Hash(path)).second; }
+bool PathSet::Contains(std::string_view path) const { return hashes_.contains(Hash(path)); }
+
+Status LayerChecker::CheckAncestors(const LayerEntry& entry) const {
+  for (size_t at = entry.path.find('/'); at != std::string::npos;
+       at = entry.path.find('/', at + 1)) {
+    if (not_directories_.Contains(std::string_view(entry.path).substr(0, at))) {
+      return Refuse(entry.path, "lies beneath something that is no directory");
+    }
+  }
+  return Status();
+}
+
+Status LayerChecker::Check(const LayerEntry& entry) {
+  if (++entries_ > limits_.entries_max) {
+    return Status(Code::kResourceExhausted,
+                  "more than " + std::to_string(limits_.entries_max) + " entries");
+  }
+  CRYOPOD_RETURN_IF_ERROR(CheckLayerEntry(entry));
+  if (accept_ == Accept::kPlainFiles) {
+    if (entry.kind != Kind::kFile) return Refuse(entry.path, "is not a regular file");
+    CRYOPOD_RETURN_IF_ERROR(CheckFileName(entry.path));
+  }
+  if (entry.size_bytes > limits_.bytes_max - bytes_) {
+    return Status(Code::kResourceExhausted, "entry \"" + JsonEscape(entry.path) +
+                                                "\" takes it above " +
+                                                std::to_string(limits_.bytes_max) + " bytes");
+  }
+  bytes_ += entry.size_bytes;
+  CRYOPOD_RETURN_IF_ERROR(CheckAncestors(entry));
+  if (entry.kind == Kind::kOpaque) {
+    if (not_directories_.Contains(entry.path)) return Refuse(entry.path, "is no directory");
+    return opaque_.Insert(entry.path) ? Status() : Refuse(entry.path, "is made opaque twice");
+  }
+  if (!paths_.Insert(entry.path)) return Refuse(entry.path, "stands twice in the layer");
+  if (entry.kind == Kind::kHardlink && !files_.Contains(entry.link_target)) {
+    return Refuse(entry.path, "is a hard link to what is no earlier file of the layer");
+  }
+  if (entry.kind == Kind::kFile || entry.kind == Kind::kHardlink) files_.Insert(entry.path);
+  if (entry.kind != Kind::kDirectory) not_directories_.Insert(entry.path);
+  return Status();
+}
+
+}  // namespace cryopod::archive

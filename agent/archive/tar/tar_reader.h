@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "agent/archive/tar/layer_entry.h"
+#include "agent/os/status.h"
+
+namespace cryopod::archive {
+
+// Reads a tar that a stranger wrote. Only ever used inside cryopod-unpack.
+//
+// Refused: whatever libarchive warns of, sparse files, content that is shorter than its header
+// says, a missing end marker, anything but zeros after it, a compressed stream that is cut off.
+//
+// Threads  one at a time.
+class TarReader {
+ public:
+  enum class Compression { kNone, kZstd };
+
+  // `fd` is borrowed. `limits` bound the uncompressed stream with its headers.
+  static Result<TarReader> Open(int fd, Compression compression, const UnpackLimits& limits);
+  TarReader(TarReader&&) noexcept;
+  ~TarReader();
+
+  // The next entry as the tar has it: the path unchecked, whiteouts still names. False at the end.
+  // Errors: kDataLoss, kResourceExhausted.
+  Result<bool> Next(LayerEntry* entry);
+  // The next piece of the file's content; empty at its end. Valid until the next call.
+  Result<std::string_view> Content();
+
+ private:
+  struct State;
+  explicit TarReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cryopod::archive

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agent/archive/tar/layer_entry.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+
+namespace cryopod::archive {
+
+// Front of cryopod-unpack, the process that parses what strangers wrote. Each call starts one such
+// process, hands it descriptors and a deadline, and returns when it has ended. The process gets an
+// empty environment, rlimits (address space, file size, CPU, no new processes) and nothing but the
+// descriptors named here.
+//
+// Threads  any.
+
+// A blob of PackFiles (zstd tar of plain files) into the empty directory `into_dir_fd`, files 0600.
+// If these are CRIU images they are split then (agent/criu/images/split_images.h): private memory
+// that CRIU need not restore lies apart. The files may then be twice as long as the limits say;
+// what they take is not more.
+//
+// Refused: any entry that is not a regular file, a name that holds '/' or starts with '.', a name
+// twice, more than the limits. Errors: kDataLoss, names the entry; kResourceExhausted;
+// kInvalidArgument (not empty); kDeadlineExceeded. After an error the directory holds rubbish.
+Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir_fd,
+                    const UnpackLimits& limits, Deadline deadline);
+
+// CRIU images in `images_dir_fd`, out of UnpackImages, for a pod whose mounts were made anew:
+// `mounts` says which (agent/criu/remade_mounts.h), agent/criu/images/rewrite_images.h what is
+// done. Errors as of UnpackImages.
+Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
+                     int images_dir_fd, const UnpackLimits& limits, Deadline deadline);
+
+// An oci-archive tar (`docker save`-like layout tar: oci-layout, index.json, blobs/sha256/<hex>)
+// into the empty directory `into_dir_fd`: only these names, only regular files, each blob hashed
+// against its name on the way.
+Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_fd,
+                    const UnpackLimits& limits, Deadline deadline);
+
+// Called in the caller's process, entry after entry. For a file, `content` gives its bytes: exactly
+// entry.size_bytes must be read from it, at most `size` at a time, 0 at the end.
+class LayerSink {
+ public:
+  virtual ~LayerSink() = default;
+  using Content = std::function<Result<size_t>(char* buffer, size_t size)>;
+  virtual Status Apply(const LayerEntry& entry, const Content& content) = 0;
+};
+
+// A layer of PackOverlayUpper, entry after entry: directories before what is in them, an opaque
+// mark right after its directory, the target of a hard link before the link. Every entry has been
+// checked on this side as well. Errors: kDataLoss, kResourceExhausted, kDeadlineExceeded; those of
+// `sink`.
+Status UnpackLayer(const std::string& unpack_program, int blob_fd, LayerSink& sink,
+                   const UnpackLimits& limits, Deadline deadline);
+
+// A blob of PackFiles in the same way, instead of into a directory.
+Status UnpackFilesTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
+                     const UnpackLimits& limits, Deadline deadline);
+
+}  // namespace cryopod::archive

@@ -1,0 +1,54 @@
+// cryopod-unpack: the roof over the two modules that know what strangers wrote.
+#include <unistd.h>
+
+#include <clocale>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/archive/unpack/unpack_child.h"
+#include "agent/archive/unpack/unpack_task.h"
+#include "agent/criu/images/rewrite_images.h"
+#include "agent/criu/images/split_images.h"
+#include "agent/os/file.h"
+
+namespace cryopod::archive {
+namespace {
+
+constexpr size_t kMountsBytesMax = size_t{16} << 20;
+
+Status Rewrite() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadAll(kUnpackInputFd, kMountsBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::RemadeMount> mounts,
+                           criu::ParseRemadeMounts(text));
+  return criu::RewriteImages(kUnpackOutputFd, mounts);
+}
+
+Status RunGuarded(const UnpackTask& task) {
+  try {
+    CRYOPOD_RETURN_IF_ERROR(Confine(task, kUnpackOutputFd).While("giving up privileges"));
+    if (task.mode == UnpackMode::kRewrite) return Rewrite();
+    CRYOPOD_RETURN_IF_ERROR(RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd));
+    if (task.mode == UnpackMode::kImages) return criu::SplitImages(kUnpackOutputFd);
+    return Status();
+  } catch (const std::exception& error) {
+    // Of the standard library alone, such as bad_alloc at the limit of the address space.
+    return Status(Code::kResourceExhausted, std::string("gave up: ") + error.what());
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::archive
+
+int main(int argc, char** argv) {
+  using namespace cryopod::archive;  // NOLINT(google-build-using-namespace)
+  const std::optional<UnpackTask> task = ParseArguments(argc, argv);
+  if (!task) return 2;
+  // Names are bytes; in the C locale libarchive would refuse those that are not ASCII.
+  (void)::setlocale(LC_CTYPE, "C.UTF-8");
+  const cryopod::Status status = RunGuarded(*task);
+  if (status.ok()) return 0;
+  (void)cryopod::WriteAll(kUnpackReportFd, FormatReport(status)).ok();
+  return 1;
+}

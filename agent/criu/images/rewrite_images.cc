@@ -1,0 +1,238 @@
+#include "agent/criu/images/rewrite_images.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "agent/criu/images/entry_reader.h"
+#include "agent/criu/proto/images.pb.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+
+namespace cryopod::criu {
+namespace {
+
+// Source: CRIU 4.2, criu/include/magic.h.
+constexpr uint32_t kMountsMagic = 0x55563928;
+
+constexpr size_t kImageBytesMax = size_t{64} << 20;
+constexpr uint32_t kGhost = 1;  // remap_type
+constexpr std::string_view kData = "..data";
+
+void AppendNumber(uint32_t number, std::string* bytes) {
+  bytes->append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+
+void AppendEntry(std::string_view entry, std::string* bytes) {
+  AppendNumber(static_cast<uint32_t>(entry.size()), bytes);
+  bytes->append(entry);
+}
+
+bool IsBeneath(std::string_view path, std::string_view directory) {
+  if (directory == "/") return path.starts_with('/');
+  return path.starts_with(directory) &&
+         (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+// The plain steps of rewriting an image: every entry is looked at, most stay as they are, byte for
+// byte.
+class Image {
+ public:
+  Image(int dir_fd, std::string name, uint32_t magic)
+      : dir_fd_(dir_fd), name_(std::move(name)), magic_(magic) {}
+
+  enum class Verdict { kKeep, kReplace, kDrop };
+
+  // `rewrite` gets each entry: Result<Verdict>(Message&).
+  template <typename Message, typename Rewrite>
+  Status ForEach(Rewrite rewrite) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir_fd_, name_, kImageBytesMax));
+    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
+                             EntryReader::Open(bytes, name_, kCommonImageMagic, magic_));
+    std::string written;
+    AppendNumber(kCommonImageMagic, &written);
+    AppendNumber(magic_, &written);
+    while (!reader.AtEnd()) {
+      CRYOPOD_ASSIGN_OR_RETURN(const std::string_view entry, reader.NextBytes());
+      Message message;
+      CRYOPOD_RETURN_IF_ERROR(reader.Parse(entry, &message));
+      CRYOPOD_ASSIGN_OR_RETURN(const Verdict verdict, rewrite(message));
+      if (verdict == Verdict::kKeep) AppendEntry(entry, &written);
+      if (verdict == Verdict::kReplace) AppendEntry(message.SerializeAsString(), &written);
+    }
+    return written == bytes ? Status() : Write(written);
+  }
+
+ private:
+  Status Write(std::string_view bytes) const {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
+                             OpenBeneath(dir_fd_, name_, O_WRONLY | O_TRUNC | O_NOFOLLOW));
+    return WriteAll(file.get(), bytes).While(name_);
+  }
+
+  int dir_fd_;
+  std::string name_;
+  uint32_t magic_;
+};
+
+using Verdict = Image::Verdict;
+
+constexpr char kFilesImage[] = "files.img";
+
+class Rewriting {
+ public:
+  Rewriting(int images_dir_fd, const std::vector<RemadeMount>& mounts) : dir_fd_(images_dir_fd) {
+    for (const RemadeMount& mount : mounts) remade_[mount.mount_point] = mount.kind;
+  }
+
+  Status Run() {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> files, ListDirectory(dir_fd_));
+    bool has_remaps = false;
+    for (const DirectoryEntry& file : files) {
+      has_remaps |= file.name == kRemapImage;
+      if (!file.name.starts_with("mountpoints-")) continue;
+      CRYOPOD_RETURN_IF_ERROR(RewriteMounts(file.name));
+    }
+    CRYOPOD_RETURN_IF_ERROR(RewriteFiles());
+    return has_remaps ? RewriteRemaps() : Status();
+  }
+
+ private:
+  static constexpr char kRemapImage[] = "remap-fpath.img";
+
+  struct Place {
+    RemadeKind kind;
+    std::string_view mount_point;
+  };
+
+  // Where a name leads: into a mount that was made anew and into no other beneath it.
+  std::optional<Place> PlaceOf(std::string_view name) const {
+    std::string_view innermost;
+    for (const std::string& mount_point : mount_points_) {
+      if (IsBeneath(name, mount_point) && mount_point.size() >= innermost.size()) {
+        innermost = mount_point;
+      }
+    }
+    const auto found = remade_.find(innermost);
+    if (innermost.empty() || found == remade_.end()) return std::nullopt;
+    if (found->second == RemadeKind::kFile && name != innermost) return std::nullopt;
+    return Place{found->second, found->first};
+  }
+
+  Status RewriteMounts(const std::string& image) {
+    return Image(dir_fd_, image, kMountsMagic)
+        .ForEach<wire::mnt_entry>([&](wire::mnt_entry& mount) -> Result<Verdict> {
+          mount_points_.insert(mount.mountpoint());
+          if (!mount.deleted() || !remade_.contains(mount.mountpoint())) return Verdict::kKeep;
+          mount.clear_deleted();
+          return Verdict::kReplace;
+        });
+  }
+
+  // Through ..data where it led through a directory with a time. True when that changed the name.
+  static bool RewriteName(const Place& place, std::string* name) {
+    if (place.kind != RemadeKind::kVolume) return false;
+    const size_t begin = place.mount_point.size() + 1;
+    if (name->size() <= begin) return false;
+    const size_t end = std::min(name->find('/', begin), name->size());
+    if (!IsStampedName(std::string_view(*name).substr(begin, end - begin))) return false;
+    name->replace(begin, end - begin, kData);
+    return true;
+  }
+
+  Result<Verdict> RewriteRegular(wire::reg_file_entry* file) {
+    const std::optional<Place> place = PlaceOf(file->name());
+    if (!place) return Verdict::kKeep;
+    remade_files_.insert(file->id());
+    RewriteName(*place, file->mutable_name());
+    file->clear_size();
+    file->clear_checksum();
+    file->clear_build_id();
+    if ((file->flags() & O_ACCMODE) == O_WRONLY) file->set_pos(0);
+    return Verdict::kReplace;
+  }
+
+  bool RewriteWatch(wire::fh_entry* watch) const {
+    if (!watch->has_path()) return false;
+    const std::optional<Place> place = PlaceOf(watch->path());
+    return place && RewriteName(*place, watch->mutable_path());
+  }
+
+  Result<Verdict> RewriteFile(wire::file_entry& file) {
+    if (file.has_reg()) return RewriteRegular(file.mutable_reg());
+    bool changed = false;
+    for (int i = 0; i < file.ify().wd_size(); ++i) {
+      changed |= RewriteWatch(file.mutable_ify()->mutable_wd(i)->mutable_f_handle());
+    }
+    for (int i = 0; i < file.ffy().mark_size(); ++i) {
+      if (!file.ffy().mark(i).has_ie()) continue;  // a mark on a whole mount
+      changed |=
+          RewriteWatch(file.mutable_ffy()->mutable_mark(i)->mutable_ie()->mutable_f_handle());
+    }
+    return changed ? Verdict::kReplace : Verdict::kKeep;
+  }
+
+  Status RewriteFiles() {
+    return Image(dir_fd_, kFilesImage, kFilesMagic)
+        .ForEach<wire::file_entry>([&](wire::file_entry& file) { return RewriteFile(file); });
+  }
+
+  Status RewriteRemaps() {
+    std::set<uint32_t> forgotten;
+    std::set<uint32_t> kept;
+    CRYOPOD_RETURN_IF_ERROR(Image(dir_fd_, kRemapImage, kRemapMagic)
+                                .ForEach<wire::remap_file_path_entry>(
+                                    [&](wire::remap_file_path_entry& remap) -> Result<Verdict> {
+                                      const bool drop = remap.remap_type() == kGhost &&
+                                                        remade_files_.contains(remap.orig_id());
+                                      (drop ? forgotten : kept).insert(remap.remap_id());
+                                      return drop ? Verdict::kDrop : Verdict::kKeep;
+                                    }));
+    for (const uint32_t id : forgotten) {
+      if (kept.contains(id)) continue;
+      CRYOPOD_RETURN_IF_ERROR(EmptyGhost(id));
+    }
+    return Status();
+  }
+
+  Status EmptyGhost(uint32_t id) const {
+    char name[32];
+    std::snprintf(name, sizeof name, "ghost-file-%x.img", id);
+    return OpenBeneath(dir_fd_, name, O_WRONLY | O_TRUNC | O_NOFOLLOW).status();
+  }
+
+  const int dir_fd_;
+  std::map<std::string, RemadeKind, std::less<>> remade_;  // by mount point
+  std::set<std::string> mount_points_;                     // all that the container has
+  std::set<uint32_t> remade_files_;                        // their IDs in files.img
+};
+
+}  // namespace
+
+Status RewriteImages(int images_dir_fd, const std::vector<RemadeMount>& mounts) {
+  return Rewriting(images_dir_fd, mounts).Run();
+}
+
+Status MendTimers(int images_dir_fd) {
+  return Image(images_dir_fd, kFilesImage, kFilesMagic)
+      .ForEach<wire::file_entry>([](wire::file_entry& file) -> Result<Verdict> {
+        const wire::timerfd_entry& timer = file.tfd();
+        const bool has_period = timer.isec() != 0 || timer.insec() != 0;
+        const bool is_running = timer.vsec() != 0 || timer.vnsec() != 0;
+        // One that was stopped has a period, too, but nothing that is due.
+        if (!file.has_tfd() || !has_period || is_running || timer.ticks() == 0) {
+          return Verdict::kKeep;
+        }
+        file.mutable_tfd()->set_vnsec(1);
+        return Verdict::kReplace;
+      });
+}
+
+}  // namespace cryopod::criu

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/os/status.h"
+#include "agent/terminal/console.h"
+
+namespace cryopod::ctl {
+
+// What a command does to the node, told line by line while it is done; as JSON at the end:
+// {"done":[…],"warnings":[…],"left":[…]}.
+class ChangeReport {
+ public:
+  ChangeReport(const terminal::Console& console, bool as_json)
+      : console_(console), as_json_(as_json) {}
+
+  void Did(const std::string& what);
+  void Warn(const std::string& what);
+  // Something that the person has to do; shown by Finish().
+  void Leave(const std::string& what);
+  // `nothing` is said when nothing was done.
+  Status Finish(const std::string& nothing);
+
+ private:
+  void Print(const std::string& line);
+
+  const terminal::Console& console_;
+  const bool as_json_;
+  std::vector<std::string> done_;
+  std::vector<std::string> warnings_;
+  std::vector<std::string> left_;
+};
+
+}  // namespace cryopod::ctl

@@ -1,0 +1,46 @@
+#include "agent/daemon/archives/archive_access.h"
+
+#include "agent/os/log.h"
+
+namespace cryopod::daemon {
+namespace {
+
+Status NoneForNamespace(const settings::AgentSettings& config, const std::string& name,
+                        const std::string& pod_namespace) {
+  return Status(Code::kNotFound,
+                "archive \"" + name + "\" is not in the store " + config.store_root() +
+                    ", or not for pods of namespace " + JsonEscape(pod_namespace) +
+                    " (an archive is restored in its own namespace; restore_namespaces in "
+                    "cryopod.toml names others)");
+}
+
+}  // namespace
+
+Status CheckNamespace(const settings::AgentSettings& config, const archive::Archive& archive,
+                      const std::string& pod_namespace) {
+  const std::string& owner = archive.checkpoint().pod_namespace;
+  if (config.MayRestore(owner, pod_namespace)) return Status();
+  // The node's operator may know what the pod's owner may not.
+  Log(LogLevel::kWarning, "a pod asks for another namespace's archive",
+      {{"archive", archive.name()}, {"of", owner}, {"for", pod_namespace}});
+  return NoneForNamespace(config, archive.name(), pod_namespace);
+}
+
+Result<archive::Archive> OpenArchiveFor(const settings::AgentSettings& config,
+                                        const std::string& reference,
+                                        const std::string& pod_namespace) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference parsed,
+                           archive::ParseArchiveReference(reference));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config.store_root()));
+  // Its digest is compared last: a refusal that names it would tell of the archive.
+  const Result<archive::Archive> any = store.OpenArchive({parsed.name, ""});
+  if (any.status().code() == Code::kNotFound) {
+    return NoneForNamespace(config, parsed.name, pod_namespace);
+  }
+  if (!any.ok()) return any.status();
+  CRYOPOD_RETURN_IF_ERROR(CheckNamespace(config, *any, pod_namespace));
+  return store.OpenArchive(parsed);
+}
+
+}  // namespace cryopod::daemon

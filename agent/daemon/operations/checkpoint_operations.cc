@@ -1,0 +1,289 @@
+#include "agent/daemon/operations/checkpoint_operations.h"
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "agent/archive/store/archive_store.h"
+#include "agent/checkpoint/repair_job.h"
+#include "agent/daemon/operations/describe_checkpoint.h"
+#include "agent/daemon/operations/record_metrics.h"
+#include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_directory.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "agent/os/subprocess.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Of all that the runtime is asked before a checkpoint begins: one that stands still for some
+// seconds is waited for, and a caller who waits 30 s longer than the operation may take still hears
+// of one that does not answer.
+constexpr seconds kRuntimeTimeout{20};
+constexpr seconds kRemoveSourceTimeout{60};
+constexpr seconds kRemoveCallTimeout{15};
+constexpr int kStopAttemptsMax = 20;
+constexpr milliseconds kStopInterval{250};
+// A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
+constexpr seconds kRepairTimeout{600};
+constexpr milliseconds kFollowInterval{20};
+constexpr size_t kResultBytesMax = size_t{16} << 20;
+
+// Of a checkpoint whose process died in this stage.
+std::string WhatIsLeft(const std::string& stage) {
+  if (stage == "commit") {
+    return "the pod runs on; \"cryopodctl list\" shows whether the archive was still committed";
+  }
+  if (stage == "stop") return "the archive is committed, and the pod runs on";
+  return "nothing was archived and the pod runs on";
+}
+
+Result<jobs::JobResult> ReadResult(const std::string& job_dir, const char* file) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(job_dir + "/" + file, kResultBytesMax));
+  return jobs::ParseJobResult(text);
+}
+
+// Not every pod has a UID: it is the kubelet's, and others speak CRI too.
+std::string LockKey(const std::string& pod_uid, const std::string& sandbox_id) {
+  return pod_uid.empty() ? sandbox_id : pod_uid;
+}
+
+}  // namespace
+
+struct CheckpointOperations::Follower {
+  std::atomic<bool> ended = false;
+  std::jthread thread;
+};
+
+CheckpointOperations::CheckpointOperations(const settings::AgentSettings& config,
+                                           cri::RuntimeClient& runtime, OperationTable& table,
+                                           metrics::AgentMetrics& metrics)
+    : config_(config), runtime_(runtime), table_(table), metrics_(metrics) {}
+
+CheckpointOperations::~CheckpointOperations() {
+  const std::lock_guard lock(mutex_);
+  for (const std::unique_ptr<Follower>& follower : followers_) follower->thread.request_stop();
+  followers_.clear();
+}
+
+Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointOptions& options) {
+  Result<std::shared_ptr<Operation>> started = TryStart(options);
+  if (!started.ok()) {
+    RecordRefusal(metrics_, metrics::Operation::kCheckpoint, started.status());
+  }
+  return started;
+}
+
+Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
+    const CheckpointOptions& options) {
+  const Deadline patience = Deadline::After(kRuntimeTimeout);
+  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod, runtime_.FindPod(options.pod, patience));
+  CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> operation,
+                           table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name,
+                                        LockKey(pod.uid, pod.id)));
+  const Status launched = [&]() -> Status {
+    CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version, runtime_.Version(patience));
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const jobs::CheckpointJob job,
+        DescribeCheckpointJob(config_, options, pod, version, operation->id()));
+    return Launch(job, operation);
+  }();
+  if (launched.ok()) return operation;
+  table_.End(*operation);
+  return launched;
+}
+
+Status CheckpointOperations::Launch(const jobs::CheckpointJob& job,
+                                    const std::shared_ptr<Operation>& operation) {
+  CRYOPOD_RETURN_IF_ERROR(
+      jobs::CreateJobDirectory(config_.jobs_dir(), job.operation_id, checkpoint::ToJson(job)));
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  Result<Subprocess> process =
+      jobs::StartJobProcess(config_.checkpoint_program(), job_dir, job.operation_id);
+  if (!process.ok()) {
+    (void)jobs::RemoveJob(config_.jobs_dir(), job.operation_id);
+    return process.status().While("starting " + config_.checkpoint_program());
+  }
+  Log(LogLevel::kInfo, "checkpoint started",
+      {{"operation", job.operation_id}, {"pod", operation->pod()}, {"archive", job.archive}});
+  StartFollower(operation, job, jobs::JobProcess(std::move(process).value()));
+  return Status();
+}
+
+void CheckpointOperations::StartFollower(const std::shared_ptr<Operation>& operation,
+                                         const jobs::CheckpointJob& job, jobs::JobProcess process) {
+  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
+  const std::lock_guard lock(mutex_);
+  followers_.remove_if([](const std::unique_ptr<Follower>& old) { return old->ended.load(); });
+  followers_.push_back(std::make_unique<Follower>());
+  Follower* const follower = followers_.back().get();
+  follower->thread = std::jthread([this, follower, operation, job, process = std::move(process)](
+                                      const std::stop_token& stop) mutable {
+    Follow(stop, operation, job, process);
+    follower->ended = true;
+  });
+}
+
+void CheckpointOperations::Follow(const std::stop_token& stop,
+                                  const std::shared_ptr<Operation>& operation,
+                                  const jobs::CheckpointJob& job, const jobs::JobProcess& process) {
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  size_t offset = 0;
+  bool ended = false;
+  while (!ended) {
+    if (stop.stop_requested()) return;
+    ended = process.Ended(Deadline::After(kFollowInterval));
+    for (const jobs::JobEvent& event : jobs::ReadNewEvents(job_dir, offset)) {
+      operation->Report(event);
+    }
+  }
+  Finish(stop, operation, job);
+}
+
+jobs::JobResult CheckpointOperations::CollectResult(const std::stop_token& stop,
+                                                    const Operation& operation,
+                                                    const std::string& job_dir) const {
+  Result<jobs::JobResult> reported = ReadResult(job_dir, jobs::kResultFile);
+  if (reported.ok()) return std::move(reported).value();
+  jobs::JobResult result;
+  const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout), stop);
+  if (repaired.code() == Code::kCancelled) {
+    result.status = repaired;
+    return result;
+  }
+  // The source was past its cut: the repair has ended it, and with that the checkpoint is whole.
+  Result<jobs::JobResult> decided = ReadResult(job_dir, jobs::kStoppingFile);
+  if (decided.ok()) {
+    if (!repaired.ok()) {
+      decided->status = Status(repaired.code(), "the archive " + decided->archive +
+                                                    " is committed, but stopping the source "
+                                                    "failed: " +
+                                                    repaired.message());
+    }
+    return std::move(decided).value();
+  }
+  std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
+                        " without a result; " + WhatIsLeft(operation.stage());
+  if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
+  result.status = Status(Code::kInternal, message, Reason::kProcessDied);
+  return result;
+}
+
+// Each call with a short deadline of its own: the agent may be told to end meanwhile.
+//
+// The runtime notes the ends of the containers that were just killed while we ask, and fails a stop
+// that meets it there (containerd 2.1: "ttrpc: closed"); asked again, it does it.
+Status CheckpointOperations::RemoveSource(const std::stop_token& stop,
+                                          const std::string& sandbox_id) {
+  const Deadline deadline = Deadline::After(kRemoveSourceTimeout);
+  const auto stop_once = [&] {
+    return runtime_.StopPodSandbox(sandbox_id, deadline.SoonerAfter(kRemoveCallTimeout));
+  };
+  Status stopped = stop_once();
+  for (int attempt = 1; !stopped.ok() && stopped.code() != Code::kNotFound; ++attempt) {
+    if (attempt == kStopAttemptsMax || deadline.expired()) return stopped;
+    if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
+    std::this_thread::sleep_for(kStopInterval);
+    stopped = stop_once();
+  }
+  if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
+  Status removed = runtime_.RemovePodSandbox(sandbox_id, deadline);
+  return removed.code() == Code::kNotFound ? Status() : removed;
+}
+
+// Living writers hold a lock on what they write, and so does a child that a killed one had just
+// forked: after the job's end, which has ended that too.
+void CheckpointOperations::RemoveLeftovers() const {
+  const Result<archive::ArchiveStore> store = archive::ArchiveStore::Open(config_.store_root());
+  if (store.ok()) (void)store->RemoveLeftovers({});
+}
+
+void CheckpointOperations::Finish(const std::stop_token& stop,
+                                  const std::shared_ptr<Operation>& operation,
+                                  const jobs::CheckpointJob& job) {
+  const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
+  jobs::JobResult result = CollectResult(stop, *operation, job_dir);
+  // The job stays as it is: the next agent finds it and goes on here.
+  if (stop.stop_requested() && result.status.code() == Code::kCancelled) return;
+  if (result.source_killed) {
+    operation->Report({"remove", "", 0, 0});
+    const Status removed = RemoveSource(stop, job.sandbox_id);
+    if (stop.stop_requested() && !removed.ok()) return;
+    if (!removed.ok() && result.status.ok()) {
+      result.status = Status(removed.code(),
+                             "the archive " + result.archive +
+                                 " is committed and the source is stopped, but "
+                                 "removing it failed: " +
+                                 removed.message(),
+                             removed.reason());
+    }
+  }
+  const Status cleaned = jobs::RemoveJob(config_.jobs_dir(), job.operation_id);
+  if (!cleaned.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a checkpoint",
+        {{"operation", job.operation_id},
+         {"pod", operation->pod()},
+         {"reason", cleaned.message()}});
+  }
+  if (result.status.reason() == Reason::kProcessDied) RemoveLeftovers();
+  Log(result.status.ok() ? LogLevel::kInfo : LogLevel::kWarning, "checkpoint ended",
+      {{"operation", job.operation_id},
+       {"pod", operation->pod()},
+       {"code", std::string(CodeName(result.status.code()))},
+       {"reason_code", std::string(ReasonName(result.status.reason()))},
+       {"reason", result.status.message()},
+       {"freeze_us", std::to_string(result.freeze_us)},
+       {"bytes", std::to_string(result.size_bytes)}});
+  RecordCheckpoint(metrics_, result, operation->age());
+  table_.End(*operation);
+  operation->Finish(std::move(result));
+}
+
+Status CheckpointOperations::AdoptOrRepair() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
+                           jobs::ListJobs(config_.jobs_dir(), "c-"));
+  for (const std::string& id : ids) Adopt(id);
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config_.store_root()));
+  return store.RemoveLeftovers({});
+}
+
+// A job whose process is gone is released here, before anything is served; the rest of its repair
+// may have to wait for a CRIU and is the follower's.
+void CheckpointOperations::Adopt(const std::string& operation_id) {
+  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
+  const Result<UniqueFd> directory = OpenDirectory(job_dir);
+  const Result<std::string> text = ReadFile(job_dir + "/" + jobs::kRequestFile, kResultBytesMax);
+  const Result<jobs::CheckpointJob> job =
+      text.ok() ? jobs::ParseCheckpointJob(*text) : text.status();
+  if (!directory.ok() || !job.ok()) {
+    // Without a request nothing was started.
+    (void)jobs::RemoveJob(config_.jobs_dir(), operation_id);
+    return;
+  }
+  const Result<jobs::ProcessIdentity> identity = jobs::ReadProcessFile(directory->get());
+  jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
+  if (!process.alive()) {
+    const Status released = checkpoint::ReleaseJob(job_dir);
+    if (!released.ok()) {
+      Log(LogLevel::kError, "releasing what a dead checkpoint left",
+          {{"operation", operation_id},
+           {"pod", job->pod_namespace + "/" + job->pod_name},
+           {"reason", released.message()}});
+    }
+  }
+  Result<std::shared_ptr<Operation>> operation =
+      table_.Begin(OperationKind::kCheckpoint, job->pod_namespace + "/" + job->pod_name,
+                   LockKey(job->pod_uid, job->sandbox_id), operation_id);
+  if (!operation.ok()) return;  // one per pod: the other one's end removes what is shared
+  Log(LogLevel::kInfo, process.alive() ? "checkpoint adopted" : "checkpoint repaired",
+      {{"operation", operation_id}, {"pod", operation.value()->pod()}});
+  StartFollower(*operation, *job, std::move(process));
+}
+
+}  // namespace cryopod::daemon

@@ -1,0 +1,116 @@
+#include "agent/daemon/operations/describe_checkpoint.h"
+
+#include <algorithm>
+#include <ctime>
+#include <tuple>
+
+#include "agent/archive/store/archive_store.h"
+
+namespace cryopod::daemon {
+namespace {
+
+// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
+std::string DefaultArchiveName(const cri::PodSandbox& pod) {
+  const time_t now = ::time(nullptr);
+  tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  const size_t size = std::strftime(text, sizeof text, "_%Y%m%dT%H%M%SZ", &utc);
+  static constexpr size_t kPodBytesMax = 180;
+  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + std::string(text, size);
+}
+
+jobs::RequestedContainer Describe(const cri::Container& container) {
+  jobs::RequestedContainer requested;
+  requested.name = container.name;
+  requested.id = container.id;
+  requested.image = container.image;
+  requested.image_ref = container.image_ref;
+  requested.created_at_ns = container.created_at_ns;
+  requested.config_json = container.config_json;
+  requested.status_json = container.status_json;
+  for (const cri::Mount& mount : container.mounts) {
+    requested.mounts.push_back({mount.container_path, mount.host_path, mount.read_only});
+  }
+  return requested;
+}
+
+bool HasLaterAttempt(const cri::Container& container,
+                     const std::vector<cri::Container>& containers) {
+  return std::any_of(containers.begin(), containers.end(), [&](const cri::Container& other) {
+    return other.name == container.name && other.id != container.id &&
+           std::tie(other.attempt, other.created_at_ns) >
+               std::tie(container.attempt, container.created_at_ns);
+  });
+}
+
+}  // namespace
+
+Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers) {
+  SelectedContainers selected;
+  for (const cri::Container& container : containers) {
+    if (HasLaterAttempt(container, containers)) continue;
+    const bool ended = container.state == cri::ContainerState::kExited;
+    if (container.state == cri::ContainerState::kRunning) {
+      selected.running.push_back(container);
+    } else if (ended && container.exit_code == 0) {
+      selected.finished.push_back(container);
+    } else {
+      return Status(
+          Code::kFailedPrecondition,
+          "container " + container.name +
+              (ended ? " has ended with exit code " + std::to_string(container.exit_code)
+                     : std::string(" has not been started")) +
+              "; a pod is checkpointed when each of its containers runs or has ended well",
+          Reason::kPodNotRunning);
+    }
+  }
+  if (selected.running.empty()) {
+    return Status(Code::kFailedPrecondition, "the pod has no running container",
+                  Reason::kPodNotRunning);
+  }
+  return selected;
+}
+
+Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings& config,
+                                                  const CheckpointOptions& options,
+                                                  const cri::PodSandbox& pod,
+                                                  const cri::RuntimeVersion& runtime,
+                                                  const std::string& operation_id) {
+  const std::string name = pod.namespace_ + "/" + pod.name;
+  if (!pod.ready) {
+    return Status(Code::kFailedPrecondition,
+                  "pod " + name + " does not run: its sandbox has stopped", Reason::kPodNotRunning);
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(const SelectedContainers selected,
+                           SelectContainers(pod.containers).While("pod " + name));
+  jobs::CheckpointJob job;
+  job.operation_id = operation_id;
+  job.archive = options.archive.empty() ? DefaultArchiveName(pod) : options.archive;
+  CRYOPOD_RETURN_IF_ERROR(archive::CheckArchiveName(job.archive));
+  job.sandbox_id = pod.id;
+  job.pod_name = pod.name;
+  job.pod_namespace = pod.namespace_;
+  job.pod_uid = pod.uid;
+  job.runtime_handler = pod.runtime_handler;
+  job.sandbox_config_json = pod.config_json;
+  job.runtime_name = runtime.name;
+  job.runtime_version = runtime.version;
+  for (const cri::Container& container : selected.running) {
+    job.containers.push_back(Describe(container));
+  }
+  for (const cri::Container& container : selected.finished) {
+    job.finished.push_back({container.name, container.image, container.image_ref});
+  }
+  job.runtime_root = config.runtime_root;
+  job.store_root = config.store_root();
+  job.state_dir = config.state_dir;
+  job.criu_program = config.criu_program;
+  job.criu_tools_dir = config.criu_tools_dir();
+  job.stop_source = options.stop_source;
+  job.without_volumes = options.without_volumes;
+  job.timeout_s = options.timeout_s != 0 ? options.timeout_s : config.checkpoint_timeout_s;
+  return job;
+}
+
+}  // namespace cryopod::daemon

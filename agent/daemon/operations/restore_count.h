@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "agent/jobs/restore_report.h"
+#include "agent/os/deadline.h"
+#include "agent/os/status.h"
+#include "metrics/agent_metrics.h"
+
+namespace cryopod::daemon {
+
+// One pod's restore as the metrics count it. The pod's containers are asked for one after another,
+// and what has failed is asked for again, so every failure counts, and the success once.
+//
+// Threads  one at a time.
+class RestoreCount {
+ public:
+  RestoreCount(metrics::AgentMetrics& metrics, std::string job_dir)
+      : metrics_(metrics), job_dir_(std::move(job_dir)) {}
+
+  // The runtime asks for the pod or one of its containers.
+  void Begin();
+  // Reads how far it is; cheap when nothing has changed.
+  void Look();
+  // Its process has ended; the last word is what it has written.
+  void End();
+
+ private:
+  void CountFailure(const jobs::Report& report);
+  void Count(const Status& outcome);
+
+  metrics::AgentMetrics& metrics_;
+  const std::string job_dir_;
+  std::optional<Deadline::Clock::time_point> began_;
+  int64_t seen_ns_ = 0;       // when the report was written that was read last
+  std::string last_failure_;  // which one was counted last
+};
+
+// Why the restore has failed, in one word: of its node and archive, else of its first container
+// that failed. kNone when nothing did.
+Reason ReasonOfReport(const jobs::Report& report);
+
+// The same for the job that restores for `restore_operation`; kNone when there is none.
+Reason ReasonOfRestore(const std::string& jobs_dir, const std::string& restore_operation);
+
+}  // namespace cryopod::daemon

@@ -1,0 +1,262 @@
+#include "agent/daemon/operations/restore_operations.h"
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <csignal>
+#include <utility>
+
+#include "agent/daemon/archives/archive_access.h"
+#include "agent/daemon/operations/describe_restore.h"
+#include "agent/daemon/operations/operation.h"
+#include "agent/daemon/operations/record_metrics.h"
+#include "agent/jobs/job_directory.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "agent/os/unix_socket.h"
+#include "restore/runtime/protocol/consumed_record.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using wrapper::Answer;
+using wrapper::Request;
+
+constexpr seconds kAnswerTimeout{5};
+constexpr seconds kControlTimeout{10};
+constexpr seconds kEndTimeout{30};
+constexpr milliseconds kStateInterval{20};
+
+std::string KeyOf(const Request& request) {
+  return request.pod_uid + " " + request.restore_from + " " + request.restore_operation;
+}
+
+std::string PodOf(const Request& request) { return request.pod_namespace + "/" + request.pod_name; }
+
+void SendAnswer(int connection, const Request& request, const Answer& answer) {
+  const Status sent = wrapper::Send(connection, answer, Deadline::After(kAnswerTimeout));
+  if (!sent.ok()) {
+    Log(LogLevel::kWarning, "answering the runtime",
+        {{"pod", PodOf(request)},
+         {"container", request.container_name},
+         {"reason", sent.message()}});
+  }
+}
+
+// cryopod-restore listens as soon as it has read its request.
+Result<UniqueFd> ConnectControl(const std::string& job_dir, const jobs::JobProcess& process) {
+  const Deadline deadline = Deadline::After(kControlTimeout);
+  while (true) {
+    Result<UniqueFd> control = ConnectUnix(job_dir + "/" + kControlSocket, deadline);
+    if (control.ok() || deadline.expired()) return control;
+    if (process.Ended(Deadline::After(kStateInterval))) {
+      return Status(Code::kUnavailable, "cryopod-restore has ended");
+    }
+  }
+}
+
+Status RestoreIsGone() {
+  return Status(Code::kNotFound,
+                "the restore of this pod is gone; the pod's next container is restored anew");
+}
+
+}  // namespace
+
+RestoreOperations::RestoreOperations(const settings::AgentSettings& config,
+                                     metrics::AgentMetrics& metrics)
+    : config_(config), metrics_(metrics) {}
+
+// A process that was killed may have left containers that are held, processes that never ran, and a
+// staging area on disk: its own program knows how to end that.
+Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
+  SpawnOptions options;
+  options.argv = {config_.restore_program(), "--job", config_.jobs_dir() + "/" + operation_id,
+                  "--end"};
+  // Read before it is removed.
+  const Result<Request> request = RequestOfRestoreJob(config_.jobs_dir() + "/" + operation_id);
+  const Result<CommandOutput> ended = RunCommand(options, Deadline::After(kEndTimeout));
+  if (!ended.ok()) {
+    Log(LogLevel::kWarning, "ending a restore",
+        {{"operation", operation_id},
+         {"pod", request.ok() ? PodOf(*request) : ""},
+         {"reason", ended.status().message()}});
+  }
+  return jobs::RemoveJob(config_.jobs_dir(), operation_id);
+}
+
+// The job's mutex is held.
+void RestoreOperations::EndIfDead(Job& job) {
+  if (job.operation_id.empty() || job.process.alive()) return;
+  if (job.count) job.count->End();
+  job.count.reset();
+  const Status removed = RemoveRestoreJob(job.operation_id);
+  if (!removed.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a restore",
+        {{"operation", job.operation_id}, {"pod", job.pod}, {"reason", removed.message()}});
+  }
+  job.operation_id.clear();
+}
+
+// mutex_ is held. An entry that somebody has in hand is not only the table's.
+void RestoreOperations::DropUnused() {
+  std::erase_if(jobs_, [](const auto& entry) {
+    const std::unique_lock unused(entry.second->mutex, std::try_to_lock);
+    return unused && entry.second->operation_id.empty() && entry.second.use_count() == 1;
+  });
+}
+
+void RestoreOperations::Sweep() {
+  const std::lock_guard lock(mutex_);
+  enders_.remove_if([](const Ender& ender) { return ender.ended.load(); });
+  DropUnused();
+  for (const auto& [key, job] : jobs_) {
+    // Who works on it now ends it, too, if it has to be.
+    const std::unique_lock unused(job->mutex, std::try_to_lock);
+    if (!unused || job->operation_id.empty()) continue;
+    if (job->process.alive()) {
+      if (job->count) job->count->Look();
+      continue;
+    }
+    if (job->ending.exchange(true)) continue;
+    Ender& ender = enders_.emplace_back();
+    ender.thread = std::jthread([this, job, &ended = ender.ended] {
+      {
+        const std::lock_guard mine(job->mutex);
+        EndIfDead(*job);
+      }
+      job->ending = false;
+      ended = true;
+    });
+  }
+}
+
+// The job's mutex is held.
+Status RestoreOperations::StartJob(Job& job, const Request& request) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive,
+                           OpenArchiveFor(config_, request.restore_from, request.pod_namespace));
+  const std::string id = NewOperationId(OperationKind::kRestore);
+  const std::string job_dir = config_.jobs_dir() + "/" + id;
+  CRYOPOD_RETURN_IF_ERROR(jobs::CreateJobDirectory(
+      config_.jobs_dir(), id, RestoreJobJson(config_, request, id, job_dir, archive)));
+  Result<Subprocess> process = jobs::StartJobProcess(config_.restore_program(), job_dir, id);
+  if (!process.ok()) {
+    (void)jobs::RemoveJob(config_.jobs_dir(), id);
+    return process.status().While("starting " + config_.restore_program());
+  }
+  // An agent that starts after our death finds the process by this file.
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity identity,
+                           jobs::IdentifyProcess(process->pid()));
+  CRYOPOD_RETURN_IF_ERROR(jobs::WriteProcessFile(directory.get(), identity));
+  Log(LogLevel::kInfo, "restore started",
+      {{"operation", id}, {"pod", PodOf(request)}, {"archive", archive.name()}});
+  job.operation_id = id;
+  job.pod = PodOf(request);
+  job.process = jobs::JobProcess(std::move(process).value());
+  if (request.restore_operation.empty()) {
+    job.count = std::make_unique<RestoreCount>(metrics_, job_dir);
+  }
+  return Status();
+}
+
+// The entry of the pod that asks, or nullptr when there is none and `may_start` is false.
+std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& request,
+                                                                 bool may_start) {
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(KeyOf(request));
+  if (found != jobs_.end()) return found->second;
+  if (!may_start) return nullptr;
+  return jobs_.emplace(KeyOf(request), std::make_shared<Job>()).first->second;
+}
+
+// Hands the wrapper's connection to the pod's cryopod-restore, which is started where none runs.
+Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start, int connection,
+                                   const std::string& frame) {
+  const std::lock_guard lock(job.mutex);
+  EndIfDead(job);
+  if (job.operation_id.empty()) {
+    if (!may_start) return RestoreIsGone();
+    CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const UniqueFd control,
+      ConnectControl(config_.jobs_dir() + "/" + job.operation_id, job.process));
+  if (may_start && job.count) job.count->Begin();
+  return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
+}
+
+void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
+  const Result<Request> request = wrapper::ParseRequest(frame);
+  if (!request.ok()) {
+    return SendAnswer(connection.get(), Request(), Answer::Fail(request.status().message()));
+  }
+  const bool begins =
+      request->kind == Request::Kind::kSandbox || request->kind == Request::Kind::kCreate;
+  if (begins) {
+    const Result<bool> consumed = wrapper::IsConsumed(config_.state_dir, *request);
+    if (!consumed.ok()) {
+      return SendAnswer(connection.get(), *request, Answer::Fail(consumed.status().message()));
+    }
+    if (*consumed) {
+      Log(LogLevel::kInfo, "restore already consumed: a cold start is right",
+          {{"pod", PodOf(*request)}, {"container", request->container_name}});
+      return SendAnswer(connection.get(), *request, Answer::Pass());
+    }
+  }
+  const std::shared_ptr<Job> job = JobOf(*request, begins);
+  const Status handed =
+      job == nullptr ? RestoreIsGone() : HandOver(*job, *request, begins, connection.get(), frame);
+  if (handed.ok()) return;
+  const bool harmless = request->kind == Request::Kind::kDeleted;
+  const Status why =
+      handed.While("restoring pod " + PodOf(*request) + " from " + request->restore_from);
+  if (!harmless) {
+    Log(LogLevel::kWarning, "restore refused",
+        {{"pod", PodOf(*request)},
+         {"container", request->container_name},
+         {"reason", why.message()}});
+  }
+  if (begins && request->restore_operation.empty()) {
+    RecordRefusal(metrics_, metrics::Operation::kRestore, why);
+  }
+  SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
+}
+
+Status RestoreOperations::AdoptOrRepair() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
+                           jobs::ListJobs(config_.jobs_dir(), "r-"));
+  for (const std::string& id : ids) {
+    const std::string job_dir = config_.jobs_dir() + "/" + id;
+    const Result<UniqueFd> directory = OpenDirectory(job_dir);
+    if (!directory.ok()) continue;
+    const Result<jobs::ProcessIdentity> identity = jobs::ReadProcessFile(directory->get());
+    const Result<Request> request = RequestOfRestoreJob(job_dir);
+    jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
+    if (process.alive() && request.ok()) {
+      Log(LogLevel::kInfo, "restore adopted", {{"operation", id}, {"pod", PodOf(*request)}});
+      const auto job = std::make_shared<Job>();
+      job->operation_id = id;
+      job->pod = PodOf(*request);
+      job->process = std::move(process);
+      // Whoever called the agent that is gone waits no more.
+      job->count = std::make_unique<RestoreCount>(metrics_, job_dir);
+      job->count->Begin();
+      const std::lock_guard lock(mutex_);
+      jobs_.insert_or_assign(KeyOf(*request), job);
+      continue;
+    }
+    const Status removed = RemoveRestoreJob(id);
+    if (!removed.ok()) {
+      Log(LogLevel::kWarning, "cleaning up after a restore",
+          {{"operation", id},
+           {"pod", request.ok() ? PodOf(*request) : ""},
+           {"reason", removed.message()}});
+    }
+  }
+  return Status();
+}
+
+}  // namespace cryopod::daemon

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "agent/daemon/operations/restore_count.h"
+#include "agent/jobs/job_process.h"
+#include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
+#include "agent/settings/agent_settings.h"
+#include "metrics/agent_metrics.h"
+#include "restore/runtime/protocol/messages.h"
+
+namespace cryopod::daemon {
+
+// Starts one cryopod-restore process per pod that asks for a restore, and hands it what the runtime
+// wrapper says.
+//
+// Threads  any. What takes time (starting, connecting, ending) is done under a lock of that pod
+//          alone: a restore that is stuck keeps no other waiting.
+class RestoreOperations {
+ public:
+  RestoreOperations(const settings::AgentSettings& config, metrics::AgentMetrics& metrics);
+
+  // One connection of cryopod-runtime and its first message. Answers it, or hands it to the pod's
+  // cryopod-restore. Fails closed: a request that cannot be answered by PASS gets FAIL.
+  void Serve(UniqueFd connection, const std::string& frame);
+
+  // Counts what restores have come to, and ends what those have left whose process is gone, killed
+  // ones too: their held containers run then. Each is ended by a thread of its own. Cheap when
+  // there is nothing to do; called a few times a second.
+  void Sweep();
+
+  // At start-up: restores that still run are found again, what dead ones left is removed.
+  Status AdoptOrRepair();
+
+ private:
+  // The restores of one pod, one after another.
+  struct Job {
+    std::mutex mutex;          // guards all below; may be held for as long as a step takes
+    std::string operation_id;  // empty: none has been started, or the last one is ended
+    std::string pod;           // NAMESPACE/NAME
+    jobs::JobProcess process;
+    // None when a caller of the agent socket waits for the restore: its call is what counts.
+    std::unique_ptr<RestoreCount> count;
+    std::atomic<bool> ending = false;  // a thread of Sweep has it
+  };
+  struct Ender {
+    std::atomic<bool> ended = false;
+    std::jthread thread;
+  };
+
+  std::shared_ptr<Job> JobOf(const wrapper::Request& request, bool may_start);
+  void DropUnused();
+  Status HandOver(Job& job, const wrapper::Request& request, bool may_start, int connection,
+                  const std::string& frame);
+  Status StartJob(Job& job, const wrapper::Request& request);
+  void EndIfDead(Job& job);
+  Status RemoveRestoreJob(const std::string& operation_id);
+
+  const settings::AgentSettings& config_;
+  metrics::AgentMetrics& metrics_;
+  std::mutex mutex_;  // guards jobs_ and enders_; never held while anything is waited for
+  std::map<std::string, std::shared_ptr<Job>> jobs_;  // by pod UID, archive and restore operation
+  std::list<Ender> enders_;                           // last: they use what stands above
+};
+
+}  // namespace cryopod::daemon

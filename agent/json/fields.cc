@@ -1,0 +1,91 @@
+#include "agent/json/fields.h"
+
+#include <algorithm>
+
+#include "agent/os/log.h"
+
+namespace cryopod::json {
+namespace {
+
+constexpr size_t kNameBytesMax = 253;
+
+}  // namespace
+
+const char* Text(std::string_view text) {
+  const bool control = std::ranges::any_of(
+      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return control ? "holds control characters" : nullptr;
+}
+
+const char* Identifier(std::string_view text) {
+  const auto fits = [](char c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return letter || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  const bool name =
+      text.size() <= kNameBytesMax && !text.starts_with('.') && std::ranges::all_of(text, fits);
+  return name ? nullptr : "is no name";
+}
+
+const char* Name(std::string_view text) { return text.empty() ? "empty" : Identifier(text); }
+
+Fields::Fields(const Value& source, std::string where, const Limits& limits)
+    : source_(&source), where_(std::move(where)), limits_(limits) {
+  if (source.object() == nullptr) status_ = Status(Code::kDataLoss, where_ + ": not a JSON object");
+}
+
+void Fields::Fail(const std::string& key, const std::string& why) {
+  if (status_.ok()) status_ = Status(Code::kDataLoss, where_ + ": " + key + ": " + why);
+}
+
+const Value* Fields::Find(const char* key) const { return source_->Find(key); }
+
+void Fields::TakeString(const std::string& key, const Value& value, std::string& field,
+                        Check check) {
+  const std::string* text = value.string();
+  if (text == nullptr) return Fail(key, "not a string");
+  if (text->size() > limits_.string_bytes_max) {
+    return Fail(key, "longer than " + std::to_string(limits_.string_bytes_max) + " bytes");
+  }
+  if (const char* why = check(*text)) {
+    return Fail(key, "\"" + JsonEscape(text->substr(0, 80)) + "\" " + why);
+  }
+  field = *text;
+}
+
+bool Fields::TakeInteger(const std::string& key, const Value& value, int64_t lowest,
+                         uint64_t highest, uint64_t& bits) {
+  const uint64_t* whole = std::get_if<uint64_t>(&value.value);
+  const int64_t* negative = std::get_if<int64_t>(&value.value);
+  if (whole == nullptr && negative == nullptr) {
+    Fail(key, "not a whole number");
+    return false;
+  }
+  const bool fits =
+      whole != nullptr
+          ? *whole <= highest
+          : *negative >= lowest && (*negative < 0 || static_cast<uint64_t>(*negative) <= highest);
+  if (!fits) {
+    Fail(key, "not a number from " + std::to_string(lowest) + " to " + std::to_string(highest));
+    return false;
+  }
+  bits = whole != nullptr ? *whole : static_cast<uint64_t>(*negative);
+  return true;
+}
+
+void Fields::AtMost(const char* key, size_t count, size_t count_max) {
+  if (count > count_max) Fail(key, "more than " + std::to_string(count_max) + " elements");
+}
+
+void Fields::NamedNumber(const char* key, size_t& number, std::span<const std::string_view> names) {
+  std::string name = number < names.size() ? std::string(names[number]) : "";
+  Required(key, name);
+  if (!reading() || !status_.ok()) return;
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end()) {
+    return Fail(key, "\"" + JsonEscape(name.substr(0, 80)) + "\" is none that is known");
+  }
+  number = static_cast<size_t>(found - names.begin());
+}
+
+}  // namespace cryopod::json

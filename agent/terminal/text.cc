@@ -1,0 +1,80 @@
+#include "agent/terminal/text.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace cryopod::terminal {
+namespace {
+
+std::string OneDecimal(double value, const char* unit) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.1f %s", value, unit);
+  return text;
+}
+
+bool IsContinuation(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; }
+
+// Characters, not bytes: names may hold any UTF-8.
+size_t Width(std::string_view text) {
+  return text.size() - static_cast<size_t>(std::count_if(text.begin(), text.end(), IsContinuation));
+}
+
+}  // namespace
+
+std::string FormatMib(uint64_t size_bytes) {
+  return OneDecimal(static_cast<double>(size_bytes) / (1 << 20), "MiB");
+}
+
+std::string FormatMs(uint64_t duration_us) {
+  return OneDecimal(static_cast<double>(duration_us) / 1000, "ms");
+}
+
+std::string Join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    if (!text.empty()) text += ", ";
+    text += word;
+  }
+  return text;
+}
+
+std::string OneLine(std::string_view text) {
+  std::string line(text);
+  for (size_t i = 0; i < line.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    if (byte < 0x20 || byte == 0x7f) line[i] = ' ';
+    // U+0080 to U+009f: "\u009b" begins a control sequence as "\x1b[" does.
+    const auto next = i + 1 < line.size() ? static_cast<unsigned char>(line[i + 1]) : 0u;
+    if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) line[i] = line[i + 1] = ' ';
+  }
+  return line;
+}
+
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
+                        const std::vector<size_t>& right_columns) {
+  std::vector<std::vector<std::string>> cells = rows;
+  std::vector<size_t> widths;
+  for (std::vector<std::string>& row : cells) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) {
+      row[i] = OneLine(row[i]);
+      widths[i] = std::max(widths[i], Width(row[i]));
+    }
+  }
+  std::string table;
+  for (const std::vector<std::string>& row : cells) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      const bool right =
+          std::find(right_columns.begin(), right_columns.end(), i) != right_columns.end();
+      const std::string padding(widths[i] - Width(row[i]), ' ');
+      line += right ? padding + row[i] : row[i] + padding;
+      line += "  ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    table += line + "\n";
+  }
+  return table;
+}
+
+}  // namespace cryopod::terminal

@@ -1,0 +1,75 @@
+#include "restore/adapt_mounts.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "agent/archive/unpack/unpack.h"
+#include "agent/os/file.h"
+#include "restore/stage_archive.h"
+
+namespace cryopod::restore {
+namespace {
+
+using criu::RemadeKind;
+
+const archive::MountRecord* FindRecord(const archive::PodCheckpoint& checkpoint,
+                                       const std::string& container,
+                                       const std::string& destination) {
+  for (const archive::ContainerCheckpoint& entry : checkpoint.containers) {
+    if (entry.name != container) continue;
+    for (const archive::MountRecord& mount : entry.mounts) {
+      if (mount.destination == destination) return &mount;
+    }
+  }
+  return nullptr;
+}
+
+bool IsOfRemadeVolume(const std::string& source) {
+  const std::vector<std::string> volumes = criu::VolumesOfSubPath(source);
+  return std::any_of(volumes.begin(), volumes.end(), PathExists);
+}
+
+std::optional<RemadeKind> KindOf(const std::string& source, const std::string& destination,
+                                 const wrapper::Request& request,
+                                 const archive::PodCheckpoint& checkpoint) {
+  const criu::PodPlaces live{request.pod_uid, request.sandbox_id};
+  const std::optional<RemadeKind> kind = criu::RemadeKindOf(source, live);
+  if (!kind) return std::nullopt;
+  if (*kind == RemadeKind::kSubPath && !IsOfRemadeVolume(source)) return std::nullopt;
+  const archive::MountRecord* record = FindRecord(checkpoint, request.container_name, destination);
+  if (record == nullptr) {
+    return criu::IsMadeByRuntime(source, live) ? kind : std::nullopt;
+  }
+  const criu::PodPlaces recorded{checkpoint.pod_uid, checkpoint.sandbox_id};
+  return criu::RemadeKindOf(record->source, recorded) == kind ? kind : std::nullopt;
+}
+
+}  // namespace
+
+std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
+                                                const wrapper::Request& request,
+                                                const archive::PodCheckpoint& checkpoint) {
+  std::vector<criu::RemadeMount> found;
+  for (const LiveMount& mount : live.mounts) {
+    if (mount.type != "bind") continue;
+    const std::optional<RemadeKind> kind =
+        KindOf(mount.source, mount.destination, request, checkpoint);
+    if (kind) found.push_back({*kind, MountPointOf(live, mount)});
+  }
+  return found;
+}
+
+Status AdaptToRemadeMounts(const jobs::RestoreJob& job, const archive::Archive& archive,
+                           const wrapper::Request& request, const LiveMounts& live,
+                           const std::string& images_dir, Deadline deadline) {
+  const std::vector<criu::RemadeMount> remade =
+      FindRemadeMounts(live, request, archive.checkpoint());
+  if (remade.empty()) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(images_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
+  return archive::RewriteImages(job.unpack_program, criu::FormatRemadeMounts(remade), dir.get(),
+                                limits, deadline)
+      .While("adapting container " + request.container_name + " to the new pod");
+}
+
+}  // namespace cryopod::restore

@@ -1,0 +1,139 @@
+#include "agent/archive/oci/pod_checkpoint.h"
+
+#include "tests/unit/agent/archive/archive_fixture.h"
+
+namespace cryopod::archive {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using test::SampleCheckpoint;
+using ::testing::HasSubstr;
+
+// The sample as JSON with one piece of text replaced by another.
+std::string Changed(const std::string& from, const std::string& to) {
+  std::string text = ToJson(SampleCheckpoint({"app", "log"}));
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from << " in " << text;
+  if (at != std::string::npos) text.replace(at, from.size(), to);
+  return text;
+}
+
+TEST(PodCheckpointTest, WhatWasWrittenIsRead) {
+  const PodCheckpoint checkpoint = SampleCheckpoint({"app", "log"});
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+}
+
+TEST(PodCheckpointTest, WhatHadFinishedIsRead) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.finished = {{"init", "image:1", "sha256:1"}, {"init-2", "", ""}};
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+}
+
+TEST(PodCheckpointTest, RecordLocksAreReadAndNoneReachesBeyondAnyFile) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.containers[0].record_locks = {{17, 4, true, 128, 1}, {18, 5, false, 0, 0}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+
+  checkpoint.containers[0].record_locks = {{17, 4, true, uint64_t{1} << 62, uint64_t{1} << 62}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("recordLocks[0]: length")));
+
+  checkpoint.containers[0].record_locks.assign(kRecordLocksMax + 1, {});
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("recordLocks")));
+}
+
+TEST(PodCheckpointTest, NoContainerHasFinishedAndRunsAsWell) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.finished = {{"app", "", ""}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("\"app\" stands twice")));
+
+  checkpoint.finished = {{"../init", "", ""}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), StatusIs(Code::kDataLoss));
+}
+
+TEST(PodCheckpointTest, AnArchiveOfBeforeThereWereAnyIsRead) {
+  const std::string text = Changed("\"finished\":[],", "");
+
+  EXPECT_THAT(ParsePodCheckpoint(text), IsOk());
+}
+
+TEST(PodCheckpointTest, TheSameCheckpointGivesTheSameBytes) {
+  EXPECT_EQ(ToJson(SampleCheckpoint({"app"})), ToJson(SampleCheckpoint({"app"})));
+}
+
+TEST(PodCheckpointTest, BytesThatAreNoUtf8AreReplacedNotWritten) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.containers[0].mounts[0].source = "/srv/\xff";
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOk());
+}
+
+TEST(PodCheckpointTest, ANewerSchemaIsRefusedByItsNumber) {
+  EXPECT_THAT(ParsePodCheckpoint(Changed("\"schemaVersion\":1", "\"schemaVersion\":2")),
+              StatusIs(Code::kUnimplemented, HasSubstr("schema version 2")));
+}
+
+TEST(PodCheckpointTest, ANewerSchemaIsRefusedBeforeItsFieldsAreLookedAt) {
+  EXPECT_THAT(ParsePodCheckpoint(R"({"schemaVersion":7,"podName":{}})"),
+              StatusIs(Code::kUnimplemented));
+}
+
+TEST(PodCheckpointTest, UnknownMembersAreIgnored) {
+  EXPECT_THAT(ParsePodCheckpoint(Changed("\"freezeUs\"", "\"later\":[1],\"freezeUs\"")), IsOk());
+}
+
+TEST(PodCheckpointTest, RefusesFieldsThatAreNotWhatTheyShouldBe) {
+  const std::vector<std::pair<std::string, std::string>> changes = {
+      {"\"schemaVersion\":1", "\"schemaVersion\":0"},
+      {"\"schemaVersion\":1", "\"schemaVersion\":\"1\""},
+      {"\"podName\":\"web-0\"", "\"podName\":\"../web\""},
+      {"\"podName\":\"web-0\"", "\"podName\":\"\""},
+      {"\"podName\":\"web-0\"", "\"podName\":null"},
+      {"\"podNamespace\":\"shop\"", "\"podNamespace\":\"sh/op\""},
+      {"\"podUid\":\"1d4f", "\"podUid\":\".1d4f"},
+      {"\"sandboxId\":\"5a4db0c5\"", "\"sandboxId\":\"5a;rm\""},
+      {"\"hostname\":\"web-0\"", "\"hostname\":\"web\\u001b[2J\""},
+      {"\"name\":\"app\"", "\"name\":\"log\""},
+      {"\"name\":\"app\"", "\"name\":\"a/b\""},
+      {"\"name\":\"app\"", "\"name\":\"\\u0000\""},
+      {"\"tasks\":3", "\"tasks\":4294967296"},
+      {"\"tasks\":3", "\"tasks\":-1"},
+      {"\"imagesBytes\":12345", "\"imagesBytes\":1.5"},
+      {"\"readOnly\":true", "\"readOnly\":1"},
+      {"\"sizeBytes\":4096", "\"sizeBytes\":-1"},
+      {"\"path\":\"db\"", "\"path\":\"d\\u0007\""},
+      {"\"externalFiles\":[", "\"externalFiles\":[7,"},
+      {"\"cpuFlags\":[", "\"cpuFlags\":[1,"},
+      {"\"lacks\":[", "\"lacks\":[\"\\u0007\","},
+      {"\"freezeUs\":95000", "\"freezeUs\":95000,\"freezeUs\":1"},
+      {"\"containers\":[", "\"containers\":[7,"},
+      {"\"phases\":[", "\"phases\":[[],"},
+  };
+  for (const auto& [from, to] : changes) {
+    EXPECT_THAT(ParsePodCheckpoint(Changed(from, to)), StatusIs(Code::kDataLoss)) << to;
+  }
+}
+
+TEST(PodCheckpointTest, AnErrorNamesTheContainerAndTheField) {
+  EXPECT_THAT(ParsePodCheckpoint(Changed("\"tasks\":3", "\"tasks\":\"3\"")),
+              StatusIs(Code::kDataLoss, HasSubstr("containers[0]: tasks")));
+}
+
+TEST(PodCheckpointTest, RefusesMoreContainersThanTheLimit) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 1025; ++i) names.push_back("c" + std::to_string(i));
+  PodCheckpoint checkpoint = SampleCheckpoint(names);
+  for (ContainerCheckpoint& container : checkpoint.containers) container.mounts.clear();
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("more than 1024")));
+}
+
+}  // namespace
+}  // namespace cryopod::archive

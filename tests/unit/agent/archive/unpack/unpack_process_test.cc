@@ -1,0 +1,251 @@
+#include "agent/archive/unpack/unpack_process.h"
+
+#include <sys/stat.h>
+
+#include <csignal>
+
+#include "agent/archive/unpack/unpack.h"
+#include "agent/archive/unpack/unpack_stream.h"
+#include "tests/unit/agent/archive/tar/upper_fixture.h"
+
+// A cryopod-unpack that was taken over: whatever it does, whoever started it survives, believes
+// nothing that is not checked, and leaves no process behind.
+
+namespace cryopod::archive::test {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+class EvilUnpackTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directory(temp_.path() / "into");
+    WriteText(temp_.path() / "blob", "blob");
+  }
+
+  // A program that does what the shell script says: descriptor 4 is its output, 5 its report.
+  std::string Program(const std::string& script) {
+    const auto path = temp_.path() / "evil-unpack";
+    WriteText(path,
+              "#!/bin/sh\necho $$ >" + (temp_.path() / "pid").string() + "\n" + script + "\n");
+    EXPECT_EQ(::chmod(path.c_str(), 0700), 0);
+    return path.string();
+  }
+
+  Status Layer(const std::string& script, Deadline deadline = Soon()) {
+    return UnpackLayer(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(), sink_, {},
+                       deadline);
+  }
+  Status Files(const std::string& script, Deadline deadline = Soon(), UnpackLimits limits = {}) {
+    return UnpackImages(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
+                        OpenPath(temp_.path() / "into").get(), limits, deadline);
+  }
+  // Script that emits these bytes on the output.
+  std::string Emit(const std::string& bytes) {
+    WriteText(temp_.path() / "stream", bytes);
+    return "exec /bin/cat " + (temp_.path() / "stream").string() + " >&4";
+  }
+  std::string Into(const std::string& command) {
+    return "cd " + (temp_.path() / "into").string() + "; " + command;
+  }
+
+  void ExpectNoProcess() {
+    const pid_t pid = std::stoi(ReadText(temp_.path() / "pid"));
+    EXPECT_EQ(::kill(pid, 0), -1);
+    EXPECT_EQ(errno, ESRCH);
+  }
+
+  TempDirectory temp_;
+  KeepingSink sink_;
+};
+
+TEST_F(EvilUnpackTest, SilenceEndsWithTheDeadlineAndTheProcessWithIt) {
+  const Deadline deadline = Deadline::After(std::chrono::milliseconds(300));
+
+  EXPECT_THAT(Layer("exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
+
+  ExpectNoProcess();
+}
+
+TEST_F(EvilUnpackTest, AClosedPipeAndThenSilenceEndsAsWell) {
+  const Deadline deadline = Deadline::After(std::chrono::milliseconds(300));
+
+  EXPECT_THAT(Layer("exec 4>&-; exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
+  EXPECT_THAT(Files("exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
+
+  ExpectNoProcess();
+}
+
+TEST_F(EvilUnpackTest, GarbageIsRefused) {
+  EXPECT_THAT(Layer("exec /bin/cat /dev/urandom >&4"), StatusIs(Code::kDataLoss));
+  ExpectNoProcess();
+  EXPECT_THAT(Layer("exec /bin/cat /dev/zero >&4"), StatusIs(Code::kDataLoss));
+  ExpectNoProcess();
+}
+
+TEST_F(EvilUnpackTest, DeathIsNoSuccess) {
+  EXPECT_THAT(Layer("kill -9 $$"), StatusIs(Code::kInternal, HasSubstr("signal 9")));
+  EXPECT_THAT(Files("kill -11 $$"), StatusIs(Code::kInternal, HasSubstr("signal 11")));
+  EXPECT_THAT(Layer("exit 0"), StatusIs(Code::kDataLoss, HasSubstr("ended early")));
+  EXPECT_THAT(Layer("exit 3"), StatusIs(Code::kInternal, HasSubstr("exit code 3")));
+}
+
+TEST_F(EvilUnpackTest, AFailureIsOneAlsoWhenTheReportSaysOk) {
+  EXPECT_THAT(Files("echo '0 fine' >&5; exit 1"), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(Files("/bin/cat /dev/zero >&5 & exit 1"), StatusIs(Code::kInternal));
+}
+
+TEST_F(EvilUnpackTest, ASuccessAfterACutStreamIsNone) {
+  LayerEntry entry;
+  entry.path = "f";
+  entry.size_bytes = 100;
+
+  EXPECT_THAT(Layer(Emit(EncodeEntry(entry) + "only this")),
+              StatusIs(Code::kDataLoss, HasSubstr("ended early")));
+}
+
+TEST_F(EvilUnpackTest, EveryEntryIsCheckedOnThisSideToo) {
+  const std::string end("Z\0\0\0\0", 5);
+  std::vector<std::pair<std::string, std::string>> streams;
+  const auto add = [&](const std::string& what, auto change) {
+    LayerEntry entry;
+    entry.path = "a";
+    change(entry);
+    streams.emplace_back(what, EncodeEntry(entry) + end);
+  };
+  add("path out", [](LayerEntry& e) { e.path = "../escape"; });
+  add("absolute path", [](LayerEntry& e) { e.path = "/etc/passwd"; });
+  add("path with NUL", [](LayerEntry& e) { e.path = std::string("a\0b", 3); });
+  add("endless path", [](LayerEntry& e) { e.path.assign(100'000, 'a'); });
+  add("hard link out", [](LayerEntry& e) {
+    e.kind = LayerEntry::Kind::kHardlink;
+    e.link_target = "etc/passwd";
+  });
+  add("size beyond the limit", [](LayerEntry& e) { e.size_bytes = UINT64_MAX; });
+  add("owner of -1", [](LayerEntry& e) { e.uid = UINT32_MAX; });
+  add("mode beyond bits", [](LayerEntry& e) { e.mode = UINT32_MAX; });
+  add("content of a directory", [](LayerEntry& e) {
+    e.kind = LayerEntry::Kind::kDirectory;
+    e.size_bytes = 5;
+  });
+  add("overlay's xattr", [](LayerEntry& e) { e.xattrs = {{"trusted.overlay.opaque", "y"}}; });
+  streams.emplace_back("twice", EncodeEntry([] {
+                                  LayerEntry e;
+                                  e.path = "a";
+                                  return e;
+                                }()) +
+                                    streams[0].second);
+  for (const auto& [what, stream] : streams) {
+    const size_t applied = sink_.paths.size();
+
+    EXPECT_THAT(Layer(Emit(stream)),
+                AnyOf(StatusIs(Code::kDataLoss), StatusIs(Code::kResourceExhausted)))
+        << what;
+
+    EXPECT_LE(sink_.paths.size(), applied + (what == "twice" ? 1 : 0)) << what;
+  }
+}
+
+TEST_F(EvilUnpackTest, FilesThatAreNotPlainAreRefusedOnThisSideToo) {
+  for (const char* command :
+       {"ln -s /etc/passwd link", "mkdir dir", "mkfifo fifo", "echo x >.hidden",
+        "echo x >a; ln a b", "echo x >a; chmod 4755 a", "echo x >a; chmod 644 a"}) {
+    std::filesystem::remove_all(temp_.path() / "into");
+    std::filesystem::create_directory(temp_.path() / "into");
+
+    EXPECT_THAT(Files(Into(command)), StatusIs(Code::kDataLoss)) << command;
+  }
+}
+
+TEST_F(EvilUnpackTest, FilesAboveTheLimitsAreRefusedOnThisSideToo) {
+  UnpackLimits limits;
+  limits.bytes_max = 3;
+
+  EXPECT_THAT(Files(Into("echo 123456 >a"), Soon(), limits), StatusIs(Code::kResourceExhausted));
+}
+
+TEST_F(EvilUnpackTest, ALayoutThatIsNoneIsRefusedOnThisSideToo) {
+  const std::string hex(64, 'a');
+  const std::vector<std::string> commands = {
+      ":",
+      "mkdir -p blobs/sha256",
+      "mkdir -p blobs/sha256 extra; echo >oci-layout; echo >index.json",
+      "mkdir -p blobs/sha256/dir; echo >oci-layout; echo >index.json",
+      "mkdir -p blobs/sha256; echo >oci-layout; echo >index.json; echo >blobs/sha256/short",
+      "mkdir -p blobs/sha256; echo >oci-layout; ln -s /etc/passwd index.json",
+      "mkdir blobs; ln -s /tmp blobs/sha256; echo >oci-layout; echo >index.json",
+      "mkdir -p blobs/sha256; echo >oci-layout; echo >index.json; mkfifo blobs/sha256/" + hex};
+  for (const std::string& command : commands) {
+    std::filesystem::remove_all(temp_.path() / "into");
+    std::filesystem::create_directory(temp_.path() / "into");
+
+    const Status status =
+        UnpackLayout(Program(Into(command)), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
+                     OpenPath(temp_.path() / "into").get(), {}, Soon());
+
+    EXPECT_FALSE(status.ok()) << command;
+  }
+}
+
+TEST_F(EvilUnpackTest, AProgramThatIsNotThereIsNamed) {
+  EXPECT_THAT(UnpackLayer("/nonexistent/cryopod-unpack",
+                          OpenPath(temp_.path() / "blob", O_RDONLY).get(), sink_, {}, Soon()),
+              StatusIs(Code::kNotFound, HasSubstr("/nonexistent/cryopod-unpack")));
+}
+
+TEST_F(EvilUnpackTest, ItIsHandedNothingButItsDescriptors) {
+  const auto seen = temp_.path() / "seen";
+  // A descriptor without close-on-exec, as any library might leave one.
+  const UniqueFd leaked(::open("/dev/null", O_RDONLY));
+
+  EXPECT_THAT(Layer("exec /bin/ls /proc/self/fd >" + seen.string()), StatusIs(Code::kDataLoss));
+
+  // 6 is the directory that ls itself reads.
+  EXPECT_EQ(ReadText(seen), "0\n1\n2\n3\n4\n5\n6\n");
+}
+
+TEST_F(EvilUnpackTest, ItIsHandedNoEnvironment) {
+  const auto seen = temp_.path() / "seen";
+  ASSERT_EQ(::setenv("SECRET", "told", 1), 0);
+
+  EXPECT_THAT(Layer("exec /usr/bin/env >" + seen.string()), StatusIs(Code::kDataLoss));
+
+  EXPECT_EQ(ReadText(seen).find("SECRET"), std::string::npos);
+}
+
+// The real program, watched while it waits for its input.
+TEST(ConfineTest, TheProcessHasNoCapabilityAndItsLimits) {
+  Result<Pipe> input = MakePipe();
+  Result<Pipe> output = MakePipe();
+  ASSERT_TRUE(input.ok() && output.ok());
+  ASSERT_EQ(::fcntl(input->read.get(), F_SETFL, 0), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      UnpackProcess process, UnpackProcess::Start(kUnpackProgram, {UnpackMode::kEmit, {1234, 10}},
+                                                  input->read.get(), output->write.get(), Soon()));
+  const std::string proc = "/proc/" + std::to_string(process.pid()) + "/";
+  const auto bounded = [&] { return ReadText(proc + "status").find("CapEff:\t0000000000000000"); };
+  const Deadline deadline = Soon();
+  while (bounded() == std::string::npos && !deadline.expired()) ::usleep(1000);
+
+  const std::string status = ReadText(proc + "status");
+  const std::string limits = ReadText(proc + "limits");
+
+  for (const char* line :
+       {"CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
+        "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Umask:\t0077"}) {
+    EXPECT_THAT(status, HasSubstr(line));
+  }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
+#endif
+  EXPECT_THAT(limits, HasSubstr("Max core file size        0                    0"));
+  EXPECT_THAT(limits, HasSubstr("Max processes             0                    0"));
+  EXPECT_THAT(limits, HasSubstr("Max file size             1234                 1234"));
+  EXPECT_THAT(limits, HasSubstr("Max open files            16                   16"));
+}
+
+}  // namespace
+}  // namespace cryopod::archive::test

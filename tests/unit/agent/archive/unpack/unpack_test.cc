@@ -1,0 +1,199 @@
+#include "agent/archive/unpack/unpack.h"
+
+#include "agent/archive/store/metadata.h"
+#include "tests/unit/agent/archive/tar/upper_fixture.h"
+
+namespace cryopod::archive::test {
+namespace {
+
+using Kind = LayerEntry::Kind;
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class UnpackTest : public ArchiveTest {
+ protected:
+  void SetUp() override {
+    ArchiveTest::SetUp();
+    std::filesystem::create_directory(into_path());
+  }
+  std::filesystem::path into_path() const { return temp_.path() / "into"; }
+
+  // A blob of these files, opened.
+  UniqueFd Packed(const std::map<std::string, std::string>& files) {
+    WriteFiles(temp_.path() / "files", files);
+    Result<ArchiveWriter> writer = store_->Create("packing");
+    EXPECT_THAT(writer, IsOk());
+    return Kept(writer->PackFiles(OpenPath(temp_.path() / "files").get(), kCriuImagesLayerMediaType,
+                                  nullptr));
+  }
+  UniqueFd PackedUpper(const std::filesystem::path& upper) {
+    Result<ArchiveWriter> writer = store_->Create("packing");
+    EXPECT_THAT(writer, IsOk());
+    return Kept(writer->PackOverlayUpper(OpenPath(upper).get(), nullptr));
+  }
+  // The open file outlives the writer that removes it.
+  UniqueFd Kept(const Result<Descriptor>& blob) {
+    EXPECT_THAT(blob, IsOk());
+    if (!blob.ok()) return UniqueFd();
+    return OpenPath(
+        store_path() / ".partial" / "packing" / "blobs" / "sha256" / DigestHex(blob->digest),
+        O_RDONLY);
+  }
+};
+
+TEST_F(UnpackTest, FilesComeBackAsTheyWere) {
+  std::map<std::string, std::string> files = SampleImages("app");
+  files["empty.img"] = "";
+  files["zeros.img"] = std::string(3'000'000, '\0');
+  files[std::string(200, 'n') + ".img"] = "long name";
+  files["gr\xc3\xbc\xc3\x9f.img"] = "not ASCII";
+
+  EXPECT_THAT(
+      UnpackImages(kUnpackProgram, Packed(files).get(), OpenPath(into_path()).get(), {}, Soon()),
+      IsOk());
+
+  EXPECT_TRUE(ReadFiles(into_path()) == files);
+  for (const auto& entry : std::filesystem::directory_iterator(into_path())) {
+    EXPECT_EQ(entry.status().permissions(), std::filesystem::perms(0600)) << entry.path();
+  }
+}
+
+TEST_F(UnpackTest, NoFilesAreNoFiles) {
+  EXPECT_THAT(
+      UnpackImages(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
+      IsOk());
+
+  EXPECT_TRUE(ReadFiles(into_path()).empty());
+}
+
+TEST_F(UnpackTest, OnlyAnEmptyDirectoryIsUnpackedInto) {
+  WriteText(into_path() / "old", "");
+
+  EXPECT_THAT(
+      UnpackImages(kUnpackProgram, Packed({}).get(), OpenPath(into_path()).get(), {}, Soon()),
+      StatusIs(Code::kInvalidArgument));
+}
+
+TEST_F(UnpackTest, LimitsOfBytesAndEntriesHold) {
+  UnpackLimits few;
+  few.entries_max = 2;
+  UnpackLimits small;
+  small.bytes_max = 10;
+
+  EXPECT_THAT(UnpackImages(kUnpackProgram, Packed({{"a", "1"}, {"b", "2"}, {"c", "3"}}).get(),
+                           OpenPath(into_path()).get(), few, Soon()),
+              StatusIs(Code::kResourceExhausted));
+  std::filesystem::remove_all(into_path());
+  std::filesystem::create_directory(into_path());
+  EXPECT_THAT(UnpackImages(kUnpackProgram, Packed({{"a", std::string(11, 'x')}}).get(),
+                           OpenPath(into_path()).get(), small, Soon()),
+              StatusIs(Code::kResourceExhausted));
+}
+
+TEST_F(UnpackTest, FilesCanBeHadWithoutADirectory) {
+  const std::map<std::string, std::string> files = SampleImages("app");
+  KeepingSink sink;
+
+  EXPECT_THAT(UnpackFilesTo(kUnpackProgram, Packed(files).get(), sink, {}, Soon()), IsOk());
+
+  EXPECT_TRUE(sink.contents == files);
+}
+
+TEST_F(UnpackTest, AnErrorOfTheSinkIsReturned) {
+  class FailingSink : public LayerSink {
+    Status Apply(const LayerEntry&, const Content&) override {
+      return Status(Code::kPermissionDenied, "not here");
+    }
+  } sink;
+
+  EXPECT_THAT(UnpackFilesTo(kUnpackProgram, Packed(SampleImages("app")).get(), sink, {}, Soon()),
+              StatusIs(Code::kPermissionDenied, HasSubstr("not here")));
+}
+
+TEST_F(UnpackTest, ASinkThatLeavesContentUnreadIsAnError) {
+  class LazySink : public LayerSink {
+    Status Apply(const LayerEntry&, const Content&) override { return Status(); }
+  } sink;
+
+  EXPECT_THAT(UnpackFilesTo(kUnpackProgram, Packed({{"a", "1"}}).get(), sink, {}, Soon()),
+              StatusIs(Code::kInternal));
+}
+
+TEST_F(UnpackTest, AWritableLayerComesBackAsItWas) {
+  UpperFixture upper;
+  if (!upper.CanMakeMarks()) GTEST_SKIP() << "needs root and trusted xattrs";
+  upper.Directory("etc", 0751);
+  upper.File("etc/passwd", "root:x:0:0", 0640);
+  upper.Whiteout("etc/shadow");
+  upper.Directory("var/cache", 01777);
+  upper.Xattr("var/cache", "trusted.overlay.opaque", "y");
+  upper.File("var/cache/new", Noise(200'000, 5));
+  std::filesystem::create_hard_link(upper / "var/cache/new", upper / "var/link");
+  std::filesystem::create_symlink("../../etc", upper / "var/out");
+  upper.Xattr("etc/passwd", "user.note", "kept");
+  ASSERT_EQ(::lchown((upper / "etc/passwd").c_str(), 1000, 2000), 0);
+  upper.File("sparse", "");
+  std::filesystem::resize_file(upper / "sparse", 5'000'000);
+  KeepingSink sink;
+
+  ASSERT_THAT(UnpackLayer(kUnpackProgram, PackedUpper(upper.path()).get(), sink, {}, Soon()),
+              IsOk());
+
+  EXPECT_THAT(sink.paths,
+              ElementsAre("etc", "etc/passwd", "etc/shadow", "sparse", "var", "var/cache",
+                          "var/cache", "var/cache/new", "var/link", "var/out"));
+  EXPECT_EQ(sink.entries["etc"].mode, 0751u);
+  EXPECT_EQ(sink.entries["etc/passwd"].uid, 1000u);
+  EXPECT_EQ(sink.entries["etc/passwd"].gid, 2000u);
+  EXPECT_EQ(sink.entries["etc/passwd"].xattrs.size(), 1u);
+  EXPECT_EQ(sink.entries["etc/shadow"].kind, Kind::kWhiteout);
+  EXPECT_EQ(sink.entries["var/cache (opaque)"].kind, Kind::kOpaque);
+  EXPECT_EQ(sink.entries["var/cache"].mode, 01777u);
+  EXPECT_EQ(sink.entries["var/link"].kind, Kind::kHardlink);
+  EXPECT_EQ(sink.entries["var/link"].link_target, "var/cache/new");
+  EXPECT_EQ(sink.entries["var/out"].link_target, "../../etc");
+  EXPECT_TRUE(sink.contents["var/cache/new"] == Noise(200'000, 5));
+  EXPECT_TRUE(sink.contents["sparse"] == std::string(5'000'000, '\0'));
+  struct stat attributes {};
+  ASSERT_EQ(::stat((upper / "etc/passwd").c_str(), &attributes), 0);
+  EXPECT_EQ(sink.entries["etc/passwd"].mtime_ns,
+            attributes.st_mtim.tv_sec * 1'000'000'000 + attributes.st_mtim.tv_nsec);
+}
+
+TEST_F(UnpackTest, MetadataIsReadByName) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one"));
+
+  EXPECT_THAT(ReadMetadata(kUnpackProgram, archive, archive.containers()[0].metadata, Soon()),
+              IsOkAnd(SampleMetadata("app")));
+  EXPECT_THAT(ReadMetadata(kUnpackProgram, archive, archive.pod_metadata(), Soon()),
+              IsOkAnd(::testing::Contains(::testing::Key("pod.dump"))));
+}
+
+TEST_F(UnpackTest, MetadataAboveSixteenMebibytesIsRefused) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("big"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const Descriptor pod,
+      writer.PackMemory({{"pod.dump", std::string((16 << 20) + 1, 'x')}}, kMetadataLayerMediaType));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive,
+                               std::move(writer).Commit(SampleCheckpoint({}), pod, {}));
+
+  EXPECT_THAT(ReadMetadata(kUnpackProgram, archive, archive.pod_metadata(), Soon()),
+              StatusIs(Code::kResourceExhausted));
+}
+
+TEST_F(UnpackTest, DamagedMetadataIsRefusedBeforeItIsRead) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one"));
+  const auto path = BlobPath("one", archive.pod_metadata());
+  std::string bytes = ReadText(path);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  WriteText(path, bytes);
+
+  EXPECT_THAT(ReadMetadata("/nonexistent/program", archive, archive.pod_metadata(), Soon()),
+              StatusIs(Code::kDataLoss, HasSubstr(archive.pod_metadata().digest)));
+}
+
+}  // namespace
+}  // namespace cryopod::archive::test

@@ -1,0 +1,341 @@
+#include "agent/ctl/install/node_install.h"
+
+#include "agent/ctl/install/installation.h"
+#include "agent/ctl/install/node_uninstall.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/agent/ctl/install/node_fixture.h"
+
+namespace cryopod::ctl {
+namespace {
+
+using test::IsOk;
+using test::ReadText;
+using test::StatusIs;
+using test::WriteText;
+using testing::HasSubstr;
+using testing::Not;
+
+class NodeInstallTest : public test::NodeFixture {
+ protected:
+  Status Install(std::string* said = nullptr, const InstallOptions& options = {}) {
+    return Run([&](ChangeReport& report) { return InstallNode(paths_, options, report); }, said);
+  }
+  Status Uninstall(std::string* said = nullptr, const UninstallOptions& options = {}) {
+    return Run([&](ChangeReport& report) { return UninstallNode(paths_, options, report); }, said);
+  }
+  std::string DropIn() const { return Path("etc/containerd/conf.d/cryopod.toml"); }
+  void WriteConfig(const std::string& text) { WriteText(paths_.containerd_config, text); }
+  std::string Config() const { return ReadText(paths_.containerd_config); }
+};
+
+TEST_F(NodeInstallTest, TellsContainerdOfTheHandler) {
+  WriteConfig("version = 3\n");
+  std::string said;
+
+  ASSERT_THAT(Install(&said), IsOk());
+
+  EXPECT_EQ(Config(), "version = 3\nimports = [\"" + DropIn() + "\"]\n");
+  EXPECT_THAT(ReadText(DropIn()), HasSubstr("BinaryName = \"" + paths_.runtime_program() + "\""));
+  EXPECT_THAT(said, HasSubstr("wrote " + DropIn()));
+  EXPECT_THAT(said, HasSubstr("restart containerd"));
+  EXPECT_THAT(said, HasSubstr("start the agent, as root: '" + paths_.agent_program() + "'"));
+  EXPECT_THAT(said, HasSubstr("kubectl apply"));
+}
+
+TEST_F(NodeInstallTest, UndoneTheNodeIsAsItWas) {
+  WriteConfig("version = 3 # mine\nimports = [ '/other.toml' ]\n");
+  ASSERT_EQ(::chmod(paths_.containerd_config.c_str(), 0640), 0);
+  const auto before = Files();
+  std::string said;
+
+  ASSERT_THAT(Install(), IsOk());
+  ASSERT_NE(Files(), before);
+  ASSERT_THAT(Uninstall(&said), IsOk());
+
+  EXPECT_EQ(Files(), before);
+  EXPECT_THAT(said, HasSubstr("the content that it had"));
+}
+
+TEST_F(NodeInstallTest, UndoneAFileThatDidNotExistIsGone) {
+  std::filesystem::remove_all(Path("etc/containerd"));
+  const auto before = Files();
+
+  ASSERT_THAT(Install(), IsOk());
+  ASSERT_THAT(Config(), HasSubstr("version = 3"));
+  ASSERT_THAT(Uninstall(), IsOk());
+
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, AnEditAfterwardsSurvivesTheUndoing) {
+  WriteConfig("version = 3\n");
+  ASSERT_THAT(Install(), IsOk());
+  WriteConfig(Config() + "root = '/elsewhere'\n");
+  std::string said;
+
+  ASSERT_THAT(Uninstall(&said), IsOk());
+
+  EXPECT_EQ(Config(), "version = 3\nroot = '/elsewhere'\n");
+  EXPECT_THAT(said, HasSubstr("took the import out of"));
+  EXPECT_FALSE(PathExists(DropIn()));
+}
+
+TEST_F(NodeInstallTest, AnEditedFileOfOursIsKeptBesideItsPlace) {
+  WriteConfig("version = 3\n");
+  ASSERT_THAT(Install(), IsOk());
+  WriteText(DropIn(), "# mine now\n");
+  std::string said;
+
+  ASSERT_THAT(Uninstall(&said), IsOk());
+
+  EXPECT_EQ(ReadText(DropIn() + ".saved"), "# mine now\n");
+  EXPECT_FALSE(PathExists(DropIn()));
+  EXPECT_THAT(said, HasSubstr("changed since"));
+}
+
+TEST_F(NodeInstallTest, ASecondRunChangesNothing) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  ASSERT_THAT(Install(), IsOk());
+  const auto once = Files();
+  const std::string calls_once = calls();
+  std::string said;
+
+  ASSERT_THAT(Install(&said), IsOk());
+
+  EXPECT_EQ(Files(), once);
+  EXPECT_EQ(calls(), calls_once);
+  EXPECT_THAT(said, HasSubstr("nothing had to be changed"));
+}
+
+TEST_F(NodeInstallTest, AMovedTreeIsInstalledAnew) {
+  WriteConfig("version = 3\n");
+  const std::string before = Config();
+  ASSERT_THAT(Install(), IsOk());
+  std::filesystem::rename(paths_.prefix, Path("moved"));
+  paths_.prefix = Path("moved");
+
+  ASSERT_THAT(Install(), IsOk());
+
+  EXPECT_THAT(ReadText(DropIn()), HasSubstr(Path("moved") + "/bin/cryopod-runtime"));
+  ASSERT_THAT(Uninstall(), IsOk());
+  EXPECT_EQ(Config(), before);
+}
+
+TEST_F(NodeInstallTest, AnImportThatNamesTheFolderIsEnough) {
+  const std::string text = "version = 3\nimports = ['conf.d/*.toml']\n";
+  WriteConfig(text);
+
+  ASSERT_THAT(Install(), IsOk());
+
+  EXPECT_EQ(Config(), text);
+  EXPECT_TRUE(PathExists(DropIn()));
+}
+
+TEST_F(NodeInstallTest, AnOldConfigurationIsRefusedBeforeAnythingIsChanged) {
+  WriteConfig("version = 2\n");
+  const auto before = Files();
+
+  EXPECT_THAT(Install(),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("containerd config migrate")));
+
+  EXPECT_EQ(Files(), before);
+  EXPECT_EQ(calls(), "");
+}
+
+TEST_F(NodeInstallTest, ADropInOfSomebodyElseIsNotOverwritten) {
+  WriteConfig("version = 3\n");
+  std::filesystem::create_directories(Path("etc/containerd/conf.d"));
+  WriteText(DropIn(), "# by hand\n");
+
+  EXPECT_THAT(Install(), StatusIs(Code::kAlreadyExists, HasSubstr("move it away")));
+
+  EXPECT_EQ(ReadText(DropIn()), "# by hand\n");
+  EXPECT_EQ(Config(), "version = 3\n");
+}
+
+TEST_F(NodeInstallTest, WhatContainerdDoesNotTakeIsTakenBack) {
+  WriteConfig("version = 3\n");
+  const auto before = Files();
+  WriteProgram(Path("programs/containerd"), "echo 'bad drop-in' >&2; exit 1\n");
+
+  EXPECT_THAT(Install(), StatusIs(Code::kFailedPrecondition, HasSubstr("bad drop-in")));
+
+  EXPECT_EQ(Config(), "version = 3\n");
+  EXPECT_FALSE(PathExists(DropIn()));
+  ASSERT_THAT(Uninstall(), IsOk());
+  std::filesystem::remove(paths_.state_dir);
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, TheRuntimeAndTheCgroupDriverOfTheNodeAreKept) {
+  WriteConfig(
+      "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\n"
+      "BinaryName = '/usr/local/sbin/runc'\nSystemdCgroup = true\n");
+
+  ASSERT_THAT(Install(), IsOk());
+
+  EXPECT_EQ(ReadText(Path("etc/cryopod/runtime.conf")), "runtime=/usr/local/sbin/runc\n");
+  EXPECT_THAT(ReadText(DropIn()), HasSubstr("\n    SystemdCgroup = true\n"));
+}
+
+TEST_F(NodeInstallTest, UnitsAreInstalledWhereSystemdRuns) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  std::string said;
+
+  ASSERT_THAT(Install(&said), IsOk());
+
+  const std::string unit = ReadText(paths_.unit_dir + "/cryopod-agent.service");
+  EXPECT_THAT(unit, HasSubstr("ExecStart=\"" + paths_.agent_program() + "\""));
+  EXPECT_EQ(calls(),
+            "groupadd --system cryopod\n"
+            "useradd --system --gid cryopod --no-create-home --home-dir /nonexistent --shell "
+            "/usr/sbin/nologin cryopod\n"
+            "systemctl --quiet is-active containerd.service\n"
+            "systemctl restart containerd.service\n"
+            "systemctl daemon-reload\n"
+            "systemctl enable cryopod-agent.service\n"
+            "systemctl restart cryopod-agent.service\n"
+            "systemctl enable cryopod-gateway.service\n"
+            "systemctl restart cryopod-gateway.service\n");
+  EXPECT_THAT(said, Not(HasSubstr("restart containerd,")));
+}
+
+TEST_F(NodeInstallTest, UnitsAreStoppedBeforeTheirUserGoes) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  const auto before = Files();
+  ASSERT_THAT(Install(), IsOk());
+  std::filesystem::remove(Path("calls"));
+
+  ASSERT_THAT(Uninstall(), IsOk());
+
+  EXPECT_EQ(calls(),
+            "systemctl stop cryopod-agent.service\n"
+            "systemctl stop cryopod-gateway.service\n"
+            "systemctl disable --now cryopod-gateway.service\n"
+            "systemctl disable --now cryopod-agent.service\n"
+            "userdel cryopod\n"
+            "systemctl daemon-reload\n"
+            "systemctl --quiet is-active containerd.service\n"
+            "systemctl restart containerd.service\n");
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, NoRestartLeavesContainerdAlone) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  std::string said;
+
+  ASSERT_THAT(Install(&said, {.restart = false}), IsOk());
+
+  EXPECT_THAT(calls(), Not(HasSubstr("restart containerd")));
+  EXPECT_THAT(said, HasSubstr("restart containerd, so that it reads"));
+}
+
+TEST_F(NodeInstallTest, AUserThatIsThereStaysThere) {
+  WriteConfig("version = 3\n");
+  WriteText(Path("accounts/group/cryopod"), "");
+  WriteText(Path("accounts/passwd/cryopod"), "");
+
+  ASSERT_THAT(Install(), IsOk());
+  ASSERT_THAT(Uninstall(), IsOk());
+
+  EXPECT_EQ(calls(), "");
+  EXPECT_TRUE(PathExists(Path("accounts/passwd/cryopod")));
+}
+
+TEST_F(NodeInstallTest, AnInstallationThatWasKilledIsUndone) {
+  WriteConfig("version = 3\n");
+  const auto before = Files();
+  ASSERT_THAT(Install(), IsOk());
+  // Recorded, and killed before it was done.
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::optional<Installation> record,
+                               ReadInstallation(paths_.record_file()));
+  record->changes.push_back({ChangeKind::kFile, Path("etc/never"), "x", false});
+  record->changes.push_back({ChangeKind::kUser, "never", "", false});
+  record->changes.push_back({ChangeKind::kUnit, "never.service", "", false});
+  ASSERT_THAT(WriteInstallation(paths_.record_file(), *record), IsOk());
+  std::filesystem::remove(DropIn());
+
+  ASSERT_THAT(Uninstall(), IsOk());
+
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, AFailureHalfWayIsUndone) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  const auto before = Files();
+  WriteProgram(Path("programs/systemctl"), "[ \"$1\" != enable ] || { echo masked; exit 1; }\n");
+
+  EXPECT_THAT(Install(), StatusIs(Code::kFailedPrecondition, HasSubstr("masked")));
+  ASSERT_THAT(Uninstall(), IsOk());
+
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, AnIncompleteTreeIsRefused) {
+  std::filesystem::remove(paths_.runtime_program());
+
+  EXPECT_THAT(Install(), StatusIs(Code::kFailedPrecondition, HasSubstr("cryopod-runtime")));
+
+  EXPECT_FALSE(PathExists(paths_.state_dir));
+}
+
+TEST_F(NodeInstallTest, ArchivesAreKeptUnlessPurged) {
+  WriteConfig("version = 3\n");
+  const auto before = Files();
+  ASSERT_THAT(Install(), IsOk());
+  const std::string archive = paths_.state_dir + "/archives/shop-1";
+  std::filesystem::create_directories(archive);
+  std::filesystem::create_directories(paths_.state_dir + "/logs");
+  std::string said;
+
+  ASSERT_THAT(Uninstall(&said), IsOk());
+  EXPECT_TRUE(PathExists(archive));
+  EXPECT_FALSE(PathExists(paths_.record_file()));
+  EXPECT_FALSE(PathExists(paths_.state_dir + "/logs"));
+  EXPECT_THAT(said, HasSubstr("kept in " + paths_.state_dir));
+
+  ASSERT_THAT(Uninstall(&said, {.purge = true}), IsOk());
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, UninstallingIsRefusedWhileOperationsAreLeft) {
+  WriteConfig("version = 3\n");
+  ASSERT_THAT(Install(), IsOk());
+  std::filesystem::create_directories(paths_.run_dir + "/jobs/c-1");
+
+  EXPECT_THAT(Uninstall(), StatusIs(Code::kUnavailable, HasSubstr("1 operations are left")));
+
+  EXPECT_TRUE(PathExists(DropIn()));
+  EXPECT_TRUE(PathExists(paths_.record_file()));
+}
+
+TEST_F(NodeInstallTest, WithoutAnInstallationThereIsNothingToUndo) {
+  const auto before = Files();
+  std::string said;
+
+  ASSERT_THAT(Uninstall(&said), IsOk());
+
+  EXPECT_THAT(said, HasSubstr("there is nothing to undo"));
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, ADamagedRecordIsNotGuessedAt) {
+  WriteConfig("version = 3\n");
+  ASSERT_THAT(Install(), IsOk());
+
+  for (const char* text : {"", "{}", "[]", R"({"format":2,"changes":[]})",
+                           R"({"format":1,"changes":[{"kind":"rocket","subject":"x"}]})",
+                           R"({"format":1,"changes":[3]})"}) {
+    WriteText(paths_.record_file(), text);
+    EXPECT_THAT(Uninstall(), StatusIs(Code::kDataLoss)) << text;
+    EXPECT_THAT(Install(), StatusIs(Code::kDataLoss)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::ctl

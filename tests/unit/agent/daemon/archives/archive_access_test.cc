@@ -1,0 +1,64 @@
+#include "agent/daemon/archives/archive_access.h"
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/unit/agent/daemon/sample_archive.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The store holds the archive "a" of a pod of namespace "shop".
+class ArchiveAccessTest : public test::AgentFixture {
+ protected:
+  void SetUp() override {
+    const Result<archive::Archive> archive =
+        test::MakeSampleArchive(config_.store_root(), "a", {"app"});
+    ASSERT_THAT(archive, IsOk());
+    ASSERT_EQ(archive->checkpoint().pod_namespace, "shop");
+    digest_ = archive->digest();
+  }
+  std::string digest_;
+};
+
+TEST_F(ArchiveAccessTest, APodOfTheArchivesNamespaceMayHaveIt) {
+  EXPECT_THAT(OpenArchiveFor(config_, "a", "shop"), IsOk());
+  EXPECT_THAT(OpenArchiveFor(config_, "a@" + digest_, "shop"), IsOk());
+}
+
+TEST_F(ArchiveAccessTest, OneOfAnotherNamespaceHearsWhatItWouldHearOfNoArchiveAtAll) {
+  const Status foreign = OpenArchiveFor(config_, "a", "team-b").status();
+  const Status absent = OpenArchiveFor(config_, "b", "team-b").status();
+
+  EXPECT_THAT(foreign, StatusIs(Code::kNotFound,
+                                AllOf(HasSubstr("\"a\" is not in the store"),
+                                      HasSubstr("namespace team-b"), Not(HasSubstr("shop")))));
+  std::string same = foreign.message();
+  same.replace(same.find("\"a\""), 3, "\"b\"");
+  EXPECT_EQ(same, absent.message());
+  EXPECT_EQ(foreign.reason(), absent.reason());
+}
+
+TEST_F(ArchiveAccessTest, ADigestTellsAnotherNamespaceNothing) {
+  EXPECT_THAT(OpenArchiveFor(config_, "a@sha256:" + std::string(64, '0'), "team-b"),
+              StatusIs(Code::kNotFound, Not(HasSubstr("sha256"))));
+  EXPECT_THAT(OpenArchiveFor(config_, "a@sha256:" + std::string(64, '0'), "shop"),
+              StatusIs(Code::kFailedPrecondition, HasSubstr(digest_)));
+}
+
+TEST_F(ArchiveAccessTest, APairThatTheConfigurationNamesMayShareInItsOneDirection) {
+  config_.restore_namespaces = "x:y, shop:team-b";
+
+  EXPECT_THAT(OpenArchiveFor(config_, "a", "team-b"), IsOk());
+  EXPECT_THAT(OpenArchiveFor(config_, "a", "team-c"), StatusIs(Code::kNotFound));
+  config_.restore_namespaces = "team-b:shop";
+  EXPECT_THAT(OpenArchiveFor(config_, "a", "team-b"), StatusIs(Code::kNotFound));
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

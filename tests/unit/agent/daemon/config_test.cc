@@ -1,0 +1,178 @@
+#include "agent/daemon/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <vector>
+
+#include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Result<std::string> Parse(std::vector<const char*> arguments, settings::AgentSettings& config) {
+  arguments.insert(arguments.begin(), "cryopod-agent");
+  return ReadConfig(static_cast<int>(arguments.size()), arguments.data(), config);
+}
+
+class ReadConfigTest : public ::testing::Test {
+ protected:
+  ReadConfigTest() { cryopod::test::WriteText(file_, "[agent]\n"); }
+  // The machine that tests may have a configuration of its own.
+  Result<std::string> Read(std::vector<const char*> arguments, settings::AgentSettings& config) {
+    arguments.insert(arguments.begin(), {"--config", file_.c_str()});
+    return Parse(arguments, config);
+  }
+  cryopod::test::TempDirectory temp_;
+  const std::string file_ = temp_.path() / "cryopod.toml";
+};
+
+TEST_F(ReadConfigTest, WithoutFlagsTheDefaultsHold) {
+  settings::AgentSettings config;
+
+  EXPECT_THAT(Read({}, config), IsOkAnd(IsEmpty()));
+
+  EXPECT_EQ(config.agent_socket(), "/run/cryopod/agent.sock");
+  EXPECT_EQ(config.containerd_socket, "/run/containerd/containerd.sock");
+  EXPECT_EQ(config.checkpoint_timeout_s, 300u);
+  // Beside the program, wherever the prefix stands.
+  EXPECT_THAT(config.libexec_dir, ::testing::EndsWith("/libexec/cryopod"));
+}
+
+TEST_F(ReadConfigTest, EveryFlagIsHeard) {
+  settings::AgentSettings config;
+
+  EXPECT_THAT(Read({"--run-dir",
+                    "/r",
+                    "--state-dir=/s",
+                    "--containerd-socket",
+                    "/c",
+                    "--runtime-root",
+                    "/rr",
+                    "--criu",
+                    "/criu",
+                    "--libexec-dir",
+                    "/l",
+                    "--checkpoint-timeout",
+                    "1",
+                    "--restore-timeout",
+                    "2",
+                    "--restore-idle-timeout",
+                    "3",
+                    "--restore-hold",
+                    "4",
+                    "--reader-group",
+                    "readers",
+                    "--log-level",
+                    "debug"},
+                   config),
+              IsOkAnd(IsEmpty()));
+
+  EXPECT_EQ(config.run_dir, "/r");
+  EXPECT_EQ(config.state_dir, "/s");
+  EXPECT_EQ(config.containerd_socket, "/c");
+  EXPECT_EQ(config.runtime_root, "/rr");
+  EXPECT_EQ(config.criu_program, "/criu");
+  EXPECT_EQ(config.unpack_program(), "/l/cryopod-unpack");
+  EXPECT_EQ(config.checkpoint_timeout_s, 1u);
+  EXPECT_EQ(config.restore_timeout_s, 2u);
+  EXPECT_EQ(config.restore_idle_timeout_s, 3u);
+  EXPECT_EQ(config.restore_hold_ms, 4u);
+  EXPECT_EQ(config.reader_group, "readers");
+  EXPECT_EQ(config.log_level, "debug");
+}
+
+TEST_F(ReadConfigTest, TheFileIsHeard) {
+  cryopod::test::WriteText(file_, "[agent]\nlog_level = \"warning\"\nrestore_hold = 9\n");
+  settings::AgentSettings config;
+
+  EXPECT_THAT(Read({}, config), IsOk());
+
+  EXPECT_EQ(config.log_level, "warning");
+  EXPECT_EQ(config.restore_hold_ms, 9u);
+}
+
+TEST_F(ReadConfigTest, ValuesThatCannotBeRightAreRefusedWithTheirFlag) {
+  const std::string long_path = "/" + std::string(60, 'x');
+  for (const auto& [flag, value] :
+       std::vector<std::pair<const char*, const char*>>{{"--run-dir", "relative"},
+                                                        {"--run-dir", long_path.c_str()},
+                                                        {"--state-dir", ""},
+                                                        {"--containerd-socket", "relative"},
+                                                        {"--runtime-root", "relative"},
+                                                        {"--libexec-dir", "relative"},
+                                                        {"--criu", ""},
+                                                        {"--reader-group", ""},
+                                                        {"--checkpoint-timeout", "0"},
+                                                        {"--restore-timeout", "0"},
+                                                        {"--restore-idle-timeout", "0"},
+                                                        {"--log-level", "loud"}}) {
+    settings::AgentSettings config;
+    EXPECT_THAT(Read({flag, value}, config), StatusIs(Code::kInvalidArgument, HasSubstr(flag)))
+        << value;
+  }
+}
+
+TEST_F(ReadConfigTest, ARunDirectoryMayBeAsLongAsASocketsPathAllows) {
+  const std::string path = "/" + std::string(59, 'x');
+  settings::AgentSettings config;
+
+  EXPECT_THAT(Read({"--run-dir", path.c_str()}, config), IsOk());
+}
+
+TEST_F(ReadConfigTest, ThePrintedConfigurationGivesTheSameWhenItIsRead) {
+  settings::AgentSettings config;
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const std::string printed,
+      Read({"--run-dir", "/r", "--restore-hold", "5", "--print-config"}, config));
+  cryopod::test::WriteText(file_, printed);
+  settings::AgentSettings again;
+
+  EXPECT_THAT(Read({"--print-config"}, again), IsOkAnd(printed));
+
+  EXPECT_EQ(again.run_dir, "/r");
+}
+
+class CheckConfigTest : public ::testing::Test {
+ protected:
+  CheckConfigTest() {
+    config_.libexec_dir = temp_.path();
+    for (const std::string& program :
+         {config_.checkpoint_program(), config_.restore_program(), config_.unpack_program()}) {
+      std::ofstream(program) << "#!/bin/sh\n";
+      ::chmod(program.c_str(), 0755);
+    }
+  }
+  cryopod::test::TempDirectory temp_;
+  settings::AgentSettings config_;
+};
+
+TEST_F(CheckConfigTest, AWholeInstallationPasses) { EXPECT_THAT(CheckConfig(config_), IsOk()); }
+
+TEST_F(CheckConfigTest, AMissingInnerProgramIsNamedWithTheRemedy) {
+  std::filesystem::remove(config_.restore_program());
+
+  EXPECT_THAT(CheckConfig(config_),
+              StatusIs(Code::kNotFound, ::testing::AllOf(HasSubstr(config_.restore_program()),
+                                                         HasSubstr("--libexec-dir"))));
+}
+
+TEST_F(CheckConfigTest, AnInnerProgramThatMayNotRunIsNamed) {
+  ::chmod(config_.unpack_program().c_str(), 0644);
+
+  EXPECT_THAT(CheckConfig(config_), StatusIs(Code::kNotFound, HasSubstr("cryopod-unpack")));
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

@@ -1,0 +1,157 @@
+#include "agent/daemon/observe/frozen_pods.h"
+
+#include <csignal>
+
+#include "agent/os/cgroup.h"
+#include "agent/os/file.h"
+#include "tests/support/test_cgroup.h"
+#include "tests/unit/agent/daemon/daemon_fixture.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::SpawnIn;
+using cryopod::test::TestCgroup;
+using jobs::JobEvent;
+using jobs::Journal;
+using jobs::ProcessIdentity;
+using std::chrono::minutes;
+using std::chrono::nanoseconds;
+
+// A container that sleeps in a leaf of its own, and the job of its checkpoint.
+class FrozenPodsTest : public test::AgentFixture {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
+    if (!cgroup_.valid()) GTEST_SKIP() << "no cgroup v2 here";
+    Result<Subprocess> container = SpawnIn(cgroup_.path(), {"/bin/sleep", "60"});
+    ASSERT_THAT(container, IsOk());
+    container_.emplace(std::move(container).value());
+    ASSERT_THAT(jobs::CreateJobDirectory(config_.jobs_dir(), kId, "{}"), IsOk());
+    Result<std::shared_ptr<Operation>> operation =
+        table_.Begin(OperationKind::kCheckpoint, "shop/web", "u-1", kId);
+    ASSERT_THAT(operation, IsOk());
+    operation_ = *operation;
+  }
+  std::string job_dir() const { return config_.jobs_dir() + "/" + kId; }
+  static ProcessIdentity Identity(pid_t pid) { return jobs::IdentifyProcess(pid).value(); }
+  void WriteJournal(const std::vector<ProcessIdentity>& criu = {}) const {
+    Journal journal;
+    journal.cgroups = {cgroup_.path()};
+    journal.inits = {Identity(container_->pid())};
+    journal.criu = criu;
+    const UniqueFd directory = OpenDirectory(job_dir()).value();
+    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal)), IsOk());
+  }
+  // Whose process the test stands for.
+  void WriteProcess(const ProcessIdentity& identity) const {
+    const UniqueFd directory = OpenDirectory(job_dir()).value();
+    ASSERT_THAT(jobs::WriteProcessFile(directory.get(), identity), IsOk());
+  }
+  static constexpr ProcessIdentity kDead{1, 1};  // nothing began with the kernel's first tick
+  uint64_t Frozen() const { return CountFrozenPods(config_, table_).pods; }
+
+  static constexpr char kId[] = "c-1";
+  TestCgroup cgroup_{CgroupVersion::kV2};
+  std::optional<Subprocess> container_;
+  OperationTable table_;
+  std::shared_ptr<Operation> operation_;
+};
+
+TEST_F(FrozenPodsTest, NothingIsFrozenBeforeTheJournal) {
+  WriteProcess(Identity(::getpid()));
+  operation_->Report({"preflight", "", 0, 0});
+
+  EXPECT_EQ(Frozen(), 0u);
+}
+
+TEST_F(FrozenPodsTest, ALivingOperationsWordCountsWhileCriuHoldsTheTasksOfAThawedCgroup) {
+  WriteProcess(Identity(::getpid()));
+  WriteJournal();
+  operation_->Report({"freeze", "", 0, 0});
+  operation_->Report({"dump", "", 0, 0});
+
+  EXPECT_EQ(Frozen(), 1u);
+
+  operation_->Report({"thaw", "", 0, 0});
+  operation_->Report({"archive", "", 0, 0});
+  EXPECT_EQ(Frozen(), 0u);
+}
+
+TEST_F(FrozenPodsTest, ASourceThatIsHeldUntilTheCommitStandsStill) {
+  WriteProcess(Identity(::getpid()));
+  WriteJournal();
+  for (const char* stage : {"freeze", "dump", "archive", "commit"}) {
+    operation_->Report({stage, "", 0, 0});
+  }
+
+  EXPECT_EQ(Frozen(), 1u);
+}
+
+TEST_F(FrozenPodsTest, TheKernelsWordCountsWhenTheThawIsOnlyAnnounced) {
+  WriteProcess(Identity(::getpid()));
+  WriteJournal();
+  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
+  ASSERT_THAT(cgroup->Freeze(), IsOk());
+  ASSERT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
+  operation_->Report({"freeze", "", 0, 0});
+  operation_->Report({"thaw", "", 0, 0});
+
+  EXPECT_EQ(Frozen(), 1u);
+
+  ASSERT_THAT(cgroup->Thaw(), IsOk());
+  EXPECT_EQ(Frozen(), 0u);
+}
+
+TEST_F(FrozenPodsTest, OfADeadOperationTheKernelAndItsCriusTell) {
+  WriteProcess(kDead);
+  operation_->Report({"dump", "", 0, 0});
+  WriteJournal();
+  EXPECT_EQ(Frozen(), 0u) << "its guard has thawed the pod";
+
+  WriteJournal({Identity(::getpid())});
+  EXPECT_EQ(Frozen(), 1u) << "its CRIU dumps on";
+}
+
+TEST_F(FrozenPodsTest, APodIsFoundWhoseOperationNoTableKnows) {
+  WriteProcess(kDead);
+  WriteJournal();
+  table_.End(*operation_);
+  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
+  ASSERT_THAT(cgroup->Freeze(), IsOk());
+  ASSERT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
+
+  EXPECT_EQ(Frozen(), 1u);
+}
+
+TEST_F(FrozenPodsTest, SomebodyElsesPausedContainerIsNotOurs) {
+  WriteProcess(kDead);
+  WriteJournal();
+  ASSERT_THAT(container_->Kill(SIGKILL), IsOk());
+  ASSERT_TRUE(container_->Wait(Soon()).ok());
+  Result<Subprocess> next = SpawnIn(cgroup_.path(), {"/bin/sleep", "60"});
+  ASSERT_THAT(next, IsOk());
+  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
+  ASSERT_THAT(cgroup->Freeze(), IsOk());
+
+  EXPECT_EQ(Frozen(), 0u);
+  ASSERT_THAT(cgroup->Thaw(), IsOk());
+}
+
+TEST_F(FrozenPodsTest, TheLongestFreezeIsAsOldAsItsJournal) {
+  WriteProcess(Identity(::getpid()));
+  WriteJournal();
+  operation_->Report({"freeze", "", 0, 0});
+  namespace fs = std::filesystem;
+  fs::last_write_time(job_dir() + "/" + jobs::kJournalFile,
+                      fs::file_time_type::clock::now() - minutes(10));
+
+  EXPECT_GE(CountFrozenPods(config_, table_).longest, minutes(9));
+
+  operation_->Report({"thaw", "", 0, 0});
+  EXPECT_EQ(CountFrozenPods(config_, table_).longest, nanoseconds(0));
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

@@ -1,0 +1,226 @@
+#include "agent/daemon/operations/describe_checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+
+#include "tests/support/status_matchers.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using cri::ContainerState;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+cri::Container Container(const std::string& name, ContainerState state, int32_t exit_code = 0,
+                         uint32_t attempt = 0) {
+  cri::Container container;
+  container.id = name + "-" + std::to_string(attempt);
+  container.name = name;
+  container.state = state;
+  container.exit_code = exit_code;
+  container.attempt = attempt;
+  return container;
+}
+
+struct Selection {
+  const char* name;
+  std::vector<cri::Container> containers;
+  std::vector<std::string> selected;  // IDs
+  std::string refusal;                // of none
+  std::vector<std::string> finished = {};
+};
+
+std::vector<std::string> IdsOf(const std::vector<cri::Container>& containers) {
+  std::vector<std::string> ids;
+  for (const cri::Container& container : containers) ids.push_back(container.id);
+  return ids;
+}
+
+std::string NameOf(const ::testing::TestParamInfo<Selection>& info) { return info.param.name; }
+
+class SelectContainersTest : public ::testing::TestWithParam<Selection> {};
+
+TEST_P(SelectContainersTest, TakesWhatRunsOrNamesWhatDoesNot) {
+  const Result<SelectedContainers> selected = SelectContainers(GetParam().containers);
+
+  if (!GetParam().refusal.empty()) {
+    EXPECT_THAT(selected, StatusIs(Code::kFailedPrecondition, HasSubstr(GetParam().refusal)));
+    return;
+  }
+  ASSERT_TRUE(selected.ok()) << selected.status().message();
+  EXPECT_EQ(IdsOf(selected->running), GetParam().selected);
+  EXPECT_EQ(IdsOf(selected->finished), GetParam().finished);
+}
+
+constexpr auto kRunning = ContainerState::kRunning;
+constexpr auto kExited = ContainerState::kExited;
+constexpr auto kCreated = ContainerState::kCreated;
+constexpr auto kUnknown = ContainerState::kUnknown;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, SelectContainersTest,
+    ::testing::Values(
+        Selection{"NoContainer", {}, {}, "no running container"},
+        Selection{"AllRun",
+                  {Container("b", kRunning), Container("a", kRunning)},
+                  {"b-0", "a-0"},  // in the order of creation
+                  ""},
+        Selection{"AnInitContainerThatEndedWellHasFinished",
+                  {Container("init", kExited, 0), Container("app", kRunning)},
+                  {"app-0"},
+                  "",
+                  {"init-0"}},
+        Selection{"TheLastAttemptCounts",
+                  {Container("init", kExited, 1, 0), Container("init", kExited, 0, 1),
+                   Container("app", kRunning)},
+                  {"app-0"},
+                  "",
+                  {"init-1"}},
+        Selection{"OneThatEndedBadlyAfterItHadEndedWellIsARefusal",
+                  {Container("job", kExited, 0, 0), Container("job", kExited, 2, 1),
+                   Container("app", kRunning)},
+                  {},
+                  "container job has ended with exit code 2"},
+        Selection{"OneThatEndedBadlyIsARefusal",
+                  {Container("app", kRunning), Container("db", kExited, 137)},
+                  {},
+                  "container db has ended with exit code 137"},
+        Selection{"AnEarlierAttemptOfARunningOneIsIgnored",
+                  {Container("app", kExited, 1, 0), Container("app", kRunning, 0, 1)},
+                  {"app-1"},
+                  ""},
+        Selection{"OneThatIsNotStartedIsARefusal",
+                  {Container("app", kRunning), Container("db", kCreated)},
+                  {},
+                  "container db has not been started"},
+        Selection{"AnUnknownStateIsARefusal",
+                  {Container("app", kRunning), Container("db", kUnknown)},
+                  {},
+                  "container db"},
+        Selection{"OnlyEndedOnesAreNoPod", {Container("app", kExited, 0)}, {}, "no running"}),
+    NameOf);
+
+class DescribeCheckpointJobTest : public ::testing::Test {
+ protected:
+  DescribeCheckpointJobTest() {
+    config_.state_dir = "/state";
+    config_.criu_program = "/criu";
+    config_.runtime_root = "/runc";
+    config_.checkpoint_timeout_s = 77;
+    pod_.id = "sandbox";
+    pod_.name = "web";
+    pod_.namespace_ = "shop";
+    pod_.uid = "u-1";
+    pod_.ready = true;
+    pod_.runtime_handler = "cryopod";
+    pod_.config_json = "{}";
+    cri::Container app = Container("app", kRunning);
+    app.image = "image:1";
+    app.image_ref = "sha256:1";
+    app.created_at_ns = 5;
+    app.config_json = R"({"c":1})";
+    app.status_json = R"({"s":1})";
+    app.mounts = {{"/data", "/srv", true}};
+    pod_.containers = {app};
+  }
+  Result<jobs::CheckpointJob> Describe() const {
+    return DescribeCheckpointJob(config_, options_, pod_, {"containerd", "2.1.9", "v1"}, "c-1");
+  }
+
+  settings::AgentSettings config_;
+  CheckpointOptions options_;
+  cri::PodSandbox pod_;
+};
+
+TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
+  options_.archive = "my-archive";
+  options_.stop_source = true;
+  options_.without_volumes = true;
+  options_.timeout_s = 5;
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
+
+  EXPECT_EQ(job.operation_id, "c-1");
+  EXPECT_EQ(job.archive, "my-archive");
+  EXPECT_EQ(job.sandbox_id, "sandbox");
+  EXPECT_EQ(job.pod_name, "web");
+  EXPECT_EQ(job.pod_namespace, "shop");
+  EXPECT_EQ(job.pod_uid, "u-1");
+  EXPECT_EQ(job.runtime_handler, "cryopod");
+  EXPECT_EQ(job.runtime_name, "containerd");
+  EXPECT_EQ(job.runtime_version, "2.1.9");
+  EXPECT_EQ(job.runtime_root, "/runc");
+  EXPECT_EQ(job.store_root, "/state/archives");
+  EXPECT_EQ(job.state_dir, "/state");
+  EXPECT_EQ(job.criu_program, "/criu");
+  EXPECT_TRUE(job.stop_source);
+  EXPECT_TRUE(job.without_volumes);
+  EXPECT_EQ(job.timeout_s, 5u);
+  const jobs::RequestedContainer app = {
+      "app", "app-0",      "image:1",    "sha256:1",
+      5,     R"({"c":1})", R"({"s":1})", {{"/data", "/srv", true}}};
+  EXPECT_THAT(job.containers, ElementsAre(app));
+  // What it says survives the way to the other process.
+  EXPECT_THAT(jobs::ParseCheckpointJob(checkpoint::ToJson(job)), IsOkAnd(job));
+}
+
+TEST_F(DescribeCheckpointJobTest, NamesWhatHasFinishedAndDumpsItNot) {
+  cri::Container setup = Container("setup", kExited, 0);
+  setup.image = "image:2";
+  setup.image_ref = "sha256:2";
+  pod_.containers.insert(pod_.containers.begin(), setup);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
+
+  EXPECT_THAT(job.containers, SizeIs(1));
+  EXPECT_THAT(job.finished,
+              ElementsAre(archive::FinishedContainer{"setup", "image:2", "sha256:2"}));
+}
+
+TEST_F(DescribeCheckpointJobTest, WithoutOptionsTheDefaultsHold) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
+
+  EXPECT_EQ(job.timeout_s, 77u);
+  EXPECT_FALSE(job.stop_source);
+  EXPECT_TRUE(std::regex_match(job.archive, std::regex("shop_web_[0-9]{8}T[0-9]{6}Z")))
+      << job.archive;
+}
+
+TEST_F(DescribeCheckpointJobTest, TheLongestNamesStillMakeAnArchiveName) {
+  pod_.name = std::string(253, 'p');
+  pod_.namespace_ = std::string(63, 'n');
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
+
+  EXPECT_LE(job.archive.size(), 200u);
+}
+
+TEST_F(DescribeCheckpointJobTest, APodWhoseSandboxStoppedIsRefusedByName) {
+  pod_.ready = false;
+
+  EXPECT_THAT(Describe(), StatusIs(Code::kFailedPrecondition, HasSubstr("shop/web")));
+}
+
+TEST_F(DescribeCheckpointJobTest, AContainerThatDoesNotRunIsNamedWithItsPod) {
+  pod_.containers[0].state = kCreated;
+
+  EXPECT_THAT(Describe(), StatusIs(Code::kFailedPrecondition,
+                                   AllOf(HasSubstr("pod shop/web"), HasSubstr("container app"))));
+}
+
+TEST_F(DescribeCheckpointJobTest, ABadArchiveNameIsRefused) {
+  for (const char* name : {"../escape", "a/b", ".hidden", "with space", "-x"}) {
+    options_.archive = name;
+    EXPECT_THAT(Describe(), StatusIs(Code::kInvalidArgument)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

@@ -1,0 +1,353 @@
+#include "agent/daemon/sockets/agent_socket.h"
+
+#include <fcntl.h>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/api/client.h"
+#include "tests/support/read_text.h"
+#include "tests/unit/agent/daemon/daemon_fixture.h"
+
+namespace cryopod::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+using cryopod::test::IsOk;
+using cryopod::test::ReadText;
+using cryopod::test::StatusIs;
+using std::chrono::seconds;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// The real server and the real client over the real socket.
+class AgentServiceTest : public test::AgentFixture {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
+    config_.criu_program = temp_.path() / "criu";
+    fs::create_symlink(CRYOPOD_FAKE_CRIU, config_.criu_program);
+    Result<std::unique_ptr<AgentServer>> server =
+        AgentServer::Start({config_, runtime_, table_, checkpoints_, metrics_});
+    ASSERT_THAT(server, IsOk());
+    agent_ = std::move(server).value();
+    client_ = std::make_unique<api::Client>(config_.agent_socket());
+  }
+  void TearDown() override { agent_.reset(); }
+
+  void MakeArchive(const std::string& name) const {
+    ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), name, {"app", "sidecar"}), IsOk());
+  }
+  // One byte of one blob that no opening parses.
+  void Damage(const std::string& name) const {
+    fs::path biggest;
+    for (const auto& blob :
+         fs::directory_iterator(config_.store_root() + "/" + name + "/blobs/sha256")) {
+      const std::string text = ReadText(blob.path());
+      if (text.starts_with("\x28\xb5\x2f\xfd")) biggest = blob.path();  // zstd
+    }
+    const UniqueFd file(::open(biggest.c_str(), O_RDWR | O_CLOEXEC));
+    char byte = 0;
+    ASSERT_EQ(::pread(file.get(), &byte, 1, 20), 1);
+    byte = static_cast<char>(byte ^ 1);
+    ASSERT_EQ(::pwrite(file.get(), &byte, 1, 20), 1);
+  }
+  std::string ReportScript(const jobs::JobResult& result) const {
+    return "cp " + WriteResult(result) + " $job/result.json";
+  }
+  static api::ProgressSink Ignore() {
+    return [](const api::Progress&) {};
+  }
+
+  OperationTable table_;
+  metrics::AgentMetrics metrics_;
+  CheckpointOperations checkpoints_{config_, runtime_, table_, metrics_};
+  std::unique_ptr<AgentServer> agent_;
+  std::unique_ptr<api::Client> client_;
+};
+
+TEST_F(AgentServiceTest, TheSocketIsForRootAlone) {
+  struct stat status {};
+  ASSERT_EQ(::stat(config_.agent_socket().c_str(), &status), 0);
+
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+TEST_F(AgentServiceTest, ACheckpointStreamsItsProgressAndEndsWithItsResult) {
+  AddPod();
+  jobs::JobResult good = GoodResult();
+  good.lacks = {"files in /dev/shm"};
+  const std::string event = checkpoint::ToJson(jobs::JobEvent{"archive", "", 7, 10});
+  SetCheckpointProgram("printf '%s\\n' '" + event + "' >>$job/events\n" + ReportScript(good));
+  std::vector<api::Progress> progress;
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const api::CheckpointResult result,
+      client_->Checkpoint(
+          {.pod = "shop/web", .archive = "a"},
+          [&](const api::Progress& one) { progress.push_back(one); }, Soon()));
+
+  EXPECT_EQ(result.archive, "a");
+  EXPECT_EQ(result.digest, good.digest);
+  EXPECT_EQ(result.size_bytes, 1234u);
+  EXPECT_EQ(result.captured_bytes, 5678u);
+  EXPECT_EQ(result.freeze_us, 910u);
+  EXPECT_THAT(result.phases, SizeIs(2));
+  EXPECT_THAT(result.lacks, ElementsAre("files in /dev/shm"));
+  EXPECT_FALSE(result.source_stopped);
+  ASSERT_THAT(progress, SizeIs(1));
+  EXPECT_EQ(progress[0].stage, "archive");
+  EXPECT_EQ(progress[0].bytes_done, 7u);
+  EXPECT_THAT(progress[0].operation_id, ::testing::StartsWith("c-"));
+}
+
+TEST_F(AgentServiceTest, OptionsReachTheProcess) {
+  AddPod();
+  const fs::path seen = temp_.path() / "request.json";
+  SetCheckpointProgram("cp $job/request.json " + seen.string() + "\n" + ReportScript(GoodResult()));
+  api::CheckpointRequest request{.pod = "shop/web", .archive = "mine"};
+  request.stop_source = true;
+  request.without_volumes = true;
+  request.timeout = seconds(42);
+
+  ASSERT_THAT(client_->Checkpoint(request, Ignore(), Soon()), IsOk());
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job,
+                               jobs::ParseCheckpointJob(ReadText(seen)));
+  EXPECT_EQ(job.archive, "mine");
+  EXPECT_TRUE(job.stop_source);
+  EXPECT_TRUE(job.without_volumes);
+  EXPECT_EQ(job.timeout_s, 42u);
+}
+
+TEST_F(AgentServiceTest, AFailedCheckpointIsTheProcesssError) {
+  AddPod();
+  jobs::JobResult failed;
+  failed.status = Status(Code::kAlreadyExists, "archive a exists");
+  SetCheckpointProgram(ReportScript(failed));
+
+  EXPECT_THAT(client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()),
+              StatusIs(Code::kAlreadyExists, HasSubstr("archive a exists")));
+  EXPECT_THAT(client_->Checkpoint({.pod = "shop/absent", .archive = "a"}, Ignore(), Soon()),
+              StatusIs(Code::kNotFound, HasSubstr("shop/absent")));
+}
+
+TEST_F(AgentServiceTest, TheReasonOfAFailureArrivesWithIt) {
+  AddPod();
+  jobs::JobResult failed;
+  failed.status = Status(Code::kAborted, "a process was started", Reason::kPodChanged);
+  SetCheckpointProgram(ReportScript(failed));
+
+  const Status checkpoint =
+      client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()).status();
+
+  EXPECT_EQ(checkpoint.code(), Code::kAborted);
+  EXPECT_EQ(checkpoint.reason(), Reason::kPodChanged);
+}
+
+TEST_F(AgentServiceTest, ACallerThatGoesAwayEndsNoCheckpoint) {
+  AddPod();
+  SetCheckpointProgram("touch $job/waiting; while ! test -e " + (temp_.path() / "go").string() +
+                       "; do sleep 0.02; done\n" + ReportScript(GoodResult()));
+
+  EXPECT_THAT(client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(),
+                                  Deadline::After(std::chrono::milliseconds(300))),
+              StatusIs(Code::kDeadlineExceeded));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing listing, client_->List("", Soon()));
+  ASSERT_THAT(listing.operations, SizeIs(1));
+  EXPECT_EQ(listing.operations[0].kind, "checkpoint");
+  EXPECT_EQ(listing.operations[0].pod, "shop/web");
+  std::ofstream(temp_.path() / "go") << "x";
+  EXPECT_TRUE(Eventually([&] { return table_.List().empty(); }));
+}
+
+TEST_F(AgentServiceTest, ArchivesAreListedByNamespaceAndDamagedOnesNamed) {
+  MakeArchive("a");
+  MakeArchive("b");
+  fs::create_directories(config_.store_root() + "/broken/blobs/sha256");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing all, client_->List("", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing shop, client_->List("shop", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing other, client_->List("other", Soon()));
+
+  ASSERT_THAT(all.archives, SizeIs(3));
+  EXPECT_EQ(all.archives[0].name, "a");
+  EXPECT_EQ(all.archives[0].pod_namespace, "shop");
+  EXPECT_EQ(all.archives[0].pod, "web");
+  EXPECT_THAT(all.archives[0].containers, ElementsAre("app", "sidecar"));
+  EXPECT_GT(all.archives[0].size_bytes, 0u);
+  EXPECT_EQ(all.archives[0].damage, "");
+  EXPECT_EQ(all.archives[2].name, "broken");
+  EXPECT_NE(all.archives[2].damage, "");
+  EXPECT_THAT(shop.archives, SizeIs(3)) << "whose pod a damaged one was nobody knows";
+  EXPECT_THAT(other.archives, SizeIs(1));
+}
+
+TEST_F(AgentServiceTest, InspectAndVerifyTellWhatIsInAnArchive) {
+  MakeArchive("a");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Inspection inspection, client_->Inspect("a", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Verification verification, client_->Verify("a", Soon()));
+
+  EXPECT_EQ(nlohmann::json::parse(inspection.pod_checkpoint_json)["containers"].size(), 2u);
+  EXPECT_EQ(inspection.summary.digest, verification.digest);
+  EXPECT_GE(verification.blobs, 7u);
+  EXPECT_EQ(verification.size_bytes, inspection.summary.size_bytes);
+  EXPECT_THAT(client_->Inspect("absent", Soon()), StatusIs(Code::kNotFound, HasSubstr("absent")));
+  EXPECT_THAT(client_->Verify("../a", Soon()), StatusIs(Code::kInvalidArgument));
+}
+
+TEST_F(AgentServiceTest, ADamagedBlobFailsTheVerification) {
+  MakeArchive("a");
+  Damage("a");
+
+  EXPECT_THAT(client_->Verify("a", Soon()),
+              StatusIs(Code::kDataLoss, HasSubstr("verifying archive a")));
+}
+
+TEST_F(AgentServiceTest, AnArchiveIsDeletedUnlessAnotherOneStandsUnderItsName) {
+  MakeArchive("a");
+  EXPECT_THAT(client_->Delete("a@sha256:" + std::string(64, '0'), Soon()),
+              StatusIs(Code::kFailedPrecondition));
+  EXPECT_THAT(client_->Inspect("a", Soon()), IsOk());
+
+  EXPECT_THAT(client_->Delete("a", Soon()), IsOk());
+
+  EXPECT_THAT(client_->Inspect("a", Soon()), StatusIs(Code::kNotFound));
+  EXPECT_THAT(client_->Delete("a", Soon()), StatusIs(Code::kNotFound));
+}
+
+TEST_F(AgentServiceTest, AnExportedArchiveComesBackAsTheSameOne) {
+  MakeArchive("a");
+  const fs::path tar = temp_.path() / "a.tar";
+  UniqueFd file(::open(tar.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_THAT(
+      client_->Export(
+          "a", "", [&](std::string_view bytes) { return WriteAll(file.get(), bytes); }, Soon()),
+      IsOk());
+  ASSERT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::ArchiveSummary imported,
+                               client_->Import("b", file.get(), Soon()));
+
+  EXPECT_EQ(imported.name, "b");
+  EXPECT_EQ(imported.digest, client_->Inspect("a", Soon())->summary.digest);
+  ASSERT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
+  EXPECT_THAT(client_->Import("b", file.get(), Soon()), StatusIs(Code::kAlreadyExists));
+}
+
+TEST_F(AgentServiceTest, OneContainerIsExportedAsATarAndAnUnknownOneRefused) {
+  MakeArchive("a");
+  std::string bytes;
+  const auto take = [&bytes](std::string_view some) {
+    bytes += some;
+    return Status();
+  };
+
+  EXPECT_THAT(client_->Export("a", "app", take, Soon()), IsOk());
+
+  EXPECT_THAT(bytes, AllOf(HasSubstr("config.dump"), HasSubstr("checkpoint/inventory.img")));
+  EXPECT_THAT(client_->Export("a", "nobody", take, Soon()),
+              StatusIs(Code::kNotFound, HasSubstr("app")));
+}
+
+TEST_F(AgentServiceTest, AnImportThatIsNoArchiveLeavesNothing) {
+  const fs::path rubbish = temp_.path() / "rubbish";
+  std::ofstream(rubbish) << std::string(5000, 'x');
+  const UniqueFd file(::open(rubbish.c_str(), O_RDONLY | O_CLOEXEC));
+
+  EXPECT_FALSE(client_->Import("b", file.get(), Soon()).ok());
+  EXPECT_THAT(client_->Import("../b", file.get(), Soon()), StatusIs(Code::kInvalidArgument));
+
+  EXPECT_THAT(client_->List("", Soon())->archives, IsEmpty());
+}
+
+TEST_F(AgentServiceTest, ARestoreThatFailsIsItsErrorAndIsCounted) {
+  api::RestoreRequest request;
+  request.archive = "absent";
+  request.request_json = "{}";
+
+  EXPECT_THAT(client_->Restore(request, Ignore(), Soon()),
+              StatusIs(Code::kNotFound, HasSubstr("absent")));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+  EXPECT_THAT(text, HasSubstr("cryopod_pod_restore_operations_total"));
+}
+
+TEST_F(AgentServiceTest, TheNodeIsDescribed) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
+
+  EXPECT_EQ(info.criu_version, "4.2.1");
+  EXPECT_EQ(info.runtime_name, "containerd");
+  EXPECT_EQ(info.runtime_version, "2.1.9");
+  EXPECT_FALSE(info.kernel.empty());
+  EXPECT_FALSE(info.agent_version.empty());
+}
+
+TEST_F(AgentServiceTest, ProblemsAreTheRequirementsThatAreLacking) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
+
+  std::vector<std::string> lacking;
+  for (const api::Requirement& requirement : info.requirements) {
+    if (requirement.state == api::RequirementState::kLacking) lacking.push_back(requirement.name);
+    if (requirement.name == api::kCriu) {
+      EXPECT_EQ(requirement.found, "CRIU 4.2.1");
+    }
+  }
+  EXPECT_THAT(lacking, ::testing::Contains(api::kRuntimeHandler));
+  ASSERT_EQ(info.problems.size(), lacking.size());
+  for (size_t i = 0; i < lacking.size(); ++i) {
+    EXPECT_THAT(info.problems[i], ::testing::StartsWith(lacking[i] + ": "));
+  }
+}
+
+TEST_F(AgentServiceTest, ANodeWithoutCriuSaysSo) {
+  fs::remove(config_.criu_program);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
+
+  EXPECT_THAT(info.problems, ::testing::Contains(::testing::StartsWith("criu: ")));
+}
+
+TEST_F(AgentServiceTest, TheStoreIsCountedWhenMetricsAreAsked) {
+  MakeArchive("a");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+
+  EXPECT_THAT(text, HasSubstr("cryopod_archives{namespace=\"shop\"} 1"));
+}
+
+TEST_F(AgentServiceTest, MetricsDescribeTheNode) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::NodeInfo info, client_->DescribeNode(Soon()));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+
+  EXPECT_THAT(text, HasSubstr("cryopod_criu_info{version=\"4.2.1\"} 1"));
+  EXPECT_THAT(text, HasSubstr("cryopod_runtime_info{name=\"containerd\",version=\"2.1.9\"} 1"));
+  EXPECT_THAT(text, HasSubstr("cryopod_node_problems " + std::to_string(info.problems.size())));
+  EXPECT_THAT(text, HasSubstr("cryopod_pods_frozen 0"));
+}
+
+TEST_F(AgentServiceTest, ARefusedCheckpointIsCounted) {
+  api::CheckpointRequest request;
+  request.pod = "shop/absent";
+  ASSERT_FALSE(client_->Checkpoint(request, Ignore(), Soon()).ok());
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text, client_->Metrics(Soon()));
+
+  EXPECT_THAT(text, HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"not_found\"} 1"));
+}
+
+TEST_F(AgentServiceTest, ASocketNobodyCanListenOnIsNamed) {
+  settings::AgentSettings other = config_;
+  other.run_dir = "/nowhere";
+
+  EXPECT_THAT(AgentServer::Start({other, runtime_, table_, checkpoints_, metrics_}),
+              StatusIs(Code::kUnavailable, HasSubstr("/nowhere/agent.sock")));
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

@@ -1,0 +1,274 @@
+#include "agent/daemon/sockets/wrapper_socket.h"
+
+#include <atomic>
+#include <csignal>
+
+#include "agent/daemon/operations/restore_operations.h"
+#include "agent/os/unix_socket.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "tests/support/read_text.h"
+#include "tests/unit/agent/daemon/daemon_fixture.h"
+
+namespace cryopod::daemon {
+namespace {
+
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
+using cryopod::test::StatusIs;
+using ::testing::AllOf;
+using ::testing::Field;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using wrapper::Answer;
+using wrapper::Request;
+
+// The agent's side of the runtime socket, and a wrapper that speaks to it.
+class RuntimeServerTest : public test::AgentFixture {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
+    ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), "a", {"app"}), IsOk());
+    restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
+    Result<std::unique_ptr<RuntimeServer>> server = RuntimeServer::Start(config_, *restores_);
+    ASSERT_THAT(server, IsOk());
+    runtime_server_ = std::move(server).value();
+  }
+  static Request RequestOf(Request::Kind kind, const std::string& archive = "a",
+                           const std::string& uid = "u-1") {
+    Request request;
+    request.kind = kind;
+    request.pod_name = "web";
+    request.pod_namespace = "shop";
+    request.pod_uid = uid;
+    request.container_name = kind == Request::Kind::kSandbox ? "" : "app";
+    request.restore_from = archive;
+    return request;
+  }
+  Result<Answer> Ask(const Request& request) const {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd socket, ConnectUnix(config_.runtime_socket(), Soon()));
+    CRYOPOD_RETURN_IF_ERROR(wrapper::Send(socket.get(), request, Soon()));
+    return wrapper::ReceiveAnswer(socket.get(), Soon());
+  }
+  std::vector<std::string> Jobs() const { return jobs::ListJobs(config_.jobs_dir(), "r-").value(); }
+  pid_t JobPid(const std::string& id) const {
+    const UniqueFd directory = OpenDirectory(config_.jobs_dir() + "/" + id).value();
+    return jobs::ReadProcessFile(directory.get())->pid;
+  }
+  static auto Passes() { return IsOkAnd(Field(&Answer::decision, Answer::Decision::kPass)); }
+  static auto FailsWith(const std::string& part) {
+    return IsOkAnd(AllOf(Field(&Answer::decision, Answer::Decision::kFail),
+                         Field(&Answer::reason, HasSubstr(part))));
+  }
+
+  metrics::AgentMetrics metrics_;
+  std::unique_ptr<RestoreOperations> restores_;
+  std::unique_ptr<RuntimeServer> runtime_server_;
+};
+
+TEST_F(RuntimeServerTest, TheSocketIsForRootAlone) {
+  struct stat status {};
+  ASSERT_EQ(::stat(config_.runtime_socket().c_str(), &status), 0);
+
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+TEST_F(RuntimeServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
+  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"a", "", "r-0", ""}),
+              IsOk());
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), Passes());
+
+  EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(RuntimeServerTest, ARecordOfAnotherArchiveDoesNotCount) {
+  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"other", "", "r-0", ""}),
+              IsOk());
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith("from the restore of a"));
+}
+
+TEST_F(RuntimeServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
+  std::filesystem::create_directories(config_.state_dir + "/consumed/u-1");
+  std::ofstream(config_.state_dir + "/consumed/u-1/app") << "\x01 rubbish";
+
+  const Result<Answer> answer = Ask(RequestOf(Request::Kind::kCreate));
+
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->decision, Answer::Decision::kFail);
+}
+
+TEST_F(RuntimeServerTest, AnArchiveThatIsAbsentFailsWithPodAndArchive) {
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "absent")),
+              FailsWith("restoring pod shop/web from absent"));
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, "absent")), FailsWith("absent"));
+  EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(RuntimeServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox, "absent"));
+  Request of_a_caller = RequestOf(Request::Kind::kSandbox, "absent");
+  of_a_caller.restore_operation = "op";
+  (void)Ask(of_a_caller);
+  (void)Ask(RequestOf(Request::Kind::kDeleted, "absent"));
+
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr("{operation_type=\"restore_pod\",reason=\"not_found\"} 1"));
+}
+
+TEST_F(RuntimeServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  const std::string running = "cryopod_operations_running{operation_type=\"restore_pod\"} ";
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr(running + "1"));
+
+  ::kill(JobPid(Jobs()[0]), SIGKILL);
+
+  EXPECT_TRUE(
+      Eventually([&] { return metrics_.Serialize().find(running + "0") != std::string::npos; }));
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"process_died\"} 1"));
+}
+
+TEST_F(RuntimeServerTest, AnArchiveUnderAnotherDigestFails) {
+  const std::string digest = "sha256:" + std::string(64, '0');
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a@" + digest)), FailsWith(digest));
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "../a")), FailsWith("../a"));
+}
+
+TEST_F(RuntimeServerTest, TheFirstRequestStartsTheRestoreAndLaterOnesReachIt) {
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("from the restore of a"));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  const pid_t pid = JobPid(Jobs()[0]);
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), Passes());
+
+  EXPECT_THAT(Jobs(), SizeIs(1)) << "one process a pod";
+  EXPECT_EQ(JobPid(Jobs()[0]), pid);
+}
+
+TEST_F(RuntimeServerTest, EveryPodHasARestoreOfItsOwn) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-1"));
+  (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-2"));
+
+  EXPECT_THAT(Jobs(), SizeIs(2));
+}
+
+TEST_F(RuntimeServerTest, AStartWithoutARestoreFails) {
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), FailsWith("the restore of this pod is gone"));
+
+  EXPECT_THAT(Jobs(), SizeIs(0)) << "a start begins no restore";
+}
+
+TEST_F(RuntimeServerTest, ADeletionWithoutARestorePasses) {
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
+}
+
+TEST_F(RuntimeServerTest, ARestoreThatDiesIsNoticedAndTheNextTryHasANewOne) {
+  Request dying = RequestOf(Request::Kind::kCreate);
+  dying.container_name = "dies";
+
+  EXPECT_FALSE(Ask(dying).ok()) << "nobody answers: the wrapper sees the end of the connection";
+
+  ASSERT_TRUE(Eventually([&] {
+    return Jobs().empty() ||
+           !std::filesystem::exists("/proc/" + std::to_string(JobPid(Jobs()[0])) + "/exe");
+  }));
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith("from the restore of a"));
+  EXPECT_THAT(Jobs(), SizeIs(1)) << "what the dead one left is removed";
+}
+
+TEST_F(RuntimeServerTest, GarbageDoesNotKillTheServer) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd garbage,
+                               ConnectUnix(config_.runtime_socket(), Soon()));
+  ASSERT_THAT(SendFrame(garbage.get(), "\xff\xff garbage", Soon()), IsOk());
+  EXPECT_THAT(wrapper::ReceiveAnswer(garbage.get(), Soon()),
+              IsOkAnd(Field(&Answer::decision, Answer::Decision::kFail)));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd lie, ConnectUnix(config_.runtime_socket(), Soon()));
+  ASSERT_THAT(WriteAll(lie.get(), "\xff\xff\xff\xff"), IsOk());  // a frame of 4 GiB
+  { const Result<UniqueFd> hung_up = ConnectUnix(config_.runtime_socket(), Soon()); }
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
+}
+
+TEST_F(RuntimeServerTest, ASlowWrapperKeepsNobodyWaiting) {
+  std::vector<UniqueFd> silent;
+  for (int i = 0; i < 10; ++i)
+    silent.push_back(ConnectUnix(config_.runtime_socket(), Soon()).value());
+  const auto began = Deadline::Clock::now();
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
+
+  EXPECT_LT(Deadline::Clock::now() - began, std::chrono::seconds(3));
+}
+
+TEST_F(RuntimeServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
+  // It is started and never listens.
+  std::filesystem::remove(config_.restore_program());
+  std::ofstream(config_.restore_program())
+      << "#!/bin/sh\ngrep -q '\"pod_uid\":\"stuck\"' $2/request.json && exec sleep 600\n"
+      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
+  ::chmod(config_.restore_program().c_str(), 0755);
+  std::atomic<bool> stuck_is_answered = false;
+  std::jthread stuck([&] {
+    (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "stuck"));
+    stuck_is_answered = true;
+  });
+  ASSERT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
+
+  for (const char* uid : {"u-1", "u-2"}) {
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a", uid)), FailsWith("the restore of a"));
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart, "a", uid)), Passes());
+  }
+
+  EXPECT_FALSE(stuck_is_answered);
+  EXPECT_THAT(Jobs(), SizeIs(3));
+}
+
+TEST_F(RuntimeServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
+  std::filesystem::remove(config_.restore_program());
+  const std::string ending = temp_.path() / "ending";
+  std::ofstream(config_.restore_program())
+      << "#!/bin/sh\n[ \"$3\" = --end ] && touch " << ending << " && exec sleep 5\n"
+      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
+  ::chmod(config_.restore_program().c_str(), 0755);
+  Request dying = RequestOf(Request::Kind::kCreate, "a", "dead");
+  dying.container_name = "dies";
+  (void)Ask(dying);
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(ending); }));
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("the restore of a"));
+
+  EXPECT_THAT(Jobs(), SizeIs(2)) << "the dead one is not ended yet";
+  EXPECT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
+}
+
+TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  const std::string id = Jobs()[0];
+  runtime_server_.reset();
+  restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
+
+  ASSERT_THAT(restores_->AdoptOrRepair(), IsOk());
+  runtime_server_ = std::move(RuntimeServer::Start(config_, *restores_)).value();
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), Passes());
+  EXPECT_THAT(Jobs(), ::testing::ElementsAre(id));
+}
+
+TEST_F(RuntimeServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  const UniqueFd pidfd = OpenPidfd(JobPid(Jobs()[0])).value();
+  ::kill(JobPid(Jobs()[0]), SIGKILL);
+  ASSERT_TRUE(PidfdEnded(pidfd.get(), Soon()));
+  runtime_server_.reset();
+  std::filesystem::create_directory(config_.jobs_dir() + "/r-without-a-request");
+
+  EXPECT_THAT(RestoreOperations(config_, metrics_).AdoptOrRepair(), IsOk());
+
+  EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+}  // namespace
+}  // namespace cryopod::daemon

@@ -1,0 +1,77 @@
+#include "restore/mounts/live_mounts.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+
+#include "tests/support/status_matchers.h"
+
+namespace cryopod::restore {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
+  const Result<LiveMounts> live = ParseLiveMounts(R"({
+    "root": {"path": "rootfs", "readonly": true},
+    "mounts": [
+      {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "nodev"]},
+      {"destination": "/data", "source": "/srv/data", "options": ["rbind", "rprivate", "ro"]},
+      {"destination": "/etc/hosts", "type": "bind", "source": "/hosts"}],
+    "linux": {"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
+              "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]}})",
+                                                  "/rootfs");
+
+  ASSERT_THAT(live, test::IsOk());
+  EXPECT_EQ(live->rootfs, "/rootfs");
+  EXPECT_TRUE(live->read_only_root);
+  EXPECT_THAT(live->mounts, ElementsAre(LiveMount{"/proc", "proc", "proc", MS_NOSUID | MS_NODEV},
+                                        LiveMount{"/data", "bind", "/srv/data", MS_RDONLY},
+                                        LiveMount{"/etc/hosts", "bind", "/hosts", 0}));
+  EXPECT_THAT(live->masked_paths, ElementsAre("/proc/kcore"));
+  EXPECT_THAT(live->read_only_paths, ElementsAre("/proc/sys"));
+  EXPECT_THAT(live->devices, ElementsAre(LiveDevice{"/dev/fuse", 10, 229}));
+}
+
+TEST(LiveMountsTest, WhatTheBundleLeavesOutIsNotAskedFor) {
+  const Result<LiveMounts> live = ParseLiveMounts(R"({"linux": null, "mounts": null})", "/rootfs");
+
+  ASSERT_THAT(live, test::IsOk());
+  EXPECT_FALSE(live->read_only_root);
+  EXPECT_THAT(live->mounts, IsEmpty());
+  EXPECT_THAT(live->masked_paths, IsEmpty());
+}
+
+TEST(LiveMountsTest, ATextThatIsNoConfigurationIsRefused) {
+  for (const char* text : {"", "[]", "5", "{"}) {
+    EXPECT_THAT(ParseLiveMounts(text, "/rootfs"), test::StatusIs(Code::kDataLoss)) << text;
+  }
+}
+
+TEST(LiveMountsTest, EveryOptionHasItsFlagAndTheLaterOfAPairCounts) {
+  struct Case {
+    std::vector<std::string> options;
+    MountFlags flags;
+  };
+  const std::vector<Case> cases = {
+      {{}, 0},
+      {{"rbind", "rprivate", "relatime", "remount", ""}, 0},
+      {{"ro"}, MS_RDONLY},
+      {{"rro"}, MS_RDONLY},
+      {{"ro", "rw"}, 0},
+      {{"rw", "ro"}, MS_RDONLY},
+      {{"rro", "rrw"}, 0},
+      {{"nosuid", "nodev", "noexec"}, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+      {{"rnosuid", "rnodev", "rnoexec"}, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+      {{"nosuid", "suid", "nodev", "rdev", "noexec", "exec"}, 0},
+  };
+  for (const Case& one : cases) {
+    EXPECT_EQ(FlagsOf(one.options), one.flags) << ::testing::PrintToString(one.options);
+  }
+  EXPECT_EQ(FlagNames(MS_RDONLY | MS_NOEXEC), "ro,noexec");
+  EXPECT_EQ(FlagNames(0), "");
+}
+
+}  // namespace
+}  // namespace cryopod::restore
