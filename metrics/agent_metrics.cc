@@ -211,6 +211,9 @@ struct AgentMetrics::Families {
   Gauge& frozen_longest = GaugeFamily(&registry, "cryopod_pods_frozen_longest_seconds",
                                       "For how long the first of the frozen pods stands still")
                               .Add({});
+  Gauge& foreign_jobs = GaugeFamily(&registry, "cryopod_jobs_not_understood",
+                                    "Jobs of another version, which this agent leaves alone")
+                            .Add({});
   ChangingGauge archives{GaugeFamily(&registry, "cryopod_archives",
                                      "Checkpoint archives in this node's store by namespace")};
   ChangingGauge archives_bytes{
@@ -298,6 +301,11 @@ void AgentMetrics::SetFrozen(uint64_t pods, std::chrono::nanoseconds longest) {
   const std::lock_guard lock(families_->mutex);
   families_->frozen.Set(static_cast<double>(pods));
   families_->frozen_longest.Set(Seconds(longest));
+}
+
+void AgentMetrics::SetForeignJobs(uint64_t jobs) {
+  const std::lock_guard lock(families_->mutex);
+  families_->foreign_jobs.Set(static_cast<double>(jobs));
 }
 
 void AgentMetrics::SetNode(const NodeDescription& node) {

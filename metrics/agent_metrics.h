@@ -109,6 +109,8 @@ class AgentMetrics {
   // These replace what was set before.
   void SetStore(const StoreUsage& usage);
   void SetFrozen(uint64_t pods, std::chrono::nanoseconds longest);
+  // Jobs of another version, which are left alone.
+  void SetForeignJobs(uint64_t jobs);
   void SetNode(const NodeDescription& node);
 
   // Prometheus text format, version 0.0.4.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/jobs/job_file.h"
 #include "agent/os/log.h"
 #include "restore/check_node.h"
 #include "restore/end_restore.h"
@@ -37,7 +38,7 @@ PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir, UniqueFd job_d
 PodRestore::~PodRestore() = default;
 
 void PodRestore::Save() {
-  const Status written = jobs::WriteReport(job_dir_fd_.get(), report_);
+  const Status written = jobs::WriteFileOf(job_dir_, jobs::kStateFile, report_);
   if (!written.ok()) {
     Log(LogLevel::kWarning, "writing the restore's state", {{"reason", written.message()}});
   }

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "agent/criu/criu_log.h"
+#include "agent/jobs/job_file.h"
+#include "agent/jobs/kept_logs.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
@@ -12,23 +14,11 @@
 namespace cryopod::restore {
 namespace {
 
-constexpr char kAttemptsDirectory[] = "attempts";
 constexpr char kOptionsFile[] = "criu.conf";
 // leave-stopped: SIGSTOP is the last thing that CRIU does to a process, so none has run when the
 // runtime reports success. tcp-close: the addresses of the new pod are others. Neither is set by
 // the runtime's request, which would outrank this file.
 constexpr char kOptions[] = "leave-stopped\ntcp-close\n";
-constexpr size_t kLogBytesMax = size_t{4} << 20;
-
-// The end of CRIU's log: at level 4 it grows with the number of pages.
-Result<std::string> ReadLog(const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd log, OpenAt(AT_FDCWD, path, O_RDONLY));
-  const off_t size = ::lseek(log.get(), 0, SEEK_END);
-  const off_t start =
-      size > static_cast<off_t>(kLogBytesMax) ? size - static_cast<off_t>(kLogBytesMax) : 0;
-  ::lseek(log.get(), start, SEEK_SET);
-  return ReadAll(log.get(), kLogBytesMax);
-}
 
 }  // namespace
 
@@ -39,7 +29,7 @@ Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::stri
   plan.operation_id = operation_id;
   plan.images_dir = images_dir;
   plan.work_dir =
-      job_dir + "/" + kAttemptsDirectory + "/" + container + "-" + std::to_string(attempt);
+      job_dir + "/" + jobs::kAttemptsDirectory + "/" + container + "-" + std::to_string(attempt);
   plan.criu_config_file = plan.work_dir + "/" + kOptionsFile;
   CRYOPOD_RETURN_IF_ERROR(RemoveTree(plan.work_dir));
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(plan.work_dir));
@@ -73,7 +63,7 @@ Status PutHostnameBack(const jobs::ContainerReport& container, Deadline deadline
 }
 
 Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir) {
-  const Result<std::string> log = ReadLog(work_dir + "/restore.log");
+  const Result<std::string> log = jobs::ReadLog(work_dir + "/restore.log");
   if (log.ok()) {
     Status reason = criu::ReasonFromLog(*log);
     if (!reason.ok() && !reason.message().empty()) return reason;

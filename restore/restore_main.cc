@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/jobs/job_file.h"
 #include "agent/jobs/restore_job.h"
 #include "agent/jobs/restore_report.h"
 #include "agent/os/file.h"
@@ -21,11 +22,12 @@ constexpr int kExitAbandoned = 3;
 
 cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
   CRYOPOD_ASSIGN_OR_RETURN(const cryopod::jobs::RestoreJob job,
-                           cryopod::restore::ReadRestoreJob(job_dir));
+                           cryopod::jobs::ReadRestoreJob(job_dir));
   cryopod::SetLogContext(
       {{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
-  const cryopod::Result<cryopod::jobs::Report> left = cryopod::jobs::ReadReport(job_dir);
+  const auto left =
+      cryopod::jobs::ReadFileOf<cryopod::jobs::Report>(job_dir, cryopod::jobs::kStateFile);
   cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
   cryopod::Status served;
   if (!end) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "agent/jobs/job_file.h"
 #include "agent/os/log.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/messages.h"
@@ -54,7 +55,7 @@ Answer AnswerTo(PodRestore& pod, const Request& request) {
 Result<RestoreServer> RestoreServer::Create(const jobs::RestoreJob& job,
                                             const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd signals, OpenSignals());
-  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(job_dir + "/" + kControlSocket));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(job_dir + "/" + jobs::kControlSocket));
   return RestoreServer(std::move(listener), std::move(signals), job.idle_timeout);
 }
 

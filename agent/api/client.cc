@@ -82,8 +82,9 @@ struct Client::Channel {
       : socket_path(path), stub(PodCheckpoints::NewStub(OpenChannel(path))) {}
 
   // gRPC says of every failure to connect the same thing at length; the socket itself says which.
-  Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context) const {
-    Status failed = api::FromGrpc(status, context);
+  Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context,
+                  FailureDetails* details = nullptr) const {
+    Status failed = api::FromGrpc(status, context, details);
     if (failed.code() == Code::kDeadlineExceeded && failed.message() == kGrpcTimeout) {
       return Status(failed.code(), "no answer from the agent at " + socket_path + " in time");
     }
@@ -110,21 +111,58 @@ struct Client::Channel {
   }
 
   // Hands every event on but the last one, which holds the result.
-  template <typename Answer, typename Event>
-  Result<Answer> Follow(grpc::ClientReader<Event>* reader, const grpc::ClientContext& context,
-                        const ProgressSink& on_progress) const {
-    Event event;
-    Event last;
+  template <typename Request>
+  Result<OperationResult> Follow(std::unique_ptr<grpc::ClientReader<v1::OperationEvent>> (
+                                     Stub::*method)(grpc::ClientContext*, const Request&),
+                                 const Request& request, const ProgressSink& on_progress,
+                                 Deadline deadline, FailureDetails* details) const {
+    grpc::ClientContext context;
+    SetDeadline(deadline, &context);
+    const auto reader = (stub.get()->*method)(&context, request);
+    v1::OperationEvent event;
+    v1::OperationEvent last;
     while (reader->Read(&event)) {
-      if (on_progress && !event.has_result()) on_progress(FromMessage(event));
+      const bool ends = event.has_checkpoint() || event.has_restore();
+      if (on_progress && !ends) on_progress(FromMessage(event));
       last.Swap(&event);
     }
     const grpc::Status status = reader->Finish();
-    if (!status.ok()) return FromGrpc(status, context);
-    if (!last.has_result()) {
-      return Status(Code::kInternal, "the agent ended the operation without a result");
+    if (!status.ok()) return FromGrpc(status, context, details);
+    if (last.has_checkpoint()) return OperationResult(FromMessage(last.checkpoint()));
+    if (last.has_restore()) return OperationResult(FromMessage(last.restore()));
+    return WithoutResult();
+  }
+
+  // Hands on piece after piece until `sink` fails.
+  template <typename Chunk, typename Request>
+  Status Receive(std::unique_ptr<grpc::ClientReader<Chunk>> (Stub::*method)(grpc::ClientContext*,
+                                                                            const Request&),
+                 const Request& request, Deadline deadline,
+                 const std::function<Status(const Chunk&)>& sink) const {
+    grpc::ClientContext context;
+    SetDeadline(deadline, &context);
+    const auto reader = (stub.get()->*method)(&context, request);
+    for (Chunk chunk; reader->Read(&chunk);) {
+      const Status taken = sink(chunk);
+      if (taken.ok()) continue;
+      context.TryCancel();
+      reader->Finish();
+      return taken;
     }
-    return FromMessage(last.result());
+    return FromGrpc(reader->Finish(), context);
+  }
+
+  static Status WithoutResult() {
+    return Status(Code::kInternal, "the agent ended the operation without a result");
+  }
+
+  // Of one kind alone.
+  template <typename Answer>
+  static Result<Answer> Only(Result<OperationResult> result) {
+    if (!result.ok()) return result.status();
+    Answer* const answer = std::get_if<Answer>(&*result);
+    if (answer == nullptr) return WithoutResult();
+    return std::move(*answer);
   }
 
   std::string socket_path;
@@ -136,28 +174,49 @@ Client::~Client() = default;
 Client::Client(Client&&) noexcept = default;
 
 Result<CheckpointResult> Client::Checkpoint(const CheckpointRequest& request,
-                                            const ProgressSink& on_progress, Deadline deadline) {
+                                            const ProgressSink& on_progress, Deadline deadline,
+                                            FailureDetails* details) {
   v1::CheckpointRequest message;
   ToMessage(request, &message);
-  grpc::ClientContext context;
-  SetDeadline(deadline, &context);
-  const auto reader = channel_->stub->Checkpoint(&context, message);
-  return channel_->Follow<CheckpointResult>(reader.get(), context, on_progress);
+  return Channel::Only<CheckpointResult>(
+      channel_->Follow(&Stub::Checkpoint, message, on_progress, deadline, details));
 }
 
 Result<RestoreResult> Client::Restore(const RestoreRequest& request,
-                                      const ProgressSink& on_progress, Deadline deadline) {
+                                      const ProgressSink& on_progress, Deadline deadline,
+                                      FailureDetails* details) {
   v1::RestoreRequest message;
   ToMessage(request, &message);
-  grpc::ClientContext context;
-  SetDeadline(deadline, &context);
-  const auto reader = channel_->stub->Restore(&context, message);
-  return channel_->Follow<RestoreResult>(reader.get(), context, on_progress);
+  return Channel::Only<RestoreResult>(
+      channel_->Follow(&Stub::Restore, message, on_progress, deadline, details));
 }
 
-Result<Listing> Client::List(const std::string& pod_namespace, Deadline deadline) {
+Result<OperationResult> Client::Wait(const std::string& operation_id,
+                                     const ProgressSink& on_progress, Deadline deadline,
+                                     FailureDetails* details) {
+  v1::WaitRequest message;
+  message.set_operation_id(operation_id);
+  return channel_->Follow(&Stub::Wait, message, on_progress, deadline, details);
+}
+
+Status Client::Cancel(const std::string& operation_id, Deadline deadline) {
+  v1::CancelRequest request;
+  request.set_operation_id(operation_id);
+  return channel_->Call(&Stub::Cancel, request, deadline).status();
+}
+
+Status Client::Logs(const std::string& operation_id, const LogSink& sink, Deadline deadline) {
+  v1::LogsRequest request;
+  request.set_operation_id(operation_id);
+  return channel_->Receive<v1::LogChunk>(
+      &Stub::Logs, request, deadline,
+      [&sink](const v1::LogChunk& chunk) { return sink(chunk.name(), chunk.data()); });
+}
+
+Result<Listing> Client::List(const std::string& pod_namespace, Deadline deadline, bool ended) {
   v1::ListRequest request;
   request.set_namespace_(pod_namespace);
+  request.set_ended_operations(ended);
   CRYOPOD_ASSIGN_OR_RETURN(const v1::ListResponse response,
                            channel_->Call(&Stub::List, request, deadline));
   return FromMessage(response);
@@ -190,18 +249,9 @@ Status Client::Export(const std::string& archive, const std::string& container,
   v1::ExportRequest request;
   request.set_archive(archive);
   request.set_container(container);
-  grpc::ClientContext context;
-  SetDeadline(deadline, &context);
-  const auto reader = channel_->stub->Export(&context, request);
-  v1::ExportChunk chunk;
-  while (reader->Read(&chunk)) {
-    const Status taken = sink(chunk.data());
-    if (taken.ok()) continue;
-    context.TryCancel();
-    reader->Finish();
-    return taken;
-  }
-  return channel_->FromGrpc(reader->Finish(), context);
+  return channel_->Receive<v1::ExportChunk>(
+      &Stub::Export, request, deadline,
+      [&sink](const v1::ExportChunk& chunk) { return sink(chunk.data()); });
 }
 
 Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline deadline) {

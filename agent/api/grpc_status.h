@@ -1,5 +1,6 @@
 #pragma once
 
+#include "agent/api/types.h"
 #include "agent/os/status.h"
 
 namespace grpc {
@@ -10,12 +11,15 @@ class Status;
 
 namespace cryopod::api {
 
-// Every RPC of the agent ends with this: gRPC carries code and message, and the stable reason goes
-// beside them, as the trailing metadata "cryopod-reason". Call once for each RPC.
-grpc::Status ToGrpc(const Status& status, grpc::ServerContextBase& context);
+// Every RPC of the agent ends with this: gRPC carries code and message, the rest goes beside them
+// as trailing metadata: "cryopod-reason", the stable reason, "cryopod-operation" and "cryopod-logs"
+// where there are some. Call once for each RPC.
+grpc::Status ToGrpc(const Status& status, grpc::ServerContextBase& context,
+                    const FailureDetails& details = {});
 
 // The other way, for an RPC that has finished. A reason that we do not know, from a newer agent, is
-// as good as none: the code stands for it.
-Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context);
+// as good as none: the code stands for it. `details` may be nullptr.
+Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context,
+                FailureDetails* details = nullptr);
 
 }  // namespace cryopod::api

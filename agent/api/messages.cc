@@ -13,10 +13,13 @@ uint32_t ToSeconds(std::chrono::seconds timeout) {
       std::clamp<int64_t>(timeout.count(), 0, std::numeric_limits<uint32_t>::max()));
 }
 
-template <typename Event>
-Progress ReadProgress(const Event& event) {
-  return {event.operation_id(), event.stage(), event.container(), event.bytes_done(),
-          event.bytes_total()};
+template <typename Message>
+void AddPhases(const std::vector<Phase>& phases, Message* message) {
+  for (const Phase& phase : phases) {
+    v1::Phase* const out = message->add_phases();
+    out->set_name(phase.name);
+    out->set_duration_us(phase.duration_us);
+  }
 }
 
 template <typename Message>
@@ -28,6 +31,12 @@ std::vector<Phase> ReadPhases(const Message& message) {
   return phases;
 }
 
+// The same numbers.
+v1::Requirement::State ToState(RequirementState state) {
+  if (state == RequirementState::kMet) return v1::Requirement::MET;
+  return state == RequirementState::kLacking ? v1::Requirement::LACKING : v1::Requirement::UNKNOWN;
+}
+
 RequirementState ReadState(v1::Requirement::State state) {
   if (state == v1::Requirement::MET) return RequirementState::kMet;
   return state == v1::Requirement::LACKING ? RequirementState::kLacking
@@ -36,23 +45,13 @@ RequirementState ReadState(v1::Requirement::State state) {
 
 }  // namespace
 
-void ToMessage(const Requirement& requirement, v1::Requirement* message) {
-  message->set_name(requirement.name);
-  if (requirement.state != RequirementState::kUnknown) {
-    message->set_state(requirement.state == RequirementState::kMet ? v1::Requirement::MET
-                                                                   : v1::Requirement::LACKING);
-  }
-  message->set_found(requirement.found);
-  message->set_reason(requirement.reason);
-  message->set_remedy(requirement.remedy);
-}
-
 void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message) {
   message->set_pod(request.pod);
   message->set_archive(request.archive);
   message->set_stop_source(request.stop_source);
   message->set_without_volumes(request.without_volumes);
   message->set_timeout_seconds(ToSeconds(request.timeout));
+  message->set_operation_id(request.operation_id);
 }
 
 void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message) {
@@ -61,10 +60,117 @@ void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message) {
   message->set_request_from_archive(request.request_from_archive);
   message->set_runtime_handler(request.runtime_handler);
   message->set_timeout_seconds(ToSeconds(request.timeout));
+  message->set_operation_id(request.operation_id);
 }
 
-Progress FromMessage(const v1::CheckpointEvent& message) { return ReadProgress(message); }
-Progress FromMessage(const v1::RestoreEvent& message) { return ReadProgress(message); }
+void ToMessage(const CheckpointResult& result, v1::CheckpointResult* message) {
+  message->set_archive(result.archive);
+  message->set_digest(result.digest);
+  message->set_size_bytes(result.size_bytes);
+  message->set_captured_bytes(result.captured_bytes);
+  message->set_freeze_us(result.freeze_us);
+  message->set_source_stopped(result.source_stopped);
+  message->mutable_lacks()->Add(result.lacks.begin(), result.lacks.end());
+  message->mutable_external_files()->Add(result.external_files.begin(),
+                                         result.external_files.end());
+  AddPhases(result.phases, message);
+}
+
+void ToMessage(const RestoreResult& result, v1::RestoreResult* message) {
+  message->set_pod_sandbox_id(result.pod_sandbox_id);
+  message->set_outcome(result.outcome);
+  for (const RestoredContainer& container : result.containers) {
+    v1::RestoredContainer* const out = message->add_containers();
+    out->set_name(container.name);
+    out->set_container_id(container.container_id);
+    out->set_pid(container.pid);
+  }
+  AddPhases(result.phases, message);
+}
+
+void ToMessage(const ArchiveSummary& summary, v1::ArchiveSummary* message) {
+  message->set_name(summary.name);
+  message->set_digest(summary.digest);
+  message->set_namespace_(summary.pod_namespace);
+  message->set_pod(summary.pod);
+  message->set_pod_uid(summary.pod_uid);
+  message->set_created(summary.created);
+  message->set_size_bytes(summary.size_bytes);
+  message->mutable_containers()->Add(summary.containers.begin(), summary.containers.end());
+  message->set_damage(summary.damage);
+}
+
+void ToMessage(const Operation& operation, v1::Operation* message) {
+  message->set_operation_id(operation.operation_id);
+  message->set_kind(operation.kind);
+  message->set_pod(operation.pod);
+  message->set_archive(operation.archive);
+  message->set_stage(operation.stage);
+  message->set_container(operation.container);
+  message->set_bytes_done(operation.bytes_done);
+  message->set_bytes_total(operation.bytes_total);
+  message->set_began(operation.began);
+  message->set_timeout_seconds(operation.timeout_seconds);
+  message->set_state(operation.state);
+  message->set_code(operation.code);
+  message->set_reason(operation.reason);
+  message->set_message(operation.message);
+  message->set_log_folder(operation.log_folder);
+}
+
+void ToMessage(const Progress& progress, v1::OperationEvent* message) {
+  message->set_operation_id(progress.operation_id);
+  message->set_stage(progress.stage);
+  message->set_container(progress.container);
+  message->set_bytes_done(progress.bytes_done);
+  message->set_bytes_total(progress.bytes_total);
+}
+
+void ToMessage(const NodeInfo& node, v1::NodeInfoResponse* message) {
+  message->set_agent_version(node.agent_version);
+  message->set_criu_version(node.criu_version);
+  message->set_runtime_name(node.runtime_name);
+  message->set_runtime_version(node.runtime_version);
+  message->set_kernel(node.kernel);
+  message->set_cgroup_version(node.cgroup_version);
+  message->set_architecture(node.architecture);
+  message->mutable_problems()->Add(node.problems.begin(), node.problems.end());
+  for (const Requirement& requirement : node.requirements) {
+    v1::Requirement* const out = message->add_requirements();
+    out->set_name(requirement.name);
+    out->set_state(ToState(requirement.state));
+    out->set_found(requirement.found);
+    out->set_reason(requirement.reason);
+    out->set_remedy(requirement.remedy);
+  }
+}
+
+CheckpointRequest FromMessage(const v1::CheckpointRequest& message) {
+  CheckpointRequest request;
+  request.pod = message.pod();
+  request.archive = message.archive();
+  request.stop_source = message.stop_source();
+  request.without_volumes = message.without_volumes();
+  request.timeout = std::chrono::seconds(message.timeout_seconds());
+  request.operation_id = message.operation_id();
+  return request;
+}
+
+RestoreRequest FromMessage(const v1::RestoreRequest& message) {
+  RestoreRequest request;
+  request.archive = message.archive();
+  request.request_json = message.request_json();
+  request.request_from_archive = message.request_from_archive();
+  request.runtime_handler = message.runtime_handler();
+  request.timeout = std::chrono::seconds(message.timeout_seconds());
+  request.operation_id = message.operation_id();
+  return request;
+}
+
+Progress FromMessage(const v1::OperationEvent& message) {
+  return {message.operation_id(), message.stage(), message.container(), message.bytes_done(),
+          message.bytes_total()};
+}
 
 CheckpointResult FromMessage(const v1::CheckpointResult& message) {
   CheckpointResult result;
@@ -110,9 +216,12 @@ Listing FromMessage(const v1::ListResponse& message) {
   for (const v1::ArchiveSummary& archive : message.archives()) {
     listing.archives.push_back(FromMessage(archive));
   }
-  for (const v1::RunningOperation& operation : message.operations()) {
+  for (const v1::Operation& operation : message.operations()) {
     listing.operations.push_back(
-        {operation.operation_id(), operation.kind(), operation.pod(), operation.stage()});
+        {operation.operation_id(), operation.kind(), operation.pod(), operation.archive(),
+         operation.stage(), operation.container(), operation.bytes_done(), operation.bytes_total(),
+         operation.began(), operation.timeout_seconds(), operation.state(), operation.code(),
+         operation.reason(), operation.message(), operation.log_folder()});
   }
   return listing;
 }

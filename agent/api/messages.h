@@ -4,13 +4,12 @@
 
 namespace cryopod::v1 {
 class ArchiveSummary;
-class CheckpointEvent;
 class CheckpointRequest;
 class CheckpointResult;
 class ListResponse;
 class NodeInfoResponse;
-class Requirement;
-class RestoreEvent;
+class Operation;
+class OperationEvent;
 class RestoreRequest;
 class RestoreResult;
 }  // namespace cryopod::v1
@@ -19,10 +18,16 @@ namespace cryopod::api {
 
 void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message);
 void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message);
-void ToMessage(const Requirement& requirement, v1::Requirement* message);
+void ToMessage(const CheckpointResult& result, v1::CheckpointResult* message);
+void ToMessage(const RestoreResult& result, v1::RestoreResult* message);
+void ToMessage(const ArchiveSummary& summary, v1::ArchiveSummary* message);
+void ToMessage(const Operation& operation, v1::Operation* message);
+void ToMessage(const Progress& progress, v1::OperationEvent* message);
+void ToMessage(const NodeInfo& node, v1::NodeInfoResponse* message);
 
-Progress FromMessage(const v1::CheckpointEvent& message);
-Progress FromMessage(const v1::RestoreEvent& message);
+CheckpointRequest FromMessage(const v1::CheckpointRequest& message);
+RestoreRequest FromMessage(const v1::RestoreRequest& message);
+Progress FromMessage(const v1::OperationEvent& message);
 CheckpointResult FromMessage(const v1::CheckpointResult& message);
 RestoreResult FromMessage(const v1::RestoreResult& message);
 ArchiveSummary FromMessage(const v1::ArchiveSummary& message);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "agent/api/requirement.h"
@@ -18,6 +19,7 @@ struct CheckpointRequest {
   bool stop_source = false;
   bool without_volumes = false;
   std::chrono::seconds timeout{0};  // of the operation; 0: the agent's default
+  std::string operation_id;         // empty: the agent makes one
 };
 
 // How far an operation is. A stage without a size has bytes_total 0.
@@ -52,6 +54,7 @@ struct RestoreRequest {
   bool request_from_archive = false;
   std::string runtime_handler;      // empty: the agent's default
   std::chrono::seconds timeout{0};  // 0: the agent's default
+  std::string operation_id;         // empty: the agent makes one
 };
 
 struct RestoredContainer {
@@ -67,6 +70,8 @@ struct RestoreResult {
   std::string outcome;
 };
 
+using OperationResult = std::variant<CheckpointResult, RestoreResult>;
+
 struct ArchiveSummary {
   std::string name;
   std::string digest;
@@ -79,16 +84,33 @@ struct ArchiveSummary {
   std::string damage;  // empty, or why the archive cannot be read
 };
 
-struct RunningOperation {
+// What a call that began an operation tells beside its error.
+struct FailureDetails {
+  std::string operation_id;
+  std::string log_folder;  // on the node; empty: no logs
+};
+
+struct Operation {
   std::string operation_id;
   std::string kind;  // "checkpoint" or "restore"
   std::string pod;
+  std::string archive;
   std::string stage;
+  std::string container;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  std::string began;  // RFC 3339
+  uint32_t timeout_seconds = 0;
+  std::string state;  // "running", "succeeded", "failed", "cancelled", "foreign"
+  std::string code;   // of one that failed, with reason and message
+  std::string reason;
+  std::string message;
+  std::string log_folder;
 };
 
 struct Listing {
   std::vector<ArchiveSummary> archives;
-  std::vector<RunningOperation> operations;
+  std::vector<Operation> operations;
 };
 
 struct Inspection {

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "agent/archive/oci/media_types.h"
+#include "agent/checkpoint/cancellation.h"
 #include "agent/checkpoint/describe_pod.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/criu/images/rewrite_images.h"
@@ -26,13 +27,14 @@ class ProgressMeter {
  public:
   ProgressMeter(const ArchiveProgress& report, uint64_t total) : report_(report), total_(total) {}
 
-  void Add(uint64_t bytes) {
+  Status Add(uint64_t bytes) {
     const uint64_t done = done_ += bytes;
     const std::lock_guard lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < kProgressInterval && done < total_) return;
+    if (now - last_ < kProgressInterval && done < total_) return Status();
     last_ = now;
     report_(done < total_ ? done : total_, total_);
+    return CheckNotCancelled();
   }
 
  private:
@@ -89,7 +91,7 @@ Result<archive::ContainerLayers> ArchiveContainer(
     CRYOPOD_ASSIGN_OR_RETURN(metadata[name],
                              ReadFileAt(dump.work_dir.get(), name, kMetadataFileBytesMax));
   }
-  const auto progress = [&meter](uint64_t bytes) { meter.Add(bytes); };
+  const auto progress = [&meter](uint64_t bytes) { return meter.Add(bytes); };
   archive::ContainerLayers layers;
   layers.name = target.requested.name;
   layers.annotations = Annotations(job, target, node);

@@ -9,32 +9,30 @@
 #include <cstdio>
 #include <string>
 
+#include "agent/checkpoint/cancellation.h"
 #include "agent/checkpoint/checkpoint_pod.h"
 #include "agent/checkpoint/guard.h"
 #include "agent/jobs/checkpoint_job.h"
-#include "agent/jobs/event_log.h"
+#include "agent/jobs/job_events.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-constexpr size_t kRequestBytesMax = size_t{64} << 20;
-
 Status Run(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir));
   CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity self, jobs::IdentifyProcess(::getpid()));
-  CRYOPOD_RETURN_IF_ERROR(jobs::WriteProcessFile(directory.get(), self));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
-                           ReadFileAt(directory.get(), jobs::kRequestFile, kRequestBytesMax));
-  CRYOPOD_ASSIGN_OR_RETURN(const jobs::CheckpointJob job, jobs::ParseCheckpointJob(text));
+  CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir, jobs::kProcessFile, self));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::CheckpointJob job,
+                           jobs::ReadFileOf<jobs::CheckpointJob>(job_dir, jobs::kRequestFile));
   SetLogContext({{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   // Before any thread exists.
   CRYOPOD_ASSIGN_OR_RETURN(Guard guard, Guard::Fork(directory.get()));
-  CRYOPOD_ASSIGN_OR_RETURN(const jobs::EventLog events, jobs::EventLog::Open(directory.get()));
-  const jobs::JobResult result = CheckpointPod(job, job_dir, guard, events);
-  CRYOPOD_RETURN_IF_ERROR(
-      WriteFileAtomically(directory.get(), jobs::kResultFile, ToJson(result)).While("reporting"));
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::EventLog events, jobs::EventLog::Open(job_dir));
+  const jobs::CheckpointResult result = CheckpointPod(job, job_dir, guard, events);
+  CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir, jobs::kResultFile, result).While("reporting"));
   return result.status;
 }
 
@@ -49,6 +47,7 @@ int main(int argc, char** argv) {
   }
   SetLogLevelFromEnvironment();
   ::signal(SIGPIPE, SIG_IGN);
+  checkpoint::WatchForCancellation();
   ::umask(077);
   // A core of this process could hold pages of the pod.
   ::prctl(PR_SET_DUMPABLE, 0);

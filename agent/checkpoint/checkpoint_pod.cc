@@ -7,17 +7,18 @@
 #include <utility>
 
 #include "agent/checkpoint/archive_pod.h"
+#include "agent/checkpoint/cancellation.h"
 #include "agent/checkpoint/capture_pod.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/freeze_pod.h"
-#include "agent/checkpoint/kept_logs.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/checkpoint/staging_area.h"
 #include "agent/checkpoint/start_criu.h"
-#include "agent/os/file.h"
+#include "agent/jobs/job_file.h"
+#include "agent/jobs/kept_logs.h"
 #include "agent/os/log.h"
 #include "agent/os/machine.h"
 
@@ -48,7 +49,7 @@ class Checkpoint {
         deadline_(Deadline::After(seconds(job.timeout_s))) {}
 
   Status Run();
-  jobs::JobResult TakeResult() { return std::move(result_); }
+  jobs::CheckpointResult TakeResult() { return std::move(result_); }
 
  private:
   Status Prepare();
@@ -72,7 +73,7 @@ class Checkpoint {
 
   std::string stage_;
   Deadline::Clock::time_point stage_began_ = Deadline::Clock::now();
-  jobs::JobResult result_;
+  jobs::CheckpointResult result_;
   std::optional<StartedCriu> criu_;
   ResolvedPod pod_;
   PreflightReport report_;
@@ -131,6 +132,7 @@ Status Checkpoint::Prepare() {
 Status Checkpoint::PassPreflight() {
   const Deadline patience = deadline_.SoonerAfter(kExecPatience);
   while (true) {
+    CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
     Result<PreflightReport> report = Preflight(job_, pod_);
     if (report.ok()) {
       report_ = std::move(report).value();
@@ -163,8 +165,7 @@ Status Checkpoint::WriteJournal() {
     journal.criu.push_back(criu);
   }
   if (!staging_->in_memory()) journal.disk_staging = staging_->path();
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
-  return WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal));
+  return jobs::WriteFileOf(job_dir_, jobs::kJournalFile, journal);
 }
 
 // From here to the thaw nothing happens that could happen before or after.
@@ -178,6 +179,7 @@ Status Checkpoint::CaptureOnce() {
   for (const PreparedDump& dump : dumps_) {
     CRYOPOD_RETURN_IF_ERROR(guard_.WatchCriu(dump.criu.pidfd()));
   }
+  CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
   CRYOPOD_ASSIGN_OR_RETURN(const BirthWatch births, BirthWatch::Begin(pod_, deadline_));
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(deadline_));
   Enter("freeze");
@@ -186,6 +188,7 @@ Status Checkpoint::CaptureOnce() {
   frozen_.emplace(std::move(frozen));
   Enter("dump");
   CRYOPOD_ASSIGN_OR_RETURN(captured_, CapturePod(pod_, dumps_, *frozen_, births, deadline_));
+  CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
   CRYOPOD_RETURN_IF_ERROR(CheckCarried());
   if (job_.stop_source) return Status();
   return LetGo();
@@ -221,7 +224,7 @@ Status Checkpoint::Capture() {
     if (!let_go.ok()) Log(LogLevel::kError, "letting the pod go", {{"reason", let_go.message()}});
     if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
         deadline_.expired()) {
-      KeepLogs(job_.state_dir, job_.operation_id, dumps_);
+      jobs::KeepLogs(job_dir_, job_.state_dir, job_.operation_id);
       return captured;
     }
     dumps_.clear();
@@ -251,6 +254,7 @@ Status Checkpoint::ArchiveAndCommit() {
   }
   archived.checkpoint.lacks = result_.lacks;
   archived.checkpoint.freeze_us = result_.freeze_us;
+  CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
   Enter("commit");
   archived.checkpoint.phases = result_.phases;
   // A source that is held must still be frozen when the archive becomes visible, and stay so.
@@ -266,10 +270,9 @@ Status Checkpoint::ArchiveAndCommit() {
 
 // From here on whoever finishes this job kills: the guard, or the agent that repairs.
 Status Checkpoint::DecideStop() {
-  jobs::JobResult decided = result_;
+  jobs::CheckpointResult decided = result_;
   decided.source_killed = true;
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir_));
-  return WriteFileAtomically(directory.get(), jobs::kStoppingFile, ToJson(decided));
+  return jobs::WriteFileOf(job_dir_, jobs::kStoppingFile, decided);
 }
 
 // Killed while frozen, so that nothing of the source runs past the cut.
@@ -300,12 +303,12 @@ Status Checkpoint::Run() {
 
 }  // namespace
 
-jobs::JobResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
-                              Guard& guard, const jobs::EventLog& events) {
+jobs::CheckpointResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
+                                     Guard& guard, const jobs::EventLog& events) {
   Checkpoint checkpoint(job, job_dir, guard, events);
   const Status status =
       checkpoint.Run().While("checkpointing pod " + job.pod_namespace + "/" + job.pod_name);
-  jobs::JobResult result = checkpoint.TakeResult();
+  jobs::CheckpointResult result = checkpoint.TakeResult();
   result.status = status;
   return result;
 }

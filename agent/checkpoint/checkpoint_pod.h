@@ -3,7 +3,7 @@
 #include "agent/archive/store/archive_store.h"
 #include "agent/checkpoint/guard.h"
 #include "agent/jobs/checkpoint_job.h"
-#include "agent/jobs/event_log.h"
+#include "agent/jobs/job_events.h"
 #include "agent/os/deadline.h"
 
 namespace cryopod::checkpoint {
@@ -12,7 +12,7 @@ namespace cryopod::checkpoint {
 // which are kept under <state dir>/logs/<operation id>/.
 //
 // `job_dir` is the operation's directory, `guard` was forked before any thread.
-jobs::JobResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
-                              Guard& guard, const jobs::EventLog& events);
+jobs::CheckpointResult CheckpointPod(const jobs::CheckpointJob& job, const std::string& job_dir,
+                                     Guard& guard, const jobs::EventLog& events);
 
 }  // namespace cryopod::checkpoint

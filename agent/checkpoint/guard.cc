@@ -14,7 +14,7 @@
 #include <cstring>
 #include <vector>
 
-#include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_file.h"
 
 namespace cryopod::checkpoint {
 namespace {

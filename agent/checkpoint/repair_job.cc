@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -18,17 +19,14 @@
 namespace cryopod::checkpoint {
 namespace {
 
-constexpr size_t kJournalBytesMax = size_t{4} << 20;
 constexpr std::chrono::seconds kTerminateTimeout{5};
 constexpr std::chrono::seconds kKillTimeout{10};
 constexpr std::chrono::milliseconds kStopInterval{100};
 
 // No journal: nothing was frozen yet.
 Result<jobs::Journal> ReadJournal(const std::string& job_dir) {
-  Result<std::string> text = ReadFile(job_dir + "/" + jobs::kJournalFile, kJournalBytesMax);
-  if (text.status().code() == Code::kNotFound) return jobs::Journal();
-  if (!text.ok()) return text.status();
-  return jobs::ParseJournal(*text);
+  Result<jobs::Journal> journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
+  return journal.status().code() == Code::kNotFound ? jobs::Journal() : journal;
 }
 
 // Only a leaf that still holds a container of the job, or nothing at all: somebody else may have

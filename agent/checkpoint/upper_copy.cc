@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "agent/archive/tar/layer_entry.h"
+#include "agent/checkpoint/cancellation.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
@@ -177,6 +178,7 @@ Status UpperCopy::Finish(const std::set<std::string>& mapped_paths) {
 Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& prefix, Pass& pass) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(from_fd));
   for (const DirectoryEntry& entry : entries) {
+    if (!pass.frozen) CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
     const std::string path = prefix + entry.name;
     Status taken = TakeEntry(from_fd, into_fd, entry.name, path, pass);
     if (taken.ok()) continue;

@@ -63,11 +63,22 @@ std::string ToJson(const api::Listing& listing) {
   ordered_json archives = ordered_json::array();
   for (const api::ArchiveSummary& archive : listing.archives) archives.push_back(Summary(archive));
   ordered_json operations = ordered_json::array();
-  for (const api::RunningOperation& operation : listing.operations) {
+  for (const api::Operation& operation : listing.operations) {
     operations.push_back({{"operation_id", operation.operation_id},
                           {"kind", operation.kind},
                           {"pod", operation.pod},
-                          {"stage", operation.stage}});
+                          {"archive", operation.archive},
+                          {"state", operation.state},
+                          {"stage", operation.stage},
+                          {"container", operation.container},
+                          {"bytes_done", operation.bytes_done},
+                          {"bytes_total", operation.bytes_total},
+                          {"began", operation.began},
+                          {"timeout_seconds", operation.timeout_seconds},
+                          {"code", operation.code},
+                          {"reason", operation.reason},
+                          {"message", operation.message},
+                          {"log_folder", operation.log_folder}});
   }
   return Print({{"archives", archives}, {"operations", operations}});
 }
@@ -103,5 +114,18 @@ std::string ExportToJson(const std::string& file, uint64_t size_bytes) {
 }
 
 std::string DeletionToJson(const std::string& archive) { return Print({{"deleted", archive}}); }
+
+std::string CancellationToJson(const std::string& operation) {
+  return Print({{"cancelled", operation}});
+}
+
+std::string FailureToJson(const Status& status, const api::FailureDetails& failure) {
+  return Print({{"error",
+                 {{"code", CodeName(status.code())},
+                  {"reason", ReasonName(status.reason())},
+                  {"message", status.message()},
+                  {"operation_id", failure.operation_id},
+                  {"log_folder", failure.log_folder}}}});
+}
 
 }  // namespace cryopod::ctl

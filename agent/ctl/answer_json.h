@@ -3,6 +3,7 @@
 #include <string>
 
 #include "agent/api/types.h"
+#include "agent/os/status.h"
 
 // The agent's answers for programs: one JSON object in one line, the field names of cryopod.proto.
 namespace cryopod::ctl {
@@ -17,5 +18,8 @@ std::string ToJson(const api::NodeInfo& node);
 // {"file": …, "size_bytes": …} of an export.
 std::string ExportToJson(const std::string& file, uint64_t size_bytes);
 std::string DeletionToJson(const std::string& archive);
+std::string CancellationToJson(const std::string& operation);
+// {"error": {"code", "reason", "message", "operation_id", "log_folder"}} of a command that failed.
+std::string FailureToJson(const Status& status, const api::FailureDetails& failure);
 
 }  // namespace cryopod::ctl

@@ -87,11 +87,26 @@ std::string ContainerTable(const json& checkpoint) {
   return rows.size() > 1 ? "\n" + terminal::FormatTable(rows, {2, 3, 4, 5}) : "";
 }
 
-std::string OperationTable(const std::vector<api::RunningOperation>& operations) {
+// "dump app 45 %" of one that runs, else what it came to.
+std::string StateOf(const api::Operation& operation) {
+  if (operation.state == "foreign") return operation.stage + ": " + operation.message;
+  if (operation.state != "running") {
+    return operation.state + (operation.reason.empty() ? "" : ": " + operation.reason);
+  }
+  std::string state = operation.stage;
+  if (!operation.container.empty()) state += " " + operation.container;
+  if (operation.bytes_total == 0) return state;
+  const double part =
+      static_cast<double>(operation.bytes_done) / static_cast<double>(operation.bytes_total);
+  return state + " " + std::to_string(static_cast<int>(100 * part)) + " %";
+}
+
+std::string OperationTable(const std::vector<api::Operation>& operations) {
   if (operations.empty()) return "";
-  Rows rows = {{"OPERATION", "KIND", "POD", "STAGE"}};
-  for (const api::RunningOperation& operation : operations) {
-    rows.push_back({operation.operation_id, operation.kind, operation.pod, operation.stage});
+  Rows rows = {{"OPERATION", "KIND", "POD", "BEGAN", "STATE"}};
+  for (const api::Operation& operation : operations) {
+    rows.push_back({operation.operation_id, operation.kind, operation.pod, operation.began,
+                    StateOf(operation)});
   }
   return "\n" + terminal::FormatTable(rows);
 }

@@ -39,6 +39,7 @@ class Parser {
         ->default_str(output_);
     AddCheckpoint();
     AddRestore();
+    AddOperations();
     AddArchives();
     AddTransfers();
     AddNode();
@@ -83,6 +84,24 @@ class Parser {
         ->type_name("SECONDS");
   }
 
+  static void AddOperation(CLI::App* command, std::string* operation) {
+    command
+        ->add_option("--operation", *operation,
+                     "ID for the operation; asked again with it, the agent finds the first")
+        ->type_name("ID");
+  }
+
+  void AddOperations() {
+    const auto add = [this](const char* name, const char* description, auto* into) {
+      CLI::App* command = Add(name, description);
+      command->add_option("OPERATION", into->operation, "ID, as `list` shows it")->required();
+      command->callback([this, into] { line_.command = *into; });
+    };
+    add("wait", "Follow an operation to its end and tell what it came to", &wait_);
+    add("cancel", "End an operation, undo what it did, and wait for that", &cancel_);
+    add("logs", "Print what CRIU logged for an operation that runs or has failed", &logs_);
+  }
+
   void AddCheckpoint() {
     CLI::App* command = Add("checkpoint", "Checkpoint a running pod into an archive");
     command->add_option("POD", checkpoint_.pod, "NAMESPACE/POD, or a sandbox ID")->required();
@@ -91,6 +110,7 @@ class Parser {
     command->add_flag("--without-volumes", checkpoint_.without_volumes,
                       "Leave out content that cannot be carried, and record that it is missing");
     AddTimeout(command, &checkpoint_.timeout_seconds);
+    AddOperation(command, &checkpoint_.operation);
     command->callback([this] { line_.command = checkpoint_; });
   }
 
@@ -106,12 +126,14 @@ class Parser {
     request->excludes(from_archive);
     command->add_option("--handler", restore_.handler, "Runtime handler (cryopod)");
     AddTimeout(command, &restore_.timeout_seconds);
+    AddOperation(command, &restore_.operation);
     command->callback([this] { line_.command = restore_; });
   }
 
   void AddArchives() {
     CLI::App* list = Add("list", "List the archives of this node and the operations that run");
     list->add_option("--namespace", list_.pod_namespace, "Only archives of pods of this namespace");
+    list->add_flag("--all", list_.all, "Also operations that have ended");
     list->callback([this] { line_.command = list_; });
     AddArchive("inspect", "Show what an archive holds", &inspect_);
     AddArchive("verify", "Hash every blob of an archive", &verify_);
@@ -245,6 +267,9 @@ class Parser {
   CheckpointCommand checkpoint_;
   RestoreCommand restore_;
   bool from_archive_ = false;
+  WaitCommand wait_;
+  CancelCommand cancel_;
+  LogsCommand logs_;
   ListCommand list_;
   InspectCommand inspect_;
   VerifyCommand verify_;

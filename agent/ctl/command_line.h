@@ -16,15 +16,27 @@ struct CheckpointCommand {
   bool stop = false;
   bool without_volumes = false;
   unsigned timeout_seconds = 0;
+  std::string operation;  // its ID; empty: the agent makes one
 };
 struct RestoreCommand {
   std::string archive;
   std::string request_file;  // "-": standard input; empty: from the archive
   std::string handler;
   unsigned timeout_seconds = 0;
+  std::string operation;
+};
+struct WaitCommand {
+  std::string operation;
+};
+struct CancelCommand {
+  std::string operation;
+};
+struct LogsCommand {
+  std::string operation;
 };
 struct ListCommand {
   std::string pod_namespace;
+  bool all = false;  // also operations that have ended
 };
 struct InspectCommand {
   std::string archive;
@@ -68,10 +80,11 @@ struct PodRemoveCommand {
 };
 struct MetricsCommand {};
 
-using Command = std::variant<CheckpointCommand, RestoreCommand, ListCommand, InspectCommand,
-                             VerifyCommand, DeleteCommand, ExportCommand, ImportCommand,
-                             NodeCommand, NodeCheckCommand, NodeInstallCommand,
-                             NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
+using Command =
+    std::variant<CheckpointCommand, RestoreCommand, WaitCommand, CancelCommand, LogsCommand,
+                 ListCommand, InspectCommand, VerifyCommand, DeleteCommand, ExportCommand,
+                 ImportCommand, NodeCommand, NodeCheckCommand, NodeInstallCommand,
+                 NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
 
 struct CommandLine {
   std::string socket;

@@ -56,8 +56,10 @@ class Commands {
     request.stop_source = command.stop;
     request.without_volumes = command.without_volumes;
     request.timeout = seconds(command.timeout_seconds);
+    request.operation_id = command.operation;
     const auto run = [&](const api::ProgressSink& sink) {
-      return client_.Checkpoint(request, sink, OperationDeadline(command.timeout_seconds));
+      return client_.Checkpoint(request, sink, OperationDeadline(command.timeout_seconds),
+                                &failure_);
     };
     CRYOPOD_ASSIGN_OR_RETURN(const api::CheckpointResult result,
                              WithProgress("checkpoint " + command.pod, run));
@@ -69,21 +71,56 @@ class Commands {
     request.archive = command.archive;
     request.runtime_handler = command.handler;
     request.timeout = seconds(command.timeout_seconds);
+    request.operation_id = command.operation;
     request.request_from_archive = command.request_file.empty();
     if (!request.request_from_archive) {
       CRYOPOD_ASSIGN_OR_RETURN(request.request_json, ReadRequest(command.request_file));
     }
     const auto run = [&](const api::ProgressSink& sink) {
-      return client_.Restore(request, sink, OperationDeadline(command.timeout_seconds));
+      return client_.Restore(request, sink, OperationDeadline(command.timeout_seconds), &failure_);
     };
     CRYOPOD_ASSIGN_OR_RETURN(const api::RestoreResult result,
                              WithProgress("restore " + command.archive, run));
     return Answer(result);
   }
 
+  Status operator()(const WaitCommand& command) {
+    CRYOPOD_ASSIGN_OR_RETURN(const api::OperationResult result, Wait(command.operation));
+    return std::visit([this](const auto& answer) { return Answer(answer); }, result);
+  }
+
+  Status operator()(const CancelCommand& command) {
+    CRYOPOD_RETURN_IF_ERROR(client_.Cancel(command.operation, Deadline::After(kShortWait))
+                                .While("cancel " + command.operation));
+    const Result<api::OperationResult> result = Wait(command.operation);
+    // It ended well before it could be ended: its answer is what there is to know.
+    if (result.ok()) {
+      return std::visit([this](const auto& answer) { return Answer(answer); }, *result);
+    }
+    if (result.status().code() != Code::kCancelled) return result.status();
+    return terminal::PrintAnswer(console_,
+                                 line_.output == Output::kJson
+                                     ? CancellationToJson(command.operation)
+                                     : "cancelled " + terminal::OneLine(command.operation) + "\n");
+  }
+
+  // Text whatever --output says.
+  Status operator()(const LogsCommand& command) {
+    std::string current;
+    const auto print = [&](std::string_view name, std::string_view text) {
+      const bool next = name != current;
+      current = name;
+      const std::string head = next ? "==> " + terminal::OneLine(name) + " <==\n" : "";
+      return terminal::PrintAnswer(console_, head + std::string(text));
+    };
+    return client_.Logs(command.operation, print, Deadline::After(kShortWait))
+        .While("logs " + command.operation);
+  }
+
   Status operator()(const ListCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(const api::Listing listing,
-                             client_.List(command.pod_namespace, Deadline::After(kShortWait)));
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const api::Listing listing,
+        client_.List(command.pod_namespace, Deadline::After(kShortWait), command.all));
     return Answer(listing);
   }
 
@@ -186,6 +223,8 @@ class Commands {
 
   // The question was answered, and the answer is no.
   bool node_is_unfit() const { return node_is_unfit_; }
+  // Of a command that failed.
+  const api::FailureDetails& failure() const { return failure_; }
 
  private:
   template <typename T>
@@ -202,6 +241,12 @@ class Commands {
     terminal::ProgressReport report(console_, title);
     return operation([&report](const api::Progress& progress) { report.Show(progress); })
         .While(title);
+  }
+
+  Result<api::OperationResult> Wait(const std::string& operation) {
+    return WithProgress("wait " + operation, [&](const api::ProgressSink& sink) {
+      return client_.Wait(operation, sink, Deadline::After(kLongWait), &failure_);
+    });
   }
 
   Result<std::string> ReadRequest(const std::string& file) {
@@ -243,6 +288,7 @@ class Commands {
   const terminal::Console& console_;
   api::Client client_;
   bool node_is_unfit_ = false;
+  api::FailureDetails failure_;
 };
 
 std::string Describe(const Status& status) {
@@ -253,6 +299,21 @@ std::string Describe(const Status& status) {
   return remedy.empty() || says_how ? status.message() : status.message() + "; " + remedy;
 }
 
+Status PrintFailure(const terminal::Console& console, Output output, const Status& status,
+                    const api::FailureDetails& failure) {
+  terminal::PrintError(console, Describe(status));
+  if (output == Output::kJson) {
+    return terminal::PrintAnswer(console, FailureToJson(status, failure));
+  }
+  if (!failure.operation_id.empty()) {
+    terminal::PrintError(console, "operation " + failure.operation_id +
+                                      (failure.log_folder.empty() ? ""
+                                                                  : "; its logs: cryopodctl logs " +
+                                                                        failure.operation_id));
+  }
+  return Status();
+}
+
 }  // namespace
 
 ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console& console) {
@@ -261,15 +322,14 @@ ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console&
     terminal::PrintError(console, line.status().message());
     return ExitCode::kUsage;
   }
-  Status status;
-  if (!line->help.empty()) {
-    status = terminal::PrintAnswer(console, line->help);
-  } else {
-    Commands commands(*line, console);
-    status = std::visit(commands, line->command);
-    if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
+  Commands commands(*line, console);
+  const Status status = line->help.empty() ? std::visit(commands, line->command)
+                                           : terminal::PrintAnswer(console, line->help);
+  if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
+  if (!status.ok()) {
+    // The failure is told by the exit code, too, where nobody reads.
+    (void)PrintFailure(console, line->output, status, commands.failure());
   }
-  if (!status.ok()) terminal::PrintError(console, Describe(status));
   return ExitCodeFor(status.code());
 }
 

@@ -25,6 +25,7 @@ constexpr Row kRows[] = {
     {Code::kAborted, ExitCode::kBusy,
      "wait until it has ended (`cryopodctl list` shows it) and try again"},
     {Code::kDeadlineExceeded, ExitCode::kDeadline, "try again with more time (--timeout)"},
+    {Code::kCancelled, ExitCode::kCancelled, ""},
     {Code::kPermissionDenied, ExitCode::kFailed, "run it as root"},
 };
 
@@ -46,7 +47,8 @@ constexpr char kTable[] =
     "   8  out of space, memory or descriptors\n"
     "   9  another operation runs on the pod, or processes came and went in every try\n"
     "  10  the time for the operation is over\n"
-    "  11  `node check` found that this node lacks something\n";
+    "  11  `node check` found that this node lacks something\n"
+    "  12  the operation was cancelled\n";
 
 const Row* Find(Code code) {
   for (const Row& row : kRows) {

@@ -20,6 +20,7 @@ enum class ExitCode {
   kBusy = 9,
   kDeadline = 10,
   kUnfitNode = 11,
+  kCancelled = 12,
 };
 
 ExitCode ExitCodeFor(Code code);

@@ -9,16 +9,20 @@
 #include <csignal>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <memory>
 
+#include "agent/archive/store/archive_store.h"
 #include "agent/daemon/config.h"
 #include "agent/daemon/end_within.h"
 #include "agent/daemon/operations/checkpoint_operations.h"
-#include "agent/daemon/operations/operation.h"
+#include "agent/daemon/operations/operation_register.h"
 #include "agent/daemon/operations/restore_operations.h"
 #include "agent/daemon/pods/half_made_pods.h"
+#include "agent/daemon/pods/pod_restores.h"
 #include "agent/daemon/sockets/agent_socket.h"
 #include "agent/daemon/sockets/wrapper_socket.h"
+#include "agent/jobs/job_directory.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/heap.h"
@@ -67,6 +71,32 @@ int WaitForEnd(const sigset_t& signals, int argc, const char* const* argv) {
   }
 }
 
+// What earlier agents have left, each to those who know its kind: checkpoints first, as something
+// may be frozen; restores after the pods of which they are a part.
+Status AdoptJobs(const settings::AgentSettings& config, OperationRegister& operations,
+                 CheckpointOperations& checkpoints, HalfMadePods& half_made,
+                 RestoreOperations& restores) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<jobs::ListedJob> listed,
+                           jobs::ListJobs(config.jobs_dir()));
+  std::map<jobs::JobKind, std::vector<std::string>> by_kind;
+  for (const jobs::ListedJob& job : listed) {
+    if (job.readable.ok()) {
+      by_kind[job.kind].push_back(job.id);
+    } else if (job.readable.code() == Code::kNotFound) {
+      // Without a request nothing was started.
+      (void)jobs::RemoveJob(config.jobs_dir(), job.id);
+    } else {
+      operations.AddForeign(job.id, job.readable);
+    }
+  }
+  for (const std::string& id : by_kind[jobs::JobKind::kCheckpoint]) checkpoints.AdoptOrRepair(id);
+  half_made.Settle(by_kind[jobs::JobKind::kPod]);
+  for (const std::string& id : by_kind[jobs::JobKind::kRestore]) restores.AdoptOrRepair(id);
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config.store_root()));
+  return store.RemoveLeftovers({}).While("removing what is left of archives");
+}
+
 Status Serve(const settings::AgentSettings& config, const std::function<int()>& wait_for_end) {
   CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
   for (const std::string& directory :
@@ -76,18 +106,18 @@ Status Serve(const settings::AgentSettings& config, const std::function<int()>& 
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd lock, TakeLock(config));
   metrics::AgentMetrics metrics;
   cri::RuntimeClient runtime(config.containerd_socket);
-  OperationTable table;
-  CheckpointOperations checkpoints(config, runtime, table, metrics);
-  RestoreOperations restores(config, metrics);
+  OperationRegister operations(config.state_dir);
+  CheckpointOperations checkpoints(config, runtime, operations, metrics);
+  RestoreOperations restores(config, operations, metrics);
+  HalfMadePods half_made(config, runtime, operations);
   // Before anything is served: nothing stays frozen because an agent died.
-  CRYOPOD_RETURN_IF_ERROR(checkpoints.AdoptOrRepair().While("repairing checkpoints"));
-  CRYOPOD_RETURN_IF_ERROR(restores.AdoptOrRepair().While("repairing restores"));
+  CRYOPOD_RETURN_IF_ERROR(AdoptJobs(config, operations, checkpoints, half_made, restores));
   CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<RuntimeServer> runtime_server,
                            RuntimeServer::Start(config, restores));
-  HalfMadePods half_made(config, runtime, table);
-  CRYOPOD_RETURN_IF_ERROR(half_made.Settle().While("settling restores"));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<AgentServer> agent_server,
-                           AgentServer::Start({config, runtime, table, checkpoints, metrics}));
+  PodRestores pods({config, runtime, operations, restores, metrics});
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const std::unique_ptr<AgentServer> agent_server,
+      AgentServer::Start({config, runtime, operations, checkpoints, pods, metrics}));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION}, {"socket", config.agent_socket()}});
   const int signal = wait_for_end();
@@ -102,7 +132,7 @@ Status Serve(const settings::AgentSettings& config, const std::function<int()>& 
 int main(int argc, char** argv) {
   using namespace cryopod;
   KeepHeapSmall();
-  daemon::Config config;
+  settings::AgentSettings config;
   const Result<std::string> answer = daemon::ReadConfig(argc, argv, config);
   if (!answer.ok()) {
     std::fprintf(stderr, "cryopod-agent: %s\n", answer.status().message().c_str());

@@ -4,20 +4,15 @@
 #include <vector>
 
 #include "agent/os/status.h"
-#include "agent/settings/agent_settings.h"
 
 namespace cryopod::jobs {
 
-// Operation IDs of pods that the agent itself makes through CRI begin with it; those of the
-// cryopod-restore processes that serve them and others begin with "r-".
-inline constexpr char kPodJobPrefix[] = "p-";
-
-// A pod on its way through CRI: in the journal before its sandbox is made, so that the next agent
-// can finish or undo what a killed one left.
+// A pod on its way through CRI, which one agent writes for the next: in the journal before its
+// sandbox is made, so that what a killed agent left can be finished or undone.
 //
-// Shape    <jobs dir>/<operation id>/request.json, and journal.json once the sandbox is known.
-struct RestoreJournal {
-  std::string operation_id;       // "p-…"
+// Shape    request.json, and journal.json once the sandbox is known.
+struct PodJournal {
+  std::string operation_id;
   std::string restore_operation;  // the sandbox's annotation of that name: a UUID of this restore
   std::string archive;
   std::string pod_uid;
@@ -25,16 +20,13 @@ struct RestoreJournal {
   std::string pod_name;
   std::vector<std::string> containers;
   std::string sandbox_id;  // empty: the runtime has not said it yet, and may have one all the same
-  bool operator==(const RestoreJournal&) const = default;
+  bool operator==(const PodJournal&) const = default;
 };
 
-std::string NewPodJobId();
-
 // Synced when it returns. Errors: kAlreadyExists, kResourceExhausted.
-Status BeginRestoreJournal(const settings::AgentSettings& config, const RestoreJournal& journal);
-Status RecordSandbox(const settings::AgentSettings& config, const RestoreJournal& journal);
-// Errors: kNotFound, kDataLoss (names the file).
-Result<RestoreJournal> ReadRestoreJournal(const settings::AgentSettings& config,
-                                          const std::string& operation_id);
+Status BeginPodJournal(const std::string& jobs_dir, const PodJournal& journal);
+Status RecordSandbox(const std::string& jobs_dir, const PodJournal& journal);
+// Errors: as jobs::ReadFileOf.
+Result<PodJournal> ReadPodJournal(const std::string& jobs_dir, const std::string& operation_id);
 
 }  // namespace cryopod::jobs

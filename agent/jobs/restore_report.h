@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/json/fields.h"
 #include "agent/os/reason.h"
 #include "agent/os/status.h"
 
@@ -50,26 +51,15 @@ struct ContainerReport {
   bool operator==(const ContainerReport&) const = default;
 };
 
-// How far a restore is.
-//
-// Shape  state.json: {"stage", "error": {"code", "message", "reason"}?, "containers": [{"name",
-// "id", "state",
-//        "reason", "reason_code", "pid", "start_time_ticks", "state_dir", "rootfs", "cgroup_dir",
-//        "uts_path", "hostname"}]}; code is a gRPC name ("NOT_FOUND").
+// state.json: how far a restore is.
 struct Report {
   Stage stage = Stage::kChecking;
   Status error;
   std::vector<ContainerReport> containers;  // in the order of the archive
 };
+void Describe(json::Fields& fields, Report& report);
 
 std::string_view StageName(Stage stage);
 std::string_view PhaseName(Phase phase);
-
-std::string ToJson(const Report& report);
-// Errors: kDataLoss.
-Result<Report> ParseReport(std::string_view json);
-// Errors: kNotFound, kDataLoss.
-Result<Report> ReadReport(const std::string& job_dir);
-Status WriteReport(int job_dir_fd, const Report& report);
 
 }  // namespace cryopod::jobs

@@ -88,4 +88,18 @@ void Fields::NamedNumber(const char* key, size_t& number, std::span<const std::s
   number = static_cast<size_t>(found - names.begin());
 }
 
+void Describe(Fields& fields, Status& status) {
+  std::string code(CodeName(status.code()));
+  std::string message = status.message();
+  std::string reason(status.ok() ? "" : ReasonName(status.reason()));
+  fields.Optional("code", code);
+  fields.OptionalNonEmpty("message", message);
+  fields.OptionalNonEmpty("reason", reason);
+  if (!fields.reading()) return;
+  status = code == CodeName(Code::kOk)
+               ? Status()
+               : Status(CodeFromName(code), message,
+                        reason.empty() ? Reason::kNone : ReasonFromName(reason));
+}
+
 }  // namespace cryopod::json

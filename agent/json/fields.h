@@ -188,6 +188,10 @@ void Fields::Take(const std::string& key, const Value& value, T& field, Check ch
   }
 }
 
+// {"code": "NOT_FOUND", "message": …, "reason": …}; a code that nobody knows reads as kUnknown, a
+// reason as that of its code.
+void Describe(Fields& fields, Status& status);
+
 template <Described T>
 std::string Write(const T& object, int indent = -1) {
   return Format(Fields::ToValue(object), indent);

@@ -1,5 +1,6 @@
 #include "agent/os/status.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
@@ -114,6 +115,11 @@ std::string_view CodeName(Code code) {
 Code CodeFromNumber(int number) {
   if (number < 0 || static_cast<size_t>(number) >= kCodeNames.size()) return Code::kUnknown;
   return static_cast<Code>(number);
+}
+
+Code CodeFromName(std::string_view name) {
+  const auto found = std::find(kCodeNames.begin(), kCodeNames.end(), name);
+  return found == kCodeNames.end() ? Code::kUnknown : static_cast<Code>(found - kCodeNames.begin());
 }
 
 Reason Status::reason() const {

@@ -32,8 +32,9 @@ enum class Code {
 
 // "kFailedPrecondition" → "FAILED_PRECONDITION"; a number outside the table → "UNKNOWN".
 std::string_view CodeName(Code code);
-// Numbers outside the table become kUnknown.
+// Numbers and names outside the table become kUnknown.
 Code CodeFromNumber(int number);
+Code CodeFromName(std::string_view name);
 
 // An error as a value. Default-constructed it is success.
 class [[nodiscard]] Status {

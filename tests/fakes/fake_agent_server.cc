@@ -30,62 +30,6 @@ struct StoredArchive {
   std::string pod_checkpoint_json;
 };
 
-template <typename Message>
-void AddPhases(const std::vector<api::Phase>& phases, Message* message) {
-  for (const api::Phase& phase : phases) {
-    v1::Phase* added = message->add_phases();
-    added->set_name(phase.name);
-    added->set_duration_us(phase.duration_us);
-  }
-}
-
-void ToMessage(const api::CheckpointResult& result, v1::CheckpointResult* message) {
-  message->set_archive(result.archive);
-  message->set_digest(result.digest);
-  message->set_size_bytes(result.size_bytes);
-  message->set_captured_bytes(result.captured_bytes);
-  message->set_freeze_us(result.freeze_us);
-  AddPhases(result.phases, message);
-  for (const std::string& lack : result.lacks) message->add_lacks(lack);
-  for (const std::string& file : result.external_files) message->add_external_files(file);
-  message->set_source_stopped(result.source_stopped);
-}
-
-void ToMessage(const api::RestoreResult& result, v1::RestoreResult* message) {
-  message->set_pod_sandbox_id(result.pod_sandbox_id);
-  for (const api::RestoredContainer& container : result.containers) {
-    v1::RestoredContainer* added = message->add_containers();
-    added->set_name(container.name);
-    added->set_container_id(container.container_id);
-    added->set_pid(container.pid);
-  }
-  AddPhases(result.phases, message);
-  message->set_outcome(result.outcome);
-}
-
-void ToMessage(const api::ArchiveSummary& summary, v1::ArchiveSummary* message) {
-  message->set_name(summary.name);
-  message->set_digest(summary.digest);
-  message->set_namespace_(summary.pod_namespace);
-  message->set_pod(summary.pod);
-  message->set_pod_uid(summary.pod_uid);
-  message->set_created(summary.created);
-  message->set_size_bytes(summary.size_bytes);
-  for (const std::string& container : summary.containers) message->add_containers(container);
-  message->set_damage(summary.damage);
-}
-
-template <typename Event>
-Event ToEvent(const api::Progress& progress) {
-  Event event;
-  event.set_operation_id(progress.operation_id);
-  event.set_stage(progress.stage);
-  event.set_container(progress.container);
-  event.set_bytes_done(progress.bytes_done);
-  event.set_bytes_total(progress.bytes_total);
-  return event;
-}
-
 grpc::Status NoArchive(const std::string& name, ServerContext* context) {
   return api::ToGrpc(Status(Code::kNotFound, "no archive \"" + name + "\""), *context);
 }
@@ -115,23 +59,49 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
   }
 
   grpc::Status Checkpoint(ServerContext* context, const v1::CheckpointRequest* request,
-                          grpc::ServerWriter<v1::CheckpointEvent>* writer) override {
+                          grpc::ServerWriter<v1::OperationEvent>* writer) override {
     if (grpc::Status status = Enter(context, "Checkpoint"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    checkpoint_request_ = {request->pod(), request->archive(), request->stop_source(),
-                           request->without_volumes(),
-                           std::chrono::seconds(request->timeout_seconds())};
+    checkpoint_request_ = api::FromMessage(*request);
     return Stream("Checkpoint", checkpoint_events_, checkpoint_result_, context, writer);
   }
 
   grpc::Status Restore(ServerContext* context, const v1::RestoreRequest* request,
-                       grpc::ServerWriter<v1::RestoreEvent>* writer) override {
+                       grpc::ServerWriter<v1::OperationEvent>* writer) override {
     if (grpc::Status status = Enter(context, "Restore"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    restore_request_ = {request->archive(), request->request_json(),
-                        request->request_from_archive(), request->runtime_handler(),
-                        std::chrono::seconds(request->timeout_seconds())};
+    restore_request_ = api::FromMessage(*request);
     return Stream("Restore", restore_events_, restore_result_, context, writer);
+  }
+
+  // Of the one operation that it has: the checkpoint.
+  grpc::Status Wait(ServerContext* context, const v1::WaitRequest* request,
+                    grpc::ServerWriter<v1::OperationEvent>* writer) override {
+    if (grpc::Status status = Enter(context, "Wait " + request->operation_id()); !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    return Stream("Wait", checkpoint_events_, checkpoint_result_, context, writer);
+  }
+
+  grpc::Status Cancel(ServerContext* context, const v1::CancelRequest* request,
+                      v1::CancelResponse*) override {
+    return Enter(context, "Cancel " + request->operation_id());
+  }
+
+  grpc::Status Logs(ServerContext* context, const v1::LogsRequest* request,
+                    grpc::ServerWriter<v1::LogChunk>* writer) override {
+    if (grpc::Status status = Enter(context, "Logs " + request->operation_id()); !status.ok()) {
+      return status;
+    }
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, text] : logs_) {
+      v1::LogChunk chunk;
+      chunk.set_name(name);
+      chunk.set_data(text);
+      writer->Write(chunk);
+    }
+    return Ending("Logs", context);
   }
 
   grpc::Status List(ServerContext* context, const v1::ListRequest* request,
@@ -141,14 +111,12 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     for (const auto& [name, archive] : archives_) {
       const bool wanted =
           request->namespace_().empty() || request->namespace_() == archive.summary.pod_namespace;
-      if (wanted) ToMessage(archive.summary, response->add_archives());
+      if (wanted) api::ToMessage(archive.summary, response->add_archives());
     }
-    for (const api::RunningOperation& operation : operations_) {
-      v1::RunningOperation* added = response->add_operations();
-      added->set_operation_id(operation.operation_id);
-      added->set_kind(operation.kind);
-      added->set_pod(operation.pod);
-      added->set_stage(operation.stage);
+    for (const api::Operation& operation : operations_) {
+      if (operation.state == "running" || request->ended_operations()) {
+        api::ToMessage(operation, response->add_operations());
+      }
     }
     return grpc::Status::OK;
   }
@@ -159,7 +127,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
     const std::lock_guard lock(mutex_);
     const auto it = archives_.find(request->archive());
     if (it == archives_.end()) return NoArchive(request->archive(), context);
-    ToMessage(it->second.summary, response->mutable_summary());
+    api::ToMessage(it->second.summary, response->mutable_summary());
     response->set_pod_checkpoint_json(it->second.pod_checkpoint_json);
     return grpc::Status::OK;
   }
@@ -216,7 +184,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
       return api::ToGrpc(Status(Code::kAlreadyExists, named + " exists already"), *context);
     }
     archive.summary.size_bytes = archive.bytes.size();
-    ToMessage(archive.summary, response->mutable_archive());
+    api::ToMessage(archive.summary, response->mutable_archive());
     archives_[archive.summary.name] = archive;
     return grpc::Status::OK;
   }
@@ -225,17 +193,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
                         v1::NodeInfoResponse* response) override {
     if (grpc::Status status = Enter(context, "NodeInfo"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    response->set_agent_version(node_.agent_version);
-    response->set_criu_version(node_.criu_version);
-    response->set_runtime_name(node_.runtime_name);
-    response->set_runtime_version(node_.runtime_version);
-    response->set_kernel(node_.kernel);
-    response->set_cgroup_version(node_.cgroup_version);
-    response->set_architecture(node_.architecture);
-    for (const std::string& problem : node_.problems) response->add_problems(problem);
-    for (const api::Requirement& requirement : node_.requirements) {
-      api::ToMessage(requirement, response->add_requirements());
-    }
+    api::ToMessage(node_, response);
     return grpc::Status::OK;
   }
 
@@ -249,7 +207,8 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
 
   mutable std::mutex mutex_;
   std::map<std::string, StoredArchive> archives_;
-  std::vector<api::RunningOperation> operations_;
+  std::vector<api::Operation> operations_;
+  std::map<std::string, std::string> logs_;  // by name
   std::vector<api::Progress> checkpoint_events_;
   api::CheckpointResult checkpoint_result_;
   std::vector<api::Progress> restore_events_;
@@ -257,7 +216,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
   api::NodeInfo node_;
   std::string metrics_;
   std::map<std::string, Failure> failures_;
-  std::map<std::string, Status> endings_;
+  std::map<std::string, std::pair<Status, api::FailureDetails>> endings_;
   std::set<std::string> hanging_;
   bool withholds_results_ = false;
   std::vector<std::string> calls_;
@@ -289,17 +248,29 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
 
   grpc::Status Ending(const std::string& method, ServerContext* context) const {
     const auto it = endings_.find(method);
-    return it != endings_.end() ? api::ToGrpc(it->second, *context) : grpc::Status::OK;
+    if (it == endings_.end()) return grpc::Status::OK;
+    return api::ToGrpc(it->second.first, *context, it->second.second);
   }
 
-  template <typename Event, typename Result>
+  static void SetResult(const api::CheckpointResult& result, v1::OperationEvent* event) {
+    api::ToMessage(result, event->mutable_checkpoint());
+  }
+  static void SetResult(const api::RestoreResult& result, v1::OperationEvent* event) {
+    api::ToMessage(result, event->mutable_restore());
+  }
+
+  template <typename Result>
   grpc::Status Stream(const std::string& method, const std::vector<api::Progress>& events,
                       const Result& result, ServerContext* context,
-                      grpc::ServerWriter<Event>* writer) const {
-    for (const api::Progress& progress : events) writer->Write(ToEvent<Event>(progress));
+                      grpc::ServerWriter<v1::OperationEvent>* writer) const {
+    for (const api::Progress& progress : events) {
+      v1::OperationEvent event;
+      api::ToMessage(progress, &event);
+      writer->Write(event);
+    }
     if (grpc::Status status = Ending(method, context); !status.ok()) return status;
-    Event last;
-    if (!withholds_results_) ToMessage(result, last.mutable_result());
+    v1::OperationEvent last;
+    if (!withholds_results_) SetResult(result, &last);
     writer->Write(last);
     return grpc::Status::OK;
   }
@@ -321,7 +292,7 @@ void FakeAgentServer::AddArchive(const api::ArchiveSummary& summary, const std::
   service_->archives_[summary.name] = {summary, bytes, pod_checkpoint_json};
 }
 
-void FakeAgentServer::AddOperation(const api::RunningOperation& operation) {
+void FakeAgentServer::AddOperation(const api::Operation& operation) {
   const std::lock_guard lock(service_->mutex_);
   service_->operations_.push_back(operation);
 }
@@ -362,10 +333,15 @@ void FakeAgentServer::FailNextAsNewer(const std::string& method, Code code,
   service_->failures_[method] = {Status(code, message), word};
 }
 
-void FakeAgentServer::FailAtEnd(const std::string& method, Code code, const std::string& message,
-                                Reason reason) {
+void FakeAgentServer::FailAtEnd(const std::string& method, const Status& status,
+                                const api::FailureDetails& details) {
   const std::lock_guard lock(service_->mutex_);
-  service_->endings_[method] = Status(code, message, reason);
+  service_->endings_[method] = {status, details};
+}
+
+void FakeAgentServer::AddLog(const std::string& name, const std::string& text) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->logs_[name] = text;
 }
 
 void FakeAgentServer::Hang(const std::string& method) {

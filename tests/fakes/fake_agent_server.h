@@ -21,7 +21,8 @@ class FakeAgentServer {
 
   void AddArchive(const api::ArchiveSummary& summary, const std::string& bytes,
                   const std::string& pod_checkpoint_json = "{}");
-  void AddOperation(const api::RunningOperation& operation);
+  void AddOperation(const api::Operation& operation);
+  void AddLog(const std::string& name, const std::string& text);
   void SetCheckpoint(const std::vector<api::Progress>& events, const api::CheckpointResult& result);
   void SetRestore(const std::vector<api::Progress>& events, const api::RestoreResult& result);
   void SetNode(const api::NodeInfo& node);
@@ -33,9 +34,9 @@ class FakeAgentServer {
   // The same, with a reason that is none of ours.
   void FailNextAsNewer(const std::string& method, Code code, const std::string& message,
                        const std::string& word);
-  // The next call of a streaming `method` fails after its events or bytes.
-  void FailAtEnd(const std::string& method, Code code, const std::string& message,
-                 Reason reason = Reason::kNone);
+  // Calls of a streaming `method` fail after their events or bytes.
+  void FailAtEnd(const std::string& method, const Status& status,
+                 const api::FailureDetails& details = {});
   // Calls of `method` get no answer until the caller gives up or this server ends.
   void Hang(const std::string& method);
   // Operations end well, but without a result.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/archive/oci/descriptor.h"
+#include "agent/json/fields.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
@@ -38,6 +39,11 @@ struct ContainerConfig {
   std::string image;
   std::string image_ref;
 };
+
+void Describe(json::Fields& fields, Descriptor& descriptor);
+void Describe(json::Fields& fields, ImageIndex& index);
+void Describe(json::Fields& fields, ImageManifest& manifest);
+void Describe(json::Fields& fields, ContainerConfig& config);
 
 std::string ToJson(const ImageIndex& index);
 std::string ToJson(const ImageManifest& manifest);

@@ -39,6 +39,8 @@ Status CheckSchemaVersion(const json::Value& document) {
                                           "); use a newer cryopod");
 }
 
+}  // namespace
+
 void Describe(json::Fields& fields, NodeFacts& node) {
   fields.Optional("architecture", node.architecture, json::Text);
   fields.Optional("kernel", node.kernel, json::Text);
@@ -110,8 +112,6 @@ void Describe(json::Fields& fields, PodCheckpoint& checkpoint) {
   fields.AtMost("lacks", checkpoint.lacks.size(), kListMax);
   if (fields.reading()) CheckNames(fields, checkpoint);
 }
-
-}  // namespace
 
 void Describe(json::Fields& fields, MountRecord& mount) {
   fields.Optional("destination", mount.destination, json::Text);

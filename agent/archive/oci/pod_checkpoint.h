@@ -111,10 +111,14 @@ struct PodCheckpoint {
   bool operator==(const PodCheckpoint&) const = default;
 };
 
-// For documents that hold some of them (agent/jobs).
+void Describe(json::Fields& fields, NodeFacts& node);
 void Describe(json::Fields& fields, MountRecord& mount);
+void Describe(json::Fields& fields, RecordLock& lock);
+void Describe(json::Fields& fields, ExternalFile& file);
+void Describe(json::Fields& fields, ContainerCheckpoint& container);
 void Describe(json::Fields& fields, FinishedContainer& container);
 void Describe(json::Fields& fields, PhaseTiming& phase);
+void Describe(json::Fields& fields, PodCheckpoint& checkpoint);
 
 std::string ToJson(const PodCheckpoint& checkpoint);
 // Hostile input. Limits: 4 MiB, depth 32, 1,024 containers; every string a valid one of its kind.

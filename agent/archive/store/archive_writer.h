@@ -9,6 +9,7 @@
 #include "agent/archive/oci/descriptor.h"
 #include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/archive/store/archive_store.h"
+#include "agent/archive/tar/tar_blob.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
@@ -21,9 +22,6 @@ struct ContainerLayers {
   Descriptor rootfs_diff;  // digest empty: none
   std::map<std::string, std::string> annotations;
 };
-
-// Called with the number of source bytes that went by since the last call.
-using ByteProgress = std::function<void(uint64_t bytes)>;
 
 // An archive while it is written: invisible until Commit. Destroyed without Commit, it leaves
 // nothing.

@@ -56,8 +56,7 @@ Status TarBlob::AddBytes(const LayerEntry& entry, std::string_view bytes) {
   return pipeline_->tar.Write(bytes);
 }
 
-Status TarBlob::AddFile(const LayerEntry& entry, int file_fd,
-                        const std::function<void(uint64_t bytes)>& progress) {
+Status TarBlob::AddFile(const LayerEntry& entry, int file_fd, const ByteProgress& progress) {
   CRYOPOD_RETURN_IF_ERROR(pipeline_->tar.Add(entry));
   std::string& buffer = pipeline_->buffer;
   const size_t needed = static_cast<size_t>(std::min<uint64_t>(entry.size_bytes, kReadBytes));
@@ -67,7 +66,7 @@ Status TarBlob::AddFile(const LayerEntry& entry, int file_fd,
     CRYOPOD_ASSIGN_OR_RETURN(const size_t got, ReadSome(file_fd, buffer.data(), want, entry.path));
     CRYOPOD_RETURN_IF_ERROR(pipeline_->tar.Write({buffer.data(), got}));
     left -= got;
-    if (progress) progress(got);
+    if (progress) CRYOPOD_RETURN_IF_ERROR(progress(got));
   }
   return Status();
 }

@@ -15,6 +15,9 @@
 
 namespace cryopod::archive {
 
+// Called with the number of source bytes that went by since the last call; an error ends the work.
+using ByteProgress = std::function<Status(uint64_t bytes)>;
+
 // A zstd-compressed tar as one blob: tar → zstd (workers of its own) → hash and file (a thread of
 // its own). Memory is bounded, about 32 MiB, whatever goes through.
 //
@@ -31,8 +34,7 @@ class TarBlob {
   Status Add(const LayerEntry& entry) { return pipeline_->tar.Add(entry); }
   Status AddBytes(const LayerEntry& entry, std::string_view bytes);
   // Reads entry.size_bytes from the offset of `file_fd` on. Errors: kDataLoss when there are less.
-  Status AddFile(const LayerEntry& entry, int file_fd,
-                 const std::function<void(uint64_t bytes)>& progress);
+  Status AddFile(const LayerEntry& entry, int file_fd, const ByteProgress& progress);
   Result<Descriptor> Commit(std::string media_type) &&;
 
  private:

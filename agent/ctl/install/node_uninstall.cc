@@ -50,7 +50,7 @@ Status CheckOperations(const NodePaths& paths) {
   const Result<api::Listing> listing = agent.List("", Deadline::After(kAnswerTimeout));
   if (listing.ok() && !listing->operations.empty()) {
     std::vector<std::string> names;
-    for (const api::RunningOperation& operation : listing->operations) {
+    for (const api::Operation& operation : listing->operations) {
       names.push_back(operation.kind + " of " + operation.pod);
     }
     return Status(Code::kAborted, "operations run: " + terminal::Join(names));

@@ -10,6 +10,7 @@
 
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 
@@ -17,8 +18,6 @@ namespace cryopod::daemon {
 namespace {
 
 using std::chrono::nanoseconds;
-
-constexpr size_t kJournalBytesMax = size_t{4} << 20;
 
 bool AnyAlive(const std::vector<jobs::ProcessIdentity>& processes) {
   return std::any_of(processes.begin(), processes.end(), jobs::IsAlive);
@@ -35,18 +34,11 @@ bool KernelHolds(const jobs::Journal& journal) {
   });
 }
 
-bool ProcessLives(const std::string& job_dir) {
-  const Result<UniqueFd> directory = OpenDirectory(job_dir);
-  if (!directory.ok()) return false;
-  const Result<jobs::ProcessIdentity> process = jobs::ReadProcessFile(directory->get());
-  return process.ok() && jobs::IsAlive(*process);
-}
-
 bool StandsStill(const std::string& job_dir, bool says_frozen) {
-  const Result<std::string> text = ReadFile(job_dir + "/" + jobs::kJournalFile, kJournalBytesMax);
-  const Result<jobs::Journal> journal = text.ok() ? jobs::ParseJournal(*text) : text.status();
+  const auto journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
   if (!journal.ok()) return false;  // it comes before the first freeze
-  const bool lives = ProcessLives(job_dir);
+  const auto process = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
+  const bool lives = process.ok() && jobs::IsAlive(*process);
   if (lives && says_frozen) return true;
   // A CRIU whose driver has died dumps on.
   return KernelHolds(*journal) || (!lives && AnyAlive(journal->criu));
@@ -65,17 +57,19 @@ nanoseconds SinceJournal(const std::string& job_dir) {
 
 }  // namespace
 
-FrozenPods CountFrozenPods(const settings::AgentSettings& config, const OperationTable& table) {
+FrozenPods CountFrozenPods(const settings::AgentSettings& config,
+                           const OperationRegister& operations) {
   std::map<std::string, bool> says_frozen;
-  for (const std::shared_ptr<Operation>& operation : table.List()) {
+  for (const std::shared_ptr<Operation>& operation : operations.ListRunning()) {
     says_frozen[operation->id()] = operation->frozen();
   }
   FrozenPods frozen;
-  const Result<std::vector<std::string>> jobs = jobs::ListJobs(config.jobs_dir(), "c-");
+  const Result<std::vector<jobs::ListedJob>> jobs = jobs::ListJobs(config.jobs_dir());
   if (!jobs.ok()) return frozen;
-  for (const std::string& id : *jobs) {
-    const std::string job_dir = config.jobs_dir() + "/" + id;
-    if (!StandsStill(job_dir, says_frozen[id])) continue;
+  for (const jobs::ListedJob& job : *jobs) {
+    if (!job.readable.ok() || job.kind != jobs::JobKind::kCheckpoint) continue;
+    const std::string job_dir = config.jobs_dir() + "/" + job.id;
+    if (!StandsStill(job_dir, says_frozen[job.id])) continue;
     ++frozen.pods;
     frozen.longest = std::max(frozen.longest, SinceJournal(job_dir));
   }

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "agent/daemon/operations/operation.h"
+#include "agent/daemon/operations/operation_register.h"
 #include "agent/settings/agent_settings.h"
 
 namespace cryopod::daemon {
@@ -17,6 +17,7 @@ struct FrozenPods {
 // committed, or left by an operation that died. While CRIU works the kernel calls a cgroup thawed
 // whose tasks CRIU holds, so a living operation's own word counts, and the kernel's where there is
 // none.
-FrozenPods CountFrozenPods(const settings::AgentSettings& config, const OperationTable& table);
+FrozenPods CountFrozenPods(const settings::AgentSettings& config,
+                           const OperationRegister& operations);
 
 }  // namespace cryopod::daemon

@@ -6,10 +6,11 @@
 
 namespace cryopod::daemon {
 
-NodeInfo ReadNodeInfo(const settings::AgentSettings& config, cri::RuntimeClient& runtime) {
+api::NodeInfo ReadNodeInfo(const settings::AgentSettings& config, cri::RuntimeClient& runtime) {
   node::NodeReport report =
       node::LookAtNode(config, runtime, {.is_agent = true, .agent_version = CRYOPOD_VERSION});
-  NodeInfo info;
+  api::NodeInfo info;
+  info.agent_version = CRYOPOD_VERSION;
   info.kernel = std::move(report.machine.kernel);
   info.architecture = std::move(report.machine.architecture);
   info.cgroup_version = std::move(report.machine.cgroup_version);

@@ -18,17 +18,17 @@ constexpr std::chrono::milliseconds kFirstPatience{2000};
 }  // namespace
 
 NodeMetrics::NodeMetrics(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-                         const OperationTable& table, metrics::AgentMetrics& metrics)
+                         const OperationRegister& operations, metrics::AgentMetrics& metrics)
     : config_(config),
       runtime_(runtime),
-      table_(table),
+      operations_(operations),
       metrics_(metrics),
       census_(config.store_root()) {}
 
 metrics::NodeDescription NodeMetrics::AskNode() const {
-  NodeInfo info = ReadNodeInfo(config_, runtime_);
+  api::NodeInfo info = ReadNodeInfo(config_, runtime_);
   metrics::NodeDescription node;
-  node.agent_version = CRYOPOD_VERSION;
+  node.agent_version = std::move(info.agent_version);
   node.criu_version = std::move(info.criu_version);
   node.runtime_name = std::move(info.runtime_name);
   node.runtime_version = std::move(info.runtime_version);
@@ -43,7 +43,7 @@ void NodeMetrics::DescribeNode() {
   const bool first = !described_until_.has_value();
   const bool due = first || described_until_->expired();
   // Not beside a freeze, which it could lengthen.
-  if (due && !asked_.valid() && (first || table_.List().empty())) {
+  if (due && !asked_.valid() && (first || operations_.ListRunning().empty())) {
     asked_ = std::async(std::launch::async, [this] { return AskNode(); });
   }
   if (!asked_.valid()) return;
@@ -56,8 +56,9 @@ void NodeMetrics::DescribeNode() {
 std::string NodeMetrics::Collect() {
   const std::lock_guard lock(mutex_);
   DescribeNode();
-  const FrozenPods frozen = CountFrozenPods(config_, table_);
+  const FrozenPods frozen = CountFrozenPods(config_, operations_);
   metrics_.SetFrozen(frozen.pods, frozen.longest);
+  metrics_.SetForeignJobs(operations_.ListForeign().size());
   const Result<metrics::StoreUsage> usage = census_.Count();
   if (usage.ok()) {
     metrics_.SetStore(*usage);

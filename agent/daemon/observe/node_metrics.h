@@ -6,7 +6,7 @@
 #include <string>
 
 #include "agent/daemon/archives/archive_census.h"
-#include "agent/daemon/operations/operation.h"
+#include "agent/daemon/operations/operation_register.h"
 #include "agent/os/deadline.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
@@ -22,7 +22,7 @@ namespace cryopod::daemon {
 class NodeMetrics {
  public:
   NodeMetrics(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-              const OperationTable& table, metrics::AgentMetrics& metrics);
+              const OperationRegister& operations, metrics::AgentMetrics& metrics);
   std::string Collect();
 
  private:
@@ -31,7 +31,7 @@ class NodeMetrics {
 
   const settings::AgentSettings& config_;
   cri::RuntimeClient& runtime_;
-  const OperationTable& table_;
+  const OperationRegister& operations_;
   metrics::AgentMetrics& metrics_;
   std::mutex mutex_;  // guards everything below
   ArchiveCensus census_;

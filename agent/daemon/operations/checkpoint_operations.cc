@@ -11,6 +11,7 @@
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/subprocess.h"
@@ -32,7 +33,6 @@ constexpr milliseconds kStopInterval{250};
 // A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
 constexpr seconds kRepairTimeout{600};
 constexpr milliseconds kFollowInterval{20};
-constexpr size_t kResultBytesMax = size_t{16} << 20;
 
 // Of a checkpoint whose process died in this stage.
 std::string WhatIsLeft(const std::string& stage) {
@@ -43,13 +43,8 @@ std::string WhatIsLeft(const std::string& stage) {
   return "nothing was archived and the pod runs on";
 }
 
-Result<jobs::JobResult> ReadResult(const std::string& job_dir, const char* file) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(job_dir + "/" + file, kResultBytesMax));
-  return jobs::ParseJobResult(text);
-}
-
 // Not every pod has a UID: it is the kubelet's, and others speak CRI too.
-std::string LockKey(const std::string& pod_uid, const std::string& sandbox_id) {
+std::string PodKey(const std::string& pod_uid, const std::string& sandbox_id) {
   return pod_uid.empty() ? sandbox_id : pod_uid;
 }
 
@@ -61,9 +56,10 @@ struct CheckpointOperations::Follower {
 };
 
 CheckpointOperations::CheckpointOperations(const settings::AgentSettings& config,
-                                           cri::RuntimeClient& runtime, OperationTable& table,
+                                           cri::RuntimeClient& runtime,
+                                           OperationRegister& operations,
                                            metrics::AgentMetrics& metrics)
-    : config_(config), runtime_(runtime), table_(table), metrics_(metrics) {}
+    : config_(config), runtime_(runtime), operations_(operations), metrics_(metrics) {}
 
 CheckpointOperations::~CheckpointOperations() {
   const std::lock_guard lock(mutex_);
@@ -83,25 +79,32 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
     const CheckpointOptions& options) {
   const Deadline patience = Deadline::After(kRuntimeTimeout);
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod, runtime_.FindPod(options.pod, patience));
-  CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> operation,
-                           table_.Begin(OperationKind::kCheckpoint, pod.namespace_ + "/" + pod.name,
-                                        LockKey(pod.uid, pod.id)));
-  const Status launched = [&]() -> Status {
-    CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version, runtime_.Version(patience));
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const jobs::CheckpointJob job,
-        DescribeCheckpointJob(config_, options, pod, version, operation->id()));
-    return Launch(job, operation);
-  }();
-  if (launched.ok()) return operation;
-  table_.End(*operation);
+  OperationFacts facts;
+  facts.id = options.operation_id;
+  facts.kind = jobs::JobKind::kCheckpoint;
+  facts.pod = pod.namespace_ + "/" + pod.name;
+  facts.pod_key = PodKey(pod.uid, pod.id);
+  facts.archive_is_asked = !options.archive.empty();
+  facts.archive = facts.archive_is_asked ? options.archive : DefaultArchiveName(pod);
+  facts.timeout =
+      seconds(options.timeout_s != 0 ? options.timeout_s : config_.checkpoint_timeout_s);
+  CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun, operations_.Begin(std::move(facts)));
+  if (begun.found) return begun.operation;
+  const Status launched = Launch(options, pod, patience, begun.operation);
+  if (launched.ok()) return begun.operation;
+  operations_.Drop(*begun.operation);
   return launched;
 }
 
-Status CheckpointOperations::Launch(const jobs::CheckpointJob& job,
+Status CheckpointOperations::Launch(const CheckpointOptions& options, const cri::PodSandbox& pod,
+                                    Deadline patience,
                                     const std::shared_ptr<Operation>& operation) {
+  CRYOPOD_ASSIGN_OR_RETURN(const cri::RuntimeVersion version, runtime_.Version(patience));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const jobs::CheckpointJob job,
+      DescribeCheckpointJob(config_, options, pod, version, operation->facts()));
   CRYOPOD_RETURN_IF_ERROR(
-      jobs::CreateJobDirectory(config_.jobs_dir(), job.operation_id, checkpoint::ToJson(job)));
+      jobs::CreateJobDirectory(config_.jobs_dir(), job.operation_id, jobs::ToText(job)));
   const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
   Result<Subprocess> process =
       jobs::StartJobProcess(config_.checkpoint_program(), job_dir, job.operation_id);
@@ -122,11 +125,14 @@ void CheckpointOperations::StartFollower(const std::shared_ptr<Operation>& opera
   followers_.remove_if([](const std::unique_ptr<Follower>& old) { return old->ended.load(); });
   followers_.push_back(std::make_unique<Follower>());
   Follower* const follower = followers_.back().get();
-  follower->thread = std::jthread([this, follower, operation, job, process = std::move(process)](
-                                      const std::stop_token& stop) mutable {
-    Follow(stop, operation, job, process);
-    follower->ended = true;
-  });
+  // The process outlives neither its follower nor, as somebody who can be asked, the operation.
+  const auto asked = std::make_shared<jobs::JobProcess>(std::move(process));
+  operation->OnCancel([asked] { asked->AskToEnd(); });
+  follower->thread =
+      std::jthread([this, follower, operation, job, asked](const std::stop_token& stop) mutable {
+        Follow(stop, operation, job, *asked);
+        follower->ended = true;
+      });
 }
 
 void CheckpointOperations::Follow(const std::stop_token& stop,
@@ -145,19 +151,18 @@ void CheckpointOperations::Follow(const std::stop_token& stop,
   Finish(stop, operation, job);
 }
 
-jobs::JobResult CheckpointOperations::CollectResult(const std::stop_token& stop,
-                                                    const Operation& operation,
-                                                    const std::string& job_dir) const {
-  Result<jobs::JobResult> reported = ReadResult(job_dir, jobs::kResultFile);
-  if (reported.ok()) return std::move(reported).value();
-  jobs::JobResult result;
+Result<jobs::CheckpointResult> CheckpointOperations::CollectResult(
+    const std::stop_token& stop, const Operation& operation, const std::string& job_dir) const {
+  using jobs::CheckpointResult;
+  Result<CheckpointResult> reported =
+      jobs::ReadFileOf<CheckpointResult>(job_dir, jobs::kResultFile);
+  if (reported.ok() || jobs::IsNotUnderstood(reported.status())) return reported;
   const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout), stop);
-  if (repaired.code() == Code::kCancelled) {
-    result.status = repaired;
-    return result;
-  }
+  if (repaired.code() == Code::kCancelled || jobs::IsNotUnderstood(repaired)) return repaired;
   // The source was past its cut: the repair has ended it, and with that the checkpoint is whole.
-  Result<jobs::JobResult> decided = ReadResult(job_dir, jobs::kStoppingFile);
+  Result<CheckpointResult> decided =
+      jobs::ReadFileOf<CheckpointResult>(job_dir, jobs::kStoppingFile);
+  if (jobs::IsNotUnderstood(decided.status())) return decided;
   if (decided.ok()) {
     if (!repaired.ok()) {
       decided->status = Status(repaired.code(), "the archive " + decided->archive +
@@ -165,11 +170,13 @@ jobs::JobResult CheckpointOperations::CollectResult(const std::stop_token& stop,
                                                     "failed: " +
                                                     repaired.message());
     }
-    return std::move(decided).value();
+    return decided;
   }
-  std::string message = "cryopod-checkpoint ended in stage " + operation.stage() +
-                        " without a result; " + WhatIsLeft(operation.stage());
+  const std::string stage = operation.progress().stage;
+  std::string message =
+      "cryopod-checkpoint ended in stage " + stage + " without a result; " + WhatIsLeft(stage);
   if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
+  CheckpointResult result;
   result.status = Status(Code::kInternal, message, Reason::kProcessDied);
   return result;
 }
@@ -207,9 +214,15 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
                                   const std::shared_ptr<Operation>& operation,
                                   const jobs::CheckpointJob& job) {
   const std::string job_dir = config_.jobs_dir() + "/" + job.operation_id;
-  jobs::JobResult result = CollectResult(stop, *operation, job_dir);
+  Result<jobs::CheckpointResult> collected = CollectResult(stop, *operation, job_dir);
   // The job stays as it is: the next agent finds it and goes on here.
-  if (stop.stop_requested() && result.status.code() == Code::kCancelled) return;
+  if (stop.stop_requested() && !collected.ok()) return;
+  if (!collected.ok()) {
+    operations_.AddForeign(job.operation_id, collected.status());
+    operations_.Finish(operation, {collected.status(), {}, {}});
+    return;
+  }
+  jobs::CheckpointResult result = std::move(collected).value();
   if (result.source_killed) {
     operation->Report({"remove", "", 0, 0});
     const Status removed = RemoveSource(stop, job.sandbox_id);
@@ -240,33 +253,22 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
        {"freeze_us", std::to_string(result.freeze_us)},
        {"bytes", std::to_string(result.size_bytes)}});
   RecordCheckpoint(metrics_, result, operation->age());
-  table_.End(*operation);
-  operation->Finish(std::move(result));
-}
-
-Status CheckpointOperations::AdoptOrRepair() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                           jobs::ListJobs(config_.jobs_dir(), "c-"));
-  for (const std::string& id : ids) Adopt(id);
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
-                           archive::ArchiveStore::Open(config_.store_root()));
-  return store.RemoveLeftovers({});
+  const Status status = result.status;
+  operations_.Finish(operation, {status, std::move(result), {}});
 }
 
 // A job whose process is gone is released here, before anything is served; the rest of its repair
 // may have to wait for a CRIU and is the follower's.
-void CheckpointOperations::Adopt(const std::string& operation_id) {
+void CheckpointOperations::AdoptOrRepair(const std::string& operation_id) {
   const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
-  const Result<UniqueFd> directory = OpenDirectory(job_dir);
-  const Result<std::string> text = ReadFile(job_dir + "/" + jobs::kRequestFile, kResultBytesMax);
-  const Result<jobs::CheckpointJob> job =
-      text.ok() ? jobs::ParseCheckpointJob(*text) : text.status();
-  if (!directory.ok() || !job.ok()) {
-    // Without a request nothing was started.
-    (void)jobs::RemoveJob(config_.jobs_dir(), operation_id);
+  const auto job = jobs::ReadFileOf<jobs::CheckpointJob>(job_dir, jobs::kRequestFile);
+  const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
+  const auto journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
+  for (const Status& status : {job.status(), identity.status(), journal.status()}) {
+    if (!jobs::IsNotUnderstood(status)) continue;
+    operations_.AddForeign(operation_id, status);
     return;
   }
-  const Result<jobs::ProcessIdentity> identity = jobs::ReadProcessFile(directory->get());
   jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
   if (!process.alive()) {
     const Status released = checkpoint::ReleaseJob(job_dir);
@@ -277,13 +279,18 @@ void CheckpointOperations::Adopt(const std::string& operation_id) {
            {"reason", released.message()}});
     }
   }
-  Result<std::shared_ptr<Operation>> operation =
-      table_.Begin(OperationKind::kCheckpoint, job->pod_namespace + "/" + job->pod_name,
-                   LockKey(job->pod_uid, job->sandbox_id), operation_id);
-  if (!operation.ok()) return;  // one per pod: the other one's end removes what is shared
+  OperationFacts facts;
+  facts.id = operation_id;
+  facts.kind = jobs::JobKind::kCheckpoint;
+  facts.pod = job->pod_namespace + "/" + job->pod_name;
+  facts.pod_key = PodKey(job->pod_uid, job->sandbox_id);
+  facts.archive = job->archive;
+  facts.timeout = seconds(job->timeout_s);
+  Result<OperationRegister::Begun> begun = operations_.Begin(std::move(facts));
+  if (!begun.ok() || begun->found) return;  // one a pod: the other one's end removes what is shared
   Log(LogLevel::kInfo, process.alive() ? "checkpoint adopted" : "checkpoint repaired",
-      {{"operation", operation_id}, {"pod", operation.value()->pod()}});
-  StartFollower(*operation, *job, std::move(process));
+      {{"operation", operation_id}, {"pod", begun->operation->pod()}});
+  StartFollower(begun->operation, *job, std::move(process));
 }
 
 }  // namespace cryopod::daemon

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "agent/daemon/operations/describe_checkpoint.h"
-#include "agent/daemon/operations/operation.h"
-#include "agent/jobs/job_process.h"
+#include "agent/daemon/operations/operation_register.h"
+#include "agent/jobs/process_identity.h"
 #include "agent/os/status.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
@@ -23,29 +23,31 @@ namespace cryopod::daemon {
 class CheckpointOperations {
  public:
   CheckpointOperations(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-                       OperationTable& table, metrics::AgentMetrics& metrics);
+                       OperationRegister& operations, metrics::AgentMetrics& metrics);
   // Stops following; the processes go on, and what waits for one (a repair, the removal of a
   // source) is left to the next agent. Lasts as long as one call of the runtime that is under way.
   ~CheckpointOperations();
 
-  // Errors: kNotFound (no such pod), kFailedPrecondition (it does not run), kAborted (another
-  // operation runs on it), kAlreadyExists (the archive's name).
-  // Each is counted as a failed checkpoint.
+  // With the ID of an operation that is known already: that one. Errors: kNotFound (no such pod),
+  // kFailedPrecondition (it does not run), kAborted (another operation runs on it), kAlreadyExists
+  // (the archive's name, or the ID). Each is counted as a failed checkpoint.
   Result<std::shared_ptr<Operation>> Start(const CheckpointOptions& options);
 
-  // At start-up, before anything is served: thaws what dead operations left at once, adopts living
-  // ones, repairs the rest in the background.
-  Status AdoptOrRepair();
+  // At start-up, before anything is served: thaws what a dead operation left at once; adopts a
+  // living one, repairs a dead one in the background. A job that is not understood is left alone.
+  void AdoptOrRepair(const std::string& operation_id);
 
  private:
   Result<std::shared_ptr<Operation>> TryStart(const CheckpointOptions& options);
-  Status Launch(const jobs::CheckpointJob& job, const std::shared_ptr<Operation>& operation);
-  void Adopt(const std::string& operation_id);
+  Status Launch(const CheckpointOptions& options, const cri::PodSandbox& pod, Deadline patience,
+                const std::shared_ptr<Operation>& operation);
   void Follow(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
               const jobs::CheckpointJob& job, const jobs::JobProcess& process);
-  // kCancelled: `stop` was requested before it was done; the next agent does it.
-  jobs::JobResult CollectResult(const std::stop_token& stop, const Operation& operation,
-                                const std::string& job_dir) const;
+  // kCancelled: `stop` was requested before it was done; the next agent does it. Not understood:
+  // nobody but the job's own program may touch what is left.
+  Result<jobs::CheckpointResult> CollectResult(const std::stop_token& stop,
+                                               const Operation& operation,
+                                               const std::string& job_dir) const;
   Status RemoveSource(const std::stop_token& stop, const std::string& sandbox_id);
   void RemoveLeftovers() const;
   void Finish(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
@@ -55,7 +57,7 @@ class CheckpointOperations {
 
   const settings::AgentSettings& config_;
   cri::RuntimeClient& runtime_;
-  OperationTable& table_;
+  OperationRegister& operations_;
   metrics::AgentMetrics& metrics_;
   struct Follower;
   std::mutex mutex_;  // guards followers_

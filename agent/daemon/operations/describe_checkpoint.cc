@@ -9,17 +9,6 @@
 namespace cryopod::daemon {
 namespace {
 
-// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
-std::string DefaultArchiveName(const cri::PodSandbox& pod) {
-  const time_t now = ::time(nullptr);
-  tm utc{};
-  ::gmtime_r(&now, &utc);
-  char text[32];
-  const size_t size = std::strftime(text, sizeof text, "_%Y%m%dT%H%M%SZ", &utc);
-  static constexpr size_t kPodBytesMax = 180;
-  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + std::string(text, size);
-}
-
 jobs::RequestedContainer Describe(const cri::Container& container) {
   jobs::RequestedContainer requested;
   requested.name = container.name;
@@ -45,6 +34,17 @@ bool HasLaterAttempt(const cri::Container& container,
 }
 
 }  // namespace
+
+// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
+std::string DefaultArchiveName(const cri::PodSandbox& pod) {
+  const time_t now = ::time(nullptr);
+  tm utc{};
+  ::gmtime_r(&now, &utc);
+  char text[32];
+  const size_t size = std::strftime(text, sizeof text, "_%Y%m%dT%H%M%SZ", &utc);
+  static constexpr size_t kPodBytesMax = 180;
+  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + std::string(text, size);
+}
 
 Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers) {
   SelectedContainers selected;
@@ -76,7 +76,7 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
                                                   const CheckpointOptions& options,
                                                   const cri::PodSandbox& pod,
                                                   const cri::RuntimeVersion& runtime,
-                                                  const std::string& operation_id) {
+                                                  const OperationFacts& operation) {
   const std::string name = pod.namespace_ + "/" + pod.name;
   if (!pod.ready) {
     return Status(Code::kFailedPrecondition,
@@ -85,8 +85,8 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
   CRYOPOD_ASSIGN_OR_RETURN(const SelectedContainers selected,
                            SelectContainers(pod.containers).While("pod " + name));
   jobs::CheckpointJob job;
-  job.operation_id = operation_id;
-  job.archive = options.archive.empty() ? DefaultArchiveName(pod) : options.archive;
+  job.operation_id = operation.id;
+  job.archive = operation.archive;
   CRYOPOD_RETURN_IF_ERROR(archive::CheckArchiveName(job.archive));
   job.sandbox_id = pod.id;
   job.pod_name = pod.name;
@@ -109,7 +109,7 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
   job.criu_tools_dir = config.criu_tools_dir();
   job.stop_source = options.stop_source;
   job.without_volumes = options.without_volumes;
-  job.timeout_s = options.timeout_s != 0 ? options.timeout_s : config.checkpoint_timeout_s;
+  job.timeout_s = static_cast<uint32_t>(operation.timeout.count());
   return job;
 }
 

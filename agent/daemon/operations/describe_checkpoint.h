@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/daemon/operations/operation.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/os/status.h"
 #include "agent/settings/agent_settings.h"
@@ -14,12 +15,16 @@ namespace cryopod::daemon {
 
 // What a caller asks for.
 struct CheckpointOptions {
-  std::string pod;      // NAMESPACE/POD or a sandbox ID
-  std::string archive;  // empty: <namespace>_<pod>_<UTC time>
+  std::string operation_id;  // empty: a new one
+  std::string pod;           // NAMESPACE/POD or a sandbox ID
+  std::string archive;       // empty: <namespace>_<pod>_<UTC time>
   bool stop_source = false;
   bool without_volumes = false;
   uint32_t timeout_s = 0;  // 0: the configured one
 };
+
+// <namespace>_<pod>_<UTC time>
+std::string DefaultArchiveName(const cri::PodSandbox& pod);
 
 // What cryopod-checkpoint is handed: everything that only CRI can tell. Pure.
 // Errors: kFailedPrecondition (the pod or a container does not run; names it), kInvalidArgument
@@ -28,7 +33,7 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
                                                   const CheckpointOptions& options,
                                                   const cri::PodSandbox& pod,
                                                   const cri::RuntimeVersion& runtime,
-                                                  const std::string& operation_id);
+                                                  const OperationFacts& operation);
 
 struct SelectedContainers {
   std::vector<cri::Container> running;

@@ -1,10 +1,5 @@
 #include "agent/daemon/operations/operation.h"
 
-#include <sys/random.h>
-
-#include <array>
-#include <cstdio>
-#include <ctime>
 #include <utility>
 
 namespace cryopod::daemon {
@@ -16,8 +11,8 @@ constexpr size_t kReportedMax = 1024;
 
 }  // namespace
 
-Operation::Operation(std::string id, OperationKind kind, std::string pod, std::string lock_key)
-    : id_(std::move(id)), kind_(kind), pod_(std::move(pod)), lock_key_(std::move(lock_key)) {}
+Operation::Operation(OperationFacts facts, Outcome outcome)
+    : facts_(std::move(facts)), finished_(true), outcome_(std::move(outcome)) {}
 
 void Operation::Report(const jobs::JobEvent& event) {
   const std::lock_guard lock(mutex_);
@@ -34,11 +29,12 @@ void Operation::Report(const jobs::JobEvent& event) {
   changed_.notify_all();
 }
 
-void Operation::Finish(jobs::JobResult result) {
+void Operation::Finish(Outcome outcome) {
   const std::lock_guard lock(mutex_);
-  result_ = std::move(result);
+  outcome_ = std::move(outcome);
   finished_ = true;
   frozen_ = false;
+  ask_ = nullptr;
   changed_.notify_all();
 }
 
@@ -54,9 +50,9 @@ Operation::News Operation::WaitForNews(uint64_t seen, Deadline deadline) const {
   return news;
 }
 
-std::string Operation::stage() const {
+jobs::JobEvent Operation::progress() const {
   const std::lock_guard lock(mutex_);
-  return reported_.empty() ? std::string("starting") : reported_.back().event.stage;
+  return reported_.empty() ? jobs::JobEvent{"starting", "", 0, 0} : reported_.back().event;
 }
 
 bool Operation::frozen() const {
@@ -64,47 +60,35 @@ bool Operation::frozen() const {
   return frozen_;
 }
 
-Result<std::shared_ptr<Operation>> OperationTable::Begin(OperationKind kind, const std::string& pod,
-                                                         const std::string& lock_key,
-                                                         const std::string& id) {
-  const std::lock_guard lock(mutex_);
-  if (const auto running = running_.find(lock_key); running != running_.end()) {
-    return Status(Code::kAborted, "operation " + running->second->id() + " runs on pod " + pod +
-                                      "; one at a time: try again when it has ended");
+void Operation::OnCancel(std::function<void()> ask) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (!cancelled_) {
+      ask_ = std::move(ask);
+      return;
+    }
   }
-  auto operation =
-      std::make_shared<Operation>(id.empty() ? NewOperationId(kind) : id, kind, pod, lock_key);
-  running_[lock_key] = operation;
-  return operation;
+  ask();
 }
 
-void OperationTable::End(const Operation& operation) {
-  const std::lock_guard lock(mutex_);
-  const auto running = running_.find(operation.lock_key());
-  if (running != running_.end() && running->second.get() == &operation) running_.erase(running);
-}
-
-std::vector<std::shared_ptr<Operation>> OperationTable::List() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::shared_ptr<Operation>> list;
-  for (const auto& [key, operation] : running_) list.push_back(operation);
-  return list;
-}
-
-std::string NewOperationId(OperationKind kind) {
-  uint32_t chance = 0;
-  if (::getrandom(&chance, sizeof chance, 0) != sizeof chance) {
-    chance = static_cast<uint32_t>(Deadline::Clock::now().time_since_epoch().count());
+Status Operation::Cancel() {
+  std::function<void()> ask;
+  {
+    const std::lock_guard lock(mutex_);
+    if (finished_) {
+      return Status(Code::kFailedPrecondition, "operation " + facts_.id + " has ended already");
+    }
+    cancelled_ = true;
+    ask = std::exchange(ask_, nullptr);
   }
-  const time_t now = ::time(nullptr);
-  tm utc{};
-  ::gmtime_r(&now, &utc);
-  std::array<char, 64> text{};
-  const size_t size = std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &utc);
-  std::array<char, 16> tail{};
-  std::snprintf(tail.data(), tail.size(), "-%08x", chance);
-  return std::string(kind == OperationKind::kCheckpoint ? "c-" : "r-") +
-         std::string(text.data(), size) + tail.data();
+  if (ask) ask();
+  return Status();
+}
+
+bool Operation::cancelled() const {
+  const std::lock_guard lock(mutex_);
+  return cancelled_;
 }
 
 }  // namespace cryopod::daemon

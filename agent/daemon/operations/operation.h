@@ -1,39 +1,74 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <map>
-#include <memory>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_events.h"
+#include "agent/jobs/job_kind.h"
+#include "agent/json/fields.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
 namespace cryopod::daemon {
 
-enum class OperationKind { kCheckpoint, kRestore };
+struct RestoreReport {
+  struct Container {
+    std::string name;
+    std::string id;
+    pid_t pid = 0;
+  };
+  std::string sandbox_id;
+  std::vector<Container> containers;
+  std::vector<archive::PhaseTiming> phases;
+};
 
-// One checkpoint or restore while it runs, as seen by whoever waits for it.
+// What an operation came to.
+struct Outcome {
+  Status status;
+  jobs::CheckpointResult checkpoint;  // its own status is `status`
+  RestoreReport restore;
+};
+
+// What an operation is, from its beginning on; with its outcome, what is remembered of it.
+struct OperationFacts {
+  std::string id;  // empty: a new one is made
+  jobs::JobKind kind = jobs::JobKind::kCheckpoint;
+  std::string pod;      // NAMESPACE/NAME
+  std::string pod_key;  // the pod's UID or, of one without, its sandbox: one operation at a time
+  std::string archive;
+  bool archive_is_asked = true;  // false: its name was made here
+  // Of a pod that the agent itself makes: what its runtime's request carries.
+  std::string restore_operation;
+  std::chrono::seconds timeout{0};  // 0: as long as it takes
+  std::chrono::system_clock::time_point began = std::chrono::system_clock::now();
+};
+
+// One checkpoint or restore, as seen by whoever waits for it.
 //
 // Threads  any.
 class Operation {
  public:
-  Operation(std::string id, OperationKind kind, std::string pod, std::string lock_key);
+  explicit Operation(OperationFacts facts) : facts_(std::move(facts)) {}
+  // One that has ended.
+  Operation(OperationFacts facts, Outcome outcome);
 
-  const std::string& id() const { return id_; }
-  OperationKind kind() const { return kind_; }
-  const std::string& pod() const { return pod_; }  // NAMESPACE/NAME
-  const std::string& lock_key() const { return lock_key_; }
-
+  const OperationFacts& facts() const { return facts_; }
+  const std::string& id() const { return facts_.id; }
+  const std::string& pod() const { return facts_.pod; }
   std::chrono::nanoseconds age() const { return Deadline::Clock::now() - began_; }
 
   void Report(const jobs::JobEvent& event);
-  void Finish(jobs::JobResult result);
+  void Finish(Outcome outcome);
 
   // What was reported since the `seen` of the last news (0: from the beginning), at once when there
   // is something, else when it comes, the operation ends or the deadline passes. Progress inside a
@@ -44,17 +79,22 @@ class Operation {
     uint64_t seen = 0;
   };
   News WaitForNews(uint64_t seen, Deadline deadline) const;
-  std::string stage() const;
+  // The last report; of one that has none the stage is "starting".
+  jobs::JobEvent progress() const;
   // By its own words the pod's containers stand still.
   bool frozen() const;
   // Only after News::finished.
-  const jobs::JobResult& result() const { return result_; }
+  const Outcome& outcome() const { return outcome_; }
+
+  // `ask` tells whoever works on it to unwind; it is called at most once, and at once when Cancel
+  // came first.
+  void OnCancel(std::function<void()> ask);
+  // Errors: kFailedPrecondition when it has ended.
+  Status Cancel();
+  bool cancelled() const;
 
  private:
-  const std::string id_;
-  const OperationKind kind_;
-  const std::string pod_;
-  const std::string lock_key_;
+  const OperationFacts facts_;
   const Deadline::Clock::time_point began_ = Deadline::Clock::now();
   mutable std::mutex mutex_;  // guards everything below until finished_
   mutable std::condition_variable changed_;
@@ -66,27 +106,9 @@ class Operation {
   uint64_t reports_ = 0;
   bool frozen_ = false;
   bool finished_ = false;
-  jobs::JobResult result_;
+  bool cancelled_ = false;
+  std::function<void()> ask_;
+  Outcome outcome_;
 };
-
-// The operations that run: one per pod at a time.
-//
-// Threads  any.
-class OperationTable {
- public:
-  // `lock_key` identifies the pod: its UID. An empty `id` makes a new one. Errors: kAborted with
-  // the ID of the operation that runs.
-  Result<std::shared_ptr<Operation>> Begin(OperationKind kind, const std::string& pod,
-                                           const std::string& lock_key, const std::string& id = "");
-  void End(const Operation& operation);
-  std::vector<std::shared_ptr<Operation>> List() const;
-
- private:
-  mutable std::mutex mutex_;                                   // guards running_
-  std::map<std::string, std::shared_ptr<Operation>> running_;  // by lock key
-};
-
-// "c-20261124-221502-1a2b3c4d": kind, UTC time, chance.
-std::string NewOperationId(OperationKind kind);
 
 }  // namespace cryopod::daemon

@@ -10,7 +10,7 @@ std::string StageOf(const std::string& phase) { return phase.substr(0, phase.fin
 
 }  // namespace
 
-void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::JobResult& result,
+void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::CheckpointResult& result,
                       std::chrono::nanoseconds duration) {
   for (const archive::PhaseTiming& phase : result.phases) {
     metrics.ObservePhase(metrics::Operation::kCheckpoint, StageOf(phase.name),
@@ -29,15 +29,13 @@ void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::JobResult& res
   metrics.EndOperation(metrics::Operation::kCheckpoint, result.status, duration);
 }
 
-void RecordRestore(metrics::AgentMetrics& metrics, const Result<RestoreReport>& restored,
+void RecordRestore(metrics::AgentMetrics& metrics, const Outcome& restored,
                    std::chrono::nanoseconds duration) {
-  if (restored.ok()) {
-    for (const archive::PhaseTiming& phase : restored->phases) {
-      metrics.ObservePhase(metrics::Operation::kRestore, StageOf(phase.name),
-                           microseconds(phase.duration_us));
-    }
+  for (const archive::PhaseTiming& phase : restored.restore.phases) {
+    metrics.ObservePhase(metrics::Operation::kRestore, StageOf(phase.name),
+                         microseconds(phase.duration_us));
   }
-  metrics.EndOperation(metrics::Operation::kRestore, restored.status(), duration);
+  metrics.EndOperation(metrics::Operation::kRestore, restored.status, duration);
 }
 
 void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,

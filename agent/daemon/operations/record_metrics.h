@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "agent/daemon/pods/restore_pod.h"
+#include "agent/daemon/operations/operation.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/os/status.h"
 #include "metrics/agent_metrics.h"
@@ -10,9 +10,9 @@
 namespace cryopod::daemon {
 
 // What an operation's end says to the metrics.
-void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::JobResult& result,
+void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::CheckpointResult& result,
                       std::chrono::nanoseconds duration);
-void RecordRestore(metrics::AgentMetrics& metrics, const Result<RestoreReport>& restored,
+void RecordRestore(metrics::AgentMetrics& metrics, const Outcome& restored,
                    std::chrono::nanoseconds duration);
 // One that was refused before it ran.
 void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,

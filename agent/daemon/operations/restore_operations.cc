@@ -8,9 +8,10 @@
 
 #include "agent/daemon/archives/archive_access.h"
 #include "agent/daemon/operations/describe_restore.h"
-#include "agent/daemon/operations/operation.h"
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
+#include "agent/jobs/kept_logs.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
@@ -30,11 +31,16 @@ constexpr seconds kControlTimeout{10};
 constexpr seconds kEndTimeout{30};
 constexpr milliseconds kStateInterval{20};
 
-std::string KeyOf(const Request& request) {
-  return request.pod_uid + " " + request.restore_from + " " + request.restore_operation;
+// Of a request and of a job: the fields have the same names.
+template <typename T>
+std::string KeyOf(const T& of) {
+  return of.pod_uid + " " + of.restore_from + " " + of.restore_operation;
 }
 
-std::string PodOf(const Request& request) { return request.pod_namespace + "/" + request.pod_name; }
+template <typename T>
+std::string PodOf(const T& of) {
+  return of.pod_namespace + "/" + of.pod_name;
+}
 
 void SendAnswer(int connection, const Request& request, const Answer& answer) {
   const Status sent = wrapper::Send(connection, answer, Deadline::After(kAnswerTimeout));
@@ -50,7 +56,7 @@ void SendAnswer(int connection, const Request& request, const Answer& answer) {
 Result<UniqueFd> ConnectControl(const std::string& job_dir, const jobs::JobProcess& process) {
   const Deadline deadline = Deadline::After(kControlTimeout);
   while (true) {
-    Result<UniqueFd> control = ConnectUnix(job_dir + "/" + kControlSocket, deadline);
+    Result<UniqueFd> control = ConnectUnix(job_dir + "/" + jobs::kControlSocket, deadline);
     if (control.ok() || deadline.expired()) return control;
     if (process.Ended(Deadline::After(kStateInterval))) {
       return Status(Code::kUnavailable, "cryopod-restore has ended");
@@ -66,37 +72,36 @@ Status RestoreIsGone() {
 }  // namespace
 
 RestoreOperations::RestoreOperations(const settings::AgentSettings& config,
-                                     metrics::AgentMetrics& metrics)
-    : config_(config), metrics_(metrics) {}
+                                     OperationRegister& operations, metrics::AgentMetrics& metrics)
+    : config_(config), operations_(operations), metrics_(metrics) {}
 
 // A process that was killed may have left containers that are held, processes that never ran, and a
 // staging area on disk: its own program knows how to end that.
-Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id) {
+Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id, bool keep_logs) {
+  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
   SpawnOptions options;
-  options.argv = {config_.restore_program(), "--job", config_.jobs_dir() + "/" + operation_id,
-                  "--end"};
-  // Read before it is removed.
-  const Result<Request> request = RequestOfRestoreJob(config_.jobs_dir() + "/" + operation_id);
+  options.argv = {config_.restore_program(), "--job", job_dir, "--end"};
   const Result<CommandOutput> ended = RunCommand(options, Deadline::After(kEndTimeout));
   if (!ended.ok()) {
     Log(LogLevel::kWarning, "ending a restore",
-        {{"operation", operation_id},
-         {"pod", request.ok() ? PodOf(*request) : ""},
-         {"reason", ended.status().message()}});
+        {{"operation", operation_id}, {"reason", ended.status().message()}});
   }
+  if (keep_logs) jobs::KeepLogs(job_dir, config_.state_dir, operation_id);
   return jobs::RemoveJob(config_.jobs_dir(), operation_id);
 }
 
 // The job's mutex is held.
 void RestoreOperations::EndIfDead(Job& job) {
   if (job.operation_id.empty() || job.process.alive()) return;
-  if (job.count) job.count->End();
-  job.count.reset();
-  const Status removed = RemoveRestoreJob(job.operation_id);
+  Outcome outcome;
+  if (job.progress) outcome.status = job.progress->End();
+  const Status removed = RemoveRestoreJob(job.operation_id, !job.progress || !outcome.status.ok());
   if (!removed.ok()) {
     Log(LogLevel::kWarning, "cleaning up after a restore",
         {{"operation", job.operation_id}, {"pod", job.pod}, {"reason", removed.message()}});
   }
+  if (job.progress) operations_.Finish(job.progress->operation(), std::move(outcome));
+  job.progress.reset();
   job.operation_id.clear();
 }
 
@@ -117,7 +122,7 @@ void RestoreOperations::Sweep() {
     const std::unique_lock unused(job->mutex, std::try_to_lock);
     if (!unused || job->operation_id.empty()) continue;
     if (job->process.alive()) {
-      if (job->count) job->count->Look();
+      if (job->progress) job->progress->Look();
       continue;
     }
     if (job->ending.exchange(true)) continue;
@@ -134,31 +139,61 @@ void RestoreOperations::Sweep() {
 }
 
 // The job's mutex is held.
-Status RestoreOperations::StartJob(Job& job, const Request& request) {
+Status RestoreOperations::BeginOperation(const std::shared_ptr<Job>& job, const Request& request,
+                                         const std::string& archive,
+                                         const std::string& operation_id) {
+  if (operations_.FindByRestoreOperation(request.restore_operation) != nullptr) return Status();
+  OperationFacts facts;
+  facts.id = operation_id;
+  facts.kind = jobs::JobKind::kRestore;
+  facts.pod = PodOf(request);
+  facts.pod_key = request.pod_uid;
+  facts.archive = archive;
+  facts.restore_operation = request.restore_operation;
+  CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun, operations_.Begin(std::move(facts)));
+  job->progress = std::make_unique<RestoreProgress>(metrics_, begun.operation,
+                                                    config_.jobs_dir() + "/" + operation_id);
+  begun.operation->OnCancel([weak = std::weak_ptr(job)] {
+    const std::shared_ptr<Job> running = weak.lock();
+    if (running == nullptr) return;
+    const std::lock_guard lock(running->mutex);
+    running->process.AskToEnd();
+  });
+  return Status();
+}
+
+// The job's mutex is held.
+Status RestoreOperations::StartJob(const std::shared_ptr<Job>& job, const Request& request) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive,
                            OpenArchiveFor(config_, request.restore_from, request.pod_namespace));
-  const std::string id = NewOperationId(OperationKind::kRestore);
+  const std::string id = jobs::NewOperationId(jobs::JobKind::kRestore);
   const std::string job_dir = config_.jobs_dir() + "/" + id;
-  CRYOPOD_RETURN_IF_ERROR(jobs::CreateJobDirectory(
-      config_.jobs_dir(), id, RestoreJobJson(config_, request, id, job_dir, archive)));
-  Result<Subprocess> process = jobs::StartJobProcess(config_.restore_program(), job_dir, id);
+  CRYOPOD_RETURN_IF_ERROR(BeginOperation(job, request, archive.name(), id));
+  const auto start = [&]() -> Result<Subprocess> {
+    CRYOPOD_RETURN_IF_ERROR(jobs::CreateJobDirectory(
+        config_.jobs_dir(), id,
+        jobs::ToText(DescribeRestoreJob(config_, request, id, job_dir, archive))));
+    Result<Subprocess> process = jobs::StartJobProcess(config_.restore_program(), job_dir, id);
+    if (!process.ok()) return process.status().While("starting " + config_.restore_program());
+    // An agent that starts after our death finds the process by this file.
+    CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity identity,
+                             jobs::IdentifyProcess(process->pid()));
+    CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir, jobs::kProcessFile, identity));
+    return process;
+  };
+  Result<Subprocess> process = start();
   if (!process.ok()) {
     (void)jobs::RemoveJob(config_.jobs_dir(), id);
-    return process.status().While("starting " + config_.restore_program());
+    if (job->progress) operations_.Drop(*job->progress->operation());
+    job->progress.reset();
+    return process.status();
   }
-  // An agent that starts after our death finds the process by this file.
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(job_dir));
-  CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity identity,
-                           jobs::IdentifyProcess(process->pid()));
-  CRYOPOD_RETURN_IF_ERROR(jobs::WriteProcessFile(directory.get(), identity));
   Log(LogLevel::kInfo, "restore started",
       {{"operation", id}, {"pod", PodOf(request)}, {"archive", archive.name()}});
-  job.operation_id = id;
-  job.pod = PodOf(request);
-  job.process = jobs::JobProcess(std::move(process).value());
-  if (request.restore_operation.empty()) {
-    job.count = std::make_unique<RestoreCount>(metrics_, job_dir);
-  }
+  job->operation_id = id;
+  job->pod = PodOf(request);
+  job->restore_operation = request.restore_operation;
+  job->process = jobs::JobProcess(std::move(process).value());
   return Status();
 }
 
@@ -173,18 +208,18 @@ std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& 
 }
 
 // Hands the wrapper's connection to the pod's cryopod-restore, which is started where none runs.
-Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start, int connection,
-                                   const std::string& frame) {
-  const std::lock_guard lock(job.mutex);
-  EndIfDead(job);
-  if (job.operation_id.empty()) {
+Status RestoreOperations::HandOver(const std::shared_ptr<Job>& job, const Request& request,
+                                   bool may_start, int connection, const std::string& frame) {
+  const std::lock_guard lock(job->mutex);
+  EndIfDead(*job);
+  if (job->operation_id.empty()) {
     if (!may_start) return RestoreIsGone();
     CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
   }
   CRYOPOD_ASSIGN_OR_RETURN(
       const UniqueFd control,
-      ConnectControl(config_.jobs_dir() + "/" + job.operation_id, job.process));
-  if (may_start && job.count) job.count->Begin();
+      ConnectControl(config_.jobs_dir() + "/" + job->operation_id, job->process));
+  if (may_start && job->progress) job->progress->Begin();
   return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
 }
 
@@ -208,7 +243,7 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   }
   const std::shared_ptr<Job> job = JobOf(*request, begins);
   const Status handed =
-      job == nullptr ? RestoreIsGone() : HandOver(*job, *request, begins, connection.get(), frame);
+      job == nullptr ? RestoreIsGone() : HandOver(job, *request, begins, connection.get(), frame);
   if (handed.ok()) return;
   const bool harmless = request->kind == Request::Kind::kDeleted;
   const Status why =
@@ -225,38 +260,54 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
 }
 
-Status RestoreOperations::AdoptOrRepair() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                           jobs::ListJobs(config_.jobs_dir(), "r-"));
-  for (const std::string& id : ids) {
-    const std::string job_dir = config_.jobs_dir() + "/" + id;
-    const Result<UniqueFd> directory = OpenDirectory(job_dir);
-    if (!directory.ok()) continue;
-    const Result<jobs::ProcessIdentity> identity = jobs::ReadProcessFile(directory->get());
-    const Result<Request> request = RequestOfRestoreJob(job_dir);
-    jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
-    if (process.alive() && request.ok()) {
-      Log(LogLevel::kInfo, "restore adopted", {{"operation", id}, {"pod", PodOf(*request)}});
-      const auto job = std::make_shared<Job>();
-      job->operation_id = id;
-      job->pod = PodOf(*request);
-      job->process = std::move(process);
-      // Whoever called the agent that is gone waits no more.
-      job->count = std::make_unique<RestoreCount>(metrics_, job_dir);
-      job->count->Begin();
-      const std::lock_guard lock(mutex_);
-      jobs_.insert_or_assign(KeyOf(*request), job);
-      continue;
-    }
-    const Status removed = RemoveRestoreJob(id);
+void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
+  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
+  const Result<jobs::RestoreJob> restore = jobs::ReadRestoreJob(job_dir);
+  const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
+  const auto report = jobs::ReadFileOf<jobs::Report>(job_dir, jobs::kStateFile);
+  for (const Status& status : {restore.status(), identity.status(), report.status()}) {
+    if (jobs::IsNotUnderstood(status)) return operations_.AddForeign(operation_id, status);
+  }
+  jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
+  if (!process.alive() || !restore.ok()) {
+    const Status removed = RemoveRestoreJob(operation_id, true);
     if (!removed.ok()) {
       Log(LogLevel::kWarning, "cleaning up after a restore",
-          {{"operation", id},
-           {"pod", request.ok() ? PodOf(*request) : ""},
-           {"reason", removed.message()}});
+          {{"operation", operation_id}, {"reason", removed.message()}});
     }
+    return;
   }
-  return Status();
+  Log(LogLevel::kInfo, "restore adopted", {{"operation", operation_id}, {"pod", PodOf(*restore)}});
+  const auto job = std::make_shared<Job>();
+  job->operation_id = operation_id;
+  job->pod = PodOf(*restore);
+  job->restore_operation = restore->restore_operation;
+  job->process = std::move(process);
+  wrapper::Request request;
+  request.pod_uid = restore->pod_uid;
+  request.pod_namespace = restore->pod_namespace;
+  request.pod_name = restore->pod_name;
+  request.restore_operation = restore->restore_operation;
+  const Status begun = BeginOperation(job, request, restore->archive, operation_id);
+  if (!begun.ok()) {
+    Log(LogLevel::kWarning, "a restore runs beside another operation",
+        {{"operation", operation_id}, {"reason", begun.message()}});
+  }
+  if (job->progress) job->progress->Begin();
+  const std::lock_guard lock(mutex_);
+  jobs_.insert_or_assign(KeyOf(*restore), job);
+}
+
+void RestoreOperations::EndFor(const std::string& restore_operation) {
+  std::vector<std::shared_ptr<Job>> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, job] : jobs_) all.push_back(job);
+  }
+  for (const std::shared_ptr<Job>& job : all) {
+    const std::lock_guard lock(job->mutex);
+    if (job->restore_operation == restore_operation) job->process.AskToEnd();
+  }
 }
 
 }  // namespace cryopod::daemon

@@ -8,8 +8,10 @@
 #include <string>
 #include <thread>
 
-#include "agent/daemon/operations/restore_count.h"
-#include "agent/jobs/job_process.h"
+#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/operations/restore_progress.h"
+#include "agent/jobs/job_directory.h"
+#include "agent/jobs/process_identity.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 #include "agent/settings/agent_settings.h"
@@ -25,7 +27,8 @@ namespace cryopod::daemon {
 //          alone: a restore that is stuck keeps no other waiting.
 class RestoreOperations {
  public:
-  RestoreOperations(const settings::AgentSettings& config, metrics::AgentMetrics& metrics);
+  RestoreOperations(const settings::AgentSettings& config, OperationRegister& operations,
+                    metrics::AgentMetrics& metrics);
 
   // One connection of cryopod-runtime and its first message. Answers it, or hands it to the pod's
   // cryopod-restore. Fails closed: a request that cannot be answered by PASS gets FAIL.
@@ -36,8 +39,12 @@ class RestoreOperations {
   // there is nothing to do; called a few times a second.
   void Sweep();
 
-  // At start-up: restores that still run are found again, what dead ones left is removed.
-  Status AdoptOrRepair();
+  // At start-up: a restore that still runs is found again, what a dead one left is removed.
+  void AdoptOrRepair(const std::string& operation_id);
+
+  // Ends the cryopod-restore that works for the pod of this request, if there is one; its next
+  // container fails.
+  void EndFor(const std::string& restore_operation);
 
  private:
   // The restores of one pod, one after another.
@@ -45,9 +52,10 @@ class RestoreOperations {
     std::mutex mutex;          // guards all below; may be held for as long as a step takes
     std::string operation_id;  // empty: none has been started, or the last one is ended
     std::string pod;           // NAMESPACE/NAME
+    std::string restore_operation;
     jobs::JobProcess process;
-    // None when a caller of the agent socket waits for the restore: its call is what counts.
-    std::unique_ptr<RestoreCount> count;
+    // None when the agent itself makes the pod: that is the operation, this a part of it.
+    std::unique_ptr<RestoreProgress> progress;
     std::atomic<bool> ending = false;  // a thread of Sweep has it
   };
   struct Ender {
@@ -57,13 +65,16 @@ class RestoreOperations {
 
   std::shared_ptr<Job> JobOf(const wrapper::Request& request, bool may_start);
   void DropUnused();
-  Status HandOver(Job& job, const wrapper::Request& request, bool may_start, int connection,
-                  const std::string& frame);
-  Status StartJob(Job& job, const wrapper::Request& request);
+  Status HandOver(const std::shared_ptr<Job>& job, const wrapper::Request& request, bool may_start,
+                  int connection, const std::string& frame);
+  Status StartJob(const std::shared_ptr<Job>& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
-  Status RemoveRestoreJob(const std::string& operation_id);
+  Status RemoveRestoreJob(const std::string& operation_id, bool keep_logs);
+  Status BeginOperation(const std::shared_ptr<Job>& job, const wrapper::Request& request,
+                        const std::string& archive, const std::string& operation_id);
 
   const settings::AgentSettings& config_;
+  OperationRegister& operations_;
   metrics::AgentMetrics& metrics_;
   std::mutex mutex_;  // guards jobs_ and enders_; never held while anything is waited for
   std::map<std::string, std::shared_ptr<Job>> jobs_;  // by pod UID, archive and restore operation

@@ -17,12 +17,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kCallTimeout{10};
+constexpr char kKept[] = "kept";
 constexpr milliseconds kInterval{250};
 // The runtime may go on with a call whose caller was killed. So long a sandbox that it has not told
 // yet may still turn up, and a container whose restore is consumed may still be started.
 constexpr seconds kAftermath{5};
 
-bool IsOurs(const cri::PodSandbox& pod, const jobs::RestoreJournal& journal) {
+bool IsOurs(const cri::PodSandbox& pod, const jobs::PodJournal& journal) {
   const auto annotation = pod.annotations.find(wrapper::kRestoreOperationAnnotation);
   return annotation != pod.annotations.end() && annotation->second == journal.restore_operation;
 }
@@ -34,36 +35,35 @@ bool InAftermath(Deadline::Clock::time_point began) {
 }  // namespace
 
 HalfMadePods::HalfMadePods(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-                           OperationTable& table)
-    : config_(config), runtime_(runtime), table_(table) {}
+                           OperationRegister& operations)
+    : config_(config), runtime_(runtime), operations_(operations) {}
 
 HalfMadePods::~HalfMadePods() { thread_.request_stop(); }
 
-Status HalfMadePods::Settle() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> ids,
-                           jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix));
+void HalfMadePods::Settle(const std::vector<std::string>& operation_ids) {
   std::list<Entry> entries;
-  for (const std::string& id : ids) {
-    Result<jobs::RestoreJournal> journal = jobs::ReadRestoreJournal(config_, id);
+  for (const std::string& id : operation_ids) {
+    Result<jobs::PodJournal> journal = jobs::ReadPodJournal(config_.jobs_dir(), id);
     if (!journal.ok()) {
-      // Without a request nothing was made; one that cannot be read names no pod.
-      Log(LogLevel::kWarning, "a restore's journal cannot be read",
-          {{"operation", id}, {"reason", journal.status().message()}});
-      (void)jobs::RemoveJob(config_.jobs_dir(), id);
+      operations_.AddForeign(id, journal.status());
       continue;
     }
     Entry& entry = entries.emplace_back();
     entry.journal = std::move(journal).value();
-    Result<std::shared_ptr<Operation>> operation = table_.Begin(
-        OperationKind::kRestore, entry.journal.pod_namespace + "/" + entry.journal.pod_name,
-        entry.journal.pod_uid, id);
-    if (operation.ok()) entry.operation = std::move(operation).value();
+    OperationFacts facts;
+    facts.id = id;
+    facts.kind = jobs::JobKind::kPod;
+    facts.pod = entry.journal.pod_namespace + "/" + entry.journal.pod_name;
+    facts.pod_key = entry.journal.pod_uid;
+    facts.archive = entry.journal.archive;
+    facts.restore_operation = entry.journal.restore_operation;
+    Result<OperationRegister::Begun> begun = operations_.Begin(std::move(facts));
+    if (begun.ok() && !begun->found) entry.operation = std::move(begun->operation);
   }
-  if (entries.empty()) return Status();
+  if (entries.empty()) return;
   thread_ = std::jthread([this, entries = std::move(entries)](const std::stop_token& stop) mutable {
     Work(stop, std::move(entries));
   });
-  return Status();
 }
 
 void HalfMadePods::Work(const std::stop_token& stop, std::list<Entry> entries) {
@@ -97,7 +97,15 @@ bool HalfMadePods::IsSettled(Entry& entry) {
        {"pod", entry.journal.pod_namespace + "/" + entry.journal.pod_name},
        {"outcome", *outcome}});
   (void)jobs::RemoveJob(config_.jobs_dir(), entry.journal.operation_id);
-  if (entry.operation != nullptr) table_.End(*entry.operation);
+  if (entry.operation == nullptr) return true;
+  Outcome result;
+  if (*outcome != kKept) {
+    result.status =
+        Status(Code::kAborted, "the agent ended before the pod was restored; " + *outcome,
+               Reason::kProcessDied);
+  }
+  result.restore.sandbox_id = *outcome == kKept ? entry.journal.sandbox_id : "";
+  operations_.Finish(entry.operation, std::move(result));
   return true;
 }
 
@@ -115,9 +123,9 @@ Result<std::string> HalfMadePods::SettleOne(const Entry& entry) {
     return std::string("nothing was there");
   }
   CRYOPOD_ASSIGN_OR_RETURN(const bool whole, IsWhole(entry, *ours));
-  if (whole) return std::string("kept");
+  if (whole) return std::string(kKept);
   CRYOPOD_RETURN_IF_ERROR(Undo(ours->id));
-  return std::string("removed");
+  return std::string("what was made is removed");
 }
 
 // Every container consumed its restore, by this very operation, and runs.

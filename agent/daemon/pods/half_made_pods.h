@@ -5,7 +5,7 @@
 #include <memory>
 #include <thread>
 
-#include "agent/daemon/operations/operation.h"
+#include "agent/daemon/operations/operation_register.h"
 #include "agent/jobs/pod_journal.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
@@ -22,17 +22,18 @@ namespace cryopod::daemon {
 class HalfMadePods {
  public:
   HalfMadePods(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-               OperationTable& table);
+               OperationRegister& operations);
   // What is not settled by then is left to the next agent. Lasts as long as one call of the runtime
   // that is under way.
   ~HalfMadePods();
 
-  // At start-up: begins to settle what the journal holds, in the background.
-  Status Settle();
+  // At start-up: begins to settle what the journals of these operations hold, in the background.
+  // Those that are not understood are left alone.
+  void Settle(const std::vector<std::string>& operation_ids);
 
  private:
   struct Entry {
-    jobs::RestoreJournal journal;
+    jobs::PodJournal journal;
     std::shared_ptr<Operation> operation;  // may be nullptr: another one runs on the pod
     Deadline::Clock::time_point began = Deadline::Clock::now();
     bool complained = false;
@@ -45,7 +46,7 @@ class HalfMadePods {
 
   const settings::AgentSettings& config_;
   cri::RuntimeClient& runtime_;
-  OperationTable& table_;
+  OperationRegister& operations_;
   std::jthread thread_;
 };
 

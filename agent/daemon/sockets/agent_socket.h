@@ -4,8 +4,8 @@
 #include <string>
 
 #include "agent/daemon/operations/checkpoint_operations.h"
-#include "agent/daemon/operations/operation.h"
-#include "agent/daemon/pods/restore_pod.h"
+#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/pods/pod_restores.h"
 #include "agent/os/status.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
@@ -22,8 +22,9 @@ class AgentServer {
   struct Parts {
     const settings::AgentSettings& config;
     cri::RuntimeClient& runtime;
-    OperationTable& table;
+    OperationRegister& operations;
     CheckpointOperations& checkpoints;
+    PodRestores& pods;
     metrics::AgentMetrics& metrics;
   };
   // Listens when it returns. Errors: kUnavailable, names the socket.

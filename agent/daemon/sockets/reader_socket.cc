@@ -44,13 +44,24 @@ class ReaderService final : public v1::PodCheckpoints::Service {
     return agent_.Metrics(context, request, response);
   }
 
+  using EventWriter = grpc::ServerWriter<v1::OperationEvent>;
   grpc::Status Checkpoint(ServerContext* context, const v1::CheckpointRequest*,
-                          grpc::ServerWriter<v1::CheckpointEvent>*) override {
+                          EventWriter*) override {
     return Refuse("Checkpoint", context);
   }
-  grpc::Status Restore(ServerContext* context, const v1::RestoreRequest*,
-                       grpc::ServerWriter<v1::RestoreEvent>*) override {
+  grpc::Status Restore(ServerContext* context, const v1::RestoreRequest*, EventWriter*) override {
     return Refuse("Restore", context);
+  }
+  grpc::Status Wait(ServerContext* context, const v1::WaitRequest*, EventWriter*) override {
+    return Refuse("Wait", context);
+  }
+  grpc::Status Cancel(ServerContext* context, const v1::CancelRequest*,
+                      v1::CancelResponse*) override {
+    return Refuse("Cancel", context);
+  }
+  grpc::Status Logs(ServerContext* context, const v1::LogsRequest*,
+                    grpc::ServerWriter<v1::LogChunk>*) override {
+    return Refuse("Logs", context);
   }
   grpc::Status Inspect(ServerContext* context, const v1::InspectRequest*,
                        v1::InspectResponse*) override {

@@ -1,4 +1,4 @@
-#include "agent/daemon/pods/restore_pod.h"
+#include "agent/daemon/pods/pod_restores.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,8 @@
 #include <utility>
 
 #include "agent/archive/store/archive_store.h"
-#include "agent/daemon/operations/restore_count.h"
+#include "agent/daemon/operations/record_metrics.h"
+#include "agent/daemon/operations/restore_progress.h"
 #include "agent/daemon/pods/restore_request.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/pod_journal.h"
@@ -30,79 +31,60 @@ constexpr seconds kReleaseTimeout{30};
 constexpr milliseconds kReleaseInterval{5};
 constexpr seconds kBlameTimeout{60};
 
+Status Cancelled() { return Status(Code::kCancelled, "the operation was cancelled"); }
+
 // One pod on its way: what was made is removed unless Keep is called.
 class NewPod {
  public:
-  NewPod(const RestoreParts& parts, const RestoreOptions& options, const StageReport& report,
-         Deadline deadline)
+  NewPod(const RestoreParts& parts, Operation& operation, jobs::PodJournal journal,
+         std::string runtime_handler, Deadline deadline)
       : config_(parts.config),
         runtime_(parts.runtime),
-        table_(parts.table),
-        options_(options),
-        report_(report),
-        deadline_(deadline) {
-    journal_.operation_id = jobs::NewPodJobId();
-    journal_.restore_operation = NewUid();
-  }
+        operation_(operation),
+        runtime_handler_(std::move(runtime_handler)),
+        deadline_(deadline),
+        journal_(std::move(journal)) {}
   ~NewPod() {
     const bool settled = kept_ || Rollback();
-    if (settled && journaled_) (void)jobs::RemoveJob(config_.jobs_dir(), journal_.operation_id);
-    if (operation_ != nullptr) table_.End(*operation_);
+    if (settled) (void)jobs::RemoveJob(config_.jobs_dir(), journal_.operation_id);
   }
 
-  // Takes the pod for this operation and writes it into the journal. Nothing is made before.
-  Status Begin(const archive::Archive& archive, const cri::PodRequest& request);
   Status Make(const archive::Archive& archive, const cri::PodRequest& request);
-  const std::string& restore_operation() const { return journal_.restore_operation; }
   RestoreReport Keep() {
     kept_ = true;
     return std::move(restored_);
   }
 
  private:
-  void Enter(const std::string& stage, const std::string& container = "") {
-    const auto now = Deadline::Clock::now();
-    if (!stage_.empty()) {
-      const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
-      restored_.phases.push_back({stage_, static_cast<uint64_t>(us.count())});
-    }
-    stage_ = container.empty() ? stage : stage + " " + container;
-    began_ = now;
-    if (stage.empty()) return;
-    operation_->Report({stage, container, 0, 0});
-    report_(stage, container);
-  }
+  // Errors: kCancelled.
+  Status Enter(const std::string& stage, const std::string& container = "");
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
   Status Verify(const archive::Archive& archive, const cri::PodRequest& request);
   bool Rollback();
 
   const settings::AgentSettings& config_;
   cri::RuntimeClient& runtime_;
-  OperationTable& table_;
-  const RestoreOptions& options_;
-  const StageReport& report_;
+  Operation& operation_;
+  const std::string runtime_handler_;
   const Deadline deadline_;
   // Its restore_operation tells this restore from an earlier one of a pod with the same UID.
-  jobs::RestoreJournal journal_;
-  bool journaled_ = false;
-  std::shared_ptr<Operation> operation_;
+  jobs::PodJournal journal_;
   RestoreReport restored_;
   std::string stage_;
   Deadline::Clock::time_point began_;
   bool kept_ = false;
 };
 
-Status NewPod::Begin(const archive::Archive& archive, const cri::PodRequest& request) {
-  CRYOPOD_ASSIGN_OR_RETURN(operation_, table_.Begin(OperationKind::kRestore,
-                                                    request.pod_namespace + "/" + request.pod_name,
-                                                    request.pod_uid, journal_.operation_id));
-  journal_.archive = archive.name();
-  journal_.pod_uid = request.pod_uid;
-  journal_.pod_namespace = request.pod_namespace;
-  journal_.pod_name = request.pod_name;
-  for (const auto& [name, config] : request.containers) journal_.containers.push_back(name);
-  journaled_ = true;
-  return jobs::BeginRestoreJournal(config_, journal_).While("writing the journal");
+Status NewPod::Enter(const std::string& stage, const std::string& container) {
+  const auto now = Deadline::Clock::now();
+  if (!stage_.empty()) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now - began_);
+    restored_.phases.push_back({stage_, static_cast<uint64_t>(us.count())});
+  }
+  stage_ = container.empty() ? stage : stage + " " + container;
+  began_ = now;
+  if (!stage.empty()) operation_.Report({stage, container, 0, 0});
+  return operation_.cancelled() ? Cancelled() : Status();
 }
 
 // False when something is left, which the journal then remembers.
@@ -114,7 +96,7 @@ bool NewPod::Rollback() {
   if (!removed.ok()) {
     Log(LogLevel::kError, "removing a pod whose restore failed",
         {{"operation", journal_.operation_id},
-         {"pod", operation_ != nullptr ? operation_->pod() : ""},
+         {"pod", operation_.pod()},
          {"sandbox", restored_.sandbox_id},
          {"reason", removed.message()}});
   }
@@ -135,7 +117,7 @@ Status MakeLogDirectory(const std::string& sandbox_config) {
 
 Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config) {
   for (const auto& [name, config] : request.containers) {
-    Enter("create", name);
+    CRYOPOD_RETURN_IF_ERROR(Enter("create", name));
     CRYOPOD_ASSIGN_OR_RETURN(
         std::string id,
         runtime_.CreateContainer(restored_.sandbox_id, config, sandbox_config, deadline_)
@@ -143,7 +125,7 @@ Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string&
     restored_.containers.push_back({name, std::move(id), 0});
   }
   for (const RestoreReport::Container& container : restored_.containers) {
-    Enter("restore", container.name);
+    CRYOPOD_RETURN_IF_ERROR(Enter("restore", container.name));
     CRYOPOD_RETURN_IF_ERROR(runtime_.StartContainer(container.id, deadline_)
                                 .While("restoring container " + container.name));
   }
@@ -157,7 +139,7 @@ bool HadFinished(const archive::PodCheckpoint& checkpoint, const std::string& na
 
 // A pod that runs is no proof that it was restored: the consumed records are.
 Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& request) {
-  Enter("verify");
+  CRYOPOD_RETURN_IF_ERROR(Enter("verify"));
   const Deadline deadline = deadline_.SoonerAfter(kReleaseTimeout);
   for (RestoreReport::Container& container : restored_.containers) {
     if (HadFinished(archive.checkpoint(), container.name)) continue;
@@ -186,7 +168,7 @@ Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& re
 }
 
 Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& request) {
-  Enter("sandbox");
+  CRYOPOD_RETURN_IF_ERROR(Enter("sandbox"));
   CRYOPOD_ASSIGN_OR_RETURN(
       const std::string sandbox_config,
       cri::AddAnnotations(
@@ -194,16 +176,15 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
           {{wrapper::kRestoreFromAnnotation, archive.name() + "@" + archive.digest()},
            {wrapper::kRestoreOperationAnnotation, journal_.restore_operation}}));
   CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
-  const std::string handler =
-      options_.runtime_handler.empty() ? kDefaultHandler : options_.runtime_handler;
+  const std::string handler = runtime_handler_.empty() ? kDefaultHandler : runtime_handler_;
   CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
                            runtime_.RunPodSandbox(sandbox_config, handler, deadline_));
   journal_.sandbox_id = restored_.sandbox_id;
-  CRYOPOD_RETURN_IF_ERROR(jobs::RecordSandbox(config_, journal_).While("writing the journal"));
+  CRYOPOD_RETURN_IF_ERROR(
+      jobs::RecordSandbox(config_.jobs_dir(), journal_).While("writing the journal"));
   CRYOPOD_RETURN_IF_ERROR(MakeContainers(request, sandbox_config));
   CRYOPOD_RETURN_IF_ERROR(Verify(archive, request));
-  Enter("");
-  return Status();
+  return Enter("");
 }
 
 // The runtime hands on the words of a failure and neither its code nor its reason; whether the
@@ -219,29 +200,88 @@ Status Blame(const settings::AgentSettings& config, const archive::Archive& arch
                 reason == Reason::kNone ? failure.reason() : reason);
 }
 
+Outcome RunRestore(const RestoreParts& parts, Operation& operation, const archive::Archive& archive,
+                   const cri::PodRequest& request, const jobs::PodJournal& journal,
+                   const std::string& runtime_handler, Deadline deadline) {
+  Outcome outcome;
+  NewPod pod(parts, operation, journal, runtime_handler, deadline);
+  const std::string doing = "restoring pod " + operation.pod() + " from " + archive.name();
+  outcome.status = pod.Make(archive, request).While(doing);
+  if (outcome.status.ok()) {
+    outcome.restore = pod.Keep();
+  } else if (operation.cancelled()) {
+    outcome.status = Cancelled().While(doing);
+  } else {
+    outcome.status = Blame(parts.config, archive, journal.restore_operation, outcome.status);
+  }
+  return outcome;
+}
+
 }  // namespace
 
-Result<RestoreReport> RestorePod(const RestoreParts& parts, const RestoreOptions& options,
-                                 const StageReport& report) {
-  const settings::AgentSettings& config = parts.config;
-  const Deadline deadline = Deadline::After(
-      seconds(options.timeout_s != 0 ? options.timeout_s : config.restore_timeout_s));
-  report("open", "");
+Result<std::shared_ptr<Operation>> PodRestores::Start(const RestoreOptions& options) {
+  Result<std::shared_ptr<Operation>> started = TryStart(options);
+  if (!started.ok()) {
+    RecordRefusal(parts_.metrics, metrics::Operation::kRestore, started.status());
+  }
+  return started;
+}
+
+Result<std::shared_ptr<Operation>> PodRestores::TryStart(const RestoreOptions& options) {
+  const settings::AgentSettings& config = parts_.config;
+  OperationFacts facts;
+  facts.timeout = seconds(options.timeout_s != 0 ? options.timeout_s : config.restore_timeout_s);
+  const Deadline deadline = Deadline::After(facts.timeout);
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
                            archive::ParseArchiveReference(options.archive));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(config.store_root()));
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive, store.OpenArchive(reference));
-  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodRequest request,
+  CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, store.OpenArchive(reference));
+  CRYOPOD_ASSIGN_OR_RETURN(cri::PodRequest request,
                            BuildPodRequest(config, archive, options.request_json,
                                            options.request_from_archive, deadline));
-  NewPod pod(parts, options, report, deadline);
-  CRYOPOD_RETURN_IF_ERROR(pod.Begin(archive, request));
-  const Status made = pod.Make(archive, request)
-                          .While("restoring pod " + request.pod_namespace + "/" + request.pod_name +
-                                 " from " + archive.name());
-  if (!made.ok()) return Blame(config, archive, pod.restore_operation(), made);
-  return pod.Keep();
+  facts.id = options.operation_id.empty() ? jobs::NewOperationId(jobs::JobKind::kPod)
+                                          : options.operation_id;
+  facts.kind = jobs::JobKind::kPod;
+  facts.pod = request.pod_namespace + "/" + request.pod_name;
+  facts.pod_key = request.pod_uid;
+  facts.archive = archive.name();
+  facts.restore_operation = NewUid();
+  jobs::PodJournal journal{facts.id,
+                           facts.restore_operation,
+                           facts.archive,
+                           request.pod_uid,
+                           request.pod_namespace,
+                           request.pod_name,
+                           {},
+                           ""};
+  for (const auto& [name, container] : request.containers) journal.containers.push_back(name);
+  CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun,
+                           parts_.operations.Begin(std::move(facts)));
+  const std::shared_ptr<Operation> operation = begun.operation;
+  if (begun.found) return operation;
+  const Status journaled = jobs::BeginPodJournal(config.jobs_dir(), journal);
+  if (!journaled.ok()) {
+    parts_.operations.Drop(*operation);
+    return journaled.While("writing the journal");
+  }
+  operation->OnCancel([this, restore_operation = journal.restore_operation] {
+    parts_.restores.EndFor(restore_operation);
+  });
+  parts_.metrics.BeginOperation(metrics::Operation::kRestore);
+  const std::lock_guard lock(mutex_);
+  workers_.remove_if([](const Worker& worker) { return worker.ended.load(); });
+  Worker& worker = workers_.emplace_back();
+  worker.thread = std::jthread([this, &ended = worker.ended, operation,
+                                archive = std::move(archive), request = std::move(request),
+                                journal = std::move(journal), handler = options.runtime_handler,
+                                deadline] {
+    Outcome outcome = RunRestore(parts_, *operation, archive, request, journal, handler, deadline);
+    RecordRestore(parts_.metrics, outcome, operation->age());
+    parts_.operations.Finish(operation, std::move(outcome));
+    ended = true;
+  });
+  return operation;
 }
 
 }  // namespace cryopod::daemon

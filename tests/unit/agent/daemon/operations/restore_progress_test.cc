@@ -1,5 +1,4 @@
 #include "agent/daemon/operations/restore_count.h"
-
 #include "agent/jobs/restore_job.h"
 #include "agent/os/file.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"

@@ -1,7 +1,6 @@
-#include "agent/daemon/pods/restore_pod.h"
-
 #include <nlohmann/json.hpp>
 
+#include "agent/daemon/pods/restore_pod.h"
 #include "agent/jobs/pod_journal.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"

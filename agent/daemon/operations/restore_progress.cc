@@ -1,12 +1,12 @@
-#include "agent/daemon/operations/restore_count.h"
+#include "agent/daemon/operations/restore_progress.h"
 
 #include <sys/stat.h>
 
 #include <utility>
 #include <vector>
 
-#include "agent/daemon/operations/describe_restore.h"
 #include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
 #include "agent/jobs/restore_job.h"
 
 namespace cryopod::daemon {
@@ -21,16 +21,16 @@ int64_t ModifiedNs(const std::string& path) {
   return int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
-const ContainerReport* FailedContainer(const Report& report) {
+const ContainerReport* FirstIn(const Report& report, jobs::Phase phase) {
   for (const ContainerReport& container : report.containers) {
-    if (container.phase == jobs::Phase::kFailed) return &container;
+    if (container.phase == phase) return &container;
   }
   return nullptr;
 }
 
 Status FailureOf(const Report& report) {
   if (!report.error.ok()) return report.error;
-  const ContainerReport* const container = FailedContainer(report);
+  const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
   if (container == nullptr && report.stage == jobs::Stage::kAbandoned) {
     return Status(Code::kCancelled, "nobody has asked for the rest of the pod");
   }
@@ -40,22 +40,22 @@ Status FailureOf(const Report& report) {
 
 }  // namespace
 
-void RestoreCount::Count(const Status& outcome) {
+void RestoreProgress::Count(const Status& outcome) {
   const auto now = Deadline::Clock::now();
   if (!began_) metrics_.BeginOperation(metrics::Operation::kRestore);
   metrics_.EndOperation(metrics::Operation::kRestore, outcome, now - began_.value_or(now));
   began_.reset();
 }
 
-void RestoreCount::Begin() {
+void RestoreProgress::Begin() {
   if (began_) return;
   began_ = Deadline::Clock::now();
   metrics_.BeginOperation(metrics::Operation::kRestore);
 }
 
 // A container that is tried again has another ID.
-void RestoreCount::CountFailure(const Report& report) {
-  const ContainerReport* const container = FailedContainer(report);
+void RestoreProgress::CountFailure(const Report& report) {
+  const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
   std::string failure;
   if (report.stage == jobs::Stage::kFailed) {
     failure = std::to_string(seen_ns_);
@@ -67,36 +67,52 @@ void RestoreCount::CountFailure(const Report& report) {
   Count(FailureOf(report));
 }
 
-void RestoreCount::Look() {
-  const int64_t modified_ns = ModifiedNs(job_dir_ + "/" + restore::kStateFile);
+void RestoreProgress::ReportStage(const Report& report) {
+  const ContainerReport* const restoring = FirstIn(report, jobs::Phase::kRestoring);
+  operation_->Report({std::string(restoring != nullptr ? jobs::PhaseName(restoring->phase)
+                                                       : jobs::StageName(report.stage)),
+                      restoring != nullptr ? restoring->name : "", 0, 0});
+}
+
+void RestoreProgress::Look() {
+  const int64_t modified_ns = ModifiedNs(job_dir_ + "/" + jobs::kStateFile);
   if (modified_ns == 0 || modified_ns == seen_ns_) return;
-  const Result<Report> report = jobs::ReadReport(job_dir_);
+  const Result<Report> report = jobs::ReadFileOf<Report>(job_dir_, jobs::kStateFile);
   if (!report.ok()) return;
   seen_ns_ = modified_ns;
+  ReportStage(*report);
   CountFailure(*report);
 }
 
-void RestoreCount::End() {
+Status RestoreProgress::End() {
   Look();
-  const Result<Report> report = jobs::ReadReport(job_dir_);
-  if (report.ok() && report->stage == jobs::Stage::kRestored) return Count(Status());
-  if (began_) Count(FailureOf(report.ok() ? *report : Report()));
+  const Result<Report> report = jobs::ReadFileOf<Report>(job_dir_, jobs::kStateFile);
+  Status outcome;
+  if (!report.ok() || report->stage != jobs::Stage::kRestored) {
+    outcome = FailureOf(report.ok() ? *report : Report());
+  }
+  if (!outcome.ok() && operation_->cancelled()) {
+    outcome = Status(Code::kCancelled, "the operation was cancelled");
+  }
+  if (outcome.ok() || began_) Count(outcome);
+  return outcome;
 }
 
 Reason ReasonOfReport(const Report& report) {
   if (!report.error.ok()) return report.error.reason();
-  const ContainerReport* const container = FailedContainer(report);
+  const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
   return container == nullptr ? Reason::kNone : container->reason_code;
 }
 
 Reason ReasonOfRestore(const std::string& jobs_dir, const std::string& restore_operation) {
-  const Result<std::vector<std::string>> jobs = jobs::ListJobs(jobs_dir, "r-");
-  if (!jobs.ok()) return Reason::kNone;
-  for (const std::string& id : *jobs) {
-    const std::string job_dir = jobs_dir + "/" + id;
-    const Result<wrapper::Request> request = RequestOfRestoreJob(job_dir);
-    if (!request.ok() || request->restore_operation != restore_operation) continue;
-    const Result<Report> report = jobs::ReadReport(job_dir);
+  const Result<std::vector<jobs::ListedJob>> listed = jobs::ListJobs(jobs_dir);
+  if (!listed.ok()) return Reason::kNone;
+  for (const jobs::ListedJob& entry : *listed) {
+    if (!entry.readable.ok() || entry.kind != jobs::JobKind::kRestore) continue;
+    const std::string job_dir = jobs_dir + "/" + entry.id;
+    const Result<jobs::RestoreJob> job = jobs::ReadRestoreJob(job_dir);
+    if (!job.ok() || job->restore_operation != restore_operation) continue;
+    const Result<Report> report = jobs::ReadFileOf<Report>(job_dir, jobs::kStateFile);
     return report.ok() ? ReasonOfReport(*report) : Reason::kNone;
   }
   return Reason::kNone;

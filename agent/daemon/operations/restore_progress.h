@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "agent/daemon/operations/operation.h"
 #include "agent/jobs/restore_report.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
@@ -11,27 +13,33 @@
 
 namespace cryopod::daemon {
 
-// One pod's restore as the metrics count it. The pod's containers are asked for one after another,
-// and what has failed is asked for again, so every failure counts, and the success once.
+// How far one pod's restore is, by the report of its cryopod-restore: for the operation, and for
+// the metrics. The pod's containers are asked for one after another, and what has failed is asked
+// for again, so the metrics count every failure, and the success once.
 //
 // Threads  one at a time.
-class RestoreCount {
+class RestoreProgress {
  public:
-  RestoreCount(metrics::AgentMetrics& metrics, std::string job_dir)
-      : metrics_(metrics), job_dir_(std::move(job_dir)) {}
+  RestoreProgress(metrics::AgentMetrics& metrics, std::shared_ptr<Operation> operation,
+                  std::string job_dir)
+      : metrics_(metrics), operation_(std::move(operation)), job_dir_(std::move(job_dir)) {}
+
+  const std::shared_ptr<Operation>& operation() const { return operation_; }
 
   // The runtime asks for the pod or one of its containers.
   void Begin();
   // Reads how far it is; cheap when nothing has changed.
   void Look();
   // Its process has ended; the last word is what it has written.
-  void End();
+  Status End();
 
  private:
+  void ReportStage(const jobs::Report& report);
   void CountFailure(const jobs::Report& report);
   void Count(const Status& outcome);
 
   metrics::AgentMetrics& metrics_;
+  const std::shared_ptr<Operation> operation_;
   const std::string job_dir_;
   std::optional<Deadline::Clock::time_point> began_;
   int64_t seen_ns_ = 0;       // when the report was written that was read last

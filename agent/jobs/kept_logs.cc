@@ -1,0 +1,83 @@
+#include "agent/jobs/kept_logs.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/jobs/job_file.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
+
+namespace cryopod::jobs {
+namespace {
+
+// <parent>/app.work/dump.log → app.dump.log, <parent>/app-1/restore.log → app-1.restore.log
+void AddLogs(const std::string& parent, std::vector<LogFile>& logs) {
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(parent);
+  if (!entries.ok()) return;
+  for (const DirectoryEntry& entry : *entries) {
+    const std::string_view name(entry.name);
+    const std::string stem(name.substr(0, name.find(".work")));
+    for (const char* file : {"dump.log", "restore.log"}) {
+      const std::string path = parent + "/" + entry.name + "/" + file;
+      if (PathExists(path)) logs.push_back({stem + "." + file, path});
+    }
+  }
+}
+
+void RemoveOldest(const std::string& logs_path) {
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(logs_path);
+  if (!entries.ok() || entries->size() <= kKeptLogsMax) return;
+  std::vector<std::pair<time_t, std::string>> by_age;
+  for (const DirectoryEntry& entry : *entries) {
+    struct stat status {};
+    const std::string path = logs_path + "/" + entry.name;
+    if (::stat(path.c_str(), &status) == 0) by_age.emplace_back(status.st_mtime, path);
+  }
+  std::sort(by_age.begin(), by_age.end());
+  for (size_t i = 0; i + kKeptLogsMax < by_age.size(); ++i) (void)RemoveTree(by_age[i].second);
+}
+
+}  // namespace
+
+std::vector<LogFile> FindLogs(const std::string& job_dir, const std::string& state_dir,
+                              const std::string& operation_id) {
+  std::vector<LogFile> logs;
+  AddLogs(job_dir + "/" + kStagingDirectory, logs);
+  AddLogs(state_dir + "/staging/" + operation_id, logs);
+  AddLogs(job_dir + "/" + kAttemptsDirectory, logs);
+  if (!logs.empty()) return logs;
+  const std::string kept = state_dir + "/logs/" + operation_id;
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(kept);
+  if (!entries.ok()) return logs;
+  for (const DirectoryEntry& entry : *entries)
+    logs.push_back({entry.name, kept + "/" + entry.name});
+  return logs;
+}
+
+Result<std::string> ReadLog(const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd log, OpenAt(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW));
+  const off_t size = ::lseek(log.get(), 0, SEEK_END);
+  ::lseek(log.get(), std::max<off_t>(0, size - static_cast<off_t>(kLogBytesMax)), SEEK_SET);
+  return ReadAll(log.get(), kLogBytesMax);
+}
+
+void KeepLogs(const std::string& job_dir, const std::string& state_dir,
+              const std::string& operation_id) {
+  const std::string logs_path = state_dir + "/logs";
+  const std::string path = logs_path + "/" + operation_id;
+  const std::vector<LogFile> logs = FindLogs(job_dir, state_dir, operation_id);
+  if (logs.empty() || !MakeDirectories(path, 0700).ok()) return;
+  const Result<UniqueFd> directory = OpenDirectory(path);
+  if (!directory.ok()) return;
+  for (const LogFile& log : logs) {
+    const Result<std::string> text = ReadLog(log.path);
+    if (text.ok()) (void)WriteFileAtomically(directory->get(), log.name, *text);
+  }
+  RemoveOldest(logs_path);
+}
+
+}  // namespace cryopod::jobs
