@@ -32,8 +32,8 @@ bool IsStartedOrHeld(const jobs::ContainerReport& container) {
 
 }  // namespace
 
-PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir, UniqueFd job_dir_fd)
-    : job_(std::move(job)), job_dir_(std::move(job_dir)), job_dir_fd_(std::move(job_dir_fd)) {}
+PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir)
+    : job_(std::move(job)), job_dir_(std::move(job_dir)) {}
 
 PodRestore::~PodRestore() = default;
 

@@ -28,7 +28,7 @@ namespace cryopod::restore {
 // Threads  one. Calls may take as long as verifying and unpacking a container takes.
 class PodRestore {
  public:
-  PodRestore(jobs::RestoreJob job, std::string job_dir, UniqueFd job_dir_fd);
+  PodRestore(jobs::RestoreJob job, std::string job_dir);
   ~PodRestore();
 
   // Comes first. Goes on where an earlier process of this job has ended, if its report is not
@@ -87,7 +87,6 @@ class PodRestore {
 
   const jobs::RestoreJob job_;
   const std::string job_dir_;
-  const UniqueFd job_dir_fd_;
   std::optional<archive::Archive> archive_;
   std::optional<StagingArea> staging_;
   jobs::Report report_;

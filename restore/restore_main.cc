@@ -5,12 +5,10 @@
 
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/restore_job.h"
 #include "agent/jobs/restore_report.h"
-#include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "restore/pod_restore.h"
 #include "restore/restore_server.h"
@@ -25,10 +23,9 @@ cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
                            cryopod::jobs::ReadRestoreJob(job_dir));
   cryopod::SetLogContext(
       {{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
-  CRYOPOD_ASSIGN_OR_RETURN(cryopod::UniqueFd dir, cryopod::OpenDirectory(job_dir));
   const auto left =
       cryopod::jobs::ReadFileOf<cryopod::jobs::Report>(job_dir, cryopod::jobs::kStateFile);
-  cryopod::restore::PodRestore pod(job, job_dir, std::move(dir));
+  cryopod::restore::PodRestore pod(job, job_dir);
   cryopod::Status served;
   if (!end) {
     // The socket comes before anything that takes time: somebody waits for it.

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
 #include "restore/pod_restore.h"
 #include "tests/support/status_matchers.h"
@@ -27,9 +28,7 @@ class PodRestoreFixture : public RestoreFixture {
 
   PodRestore& MakePod(const jobs::RestoreJob& job, const jobs::Report& left = jobs::Report()) {
     pod_.reset();
-    Result<UniqueFd> dir = OpenDirectory(job_dir());
-    EXPECT_THAT(dir, test::IsOk());
-    pod_ = std::make_unique<PodRestore>(job, job_dir(), std::move(*dir));
+    pod_ = std::make_unique<PodRestore>(job, job_dir());
     pod_->Adopt(left);
     return *pod_;
   }
@@ -56,7 +55,7 @@ class PodRestoreFixture : public RestoreFixture {
     return jobs::Phase::kFailed;
   }
   jobs::Report SavedReport() const {
-    Result<jobs::Report> report = jobs::ReadReport(job_dir());
+    Result<jobs::Report> report = jobs::ReadFileOf<jobs::Report>(job_dir(), jobs::kStateFile);
     EXPECT_THAT(report, test::IsOk());
     return report.ok() ? std::move(*report) : jobs::Report();
   }

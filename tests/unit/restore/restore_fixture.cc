@@ -9,6 +9,7 @@
 
 #include "agent/archive/oci/media_types.h"
 #include "agent/archive/store/archive_writer.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/credentials.h"
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
@@ -136,20 +137,7 @@ Result<archive::Archive> RestoreFixture::OpenArchive() const {
 }
 
 void RestoreFixture::WriteRequestFile() const {
-  const auto hold_ms = std::chrono::duration_cast<milliseconds>(job_.hold).count();
-  test::WriteText(temp_.path() / "job/request.json",
-                  nlohmann::json{{"operation_id", job_.operation_id},
-                                 {"archive", job_.archive},
-                                 {"pod_uid", job_.pod_uid},
-                                 {"restore_from", job_.restore_from},
-                                 {"store_root", job_.store_root},
-                                 {"state_dir", job_.state_dir},
-                                 {"unpack_program", job_.unpack_program},
-                                 {"criu_program", job_.criu_program},
-                                 {"staging_dir", job_.staging_dir},
-                                 {"idle_timeout_s", job_.idle_timeout.count()},
-                                 {"hold_ms", hold_ms}}
-                      .dump());
+  ASSERT_THAT(jobs::WriteFileOf(job_dir(), jobs::kRequestFile, job_), test::IsOk());
 }
 
 void RestoreFixture::DamageImages(const std::string& container) {

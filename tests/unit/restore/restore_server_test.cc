@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "agent/jobs/job_file.h"
 #include "agent/jobs/restore_report.h"
 #include "agent/os/mount.h"
 #include "agent/os/unix_socket.h"
@@ -82,7 +83,7 @@ class RestoreServerTest : public RestoreFixture {
     return exit.ok() ? exit->exit_code : -1;
   }
   jobs::Stage SavedStage() const {
-    const Result<jobs::Report> report = jobs::ReadReport(job_dir());
+    const auto report = jobs::ReadFileOf<jobs::Report>(job_dir(), jobs::kStateFile);
     EXPECT_THAT(report, test::IsOk());
     return report.ok() ? report->stage : jobs::Stage::kChecking;
   }

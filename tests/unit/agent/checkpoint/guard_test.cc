@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"

@@ -8,11 +8,9 @@
 #include <thread>
 
 #include "agent/checkpoint/capture_pod.h"
-#include "agent/checkpoint/kept_logs.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/shared_mappings.h"
 #include "agent/checkpoint/start_criu.h"
-#include "agent/jobs/event_log.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
@@ -116,9 +114,9 @@ TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLog
   EXPECT_FALSE(captured.ok());
   EXPECT_THAT(captured.status().message(),
               testing::AllOf(HasSubstr("container app"), HasSubstr("io_uring")));
-  KeepLogs(temp_.path(), "c-1", dumps);
-  EXPECT_THAT(ReadText(temp_.path() / "logs/c-1/app.dump.log"), HasSubstr("io_uring"));
-  EXPECT_THAT(ReadText(temp_.path() / "logs/c-1/sidecar.dump.log"), HasSubstr("io_uring"));
+  for (const char* name : {"app", "sidecar"}) {
+    EXPECT_THAT(ReadText(staging_path() + "/" + name + ".work/dump.log"), HasSubstr("io_uring"));
+  }
 }
 
 TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
@@ -156,28 +154,6 @@ TEST_P(PreparedDumpTest, WhatCameIntoAContainerWhileItWasDumpedIsNamed) {
   ::kill(newcomer, SIGKILL);
   ASSERT_THAT(sidecar_.cgroup().Thaw(), IsOk());
   ::waitpid(newcomer, nullptr, 0);
-}
-
-TEST_P(PreparedDumpTest, OnlyTheNewestTwentyLogsStay) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
-  const fs::path logs = temp_.path() / "logs";
-  for (int i = 0; i < 30; ++i) {
-    // The younger, the smaller the name: age decides.
-    const fs::path log = logs / ("c-" + std::to_string(100 - i));
-    fs::create_directories(log);
-    std::ofstream(log / "app.dump.log") << "x";
-    const timespec times[2] = {{1'000'000 + i, 0}, {1'000'000 + i, 0}};
-    ASSERT_EQ(::utimensat(AT_FDCWD, log.c_str(), times, 0), 0);
-  }
-
-  KeepLogs(temp_.path(), "c-new", dumps);
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<DirectoryEntry> left, ListDirectory(logs));
-  EXPECT_EQ(left.size(), kKeptLogsMax);
-  EXPECT_TRUE(fs::exists(logs / "c-new"));
-  EXPECT_TRUE(fs::exists(logs / "c-71")) << "the youngest of the old ones";
-  EXPECT_TRUE(fs::exists(logs / "c-89"));
-  EXPECT_FALSE(fs::exists(logs / "c-90"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Freezers, PreparedDumpTest,
@@ -218,25 +194,6 @@ TEST(SharedWritableFilesTest, FindsWhatAStoreCanChangeAndNothingElse) {
 
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
-}
-
-TEST(EventLogTest, AppendsOneLineAnEvent) {
-  const cryopod::test::TempDirectory temp;
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(temp.path()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::EventLog log, jobs::EventLog::Open(directory.get()));
-
-  log.Append({"resolve", "", 0, 0});
-  log.Append({"archive", "a\nb", 1, 2});
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::EventLog again, jobs::EventLog::Open(directory.get()));
-  again.Append({"commit", "", 0, 0});
-
-  std::ifstream file(temp.path() / jobs::kEventsFile);
-  std::vector<jobs::JobEvent> events;
-  for (std::string line; std::getline(file, line);)
-    events.push_back(jobs::ParseJobEvent(line).value());
-  EXPECT_THAT(events, ElementsAre(jobs::JobEvent{"resolve", "", 0, 0},
-                                  jobs::JobEvent{"archive", "a\nb", 1, 2},
-                                  jobs::JobEvent{"commit", "", 0, 0}));
 }
 
 }  // namespace

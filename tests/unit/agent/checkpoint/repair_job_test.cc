@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "tests/support/status_matchers.h"
@@ -35,14 +36,12 @@ class RepairJobTest : public ::testing::TestWithParam<CgroupVersion> {
 
   std::string job_dir() const { return temp_.path(); }
   void Leave(const jobs::Journal& journal) const {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
-    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal)), IsOk());
+    ASSERT_THAT(jobs::WriteFileOf(job_dir(), jobs::kJournalFile, journal), IsOk());
   }
   void DecideStop() const {
-    jobs::JobResult decided;
+    jobs::CheckpointResult decided;
     decided.source_killed = true;
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job_dir()));
-    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kStoppingFile, ToJson(decided)), IsOk());
+    ASSERT_THAT(jobs::WriteFileOf(job_dir(), jobs::kStoppingFile, decided), IsOk());
   }
   // The counter's container, frozen.
   jobs::Journal FrozenJournal() const {
@@ -219,10 +218,9 @@ TEST(RepairJobStagingTest, UnmountsTheStagingAreaAndRemovesTheOneOnDisk) {
   const std::string disk_path = state.path() / "staging";
   ASSERT_THAT(MountTmpfs(memory_path, 1 << 20), IsOk());
   std::filesystem::create_directories(disk_path + "/app.images");
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job.path()));
-  ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile,
-                                  ToJson(jobs::Journal{{}, {}, {}, disk_path})),
-              IsOk());
+  ASSERT_THAT(
+      jobs::WriteFileOf(job.path(), jobs::kJournalFile, jobs::Journal{{}, {}, {}, disk_path}),
+      IsOk());
 
   EXPECT_THAT(RepairJob(job.path(), Soon()), IsOk());
 

@@ -1,43 +1,60 @@
 #include "agent/jobs/job_directory.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
 
-#include "agent/jobs/job_process.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/mount.h"
-#include "agent/os/proc.h"
 #include "tests/support/read_text.h"
-#include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
+#include "tests/unit/agent/jobs/sample_jobs.h"
 
-namespace cryopod::daemon {
+namespace cryopod::jobs {
 namespace {
 
 namespace fs = std::filesystem;
 using cryopod::test::IsOk;
-using cryopod::test::IsOkAnd;
 using cryopod::test::ReadText;
 using cryopod::test::StatusIs;
-using jobs::JobEvent;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-using ::testing::ElementsAre;
-using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
+using cryopod::test::WriteText;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
-class JobFilesTest : public test::AgentFixture {
+class JobDirectoryTest : public ::testing::Test {
  protected:
+  ~JobDirectoryTest() override { (void)RemoveJob(temp_.path(), id()); }
+
   std::string id() const { return "c-test-" + std::to_string(::getpid()); }
-  std::string job_dir() const { return config_.jobs_dir() + "/" + id(); }
-  Status Create() const { return jobs::CreateJobDirectory(config_.jobs_dir(), id(), "{}"); }
-  Result<Subprocess> StartJob() const {
-    return jobs::StartJobProcess(config_.checkpoint_program(), job_dir(), id());
+  std::string job_dir() const { return temp_.path() / id(); }
+  Status Create() const { return CreateJobDirectory(temp_.path(), id(), "the request"); }
+  // A program that does what `body` says; $job is its job's directory.
+  Result<Subprocess> Start(const std::string& body) const {
+    const std::string program = temp_.path() / "program";
+    std::ofstream(program) << "#!/bin/sh\njob=$2\n" << body << "\n";
+    ::chmod(program.c_str(), 0755);
+    return StartJobProcess(program, job_dir(), id());
   }
+  std::map<std::string, ListedJob> List() const {
+    std::map<std::string, ListedJob> by_id;
+    for (const ListedJob& job : ListJobs(temp_.path()).value()) by_id[job.id] = job;
+    return by_id;
+  }
+
+  cryopod::test::TempDirectory temp_;
 };
 
-TEST_F(JobFilesTest, AJobsDirectoryIsForRootAloneAndHoldsItsRequest) {
-  ASSERT_THAT(jobs::CreateJobDirectory(config_.jobs_dir(), id(), "the request"), IsOk());
+TEST_F(JobDirectoryTest, IsForRootAloneAndHoldsItsRequest) {
+  ASSERT_THAT(Create(), IsOk());
 
   EXPECT_EQ(ReadText(job_dir() + "/request.json"), "the request");
   struct stat status {};
@@ -47,143 +64,80 @@ TEST_F(JobFilesTest, AJobsDirectoryIsForRootAloneAndHoldsItsRequest) {
   EXPECT_EQ(status.st_mode & 07777, 0600u);
 }
 
-TEST_F(JobFilesTest, AnIdIsUsedOnce) {
+TEST_F(JobDirectoryTest, AnIdIsUsedOnce) {
   ASSERT_THAT(Create(), IsOk());
 
   EXPECT_THAT(Create(), StatusIs(Code::kAlreadyExists));
 }
 
-TEST_F(JobFilesTest, JobsAreListedByKind) {
-  for (const char* name : {"c-1", "c-2", "r-1"}) {
-    ASSERT_THAT(jobs::CreateJobDirectory(config_.jobs_dir(), name, "{}"), IsOk());
-  }
+TEST_F(JobDirectoryTest, JobsAreListedWithTheirKindsWhateverTheirNames) {
+  ASSERT_THAT(CreateJobDirectory(temp_.path(), "mine", ToText(test::SampleCheckpointJob())),
+              IsOk());
+  ASSERT_THAT(CreateJobDirectory(temp_.path(), "c-1", ToText(test::SampleRestoreJob())), IsOk());
+  ASSERT_THAT(CreateJobDirectory(temp_.path(), "r-1", R"({"operation_id":"r-1"})"), IsOk());
+  ASSERT_THAT(CreateJobDirectory(temp_.path(), "r-2", R"({"format":1,"kind":"new"})"), IsOk());
+  fs::create_directory(temp_.path() / "empty");
 
-  EXPECT_THAT(jobs::ListJobs(config_.jobs_dir(), "c-"),
-              IsOkAnd(UnorderedElementsAre("c-1", "c-2")));
-  EXPECT_THAT(jobs::ListJobs(config_.jobs_dir(), "r-"), IsOkAnd(ElementsAre("r-1")));
-  EXPECT_THAT(jobs::ListJobs("/nowhere", "c-"), StatusIs(Code::kNotFound));
+  auto jobs = List();
+
+  ASSERT_EQ(jobs.size(), 5u);
+  EXPECT_THAT(jobs["mine"].readable, IsOk());
+  EXPECT_EQ(jobs["mine"].kind, JobKind::kCheckpoint);
+  EXPECT_EQ(jobs["c-1"].kind, JobKind::kRestore);
+  EXPECT_TRUE(IsNotUnderstood(jobs["r-1"].readable)) << "no format";
+  EXPECT_TRUE(IsNotUnderstood(jobs["r-2"].readable)) << "a kind that nobody knows";
+  EXPECT_THAT(jobs["empty"].readable, StatusIs(Code::kNotFound));
+  EXPECT_THAT(ListJobs("/nowhere"), StatusIs(Code::kNotFound));
 }
 
-TEST_F(JobFilesTest, AProcessHasASessionAndACgroupOfItsOwnAndAnEmptyEnvironment) {
+TEST_F(JobDirectoryTest, AProcessHasASessionAndACgroupOfItsOwnAndAnEmptyEnvironment) {
   if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
   ::setenv("CRYOPOD_TEST_SECRET", "x", 1);
-  SetCheckpointProgram(
-      "env >$job/env\nreadlink /proc/$$/fd/0 >$job/stdin\numask >$job/umask\n"
-      "touch $job/ready; exec sleep 60");
   ASSERT_THAT(Create(), IsOk());
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess process, StartJob());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      Subprocess process,
+      Start("env >$job/env\nreadlink /proc/$$/fd/0 >$job/stdin\numask >$job/umask\n"
+            "touch $job/ready; exec sleep 60"));
 
-  ASSERT_TRUE(Eventually([&] { return fs::exists(job_dir() + "/ready"); }));
+  const Deadline deadline = Deadline::After(std::chrono::seconds(20));
+  while (!fs::exists(job_dir() + "/ready") && !deadline.expired()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   EXPECT_EQ(::getsid(process.pid()), process.pid());
   EXPECT_THAT(ReadText("/proc/" + std::to_string(process.pid()) + "/cgroup"),
-              ::testing::HasSubstr("/cryopod/" + id()));
+              HasSubstr("/cryopod/" + id()));
   EXPECT_THAT(ReadText(job_dir() + "/env"),
-              ::testing::AllOf(::testing::HasSubstr("PATH="),
-                               ::testing::HasSubstr("CRYOPOD_LOG_LEVEL=info"),
-                               ::testing::Not(::testing::HasSubstr("CRYOPOD_TEST_SECRET"))));
+              AllOf(HasSubstr("PATH="), HasSubstr("CRYOPOD_LOG_LEVEL=info"),
+                    Not(HasSubstr("CRYOPOD_TEST_SECRET"))));
   EXPECT_EQ(ReadText(job_dir() + "/stdin"), "/dev/null\n");
   EXPECT_EQ(ReadText(job_dir() + "/umask"), "0077\n");
-  EXPECT_THAT(jobs::RemoveJob(config_.jobs_dir(), id()), IsOk());
-  EXPECT_TRUE(PidfdEnded(process.pidfd(), Soon())) << "removing a job ends what is left of it";
+  EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk());
+  EXPECT_TRUE(PidfdEnded(process.pidfd(), deadline)) << "removing a job ends what is left of it";
 }
 
-TEST_F(JobFilesTest, AProgramThatIsMissingIsAnErrorAndRemovingTheJobLeavesNoCgroup) {
+TEST_F(JobDirectoryTest, AProgramThatIsMissingIsAnErrorAndRemovingTheJobLeavesNoCgroup) {
   if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
   ASSERT_THAT(Create(), IsOk());
-  fs::remove(config_.checkpoint_program());
 
-  EXPECT_THAT(StartJob(), StatusIs(Code::kNotFound));
+  EXPECT_THAT(StartJobProcess(temp_.path() / "absent", job_dir(), id()), StatusIs(Code::kNotFound));
 
-  EXPECT_THAT(jobs::RemoveJob(config_.jobs_dir(), id()), IsOk());
+  EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk());
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> cgroups, OperationCgroup::List());
-  EXPECT_THAT(cgroups, ::testing::Not(::testing::Contains(id())));
+  EXPECT_THAT(cgroups, Not(Contains(id())));
 }
 
-TEST_F(JobFilesTest, RemovingAJobUnmountsItsStagingArea) {
+TEST_F(JobDirectoryTest, RemovingAJobUnmountsItsStagingArea) {
   if (::geteuid() != 0) GTEST_SKIP() << "mounts need root";
   ASSERT_THAT(Create(), IsOk());
   ASSERT_THAT(MountTmpfs(job_dir() + "/staging", 1 << 20), IsOk());
-  std::ofstream(job_dir() + "/staging/pages-1.img") << "secret";
+  WriteText(job_dir() + "/staging/pages-1.img", "secret");
 
-  EXPECT_THAT(jobs::RemoveJob(config_.jobs_dir(), id()), IsOk());
+  EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk());
 
   EXPECT_FALSE(fs::exists(job_dir()));
-  EXPECT_THAT(jobs::RemoveJob(config_.jobs_dir(), id()), IsOk()) << "absent is success";
-}
-
-TEST_F(JobFilesTest, EventsAreReadLineByLineAndAHalfWrittenOneLater) {
-  ASSERT_THAT(Create(), IsOk());
-  const JobEvent first{"freeze", "", 0, 0};
-  const JobEvent second{"archive", "app", 5, 10};
-  const std::string line = checkpoint::ToJson(second) + "\n";
-  std::ofstream file(job_dir() + "/events");
-  size_t offset = 0;
-
-  file << checkpoint::ToJson(first) << "\n" << line.substr(0, 20) << std::flush;
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), ElementsAre(first));
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), IsEmpty());
-
-  file << line.substr(20) << std::flush;
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), ElementsAre(second));
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), IsEmpty());
-}
-
-TEST_F(JobFilesTest, ALineThatIsNoEventIsPassedOver) {
-  ASSERT_THAT(Create(), IsOk());
-  const JobEvent event{"commit", "", 0, 0};
-  std::ofstream(job_dir() + "/events") << "garbage\n\n" << checkpoint::ToJson(event) << "\n";
-  size_t offset = 0;
-
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), ElementsAre(event));
-}
-
-TEST_F(JobFilesTest, AJobWithoutEventsHasNone) {
-  size_t offset = 0;
-
-  EXPECT_THAT(jobs::ReadNewEvents(job_dir(), offset), IsEmpty());
-  EXPECT_EQ(offset, 0u);
-}
-
-Result<Subprocess> Sleep() {
-  SpawnOptions options;
-  options.argv = {"/bin/sleep", "60"};
-  return Subprocess::Spawn(options);
-}
-
-TEST(JobProcessTest, WithoutAProcessItHasEnded) {
-  const jobs::JobProcess process;
-
-  EXPECT_FALSE(process.alive());
-  EXPECT_TRUE(process.Ended(Deadline::After(seconds(0))));
-}
-
-TEST(JobProcessTest, AChildLivesUntilItEnds) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Sleep());
-  const pid_t pid = child.pid();
-  jobs::JobProcess process(std::move(child));
-  EXPECT_TRUE(process.alive());
-  EXPECT_FALSE(process.Ended(Deadline::After(milliseconds(20))));
-
-  ::kill(pid, SIGKILL);
-
-  EXPECT_TRUE(process.Ended(Deadline::After(seconds(5))));
-  EXPECT_FALSE(process.alive());
-}
-
-TEST(JobProcessTest, AnAdoptedProcessIsTheVeryOneOrNone) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Sleep());
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(jobs::ProcessIdentity identity, jobs::IdentifyProcess(child.pid()));
-  const jobs::JobProcess adopted(identity);
-  EXPECT_TRUE(adopted.alive());
-
-  --identity.start_ticks;
-  EXPECT_FALSE(jobs::JobProcess(identity).alive()) << "the PID is somebody else's now";
-
-  ASSERT_THAT(child.Kill(SIGKILL), IsOk());
-  EXPECT_TRUE(adopted.Ended(Deadline::After(seconds(5))));
-  EXPECT_THAT(child.Wait(Deadline::After(seconds(5))), IsOk());
+  EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk()) << "absent is success";
 }
 
 }  // namespace
-}  // namespace cryopod::daemon
+}  // namespace cryopod::jobs
