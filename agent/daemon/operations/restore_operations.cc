@@ -138,6 +138,16 @@ void RestoreOperations::Sweep() {
   }
 }
 
+// The pod is asked for anew, from another archive: what waits for it with the old one has no use.
+void RestoreOperations::EndOthers(const std::string& pod_uid) {
+  for (const std::shared_ptr<Operation>& operation : operations_.ListRunning()) {
+    const OperationFacts& facts = operation->facts();
+    if (facts.kind == jobs::JobKind::kRestore && facts.pod_key == pod_uid) {
+      (void)operation->Cancel();
+    }
+  }
+}
+
 // The job's mutex is held.
 Status RestoreOperations::BeginOperation(const std::shared_ptr<Job>& job, const Request& request,
                                          const std::string& archive,
@@ -150,7 +160,12 @@ Status RestoreOperations::BeginOperation(const std::shared_ptr<Job>& job, const 
   facts.pod_key = request.pod_uid;
   facts.archive = archive;
   facts.restore_operation = request.restore_operation;
-  CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun, operations_.Begin(std::move(facts)));
+  Result<OperationRegister::Begun> started = operations_.Begin(std::move(facts));
+  if (!started.ok()) {
+    EndOthers(request.pod_uid);
+    return started.status();
+  }
+  OperationRegister::Begun begun = std::move(started).value();
   job->progress = std::make_unique<RestoreProgress>(metrics_, begun.operation,
                                                     config_.jobs_dir() + "/" + operation_id);
   begun.operation->OnCancel([weak = std::weak_ptr(job)] {

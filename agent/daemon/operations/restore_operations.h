@@ -70,6 +70,7 @@ class RestoreOperations {
   Status StartJob(const std::shared_ptr<Job>& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
   Status RemoveRestoreJob(const std::string& operation_id, bool keep_logs);
+  void EndOthers(const std::string& pod_uid);
   Status BeginOperation(const std::shared_ptr<Job>& job, const wrapper::Request& request,
                         const std::string& archive, const std::string& operation_id);
 
