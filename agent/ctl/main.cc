@@ -5,5 +5,5 @@
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  return static_cast<int>(cryopod::ctl::Run(arguments, cryopod::ctl::StandardConsole()));
+  return static_cast<int>(cryopod::ctl::Run(arguments, cryopod::terminal::StandardConsole()));
 }
