@@ -8,6 +8,7 @@
 #include "cri/runtime_client.h"
 #include "tests/fakes/fake_cri_server.h"
 #include "tests/fakes/late_socket.h"
+#include "tests/support/soon.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::cri {
@@ -15,6 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using test::Soon;
 using testing::HasSubstr;
 
 constexpr char kPod[] = R"({"metadata": {"name": "web", "namespace": "shop", "uid": "u-1"}})";
@@ -22,8 +24,6 @@ constexpr char kApp[] = R"({"metadata": {"name": "app"}})";
 
 class RuntimeClientFailureTest : public testing::Test {
  protected:
-  static Deadline Soon() { return Deadline::After(seconds(20)); }
-
   // gRPC waits a little before it connects anew.
   static Status AskUntilAnswered(RuntimeClient* client) {
     const Deadline deadline = Deadline::After(seconds(10));

@@ -6,12 +6,13 @@
 #include <chrono>
 
 #include "tests/fakes/fake_cri_server.h"
+#include "tests/support/soon.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::cri {
 namespace {
 
-using std::chrono::seconds;
+using test::Soon;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -29,8 +30,6 @@ constexpr char kDb[] = R"({"metadata": {"name": "db"}, "image": {"image": "lab.l
 
 class RuntimeClientTest : public testing::Test {
  protected:
-  static Deadline Soon() { return Deadline::After(seconds(20)); }
-
   test::TempDirectory temp_;
   const std::string socket_ = temp_.path() / "cri.sock";
   test::FakeCriServer server_{socket_};

@@ -4,6 +4,7 @@
 
 #include "restore/open_archive.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/restore_fixture.h"
 
@@ -11,9 +12,8 @@ namespace cryopod::restore {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Soon;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
 
 class ApplyRootfsTest : public RestoreFixture {};
 

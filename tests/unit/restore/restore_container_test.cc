@@ -10,16 +10,16 @@
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::restore {
 namespace {
 
+using test::Soon;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
 
 // A process with a UTS namespace of its own.
 class UtsNamespace {

@@ -9,6 +9,7 @@
 #include "agent/os/subprocess.h"
 #include "fake_criu_fixture.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -16,6 +17,7 @@ namespace cryopod::criu {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::Soon;
 using cryopod::test::StatusIs;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -24,7 +26,6 @@ using ::testing::HasSubstr;
 
 class CheckVersionTest : public test::FakeCriuFixture {
  protected:
-  static Deadline Soon() { return Deadline::After(seconds(10)); }
 };
 
 TEST_F(CheckVersionTest, TellsTheVersion) {

@@ -9,6 +9,7 @@
 
 #include "agent/os/unix_socket.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -16,11 +17,10 @@ namespace cryopod::node {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Soon;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
 
 class CheckProgramsTest : public ::testing::Test {
  protected:

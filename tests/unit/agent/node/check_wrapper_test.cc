@@ -5,18 +5,18 @@
 
 #include <chrono>
 
+#include "tests/support/soon.h"
 #include "tests/unit/agent/node/wrapper_installation.h"
 
 namespace cryopod::node {
 namespace {
 
+using test::Soon;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class CheckWrapperTest : public ::testing::Test {
  protected:
-  static Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
-
   WrapperAnswer Ask(const std::string& program) const {
     cri::RuntimeConfiguration configuration;
     configuration.shown = true;

@@ -12,6 +12,7 @@
 #include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
@@ -20,17 +21,15 @@ namespace cryopod {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
+using test::Soon;
 using test::SpawnIn;
 using test::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 class CgroupTest : public ::testing::TestWithParam<CgroupVersion> {
  protected:

@@ -17,6 +17,7 @@
 #include "agent/os/file.h"
 #include "agent/os/last_pid.h"
 #include "agent/os/unique_fd.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {
@@ -26,10 +27,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
+using test::Soon;
 using test::StatusIs;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 // A process in new UTS, IPC and PID namespaces that waits until the object goes. In the PID
 // namespace it is process 1.

@@ -5,6 +5,7 @@
 
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -14,10 +15,9 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::IsOk;
+using test::Soon;
 using test::StatusIs;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(30)); }
 
 SpawnOptions Shell(const std::string& script) {
   SpawnOptions options;

@@ -12,6 +12,7 @@
 #include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -21,10 +22,9 @@ namespace {
 using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
+using test::Soon;
 using test::StatusIs;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 SpawnOptions Shell(const std::string& script) {
   SpawnOptions options;

@@ -9,18 +9,17 @@
 #include <cerrno>
 #include <thread>
 
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 using test::IsOk;
+using test::Soon;
 using test::StatusIs;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 SpawnOptions Shell(const std::string& script) {
   SpawnOptions options;

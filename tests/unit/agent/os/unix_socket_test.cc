@@ -10,6 +10,7 @@
 
 #include "agent/os/file.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -17,13 +18,11 @@ namespace cryopod {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
+using test::Soon;
 using test::StatusIs;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 class UnixSocketTest : public ::testing::Test {
  protected:

@@ -15,6 +15,7 @@
 #include "agent/criu/images/fill_list.h"
 #include "agent/os/proc.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
@@ -25,12 +26,11 @@ namespace {
 namespace fs = std::filesystem;
 using criu::Fill;
 using criu::PageBytes;
+using test::Soon;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kAreaPages = 1024;
 constexpr uint32_t kPagesId = 3;
-
-Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
 
 // A stopped process in a cgroup, with an area that nobody has touched, and pages for it.
 class FillMemoryTest : public ::testing::Test {
