@@ -3,28 +3,28 @@
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/json_util.h>
 
-#include <nlohmann/json.hpp>
+#include "agent/json/value.h"
+#include "agent/os/text.h"
 
 namespace cryopod::cri {
 namespace {
 
 namespace json_util = google::protobuf::util;
 
-Status ParseJson(std::string_view json, std::string_view what, bool ignore_unknown_fields,
+Status ParseJson(std::string_view text, std::string_view what, bool ignore_unknown_fields,
                  google::protobuf::Message* message) {
   const std::string subject(what);
-  if (json.size() > kConfigBytesMax) {
-    return Status(Code::kInvalidArgument,
-                  subject + " is larger than " + std::to_string(kConfigBytesMax >> 20) + " MiB");
+  if (text.size() > kConfigBytesMax) {
+    return Status(Code::kInvalidArgument, subject + " is larger than " + WholeMib(kConfigBytesMax));
   }
   // protobuf's own parser also takes single quotes, unquoted names and trailing commas.
-  if (!nlohmann::json::accept(json)) {
+  if (!json::Parse(text).ok()) {
     return Status(Code::kInvalidArgument, subject + " is not valid JSON");
   }
   json_util::JsonParseOptions options;
   options.ignore_unknown_fields = ignore_unknown_fields;
   const auto parsed = json_util::JsonStringToMessage(
-      google::protobuf::StringPiece(json.data(), json.size()), message, options);
+      google::protobuf::StringPiece(text.data(), text.size()), message, options);
   if (!parsed.ok()) {
     return Status(Code::kInvalidArgument, subject + ": " + std::string(parsed.message()));
   }
@@ -33,14 +33,14 @@ Status ParseJson(std::string_view json, std::string_view what, bool ignore_unkno
 
 }  // namespace
 
-Status ParseStrictJson(std::string_view json, std::string_view what,
+Status ParseStrictJson(std::string_view text, std::string_view what,
                        google::protobuf::Message* message) {
-  return ParseJson(json, what, /*ignore_unknown_fields=*/false, message);
+  return ParseJson(text, what, /*ignore_unknown_fields=*/false, message);
 }
 
-Status ParseLenientJson(std::string_view json, std::string_view what,
+Status ParseLenientJson(std::string_view text, std::string_view what,
                         google::protobuf::Message* message) {
-  return ParseJson(json, what, /*ignore_unknown_fields=*/true, message);
+  return ParseJson(text, what, /*ignore_unknown_fields=*/true, message);
 }
 
 std::string PrintJson(const google::protobuf::Message& message) {

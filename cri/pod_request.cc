@@ -1,8 +1,9 @@
+#include "cri/pod_request.h"
+
 #include <set>
 
 #include "cri/api.pb.h"
 #include "cri/config_json.h"
-#include "cri/runtime_client.h"
 
 namespace cryopod::cri {
 namespace {

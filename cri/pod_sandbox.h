@@ -28,7 +28,7 @@ struct Container {
   std::string image_ref;  // resolved
   std::string log_path;
   std::vector<Mount> mounts;
-  // Out of the runtime's verbose answer; empty or 0 where it gave none.
+  // From the runtime's verbose answer; empty or 0 where it gave none.
   pid_t pid = 0;
   std::string config_json;  // CRI ContainerConfig, JSON
   std::string status_json;  // CRI ContainerStatus, JSON

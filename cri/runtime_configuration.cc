@@ -1,38 +1,20 @@
 #include "cri/runtime_configuration.h"
 
-#include <nlohmann/json.hpp>
 #include <string_view>
+
+#include "agent/json/value.h"
+#include "cri/verbose_info.h"
 
 namespace cryopod::cri {
 namespace {
 
-using nlohmann::json;
-
-std::string Text(const json& object, const char* key) {
-  const auto value = object.find(key);
-  return value != object.end() && value->is_string() ? value->get<std::string>() : "";
-}
-
-std::vector<std::string> Texts(const json& object, const char* key) {
-  std::vector<std::string> texts;
-  const auto list = object.find(key);
-  if (list == object.end() || !list->is_array()) return texts;
-  for (const json& text : *list) {
-    if (text.is_string()) texts.push_back(text.get<std::string>());
-  }
-  return texts;
-}
-
-RuntimeHandler ReadHandler(const json& runtime) {
+RuntimeHandler ReadHandler(const json::Value& runtime) {
   RuntimeHandler handler;
-  handler.type = Text(runtime, "runtimeType");
-  handler.snapshotter = Text(runtime, "snapshotter");
-  handler.pod_annotations = Texts(runtime, "PodAnnotations");
-  handler.container_annotations = Texts(runtime, "ContainerAnnotations");
-  if (const auto options = runtime.find("options");
-      options != runtime.end() && options->is_object()) {
-    handler.program = Text(*options, "BinaryName");
-  }
+  handler.type = runtime.At("runtimeType").Text();
+  handler.program = runtime.At("options").At("BinaryName").Text();
+  handler.snapshotter = runtime.At("snapshotter").Text();
+  handler.pod_annotations = runtime.At("PodAnnotations").Texts();
+  handler.container_annotations = runtime.At("ContainerAnnotations").Texts();
   return handler;
 }
 
@@ -44,14 +26,13 @@ RuntimeConfiguration ParseRuntimeConfiguration(const std::map<std::string, std::
   for (const std::string& name : names) configuration.handlers[name] = {};
   const auto entry = info.find("config");
   if (entry == info.end()) return configuration;
-  const json config = json::parse(entry->second, nullptr, /*allow_exceptions=*/false);
-  const json::json_pointer path("/containerd/runtimes");
-  if (!config.is_object() || !config.contains(path) || !config.at(path).is_object()) {
-    return configuration;
-  }
-  configuration.shown = true;
-  for (const auto& [name, runtime] : config.at(path).items()) {
-    if (runtime.is_object()) configuration.handlers[name] = ReadHandler(runtime);
+  const Result<json::Value> config = json::Parse(entry->second, kVerboseLimits);
+  if (!config.ok()) return configuration;
+  const json::Value& runtimes = config->At("containerd").At("runtimes");
+  configuration.shown = runtimes.object() != nullptr;
+  for (const json::Member& runtime : runtimes.Members()) {
+    if (runtime.value.object() == nullptr) continue;
+    configuration.handlers[runtime.key] = ReadHandler(runtime.value);
   }
   return configuration;
 }

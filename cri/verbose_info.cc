@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 #include "cri/config.pb.h"
 #include "cri/config_json.h"
@@ -14,48 +14,18 @@
 namespace cryopod::cri {
 namespace {
 
-using nlohmann::json;
-
-constexpr int kJsonDepthMax = 64;
-
-// Deeper text is refused before it is a tree, since printing a tree recurses.
-json ParseBounded(const std::string& text) {
-  bool too_deep = false;
-  json parsed = json::parse(
-      text,
-      [&too_deep](int depth, json::parse_event_t, json&) {
-        too_deep = too_deep || depth > kJsonDepthMax;
-        return !too_deep;
-      },
-      /*allow_exceptions=*/false);
-  return too_deep ? json(json::value_t::discarded) : parsed;
-}
-
-pid_t ReadPid(const json& info) {
-  const auto pid = info.find("pid");
-  if (pid == info.end() || !pid->is_number_unsigned()) return 0;
-  const auto number = pid->get<uint64_t>();
-  return number <= static_cast<uint64_t>(std::numeric_limits<pid_t>::max())
-             ? static_cast<pid_t>(number)
-             : 0;
-}
-
-// The environment of the process that the runtime made out of the configuration, "KEY=value".
-std::set<std::string> ReadSpecEnvironment(const json& info) {
-  std::set<std::string> environment;
-  const json::json_pointer path("/runtimeSpec/process/env");
-  if (!info.contains(path)) return environment;
-  for (const json& entry : info.at(path)) {
-    if (entry.is_string()) environment.insert(entry.get<std::string>());
-  }
-  return environment;
+pid_t ReadPid(const json::Value& info) {
+  const uint64_t pid = info.At("pid").Number();
+  return pid <= static_cast<uint64_t>(std::numeric_limits<pid_t>::max()) ? static_cast<pid_t>(pid)
+                                                                         : 0;
 }
 
 // Runtimes built with cri-api from 2026-05 on print values of environment variables in base64,
 // since the field became `bytes` there. Nothing in the text says which one it is, but the runtime's
 // OCI spec beside it holds the same variables in plain text.
-void DecodeEnvironment(const json& info, runtime::v1::ContainerConfig* config) {
-  const std::set<std::string> environment = ReadSpecEnvironment(info);
+void DecodeEnvironment(const json::Value& info, runtime::v1::ContainerConfig* config) {
+  const std::vector<std::string> spec = info.At("runtimeSpec").At("process").At("env").Texts();
+  const std::set<std::string> environment(spec.begin(), spec.end());
   for (runtime::v1::KeyValue& variable : *config->mutable_envs()) {
     if (environment.count(variable.key() + "=" + variable.value()) > 0) continue;
     std::string plain;
@@ -64,54 +34,37 @@ void DecodeEnvironment(const json& info, runtime::v1::ContainerConfig* config) {
   }
 }
 
-// nullptr where there is no such object.
-const json* FindConfig(const json& info) {
-  const auto config = info.find("config");
-  return config != info.end() && config->is_object() ? &*config : nullptr;
-}
-
-Result<json> ParseInfo(const std::map<std::string, std::string>& info) {
+// Reads `config` of the verbose answer into an empty message, where there is one.
+template <typename Message>
+Result<VerboseInfo> ReadInfo(const std::map<std::string, std::string>& info,
+                             void (*mend)(const json::Value&, Message*)) {
+  VerboseInfo result;
   const auto entry = info.find("info");
-  if (entry == info.end()) return json(json::object());
-  json parsed = ParseBounded(entry->second);
-  if (!parsed.is_object()) {
+  if (entry == info.end()) return result;
+  const Result<json::Value> parsed = json::Parse(entry->second, kVerboseLimits);
+  if (!parsed.ok() || parsed->object() == nullptr) {
     return Status(Code::kInternal, "the runtime's verbose answer is not a JSON object");
   }
-  return parsed;
-}
-
-Status ReadConfig(const json& config, google::protobuf::Message* message) {
-  const std::string text = config.dump(-1, ' ', false, json::error_handler_t::replace);
-  const Status parsed =
-      ParseLenientJson(text, "the configuration in the runtime's verbose answer", message);
-  return parsed.ok() ? parsed : Status(Code::kInternal, parsed.message());
+  result.pid = ReadPid(*parsed);
+  const json::Value& config = parsed->At("config");
+  if (config.object() == nullptr) return result;
+  Message message;
+  const Status read = ParseLenientJson(
+      json::Format(config), "the configuration in the runtime's verbose answer", &message);
+  if (!read.ok()) return Status(Code::kInternal, read.message());
+  if (mend != nullptr) mend(*parsed, &message);
+  result.config_json = PrintJson(message);
+  return result;
 }
 
 }  // namespace
 
 Result<VerboseInfo> ParseSandboxInfo(const std::map<std::string, std::string>& info) {
-  CRYOPOD_ASSIGN_OR_RETURN(const json parsed, ParseInfo(info));
-  VerboseInfo result;
-  result.pid = ReadPid(parsed);
-  if (const json* config = FindConfig(parsed)) {
-    runtime::v1::PodSandboxConfig message;
-    CRYOPOD_RETURN_IF_ERROR(ReadConfig(*config, &message));
-    result.config_json = PrintJson(message);
-  }
-  return result;
+  return ReadInfo<runtime::v1::PodSandboxConfig>(info, nullptr);
 }
 
 Result<VerboseInfo> ParseContainerInfo(const std::map<std::string, std::string>& info) {
-  CRYOPOD_ASSIGN_OR_RETURN(const json parsed, ParseInfo(info));
-  VerboseInfo result;
-  result.pid = ReadPid(parsed);
-  if (const json* config = FindConfig(parsed)) {
-    runtime::v1::ContainerConfig message;
-    CRYOPOD_RETURN_IF_ERROR(ReadConfig(*config, &message));
-    DecodeEnvironment(parsed, &message);
-    result.config_json = PrintJson(message);
-  }
-  return result;
+  return ReadInfo<runtime::v1::ContainerConfig>(info, DecodeEnvironment);
 }
 
 }  // namespace cryopod::cri

@@ -5,9 +5,13 @@
 #include <map>
 #include <string>
 
+#include "agent/json/value.h"
 #include "agent/os/status.h"
 
 namespace cryopod::cri {
+
+// Of a runtime's verbose answer: configuration and OCI spec of a container together.
+inline constexpr json::Limits kVerboseLimits{.bytes_max = size_t{16} << 20, .depth_max = 64};
 
 // What the verbose answers of PodSandboxStatus and ContainerStatus hold beyond CRI's own fields.
 //

@@ -38,7 +38,7 @@ std::optional<RemadeKind> KindOf(const std::string& source, const std::string& d
   if (*kind == RemadeKind::kSubPath && !IsOfRemadeVolume(source)) return std::nullopt;
   const archive::MountRecord* record = FindRecord(checkpoint, request.container_name, destination);
   if (record == nullptr) {
-    return criu::IsMadeByRuntime(source, live) ? kind : std::nullopt;
+    return criu::IsMadeByContainerRuntime(source, live) ? kind : std::nullopt;
   }
   const criu::PodPlaces recorded{checkpoint.pod_uid, checkpoint.sandbox_id};
   return criu::RemadeKindOf(record->source, recorded) == kind ? kind : std::nullopt;

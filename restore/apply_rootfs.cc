@@ -28,8 +28,9 @@ uint64_t LayerBytesMax(const archive::PodCheckpoint& checkpoint, const std::stri
 Status ApplyRootfs(const jobs::RestoreJob& job, const archive::Archive& archive,
                    const std::string& container, const std::string& rootfs, Deadline deadline) {
   const std::string doing = "container " + container;
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts parts, FindParts(archive, container));
-  if (parts.rootfs_diff.digest.empty()) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ContainerParts* const parts,
+                           archive.FindContainer(container));
+  if (parts->rootfs_diff.digest.empty()) return Status();
   // Without a mount there, the layer would be written into the node's own directories.
   if (!IsMountPoint(rootfs)) {
     return Status(Code::kFailedPrecondition,
@@ -37,7 +38,7 @@ Status ApplyRootfs(const jobs::RestoreJob& job, const archive::Archive& archive,
   }
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd root, OpenDirectory(rootfs));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob,
-                           archive.OpenVerifiedBlob(parts.rootfs_diff).While(doing));
+                           archive.OpenVerifiedBlob(parts->rootfs_diff).While(doing));
   RootfsWriter writer(root.get());
   archive::UnpackLimits limits;
   limits.bytes_max = LayerBytesMax(archive.checkpoint(), container);

@@ -1,38 +1,21 @@
 #include "restore/check_node.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "agent/criu/criu_client.h"
 #include "agent/os/machine.h"
+#include "agent/os/text.h"
 #include "restore/cpu_flags.h"
 
 namespace cryopod::restore {
 namespace {
 
-// First two numbers of "6.18.0-12-generic"; 0 where there is none.
-std::pair<int, int> MajorMinor(std::string_view version) {
-  std::pair<int, int> numbers{0, 0};
-  const char* const end = version.data() + version.size();
-  const auto [dot, error] = std::from_chars(version.data(), end, numbers.first);
-  if (error == std::errc() && dot != end && *dot == '.') {
-    std::from_chars(dot + 1, end, numbers.second);
-  }
-  return numbers;
-}
-
 void CompareVersion(const std::string& what, const std::string& source, const std::string& target,
                     std::vector<std::string>& mismatches) {
   if (source.empty() || MajorMinor(target) >= MajorMinor(source)) return;
   mismatches.push_back(what + " " + target + " is older than the source's " + source);
-}
-
-std::string Joined(const std::vector<std::string>& parts, const char* separator) {
-  std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : separator) + part;
-  return text;
 }
 
 }  // namespace
@@ -45,8 +28,7 @@ std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::N
   } else if (const std::vector<std::string> missing =
                  MissingCpuFlags(source.cpu_flags, target.cpu_flags);
              !missing.empty()) {
-    mismatches.push_back("the processor lacks " + Joined(missing, " ") +
-                         ", which the source's has");
+    mismatches.push_back("the processor lacks " + Join(missing, " ") + ", which the source's has");
   }
   CompareVersion("kernel", source.kernel, target.kernel, mismatches);
   CompareVersion("CRIU", source.criu_version, target.criu_version, mismatches);
@@ -75,7 +57,7 @@ Status CheckNode(const archive::PodCheckpoint& checkpoint, const std::string& cr
   const std::vector<std::string> mismatches = Fits(checkpoint.node, node);
   if (mismatches.empty()) return Status();
   return Status(Code::kFailedPrecondition,
-                "this node does not fit the checkpoint: " + Joined(mismatches, "; "),
+                "this node does not fit the checkpoint: " + Join(mismatches, "; "),
                 Reason::kNodeDiffers);
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/os/cgroup.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
 

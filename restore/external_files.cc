@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 #include "agent/os/unique_fd.h"
 
 namespace cryopod::restore {
@@ -64,24 +65,22 @@ Status CheckFile(const ExternalFile& file, const LiveMount* mount) {
 }  // namespace
 
 Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const LiveMounts& live) {
-  std::string named;
-  size_t count = 0;
+  std::vector<std::string> changed;
   Reason reason = Reason::kNone;  // of the first
   for (const ExternalFile& file : container.external_files) {
     if (!file.exact) continue;
     const LiveMount* const mount = MountAt(live, file.mount_point);
     const Status same = CheckFile(file, mount);
     if (same.ok()) continue;
-    if (count == 0) reason = same.reason();
-    if (++count > kFilesNamed) continue;
-    named += (named.empty() ? "" : "; ") + PathOf(file) + ": " + same.message();
+    if (changed.empty()) reason = same.reason();
+    changed.push_back(PathOf(file) + ": " + same.message());
   }
-  if (count == 0) return Status();
-  if (count > kFilesNamed) named += "; and " + std::to_string(count - kFilesNamed) + " more";
+  if (changed.empty()) return Status();
   return Status(Code::kFailedPrecondition,
                 "processes of the archive have files open on a volume that is not in it, and the "
                 "new pod does not show them as they were: " +
-                    named + ". Bring the volume's content to this node first",
+                    JoinFirst(changed, kFilesNamed, "; ", "; and ") +
+                    ". Bring the volume's content to this node first",
                 reason);
 }
 

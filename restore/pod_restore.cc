@@ -123,7 +123,7 @@ Result<jobs::ContainerReport*> PodRestore::FindContainer(const std::string& name
   for (jobs::ContainerReport& container : report_.containers) {
     if (container.name == name) return &container;
   }
-  if (archive_.has_value()) return FindParts(*archive_, name).status();
+  if (archive_.has_value()) return archive_->FindContainer(name).status();
   return Status(Code::kNotFound, "no container " + name);
 }
 
@@ -161,7 +161,7 @@ void PodRestore::EndAttempt(jobs::ContainerReport& container) {
 // What they hold is in the processes now, and memory of the node twice. A container that is deleted
 // before it starts is staged again.
 void PodRestore::DropImages(const jobs::ContainerReport& container) {
-  if (staging_.has_value()) staging_->RemoveContainer(container.name);
+  if (staging_.has_value()) staging_->RemoveInBackground(container.name);
   staged_.erase(container.name);
 }
 

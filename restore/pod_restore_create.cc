@@ -130,7 +130,7 @@ Status PodRestore::AdaptImages(const Request& request, const jobs::ContainerRepo
       CheckExternalFiles(RecordOf(container.name), live)
           .While("restoring container " + container.name + " from archive " + job_.archive));
   const Status adapted =
-      AdaptToRemadeMounts(job_, *archive_, request, live, staging_->images_dir(container.name),
+      AdaptToRemadeMounts(job_, *archive_, request, live, staging_->PathOf(container.name),
                           Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(container.name);
@@ -156,8 +156,8 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
   CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
       wrapper::Plan plan,
-      PrepareAttempt(job_dir_, job_.operation_id, staging_->images_dir(container.name),
-                     container.name, ++attempts_[container.name]));
+      PrepareAttempt(job_dir_, job_.operation_id, staging_->PathOf(container.name), container.name,
+                     ++attempts_[container.name]));
   work_dirs_[container.name] = plan.work_dir;
   container.phase = jobs::Phase::kRestoring;
   Save();
@@ -181,7 +181,7 @@ Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcom
                               .While(doing));
   CRYOPOD_ASSIGN_OR_RETURN(
       const uint64_t filled,
-      FillMemory(container, staging_->images_dir(container.name), Deadline::After(kFillTimeout))
+      FillMemory(container, staging_->PathOf(container.name), Deadline::After(kFillTimeout))
           .While(doing));
   if (filled > 0) {
     Log(LogLevel::kInfo, "memory was filled",

@@ -9,7 +9,7 @@
 
 namespace cryopod::restore {
 
-// One run of the real runtime's restore over one container. The wrapper runs it; here is what has
+// One run of the OCI runtime's restore over one container. The wrapper runs it; here is what has
 // to stand before, and what has to be judged and mended after it.
 
 // Makes the directory of attempt number `attempt` and the options file for CRIU: the processes stay

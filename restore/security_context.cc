@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
+#include "agent/json/value.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
@@ -12,35 +12,17 @@
 namespace cryopod::restore {
 namespace {
 
-using nlohmann::json;
-
-constexpr size_t kConfigBytesMax = size_t{8} << 20;
 constexpr uint64_t kSetgid = uint64_t{1} << 6;
 constexpr uint64_t kSetuid = uint64_t{1} << 7;
 
-// An absent member is an empty object: the OCI specification leaves nearly all of them out.
-const json& Member(const json& object, const char* name) {
-  static const json kEmpty = json::object();
-  if (!object.is_object()) return kEmpty;
-  const auto found = object.find(name);
-  return found != object.end() && !found->is_null() ? *found : kEmpty;
-}
-
 // Names that this program does not know count as not granted.
-uint64_t CapabilityMask(const json& names) {
+uint64_t CapabilityMask(const json::Value& names) {
   uint64_t mask = 0;
-  if (!names.is_array()) return mask;
-  for (const json& name : names) {
-    if (!name.is_string()) continue;
-    const std::optional<int> number = CapabilityNumber(name.get_ref<const std::string&>());
+  for (const std::string& name : names.Texts()) {
+    const std::optional<int> number = CapabilityNumber(name);
     if (number) mask |= uint64_t{1} << *number;
   }
   return mask;
-}
-
-uint32_t IdOf(const json& user, const char* name) {
-  const json& id = Member(user, name);
-  return id.is_number_unsigned() ? id.get<uint32_t>() : 0;
 }
 
 std::string Describe(const SecurityContext& context) {
@@ -118,34 +100,29 @@ Status CheckIds(const SecurityContext& context, const TaskCredentials& task, uin
   return Status();
 }
 
-std::string TextOf(const json& value) {
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 }  // namespace
 
 Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
                                              const FileCapabilities& program) {
-  const json config = json::parse(config_json, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object() || !Member(config, "process").is_object()) {
+  const Result<json::Value> config = json::Parse(config_json);
+  if (!config.ok() || config->object() == nullptr) {
     return Status(Code::kDataLoss, "config.json of the bundle is no OCI configuration");
   }
-  const json& process = Member(config, "process");
-  const json& capabilities = Member(process, "capabilities");
-  const json& user = Member(process, "user");
+  const json::Value& process = config->At("process");
+  const json::Value& capabilities = process.At("capabilities");
+  const json::Value& user = process.At("user");
   SecurityContext context;
-  context.uid = IdOf(user, "uid");
-  context.gid = IdOf(user, "gid");
-  for (const json& gid : Member(user, "additionalGids")) {
-    if (gid.is_number_unsigned()) context.additional_gids.push_back(gid.get<uint32_t>());
+  context.uid = static_cast<uint32_t>(user.At("uid").Number());
+  context.gid = static_cast<uint32_t>(user.At("gid").Number());
+  for (const json::Value& gid : user.At("additionalGids").Elements()) {
+    const auto* const number = std::get_if<uint64_t>(&gid.value);
+    if (number != nullptr) context.additional_gids.push_back(static_cast<uint32_t>(*number));
   }
-  const json& no_new_privs = Member(process, "noNewPrivileges");
-  context.no_new_privs = no_new_privs.is_boolean() && no_new_privs.get<bool>();
-  context.has_seccomp = !Member(Member(config, "linux"), "seccomp").empty();
-  const AskedSets asked{CapabilityMask(Member(capabilities, "permitted")),
-                        CapabilityMask(Member(capabilities, "inheritable")),
-                        CapabilityMask(Member(capabilities, "ambient")),
-                        CapabilityMask(Member(capabilities, "bounding"))};
+  context.no_new_privs = process.At("noNewPrivileges").IsTrue();
+  context.has_seccomp = !config->At("linux").At("seccomp").Members().empty();
+  const AskedSets asked{
+      CapabilityMask(capabilities.At("permitted")), CapabilityMask(capabilities.At("inheritable")),
+      CapabilityMask(capabilities.At("ambient")), CapabilityMask(capabilities.At("bounding"))};
   context.bounding = asked.bounding;
   context.inheritable = asked.inheritable;
   context.permitted =
@@ -155,15 +132,15 @@ Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
 
 FirstProgram ParseFirstProgram(std::string_view config_json) {
   constexpr std::string_view kPath = "PATH=";
-  const json config = json::parse(config_json, nullptr, /*allow_exceptions=*/false);
-  const json& process = Member(config, "process");
-  const json& arguments = Member(process, "args");
+  const Result<json::Value> config = json::Parse(config_json);
+  if (!config.ok()) return {};
+  const json::Value& process = config->At("process");
+  const std::vector<std::string> arguments = process.At("args").Texts();
   FirstProgram program;
-  if (!arguments.is_array() || arguments.empty()) return program;
-  program.name = TextOf(arguments.front());
-  program.working_directory = TextOf(Member(process, "cwd"));
-  for (const json& variable : Member(process, "env")) {
-    const std::string text = TextOf(variable);
+  if (arguments.empty()) return program;
+  program.name = arguments.front();
+  program.working_directory = process.At("cwd").Text();
+  for (const std::string& text : process.At("env").Texts()) {
     if (!text.starts_with(kPath)) continue;
     program.folders.clear();
     for (const std::string_view folder : Split(std::string_view(text).substr(kPath.size()), ':')) {
@@ -174,8 +151,7 @@ FirstProgram ParseFirstProgram(std::string_view config_json) {
 }
 
 Result<SecurityContext> ReadSecurityContext(const std::string& bundle, const std::string& rootfs) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
-                           ReadFile(bundle + "/config.json", kConfigBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(bundle + "/config.json"));
   return ParseSecurityContext(text, CapabilitiesOfProgram(rootfs, ParseFirstProgram(text)));
 }
 
@@ -194,7 +170,7 @@ Status CheckRestoredCredentials(const SecurityContext& context, const std::strin
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
   for (const pid_t thread : threads) {
     const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (info.ok() && info->state == 'Z') continue;  // it runs nothing any more
+    if (info.ok() && IsZombie(*info)) continue;  // it runs nothing any more
     CRYOPOD_ASSIGN_OR_RETURN(const pid_t process, ReadThreadGroup(thread));
     CRYOPOD_ASSIGN_OR_RETURN(const TaskCredentials task, ReadTaskCredentials(thread));
     const Place place = process == first ? Place::kFirst : Place::kOther;

@@ -50,7 +50,7 @@ Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
 
 Status VerifyAlive(const jobs::ContainerReport& container) {
   const Result<ProcessInfo> init = ReadProcessInfo(container.pid);
-  if (!init.ok() || init->start_time_ticks != container.start_time_ticks || init->state == 'Z') {
+  if (!init.ok() || init->start_time_ticks != container.start_time_ticks || IsZombie(*init)) {
     return Status(Code::kFailedPrecondition,
                   "the restored process " + std::to_string(container.pid) + " has ended",
                   Reason::kProcessesEnded);

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <mutex>
 
 #include "agent/archive/oci/media_types.h"
@@ -16,6 +15,7 @@
 #include "agent/criu/images/rewrite_images.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -44,12 +44,6 @@ class ProgressMeter {
   std::mutex mutex_;  // guards last_ and keeps reports in order
   std::chrono::steady_clock::time_point last_;
 };
-
-std::string NowText() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return FormatTime(int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
-}
 
 // The spec stands in the bundle, of which the root file system is a part. A runtime that lays its
 // bundles out otherwise yields an archive without spec.dump, which only inspection tools miss.

@@ -24,7 +24,7 @@ struct ArchivedPod {
 // second.
 using ArchiveProgress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
 
-// Stage 8: compresses and hashes what was captured. The pod runs meanwhile, or waits for its end.
+// Compresses and hashes what was captured. The pod runs meanwhile, or waits for its end.
 Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                const std::vector<PreparedDump>& dumps,
                                const std::vector<CapturedContainer>& captured,

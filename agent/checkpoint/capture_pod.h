@@ -26,7 +26,7 @@ struct CapturedPod {
   std::vector<std::string> uncarried;         // at the cut; as of UncarriedContent
 };
 
-// Stage 6: dumps all containers at once and takes what has changed of their writable layers, then
+// Dumps all containers at once and takes what has changed of their writable layers, then
 // proves that nothing came in meanwhile. Content that no archive carries is looked for once more:
 // it may have come since preflight. The pod is frozen and stays so. Errors: kAborted: the capture
 // is no cut, discard it and try again; else why a dump failed, with the container's name.

@@ -31,7 +31,7 @@ Result<uint32_t> CheckMembers(const DumpTarget& target,
   std::set<pid_t> in_leaf;
   for (const pid_t thread : threads) {
     const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (!info.ok() || info->namespace_pids.empty() || info->state == 'Z') continue;
+    if (!info.ok() || info->namespace_pids.empty() || IsZombie(*info)) continue;
     in_leaf.insert(info->namespace_pids.back());
   }
   std::string difference = DescribeDifference(in_leaf, dumped_pids);

@@ -15,7 +15,6 @@
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
 #include "agent/checkpoint/resolve_pod.h"
-#include "agent/checkpoint/staging_area.h"
 #include "agent/checkpoint/start_criu.h"
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/kept_logs.h"
@@ -124,7 +123,7 @@ Status Checkpoint::Prepare() {
   CRYOPOD_ASSIGN_OR_RETURN(StagingArea staging,
                            StagingArea::Create(job_dir_ + "/" + jobs::kStagingDirectory,
                                                job_.state_dir + "/staging/" + job_.operation_id,
-                                               report_.memory_bytes + report_.writable_bytes));
+                                               report_.StagingBytes()));
   staging_.emplace(std::move(staging));
   return Status();
 }

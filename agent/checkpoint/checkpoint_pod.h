@@ -8,7 +8,7 @@
 
 namespace cryopod::checkpoint {
 
-// The act: stages 1 to 10 in order. Whatever fails, the pod runs on and nothing is left but logs,
+// The act, from resolve to report. Whatever fails, the pod runs on and nothing is left but logs,
 // which are kept under <state dir>/logs/<operation id>/.
 //
 // `job_dir` is the operation's directory, `guard` was forked before any thread.

@@ -1,28 +1,9 @@
 #include "agent/checkpoint/describe_pod.h"
 
-#include <ctime>
-#include <nlohmann/json.hpp>
+#include "agent/json/value.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
-namespace {
-
-using nlohmann::json;
-
-std::string Dump(const json& value) {
-  return value.dump(2, ' ', false, json::error_handler_t::replace);
-}
-
-}  // namespace
-
-std::string FormatTime(int64_t time_ns) {
-  const time_t seconds = static_cast<time_t>(time_ns / 1'000'000'000);
-  tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  char text[32];
-  const size_t size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return std::string(text, size);
-}
-
 archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                    const std::vector<CapturedContainer>& captured,
                                    const std::vector<uint64_t>& sizes_bytes,
@@ -61,43 +42,43 @@ archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const Resolve
 }
 
 std::map<std::string, std::string> ContainerMetadata(const jobs::RequestedContainer& container,
-                                                     const std::string& runtime,
+                                                     const std::string& oci_runtime,
                                                      const std::string& spec_json,
                                                      const std::string& created) {
-  const std::string created_at = FormatTime(container.created_at_ns);
+  const std::string created_at = FormatTime(std::chrono::nanoseconds(container.created_at_ns));
   static constexpr char kNever[] = "0001-01-01T00:00:00Z";
-  const json config = {{"id", container.id},
-                       {"name", container.name},
-                       {"rootfsImage", container.image},
-                       {"rootfsImageRef", container.image_ref},
-                       {"rootfsImageName", container.image},
-                       {"runtime", runtime},
-                       {"createdTime", created_at},
-                       {"checkpointedTime", created},
-                       {"restoredTime", kNever},
-                       {"restored", false}};
-  const json status = {{"CreatedAt", container.created_at_ns},
-                       {"StartedAt", container.created_at_ns},
-                       {"FinishedAt", 0},
-                       {"ExitCode", 0},
-                       {"Pid", 0},
-                       {"Reason", ""},
-                       {"Message", ""}};
-  return {{"config.dump", Dump(config)},
-          {"status", Dump(status)},
+  const json::Value config{json::Value::Object{{"id", {container.id}},
+                                               {"name", {container.name}},
+                                               {"rootfsImage", {container.image}},
+                                               {"rootfsImageRef", {container.image_ref}},
+                                               {"rootfsImageName", {container.image}},
+                                               {"runtime", {oci_runtime}},
+                                               {"createdTime", {created_at}},
+                                               {"checkpointedTime", {created}},
+                                               {"restoredTime", {kNever}},
+                                               {"restored", {false}}}};
+  const json::Value status{json::Value::Object{{"CreatedAt", {container.created_at_ns}},
+                                               {"StartedAt", {container.created_at_ns}},
+                                               {"FinishedAt", {int64_t{0}}},
+                                               {"ExitCode", {int64_t{0}}},
+                                               {"Pid", {int64_t{0}}},
+                                               {"Reason", {""}},
+                                               {"Message", {""}}}};
+  return {{"config.dump", json::Format(config, 2)},
+          {"status", json::Format(status, 2)},
           {"status.dump", container.status_json},
           {"spec.dump", spec_json},
           {"container-config.json", container.config_json}};
 }
 
 std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job) {
-  json containers = json::object();
+  json::Value options{json::Value::Object{{"version", {int64_t{1}}},
+                                          {"containers", {json::Value::Object()}},
+                                          {"annotations", {json::Value::Object()}}}};
   for (const jobs::RequestedContainer& container : job.containers) {
-    containers[container.name] = container.id + "-" + container.name;
+    options.Make("containers").Make(container.name).value = container.id + "-" + container.name;
   }
-  const json options = {
-      {"version", 1}, {"containers", containers}, {"annotations", json::object()}};
-  return {{"pod.dump", job.sandbox_config_json}, {"pod.options", Dump(options)}};
+  return {{"pod.dump", job.sandbox_config_json}, {"pod.options", json::Format(options, 2)}};
 }
 
 }  // namespace cryopod::checkpoint

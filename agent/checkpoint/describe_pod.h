@@ -22,14 +22,11 @@ archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const Resolve
 //
 // Source  checkpointctl lib/metadata.go (ContainerConfig, ContainerdStatus).
 std::map<std::string, std::string> ContainerMetadata(const jobs::RequestedContainer& container,
-                                                     const std::string& runtime,
+                                                     const std::string& oci_runtime,
                                                      const std::string& spec_json,
                                                      const std::string& created);
 
 // pod.dump and pod.options.
 std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job);
-
-// RFC 3339 in UTC with seconds. `time_ns` since the epoch.
-std::string FormatTime(int64_t time_ns);
 
 }  // namespace cryopod::checkpoint

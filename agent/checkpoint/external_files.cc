@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "agent/criu/images/criu_images.h"
-#include "agent/criu/printable.h"
 #include "agent/os/proc.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -16,17 +16,11 @@ namespace {
 constexpr size_t kPathBytesShown = 4000;
 constexpr std::string_view kDeleted = " (deleted)";
 
-bool IsBeneath(std::string_view path, std::string_view directory) {
-  if (directory == "/") return true;
-  return path.starts_with(directory) &&
-         (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 // The mount that shows `path`; nullptr when it is none of the bind mounts.
 const PlacedMount* MountOf(const DumpTarget& target, std::string_view path) {
   std::string_view innermost;
   for (const std::string& mount_point : target.mount_points) {
-    if (IsBeneath(path, mount_point) && mount_point.size() >= innermost.size()) {
+    if (IsAtOrBelow(path, mount_point) && mount_point.size() >= innermost.size()) {
       innermost = mount_point;
     }
   }
@@ -43,43 +37,34 @@ std::optional<archive::ExternalFile> ExternalFileAt(const DumpTarget& target,
   const std::string_view inside =
       std::string_view(path).substr(std::min(path.size(), mount->mount_point.size() + 1));
   archive::ExternalFile file;
-  file.mount_point = criu::Printable(mount->mount_point, kPathBytesShown);
-  file.path = criu::Printable(inside, kPathBytesShown);
-  file.volume = criu::Printable(mount->source, kPathBytesShown);
+  file.mount_point = Printable(mount->mount_point, kPathBytesShown);
+  file.path = Printable(inside, kPathBytesShown);
+  file.volume = Printable(mount->source, kPathBytesShown);
   file.exact = file.path == inside && file.mount_point == mount->mount_point;
   return file;
 }
 
-void AddLink(pid_t pid, const std::string& name, std::set<std::string>& paths) {
-  Result<std::string> link = ReadProcLink(pid, name);
-  if (link.ok() && link->starts_with('/') && !link->ends_with(kDeleted)) {
-    paths.insert(std::move(link).value());
+std::set<std::string> PathsOf(const std::vector<SeenProcess>& processes) {
+  std::set<std::string> paths;
+  const auto add = [&paths](const std::string& path) {
+    if (path.starts_with('/') && !path.ends_with(kDeleted)) paths.insert(path);
+  };
+  for (const SeenProcess& process : processes) {
+    for (const SeenProcess::Link& link : process.links) add(link.target);
+    const Result<std::vector<FileMapping>> mappings = ReadFileMappings(process.info.pid);
+    if (!mappings.ok()) continue;  // it has ended meanwhile, and holds nothing
+    for (const FileMapping& mapping : *mappings) add(mapping.path);
   }
-}
-
-// A process that has ended meanwhile holds nothing.
-void AddPathsOf(pid_t pid, std::set<std::string>& paths) {
-  for (const char* name : {"cwd", "exe"}) AddLink(pid, name, paths);
-  const Result<std::vector<int>> descriptors = ListDescriptors(pid);
-  if (!descriptors.ok()) return;
-  for (const int number : *descriptors) AddLink(pid, "fd/" + std::to_string(number), paths);
-  const Result<std::vector<FileMapping>> mappings = ReadFileMappings(pid);
-  if (!mappings.ok()) return;
-  for (const FileMapping& mapping : *mappings) {
-    if (!mapping.path.ends_with(kDeleted)) paths.insert(mapping.path);
-  }
+  return paths;
 }
 
 }  // namespace
 
-std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target) {
+std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target,
+                                                     const std::vector<SeenProcess>& processes) {
   std::vector<archive::ExternalFile> files;
   if (target.mounts.empty()) return files;
-  const Result<std::vector<pid_t>> pids = target.cgroup.Processes();
-  if (!pids.ok()) return files;
-  std::set<std::string> paths;
-  for (const pid_t pid : *pids) AddPathsOf(pid, paths);
-  for (const std::string& path : paths) {
+  for (const std::string& path : PathsOf(processes)) {
     std::optional<archive::ExternalFile> file = ExternalFileAt(target, path);
     if (file && files.size() < archive::kExternalFilesMax) files.push_back(std::move(*file));
   }

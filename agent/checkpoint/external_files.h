@@ -5,6 +5,7 @@
 
 #include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/seen_process.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -13,8 +14,9 @@ namespace cryopod::checkpoint {
 // an archive does not carry: volumes that outlive the pod, and those that are left out. A restore
 // needs them at the same place, so they are named before it. At most archive::kExternalFilesMax.
 
-// As /proc shows them now; sizes are not looked at. The pod may run.
-std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target);
+// As /proc shows them in the container's `processes`; sizes are not looked at. The pod may run.
+std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target,
+                                                     const std::vector<SeenProcess>& processes);
 
 // Those of the cut, out of the images of a dump that has ended.
 Result<std::vector<archive::ExternalFile>> ReadExternalFiles(const DumpTarget& target,

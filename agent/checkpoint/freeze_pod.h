@@ -39,7 +39,7 @@ class FrozenPod {
   Deadline::Clock::time_point since_;
 };
 
-// Stage 5: asks every leaf cgroup to freeze, then waits until all report frozen: this is the cut.
+// Asks every leaf cgroup to freeze, then waits until all report frozen: this is the cut.
 // The leaves, never only their parent, under which CRIU would wait for ever. A pod that is caught
 // between vfork and exec, or does not freeze at once, is thawed and frozen again a moment later.
 // `targets` must outlive the answer. Errors: kDeadlineExceeded (names the container); everything is

@@ -5,9 +5,10 @@
 #include <optional>
 #include <utility>
 
-#include "agent/criu/dump_options.h"
 #include "agent/criu/remade_mounts.h"
+#include "agent/criu/rootfs_path.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -28,11 +29,9 @@ std::string_view WithoutMark(std::string_view root) {
 
 // What is left of `path` beneath `directory`: "" for the directory itself.
 std::optional<std::string_view> Beneath(std::string_view path, std::string_view directory) {
-  if (directory == "/") return path == "/" ? std::string_view() : path;
-  if (!path.starts_with(directory)) return std::nullopt;
-  path.remove_prefix(directory.size());
-  if (!path.empty() && path.front() != '/') return std::nullopt;
-  return path;
+  if (!IsAtOrBelow(path, directory)) return std::nullopt;
+  if (path == "/") return std::string_view();
+  return directory == "/" ? path : path.substr(directory.size());
 }
 
 // ".../containers/<ID>/volumes/<hash>": containerd's copy of what the image has there.
@@ -129,7 +128,7 @@ std::vector<PlacedMount> PlaceMounts(const criu::ContainerState& state,
                                      const std::vector<MountEntry>& mounts,
                                      const std::vector<MountEntry>& node_mounts) {
   std::vector<PlacedMount> placed;
-  for (const criu::RuntimeMount& declared : state.mounts) {
+  for (const criu::OciMount& declared : state.mounts) {
     if (declared.device != "bind") continue;
     const std::string mount_point = criu::MountPointOf(state, declared);
     const MountEntry* const entry = MountedAt(mount_point, mounts);

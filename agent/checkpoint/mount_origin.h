@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "agent/criu/container_state.h"
-#include "agent/os/proc.h"
+#include "agent/os/mount_info.h"
 
 namespace cryopod::checkpoint {
 

@@ -4,7 +4,6 @@
 #include <string_view>
 #include <utility>
 
-#include "agent/criu/printable.h"
 #include "agent/os/directory.h"
 #include "agent/os/proc.h"
 #include "agent/os/text.h"
@@ -17,31 +16,10 @@ constexpr size_t kNamesMax = 3;
 // What runc calls its process until that runs the command. Source: runc, libcontainer/nsenter.
 constexpr std::string_view kRuncStage = "runc:[";
 
-class Names {
- public:
-  void Add(const std::string& name) {
-    if (++count_ > kNamesMax) return;
-    if (!text_.empty()) text_ += ", ";
-    text_ += name;
-  }
-  std::string Text() const {
-    if (count_ <= kNamesMax) return text_;
-    return text_ + " and " + std::to_string(count_ - kNamesMax) + " more";
-  }
-
- private:
-  std::string text_;
-  size_t count_ = 0;
-};
-
-std::string NameOf(const ProcessInfo& process) {
-  std::string name =
-      "process " + std::to_string(process.pid) + " (" + criu::Printable(process.command) + ")";
-  if (process.command.starts_with(kRuncStage)) name += ", an exec of the container runtime";
-  return name;
+std::string NameNewcomer(const ProcessInfo& process) {
+  const bool by_runtime = process.command.starts_with(kRuncStage);
+  return NameOf(process) + (by_runtime ? ", an exec of the container runtime" : "");
 }
-
-bool IsZombie(const ProcessInfo& process) { return process.state == 'Z' || process.state == 'X'; }
 
 // A namespace gives PIDs out upwards, and begins again at its limit.
 bool IsBetween(pid_t before, pid_t now, pid_t pid) {
@@ -67,18 +45,18 @@ std::optional<ProcessInfo> FindBorn(pid_t pid, const BirthMarks& before, const B
 
 std::string DescribeBorn(const std::vector<DumpTarget>& targets, const BirthMarks& before,
                          const BirthMarks& now) {
-  Names names;
+  std::vector<std::string> names;
   for (const DumpTarget& target : targets) {
     const Result<std::vector<pid_t>> members = target.cgroup.Processes();
     if (!members.ok()) continue;
     for (const pid_t pid : *members) {
       const std::optional<ProcessInfo> born = FindBorn(pid, before, now);
       if (born && !IsZombie(*born)) {
-        names.Add("container " + target.requested.name + ": " + NameOf(*born));
+        names.push_back("container " + target.requested.name + ": " + NameNewcomer(*born));
       }
     }
   }
-  if (!names.Text().empty()) return names.Text();
+  if (!names.empty()) return JoinFirst(names, kNamesMax);
   const Result<std::vector<DirectoryEntry>> entries = ListDirectory("/proc");
   if (!entries.ok()) return entries.status().message();
   for (const DirectoryEntry& entry : *entries) {
@@ -86,15 +64,16 @@ std::string DescribeBorn(const std::vector<DumpTarget>& targets, const BirthMark
     if (!ParseNumber(entry.name, pid)) continue;
     const std::optional<ProcessInfo> born = FindBorn(pid, before, now);
     if (!born) continue;
-    names.Add(NameOf(*born) + (IsZombie(*born) ? ", which has ended again" : ", on its way in"));
+    names.push_back(NameNewcomer(*born) +
+                    (IsZombie(*born) ? ", which has ended again" : ", on its way in"));
   }
-  return names.Text().empty() ? "it has ended again" : names.Text();
+  return names.empty() ? "it has ended again" : JoinFirst(names, kNamesMax);
 }
 
 std::string DescribeUndumped(const DumpTarget& target, const std::set<pid_t>& dumped) {
   const Result<std::vector<pid_t>> threads = target.cgroup.Threads();
   if (!threads.ok()) return std::string();
-  Names names;
+  std::vector<std::string> names;
   std::set<pid_t> told;
   for (const pid_t thread : *threads) {
     const Result<ProcessInfo> task = ReadProcessInfo(thread);
@@ -103,9 +82,9 @@ std::string DescribeUndumped(const DumpTarget& target, const std::set<pid_t>& du
     const Result<pid_t> leader = ReadThreadGroup(thread);
     if (!leader.ok() || !told.insert(*leader).second) continue;
     const Result<ProcessInfo> process = ReadProcessInfo(*leader);
-    if (process.ok()) names.Add(NameOf(*process));
+    if (process.ok()) names.push_back(NameNewcomer(*process));
   }
-  return names.Text();
+  return JoinFirst(names, kNamesMax);
 }
 
 }  // namespace cryopod::checkpoint

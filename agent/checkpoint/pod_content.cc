@@ -9,30 +9,25 @@
 #include <map>
 #include <set>
 
-#include "agent/criu/printable.h"
 #include "agent/os/deadline.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/namespaces.h"
 #include "agent/os/proc.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
 constexpr std::chrono::seconds kNamespaceTimeout{5};
 
-// The first names and how many there are: "a, b, c and 7 more".
-std::string NamesIn(const std::vector<std::string>& names) {
+// The first names, as JSON can hold them, and how many more there are.
+std::string NamesIn(std::vector<std::string> names) {
   static constexpr size_t kNamesMax = 3;
   static constexpr size_t kNameBytesShown = 80;
-  std::string text;
-  for (size_t i = 0; i < names.size() && i < kNamesMax; ++i) {
-    text += (i == 0 ? "" : ", ") + criu::Printable(names[i], kNameBytesShown);
-  }
-  if (names.size() > kNamesMax) {
-    text += " and " + std::to_string(names.size() - kNamesMax) + " more";
-  }
-  return text;
+  for (std::string& name : names) name = Printable(name, kNameBytesShown);
+  return JoinFirst(names, kNamesMax);
 }
 
 std::vector<std::string> NamesOf(const std::vector<DirectoryEntry>& entries) {
@@ -68,9 +63,8 @@ std::vector<Volume> VolumesOf(const ResolvedPod& pod) {
 
 // It is a mounted path, or lies on the way to one.
 bool LeadsToMounted(const std::string& path, const std::set<std::string>& mounted) {
-  return std::any_of(mounted.begin(), mounted.end(), [&](const std::string& one) {
-    return one == path || one.starts_with(path + "/");
-  });
+  return std::any_of(mounted.begin(), mounted.end(),
+                     [&](const std::string& one) { return IsAtOrBelow(one, path); });
 }
 
 Status AddContent(int dir_fd, const std::string& prefix, const std::set<std::string>& mounted,
@@ -87,13 +81,6 @@ Status AddContent(int dir_fd, const std::string& prefix, const std::set<std::str
     CRYOPOD_RETURN_IF_ERROR(AddContent(directory.get(), path + "/", mounted, names));
   }
   return Status();
-}
-
-bool IsSameFile(const std::string& one, const std::string& other) {
-  struct stat first {};
-  struct stat second {};
-  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
-         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
 // All of the volume where the node shows it, else what the container sees of it.
@@ -125,7 +112,7 @@ Status AddVolumes(const ResolvedPod& pod, std::vector<std::string>& found) {
     if (names.empty()) continue;
     const char* what = volume.mount->origin == MountOrigin::kImageVolume ? "the image's volume"
                                                                          : "the emptyDir volume";
-    found.push_back(container + ": " + what + " at " + criu::Printable(volume.mount->mount_point) +
+    found.push_back(container + ": " + what + " at " + Printable(volume.mount->mount_point) +
                     " holds files (" + NamesIn(names) + ")");
   }
   return Status();

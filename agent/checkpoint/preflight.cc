@@ -11,11 +11,13 @@
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/pod_content.h"
+#include "agent/checkpoint/seen_process.h"
 #include "agent/checkpoint/tree_size.h"
 #include "agent/checkpoint/unrestorable.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -53,12 +55,9 @@ class Reasons {
   Reason word_ = Reason::kNone;
 };
 
-std::string NameOf(const ProcessInfo& process) {
-  return "process " + std::to_string(process.pid) + " (" + process.command + ")";
-}
-
-void CheckProcess(const ProcessInfo& process, const std::string& container, uint64_t user_namespace,
+void CheckProcess(const SeenProcess& seen, const std::string& container, uint64_t user_namespace,
                   Reasons& reasons) {
+  const ProcessInfo& process = seen.info;
   const std::string who = "container " + container + ": " + NameOf(process);
   if (process.tracer_pid != 0) {
     reasons.Add(Reason::kTraced, who + " is traced by PID " + std::to_string(process.tracer_pid) +
@@ -72,13 +71,9 @@ void CheckProcess(const ProcessInfo& process, const std::string& container, uint
     reasons.Add(Reason::kUserNamespace,
                 who + " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
   }
-  const Result<std::vector<int>> descriptors = ListDescriptors(process.pid);
-  if (!descriptors.ok()) return;
   std::set<std::string_view> told;
-  for (const int number : *descriptors) {
-    const Result<std::string> link = ReadProcLink(process.pid, "fd/" + std::to_string(number));
-    if (!link.ok()) continue;
-    const DescriptorReason against = ReasonAgainstDescriptor(*link);
+  for (const SeenProcess::Link& link : seen.links) {
+    const DescriptorReason against = ReasonAgainstDescriptor(link.target);
     if (against.word == Reason::kNone || !told.insert(against.text).second) continue;
     reasons.Add(against.word, who + " " + std::string(against.text));
   }
@@ -94,38 +89,36 @@ void CheckNamespaces(const DumpTarget& target, Reasons& reasons) {
   }
 }
 
-Result<uint64_t> CheckContainer(const DumpTarget& target, Reasons& reasons) {
+Status CheckContainer(const DumpTarget& target, PreflightReport& report, Reasons& reasons) {
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t user_namespace, NamespaceInode(::getpid(), "user"));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, target.cgroup.Processes());
-  std::vector<ProcessInfo> processes;
-  uint64_t memory_bytes = 0;
-  for (const pid_t pid : pids) {
-    Result<ProcessInfo> info = ReadProcessInfo(pid);
-    if (!info.ok()) continue;  // it has ended meanwhile
-    CheckProcess(*info, target.requested.name, user_namespace, reasons);
-    const Result<uint64_t> bytes = DumpableBytes(pid);
-    if (bytes.ok()) memory_bytes += *bytes;
-    processes.push_back(std::move(info).value());
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<SeenProcess> processes, LookAtProcesses(target.cgroup));
+  std::vector<ProcessInfo> infos;
+  for (const SeenProcess& process : processes) {
+    CheckProcess(process, target.requested.name, user_namespace, reasons);
+    const Result<uint64_t> bytes = DumpableBytes(process.info.pid);
+    if (bytes.ok()) report.memory_bytes += *bytes;
+    infos.push_back(process.info);
   }
-  const std::vector<StrayProcess> strays = FindStrayProcesses(processes, target.state.init_pid);
-  for (const StrayProcess& stray : strays) {
+  for (const ProcessInfo& stray : FindStrayProcesses(infos, target.state.init_pid)) {
     reasons.AddPassing(
-        "container " + target.requested.name + ": process " + std::to_string(stray.pid) + " (" +
-        stray.command +
-        ") does not descend from the container's first process (an exec session, or an orphan of a"
+        "container " + target.requested.name + ": " + NameOf(stray) +
+        " does not descend from the container's first process (an exec session, or an orphan of a"
         " pod that shares its PID namespace); let it end and try again");
+    // It is not dumped, and what a debugging tool holds for a moment is no reason that lasts.
+    std::erase_if(processes,
+                  [&stray](const SeenProcess& one) { return one.info.pid == stray.pid; });
   }
-  // Those are not dumped, and what a debugging tool holds for a moment is no reason that lasts.
-  std::erase_if(processes, [&strays](const ProcessInfo& process) {
-    return std::any_of(strays.begin(), strays.end(),
-                       [&process](const StrayProcess& stray) { return stray.pid == process.pid; });
-  });
   const Inspection inspection = InspectProcesses(target, processes);
   for (const Objection& objection : inspection.objections) {
     reasons.Add(objection.word, objection.sentence);
   }
+  report.memory_bytes += inspection.images_bytes;
+  for (std::string& file :
+       NameExternalFiles(target.requested.name, FindExternalFiles(target, processes))) {
+    report.external_files.push_back(std::move(file));
+  }
   CheckNamespaces(target, reasons);
-  return memory_bytes + inspection.images_bytes;
+  return Status();
 }
 
 // What the writer of an archive would refuse, because its reader does.
@@ -137,28 +130,28 @@ void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper, Reasons
   if (upper.entries > archive::kLayerEntriesMax) add(archive::RefuseTooManyEntries());
 }
 
-std::string Mib(uint64_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
-
-void CheckSpace(const jobs::CheckpointJob& job, const PreflightReport& report, Status& status) {
+Status CheckSpace(const jobs::CheckpointJob& job, const PreflightReport& report) {
   const uint64_t needed = report.memory_bytes + report.writable_bytes + kDiskReserveBytes;
-  const Result<uint64_t> free = FreeBytes(job.store_root);
-  if (!free.ok()) {
-    status = free.status();
-  } else if (*free < needed) {
-    status = Status(Code::kResourceExhausted,
-                    "the archive may need " + Mib(needed) + " and " + job.store_root + " has " +
-                        Mib(*free) + " free; delete archives or free space there",
-                    Reason::kNoSpace);
-  }
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t free, FreeBytes(job.store_root));
+  if (free >= needed) return Status();
+  return Status(Code::kResourceExhausted,
+                "the archive may need " + WholeMib(needed) + " and " + job.store_root + " has " +
+                    WholeMib(free) + " free; delete archives or free space there",
+                Reason::kNoSpace);
 }
 
 }  // namespace
 
-std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& processes,
-                                             pid_t init) {
+uint64_t PreflightReport::StagingBytes() const {
+  constexpr uint64_t kMarginBytes = uint64_t{64} << 20;
+  const uint64_t bytes = memory_bytes + writable_bytes;
+  return bytes + bytes / 4 + kMarginBytes;
+}
+
+std::vector<ProcessInfo> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init) {
   std::map<pid_t, const ProcessInfo*> by_pid;
   for (const ProcessInfo& process : processes) by_pid[process.pid] = &process;
-  std::vector<StrayProcess> strays;
+  std::vector<ProcessInfo> strays;
   for (const ProcessInfo& process : processes) {
     pid_t pid = process.pid;
     // A chain of parents is never longer than the list; reading /proc is no snapshot, so a loop
@@ -168,7 +161,7 @@ std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& pro
       if (parent == by_pid.end()) break;
       pid = parent->second->parent_pid;
     }
-    if (pid != init) strays.push_back({process.pid, process.command});
+    if (pid != init) strays.push_back(process);
   }
   return strays;
 }
@@ -203,13 +196,8 @@ Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const Resolved
   PreflightReport report;
   Reasons reasons;
   for (const DumpTarget& target : pod.targets) {
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const uint64_t memory_bytes,
-        CheckContainer(target, reasons).While("container " + target.requested.name));
-    report.memory_bytes += memory_bytes;
-    for (std::string& file : NameExternalFiles(target.requested.name, FindExternalFiles(target))) {
-      report.external_files.push_back(std::move(file));
-    }
+    CRYOPOD_RETURN_IF_ERROR(
+        CheckContainer(target, report, reasons).While("container " + target.requested.name));
     CRYOPOD_ASSIGN_OR_RETURN(const TreeSize upper, MeasureTree(target.upper_dir));
     report.writable_bytes += upper.staged_bytes;
     CheckWritableLayer(target, upper, reasons);
@@ -221,9 +209,7 @@ Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const Resolved
     }
   }
   CRYOPOD_RETURN_IF_ERROR(reasons.ToStatus());
-  Status space;
-  CheckSpace(job, report, space);
-  if (!space.ok()) return space;
+  CRYOPOD_RETURN_IF_ERROR(CheckSpace(job, report));
   return report;
 }
 

@@ -16,22 +16,20 @@ namespace cryopod::checkpoint {
 struct PreflightReport {
   uint64_t memory_bytes = 0;    // that the dumps will hold: memory, and what CRIU keeps beside it
   uint64_t writable_bytes = 0;  // that copies of the writable layers take
+  // What a staging area has to hold: the pod runs on between the prediction and the cut.
+  uint64_t StagingBytes() const;
   std::vector<std::string> lacks;           // content that is left out because the caller said so
   std::vector<std::string> external_files;  // that a restore needs and the archive has not
 };
 
-// Stage 2: everything of the pod that can be known to fail, before anything is frozen. Changes
-// nothing. Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line;
-// kAborted when nothing stands against it but exec sessions, which may end in a moment.
+// Everything of the pod that can be known to fail, before anything is frozen. Changes nothing.
+// Errors: kFailedPrecondition or kResourceExhausted with every reason, one a line; kAborted when
+// nothing stands against it but exec sessions, which may end in a moment.
 Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const ResolvedPod& pod);
 
-// Pure: tasks of the cgroup that do not descend from the container's init: exec sessions.
-// `parents` maps every process of the cgroup to its parent.
-struct StrayProcess {
-  pid_t pid = 0;
-  std::string command;
-};
-std::vector<StrayProcess> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init);
+// Pure: of the processes of a cgroup those that do not descend from the container's first one: exec
+// sessions.
+std::vector<ProcessInfo> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init);
 
 // Pure: why a process with such a descriptor cannot be dumped; kNone when it can.
 struct DescriptorReason {

@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
-#include "agent/checkpoint/staging_area.h"
 #include "agent/checkpoint/upper_copy.h"
 #include "agent/criu/criu_client.h"
+#include "agent/os/staging_area.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -24,8 +24,8 @@ struct PreparedDump {
   UpperCopy upper;
 };
 
-// Stage 4, with a CRIU for each container. A second call makes everything anew. `pod` must outlive
-// the answer.
+// Makes one ready for each container, with the CRIU of its number. A second call makes everything
+// anew. `pod` must outlive the answer.
 Result<std::vector<PreparedDump>> PrepareDumps(std::vector<criu::CriuProcess> crius,
                                                const ResolvedPod& pod, StagingArea& staging);
 

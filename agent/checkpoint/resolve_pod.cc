@@ -9,6 +9,7 @@
 #include "agent/os/deadline.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
+#include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 
 namespace cryopod::checkpoint {

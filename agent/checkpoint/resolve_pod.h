@@ -5,12 +5,12 @@
 
 #include "agent/checkpoint/dump_target.h"
 #include "agent/jobs/checkpoint_job.h"
-#include "agent/os/proc.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
 
-// Stage 1: from CRI's words to kernel objects. Errors: kFailedPrecondition (a container that does
+// From CRI's words to kernel objects. Errors: kFailedPrecondition (a container that does
 // not run, a root file system that is no overlay), kAborted (the pod changed under us).
 Result<ResolvedPod> ResolvePod(const jobs::CheckpointJob& job);
 

@@ -10,6 +10,8 @@
 
 #include "agent/checkpoint/lost_sessions.h"
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
+#include "agent/os/proc.h"
 #include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
@@ -26,10 +28,6 @@ constexpr uint64_t kThreadImagesBytes = uint64_t{16} << 10;
 constexpr uint64_t kPipeBytes = uint64_t{64} << 10;
 // CRIU refuses deleted files that are larger (agent/criu/dump_options).
 constexpr uint64_t kDeletedFileBytesMax = uint64_t{64} << 20;
-
-std::string NameOf(const ProcessInfo& process) {
-  return "process " + std::to_string(process.pid) + " (" + process.command + ")";
-}
 
 bool HasNumber(std::string_view path) {
   for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
@@ -63,16 +61,16 @@ struct ProcPath {
 
 class ContainerCheck {
  public:
-  ContainerCheck(const DumpTarget& target, const std::vector<ProcessInfo>& processes)
+  ContainerCheck(const DumpTarget& target, const std::vector<SeenProcess>& processes)
       : target_(target), processes_(processes) {}
 
   Inspection Run() {
-    for (const ProcessInfo& process : processes_) {
-      const Result<std::vector<pid_t>> threads = ListThreads(process.pid);
+    for (const SeenProcess& process : processes_) {
+      const Result<std::vector<pid_t>> threads = ListThreads(process.info.pid);
       if (!threads.ok()) continue;
       images_bytes_ += kProcessImagesBytes + threads->size() * kThreadImagesBytes;
-      CheckTimers(process, *threads);
-      CheckDescriptors(process);
+      CheckTimers(process.info, *threads);
+      CheckLinks(process.info, process.links);
     }
     CheckSessions();
     CheckPipes(pipes_, "pipes");
@@ -118,26 +116,20 @@ class ContainerCheck {
     return {};
   }
 
-  void CheckDescriptors(const ProcessInfo& process) {
-    std::vector<std::string> names = {"cwd", "root"};
-    const Result<std::vector<int>> descriptors = ListDescriptors(process.pid);
-    if (descriptors.ok()) {
-      for (const int number : *descriptors) names.push_back("fd/" + std::to_string(number));
-    }
+  void CheckLinks(const ProcessInfo& process, const std::vector<SeenProcess::Link>& links) {
     size_t refused = 0;
     std::string first;
-    for (const std::string& name : names) {
-      const Result<std::string> link = ReadProcLink(process.pid, name);
-      if (!link.ok()) continue;
-      if (!link->starts_with("/") && !link->starts_with("pipe:[")) continue;
+    for (const auto& [name, target] : links) {
+      if (name == "exe") continue;
+      if (!target.starts_with("/") && !target.starts_with("pipe:[")) continue;
       const std::optional<struct statx> info = LookBehind(process.pid, name);
       if (!info) continue;
-      Count(process.pid, name, *link, *info);
-      const std::string_view reason = ReasonAgainstLink(process.pid, *link, *info);
+      Count(process.pid, name, target, *info);
+      const std::string_view reason = ReasonAgainstLink(process.pid, target, *info);
       if (reason.empty() || ++refused > 1) continue;
       first =
-          (name.starts_with("fd/") ? " has " + *link + " open (descriptor " + name.substr(3) + ")"
-                                   : " has " + *link + " as its " + name) +
+          (name.starts_with("fd/") ? " has " + target + " open (descriptor " + name.substr(3) + ")"
+                                   : " has " + target + " as its " + name) +
           ", " + std::string(reason);
     }
     if (refused == 0) return;
@@ -183,7 +175,7 @@ class ContainerCheck {
     for (const MountEntry& entry : Mounts(pid)) {
       if (entry.file_system_type != "proc" || entry.device != device) continue;
       const std::string& point = entry.mount_point;
-      const bool is_below = point == "/" || link == point || link.starts_with(point + "/");
+      const bool is_below = IsAtOrBelow(link, point);
       // The deepest one, and of those on each other the last.
       if (!is_below || (mount != nullptr && mount->mount_point.size() > point.size())) continue;
       mount = &entry;
@@ -213,7 +205,7 @@ class ContainerCheck {
   const std::pair<std::set<pid_t>, std::set<pid_t>>& Numbers() {
     if (numbers_) return *numbers_;
     numbers_.emplace();
-    for (const ProcessInfo& process : processes_) {
+    for (const auto& [process, links] : processes_) {
       if (process.namespace_pids.empty()) continue;
       numbers_->first.insert(process.namespace_pids.back());
       const Result<std::vector<pid_t>> threads = ListThreads(process.pid);
@@ -232,14 +224,15 @@ class ContainerCheck {
   // A cgroup lists no process that has ended, and CRIU dumps those that nobody has waited for. The
   // first process's may have any session.
   std::vector<ProcessInfo> WithZombies() const {
-    std::vector<ProcessInfo> all = processes_;
-    for (const ProcessInfo& process : processes_) {
+    std::vector<ProcessInfo> all;
+    for (const SeenProcess& process : processes_) all.push_back(process.info);
+    for (const auto& [process, links] : processes_) {
       if (process.pid == target_.state.init_pid) continue;
       const Result<std::vector<pid_t>> children = ListChildren(process.pid);
       if (!children.ok()) continue;
       for (const pid_t child : *children) {
         Result<ProcessInfo> info = ReadProcessInfo(child);
-        if (info.ok() && info->state == 'Z') all.push_back(std::move(info).value());
+        if (info.ok() && IsZombie(*info)) all.push_back(std::move(info).value());
       }
     }
     return all;
@@ -259,14 +252,14 @@ class ContainerCheck {
 
   static std::string Describe(const std::vector<LostSession>& lost) {
     std::string who = NameOf(lost.front().process);
-    if (lost.front().process.state == 'Z') who += ", which has ended unnoticed,";
+    if (IsZombie(lost.front().process)) who += ", which has ended unnoticed,";
     if (lost.size() > 1) who += " and " + std::to_string(lost.size() - 1) + " more";
     return who;
   }
 
   static std::string Explain(const LostSession& lost) {
     const std::string parent = NameOf(lost.parent);
-    const bool is_zombie = lost.process.state == 'Z';
+    const bool is_zombie = IsZombie(lost.process);
     return std::string(lost.leader_lives ? ", whose leader is no ancestor"
                                          : ", whose leader has ended") +
            ": adopted by " + parent + ", a child subreaper, and CRIU cannot restore that; " +
@@ -276,7 +269,7 @@ class ContainerCheck {
   }
 
   const DumpTarget& target_;
-  const std::vector<ProcessInfo>& processes_;
+  const std::vector<SeenProcess>& processes_;
   std::vector<Objection> objections_;
   std::set<uint32_t> pipes_;
   std::set<uint32_t> fifos_;
@@ -288,7 +281,7 @@ class ContainerCheck {
 
 }  // namespace
 
-Inspection InspectProcesses(const DumpTarget& target, const std::vector<ProcessInfo>& processes) {
+Inspection InspectProcesses(const DumpTarget& target, const std::vector<SeenProcess>& processes) {
   return ContainerCheck(target, processes).Run();
 }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "agent/checkpoint/dump_target.h"
-#include "agent/os/proc.h"
+#include "agent/checkpoint/seen_process.h"
 #include "agent/os/reason.h"
 
 namespace cryopod::checkpoint {
@@ -34,7 +34,7 @@ struct Inspection {
 
 // `processes` are those of the container, read at about the same time. What has ended meanwhile is
 // passed over.
-Inspection InspectProcesses(const DumpTarget& target, const std::vector<ProcessInfo>& processes);
+Inspection InspectProcesses(const DumpTarget& target, const std::vector<SeenProcess>& processes);
 
 // Pure: why a restore cannot open `path` of a proc file system; empty when it can. A restore opens
 // files when all processes are there and, of each, the first thread alone; an ended process has a

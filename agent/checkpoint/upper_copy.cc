@@ -115,7 +115,7 @@ Status CopyModeAndTimes(int into_fd, const std::string& name, const struct stat&
   return Status();
 }
 
-// Of anything but a directory. The owner comes first, because chown clears set-id bits and file
+// For anything but a directory. The owner comes first, because chown clears set-id bits and file
 // capabilities.
 Status CopyAttributes(int from_fd, int into_fd, const std::string& name, const struct stat& from,
                       const std::string& path) {

@@ -1,82 +1,22 @@
 #include "agent/criu/container_state.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/json/value.h"
 #include "agent/os/file.h"
+#include "agent/os/proc.h"
 
 namespace cryopod::criu {
 namespace {
 
-using Json = nlohmann::json;
-
-// The members of a JSON object without exceptions: what is absent, null or of another type reads as
-// empty. Whether something must be there is for the caller to say.
-const Json& Member(const Json& object, const char* key) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
-
-std::string TextOf(const Json& value) {
-  const auto* text = value.get_ptr<const std::string*>();
-  return text == nullptr ? std::string() : *text;
-}
-
-std::string Text(const Json& object, const char* key) { return TextOf(Member(object, key)); }
-
-uint64_t Number(const Json& object, const char* key) {
-  const Json& value = Member(object, key);
-  return value.is_number_unsigned() ? value.get<uint64_t>() : 0;
-}
-
-std::vector<std::string> TextList(const Json& object, const char* key) {
-  std::vector<std::string> list;
-  const Json& value = Member(object, key);
-  if (!value.is_array()) return list;
-  for (const Json& item : value) list.push_back(TextOf(item));
-  return list;
-}
-
-std::map<std::string, std::string> TextMap(const Json& object, const char* key) {
-  std::map<std::string, std::string> map;
-  const Json& value = Member(object, key);
-  if (!value.is_object()) return map;
-  for (const auto& [name, item] : value.items()) map[name] = TextOf(item);
-  return map;
-}
-
-std::vector<RuntimeMount> Mounts(const Json& config) {
+std::vector<OciMount> Mounts(const json::Value& config) {
   constexpr uint64_t kMsRdonly = 1;
-  std::vector<RuntimeMount> mounts;
-  const Json& list = Member(config, "mounts");
-  if (!list.is_array()) return mounts;
-  for (const Json& item : list) {
-    RuntimeMount mount;
-    mount.destination = Text(item, "destination");
-    mount.source = Text(item, "source");
-    mount.device = Text(item, "device");
-    mount.read_only = (Number(item, "flags") & kMsRdonly) != 0;
-    mounts.push_back(std::move(mount));
+  std::vector<OciMount> mounts;
+  for (const json::Value& item : config.At("mounts").Elements()) {
+    mounts.push_back({item.At("destination").Text(), item.At("source").Text(),
+                      item.At("device").Text(), (item.At("flags").Number() & kMsRdonly) != 0});
   }
   return mounts;
-}
-
-std::map<std::string, std::string> Namespaces(const Json& config) {
-  std::map<std::string, std::string> paths;
-  const Json& list = Member(config, "namespaces");
-  if (!list.is_array()) return paths;
-  for (const Json& item : list) paths[Text(item, "type")] = Text(item, "path");
-  return paths;
-}
-
-std::vector<std::string> DevicePaths(const Json& config) {
-  std::vector<std::string> paths;
-  const Json& list = Member(config, "devices");
-  if (!list.is_array()) return paths;
-  for (const Json& item : list) paths.push_back(Text(item, "path"));
-  return paths;
 }
 
 bool IsDirectoryName(const std::string& id) {
@@ -86,43 +26,50 @@ bool IsDirectoryName(const std::string& id) {
 
 }  // namespace
 
-Result<ContainerState> ParseContainerState(std::string_view json) {
-  const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (!root.is_object()) return Status(Code::kDataLoss, "no JSON object");
-  const Json& config = Member(root, "config");
+Result<ContainerState> ParseContainerState(std::string_view text) {
+  CRYOPOD_ASSIGN_OR_RETURN(const json::Value root, json::Parse(text));
+  if (root.object() == nullptr) return Status(Code::kDataLoss, "no JSON object");
+  const json::Value& config = root.At("config");
 
   ContainerState state;
-  state.id = Text(root, "id");
-  const uint64_t init_pid = Number(root, "init_process_pid");
-  constexpr uint64_t kPidMax = 1u << 22;  // PID_MAX_LIMIT of 64-bit kernels
-  if (init_pid == 0 || init_pid > kPidMax) {
+  state.id = root.At("id").Text();
+  const uint64_t init_pid = root.At("init_process_pid").Number();
+  if (init_pid == 0 || init_pid > uint64_t{kPidMax}) {
     return Status(Code::kDataLoss, "init_process_pid is absent or no PID");
   }
   state.init_pid = static_cast<pid_t>(init_pid);
-  state.init_start_ticks = Number(root, "init_process_start");
-  state.rootfs = Text(config, "rootfs");
+  state.init_start_ticks = root.At("init_process_start").Number();
+  state.rootfs = config.At("rootfs").Text();
   if (state.rootfs.empty() || state.rootfs.front() != '/') {
     return Status(Code::kDataLoss, "config.rootfs is absent or no absolute path");
   }
-  state.namespace_paths = Namespaces(config);
+  for (const json::Value& item : config.At("namespaces").Elements()) {
+    state.namespace_paths[item.At("type").Text()] = item.At("path").Text();
+  }
   state.mounts = Mounts(config);
-  state.cgroup_paths = TextMap(root, "cgroup_paths");
-  state.mask_paths = TextList(config, "mask_paths");
-  state.readonly_paths = TextList(config, "readonly_paths");
-  state.device_paths = DevicePaths(config);
-  state.external_descriptors = TextList(root, "external_descriptors");
+  for (const json::Member& path : root.At("cgroup_paths").Members()) {
+    state.cgroup_paths[path.key] = path.value.Text();
+  }
+  state.mask_paths = config.At("mask_paths").Texts();
+  state.readonly_paths = config.At("readonly_paths").Texts();
+  for (const json::Value& item : config.At("devices").Elements()) {
+    state.device_paths.push_back(item.At("path").Text());
+  }
+  state.external_descriptors = root.At("external_descriptors").Texts();
   return state;
 }
 
-Result<ContainerState> ReadContainerState(const std::string& runtime_root, const std::string& id) {
+Result<ContainerState> ReadContainerState(const std::string& oci_runtime_root,
+                                          const std::string& id) {
   if (!IsDirectoryName(id)) {
     return Status(Code::kInvalidArgument, "a container ID is one path component");
   }
-  const std::string path = runtime_root + "/" + id + "/state.json";
+  const std::string path = oci_runtime_root + "/" + id + "/state.json";
   Result<std::string> text = ReadFile(path);
   if (!text.ok()) {
     if (text.status().code() == Code::kNotFound) {
-      return Status(Code::kNotFound, "the runtime knows no container " + id + " (" + path + ")");
+      return Status(Code::kNotFound,
+                    "the OCI runtime knows no container " + id + " (" + path + ")");
     }
     return Status(Code::kDataLoss, text.status().message());
   }

@@ -12,7 +12,7 @@
 
 namespace cryopod::criu {
 
-struct RuntimeMount {
+struct OciMount {
   std::string destination;
   std::string source;
   std::string device;  // "bind", "cgroup", "tmpfs", "proc", …
@@ -21,7 +21,7 @@ struct RuntimeMount {
 
 // What runc knows about one of its containers.
 //
-// Shape   <runtime root>/<id>/state.json (libcontainer.State): id, init_process_pid,
+// Shape   <OCI runtime root>/<id>/state.json (libcontainer.State): id, init_process_pid,
 //         init_process_start, cgroup_paths, config{rootfs, namespaces, mounts, mask_paths,
 //         readonly_paths, devices}, external_descriptors.
 // Source  runc 1.1 to 1.3, libcontainer/container_linux.go (State) and configs/config.go.
@@ -33,7 +33,7 @@ struct ContainerState {
   // "NEWNET" → path of the namespace that was joined; "" for one of its own. A type that is absent
   // is the node's.
   std::map<std::string, std::string> namespace_paths;
-  std::vector<RuntimeMount> mounts;
+  std::vector<OciMount> mounts;
   std::map<std::string, std::string> cgroup_paths;  // "freezer" → directory; "" for v2
   std::vector<std::string> mask_paths;
   std::vector<std::string> readonly_paths;
@@ -43,7 +43,8 @@ struct ContainerState {
 
 // Errors: kInvalidArgument (an ID that is no name of a directory), kNotFound (no such container
 // under the root), kDataLoss (unreadable; names the file).
-Result<ContainerState> ReadContainerState(const std::string& runtime_root, const std::string& id);
+Result<ContainerState> ReadContainerState(const std::string& oci_runtime_root,
+                                          const std::string& id);
 Result<ContainerState> ParseContainerState(std::string_view json);
 
 }  // namespace cryopod::criu

@@ -10,10 +10,10 @@
 
 #include "agent/criu/criu_log.h"
 #include "agent/criu/criu_request.h"
-#include "agent/criu/printable.h"
 #include "agent/criu/swrk.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "agent/criu/printable.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {

@@ -1,8 +1,9 @@
 #include "agent/criu/dump_options.h"
 
-#include <nlohmann/json.hpp>
-
 #include "agent/criu/mount_ledger.h"
+#include "agent/json/fields.h"
+#include "agent/os/proc.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
@@ -10,15 +11,9 @@ namespace {
 constexpr size_t kStrangersNamed = 8;
 
 Status RefuseStrangers(const std::vector<std::string>& strangers) {
-  std::string message = "the container has mounts that a checkpoint would lose: ";
-  for (size_t i = 0; i < strangers.size() && i < kStrangersNamed; ++i) {
-    if (i > 0) message += "; ";
-    message += strangers[i];
-  }
-  if (strangers.size() > kStrangersNamed) {
-    message += "; and " + std::to_string(strangers.size() - kStrangersNamed) + " more";
-  }
-  return Status(Code::kFailedPrecondition, message);
+  return Status(Code::kFailedPrecondition,
+                "the container has mounts that a checkpoint would lose: " +
+                    JoinFirst(strangers, kStrangersNamed, "; ", "; and "));
 }
 
 // A namespace that the container joined is named by the inode behind its init's own link: the path
@@ -74,7 +69,7 @@ std::string DescriptorsJson(const ContainerState& state) {
   if (descriptors.size() < kStandardDescriptors) {
     descriptors.resize(kStandardDescriptors, "/dev/null");
   }
-  return nlohmann::json(descriptors).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json::Format(json::Fields::ToValue(descriptors));
 }
 
 }  // namespace cryopod::criu

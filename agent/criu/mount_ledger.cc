@@ -4,9 +4,9 @@
 #include <array>
 #include <string_view>
 
-#include "agent/criu/dump_options.h"
-#include "agent/criu/printable.h"
 #include "agent/criu/remade_mounts.h"
+#include "agent/criu/rootfs_path.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
@@ -17,11 +17,6 @@ constexpr size_t kPathBytesShown = 200;
 // Source: CRIU 4.2, criu/filesystems.c.
 constexpr std::array<std::string_view, 6> kCarriedTypes = {"proc",   "sysfs",  "tmpfs",
                                                            "devpts", "mqueue", "cgroup2"};
-
-bool IsBeneath(const std::string& path, const std::string& directory) {
-  return path.size() > directory.size() + 1 && path.starts_with(directory) &&
-         path[directory.size()] == '/';
-}
 
 const MountEntry* ParentOf(const MountEntry& entry, const std::vector<MountEntry>& mounts) {
   const auto parent = std::find_if(mounts.begin(), mounts.end(), [&](const MountEntry& other) {
@@ -60,7 +55,7 @@ MountLedger::MountLedger(const ContainerState& state) {
     for (const std::string& path : paths) Declare(kind, ResolveInRootfs(state.rootfs, path));
   };
   Declare(Kind::kRoot, "/");
-  for (const RuntimeMount& mount : state.mounts) DeclareMount(MountPointOf(state, mount), mount);
+  for (const OciMount& mount : state.mounts) DeclareMount(MountPointOf(state, mount), mount);
   declare_paths(Kind::kMasked, state.mask_paths);
   declare_paths(Kind::kReadOnly, state.readonly_paths);
   declare_paths(Kind::kExternal, state.device_paths);
@@ -76,7 +71,7 @@ void MountLedger::Declare(Kind kind, const std::string& mount_point, const std::
   }
 }
 
-void MountLedger::DeclareMount(const std::string& mount_point, const RuntimeMount& mount) {
+void MountLedger::DeclareMount(const std::string& mount_point, const OciMount& mount) {
   if (mount.device == "bind") {
     Declare(Kind::kExternal, mount_point);
     if (RemadeKindOf(mount.source, PodPlaces())) watched_paths_.push_back(mount_point);
@@ -152,7 +147,7 @@ std::string MountLedger::Describe(const MountEntry& entry) const {
     if (declared.mount_point == entry.mount_point && declared.used) {
       return named + " covers another mount of the container: unmount it before the checkpoint";
     }
-    if (declared.kind == Kind::kExternal && IsBeneath(entry.mount_point, declared.mount_point)) {
+    if (declared.kind == Kind::kExternal && IsAtOrBelow(entry.mount_point, declared.mount_point)) {
       return named + " lies inside the volume " + Printable(declared.mount_point, kPathBytesShown) +
              ": give it a volume of its own, or mount the outer one without what is mounted in it";
     }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "agent/criu/container_state.h"
-#include "agent/os/proc.h"
+#include "agent/os/mount_info.h"
 
 namespace cryopod::criu {
 
@@ -50,7 +50,7 @@ class MountLedger {
   };
 
   void Declare(Kind kind, const std::string& mount_point, const std::string& type = {});
-  void DeclareMount(const std::string& mount_point, const RuntimeMount& mount);
+  void DeclareMount(const std::string& mount_point, const OciMount& mount);
   static bool Fits(const Declared& declared, const MountEntry& entry,
                    const std::vector<MountEntry>& mounts);
   bool Claim(const MountEntry& entry, const std::vector<MountEntry>& mounts);

@@ -60,7 +60,7 @@ bool HasDots(const std::vector<std::string_view>& components) {
 
 }  // namespace
 
-bool IsMadeByRuntime(std::string_view source, const PodPlaces& places) {
+bool IsMadeByContainerRuntime(std::string_view source, const PodPlaces& places) {
   const std::vector<std::string_view> components = Split(source);
   if (components.size() < 3 || HasDots(components)) return false;
   if (!IsOneOf(components.back(), kSandboxFiles)) return false;
@@ -91,7 +91,7 @@ std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces&
   if (!source.starts_with('/') || HasDots(components)) return std::nullopt;
   const std::optional<RemadeKind> kind = KindInPod(BehindPod(components, places.pod_uid));
   if (kind) return kind;
-  if (places.sandbox_id.empty() || !IsMadeByRuntime(source, places)) return std::nullopt;
+  if (places.sandbox_id.empty() || !IsMadeByContainerRuntime(source, places)) return std::nullopt;
   return RemadeKind::kFile;
 }
 

@@ -49,7 +49,7 @@ bool IsRemadePlugin(std::string_view plugin);
 // What is made anew where `source`, a path of the node, is mounted; nullopt: nothing.
 std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places);
 // Is it one that the container runtime makes, of which the kubelet says nothing?
-bool IsMadeByRuntime(std::string_view source, const PodPlaces& places);
+bool IsMadeByContainerRuntime(std::string_view source, const PodPlaces& places);
 // The directories that would hold the volume of a kSubPath if it is one that is made anew: a volume
 // of any other kind has its subPaths at the same place.
 std::vector<std::string> VolumesOfSubPath(std::string_view source);

@@ -1,3 +1,5 @@
+#include "agent/criu/rootfs_path.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -5,8 +7,6 @@
 #include <deque>
 #include <string>
 #include <vector>
-
-#include "agent/criu/dump_options.h"
 
 namespace cryopod::criu {
 namespace {
@@ -70,7 +70,7 @@ std::string ResolveInRootfs(const std::string& rootfs, const std::string& path) 
   return Join(resolved);
 }
 
-std::string MountPointOf(const ContainerState& state, const RuntimeMount& mount) {
+std::string MountPointOf(const ContainerState& state, const OciMount& mount) {
   std::string destination = mount.destination;
   if (destination.starts_with(state.rootfs + "/")) destination.erase(0, state.rootfs.size());
   return ResolveInRootfs(state.rootfs, destination);

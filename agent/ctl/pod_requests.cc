@@ -6,6 +6,7 @@
 
 #include "agent/os/directory.h"
 #include "agent/terminal/text.h"
+#include "cri/pod_request.h"
 #include "cri/runtime_client.h"
 
 namespace cryopod::ctl {

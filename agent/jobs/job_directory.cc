@@ -12,6 +12,7 @@
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/mount.h"
+#include "agent/os/operation_cgroup.h"
 
 namespace cryopod::jobs {
 namespace {

@@ -3,28 +3,16 @@
 #include <algorithm>
 
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::json {
-namespace {
-
-constexpr size_t kNameBytesMax = 253;
-
-}  // namespace
 
 const char* Text(std::string_view text) {
-  const bool control = std::ranges::any_of(
-      text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-  return control ? "holds control characters" : nullptr;
+  return HasControlCharacters(text) ? "holds control characters" : nullptr;
 }
 
 const char* Identifier(std::string_view text) {
-  const auto fits = [](char c) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return letter || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-  };
-  const bool name =
-      text.size() <= kNameBytesMax && !text.starts_with('.') && std::ranges::all_of(text, fits);
-  return name ? nullptr : "is no name";
+  return text.empty() || IsPlainName(text) ? nullptr : "is no name";
 }
 
 const char* Name(std::string_view text) { return text.empty() ? "empty" : Identifier(text); }

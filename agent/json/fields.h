@@ -42,7 +42,7 @@ const char* Identifier(std::string_view text);
 const char* Name(std::string_view text);
 
 // The members of one object, which are read from a value or written into one. Of a value that is
-// read, members that no field asks for are nobody's business; what is absent leaves its field as it
+// read, members that no field asks for are ignored; an absent member leaves its field as it
 // is; the first error sticks and names the member.
 //
 // Fields may be: bool, integers, durations (their count), std::string, Described structs, vectors
@@ -73,7 +73,7 @@ class Fields {
   void OptionalNonEmpty(const char* key, T& field, Check check = Anything) {
     if (reading() || !field.empty()) Optional(key, field, check);
   }
-  // Of a list that was read.
+  // Fails a list that was read and is longer.
   void AtMost(const char* key, size_t count, size_t count_max);
   // An enumeration by its names, in the order of its values from 0 on.
   template <typename Enum>

@@ -133,6 +133,48 @@ const Value* Value::Find(std::string_view key) const {
   return nullptr;
 }
 
+const Value& Value::At(std::string_view key) const {
+  static const Value kNothing;
+  const Value* const member = Find(key);
+  return member == nullptr ? kNothing : *member;
+}
+
+std::string Value::Text() const { return string() == nullptr ? std::string() : *string(); }
+
+uint64_t Value::Number() const {
+  const uint64_t* const number = std::get_if<uint64_t>(&value);
+  return number == nullptr ? 0 : *number;
+}
+
+bool Value::IsTrue() const {
+  const bool* const flag = std::get_if<bool>(&value);
+  return flag != nullptr && *flag;
+}
+
+const Value::Array& Value::Elements() const {
+  static const Array kNothing;
+  return array() == nullptr ? kNothing : *array();
+}
+
+const Value::Object& Value::Members() const {
+  static const Object kNothing;
+  return object() == nullptr ? kNothing : *object();
+}
+
+std::vector<std::string> Value::Texts() const {
+  std::vector<std::string> texts;
+  for (const Value& element : Elements()) {
+    if (element.string() != nullptr) texts.push_back(*element.string());
+  }
+  return texts;
+}
+
+Value& Value::Make(std::string_view key) {
+  if (object() == nullptr) value = Object();
+  if (const Value* const member = Find(key)) return const_cast<Value&>(*member);
+  return std::get<Object>(value).emplace_back(Member{std::string(key), {}}).value;
+}
+
 Result<Value> Parse(std::string_view text, const Limits& limits) {
   if (text.size() > limits.bytes_max) {
     return Status(Code::kDataLoss, "JSON of " + std::to_string(text.size()) +

@@ -30,6 +30,19 @@ struct Value {
   const std::string* string() const { return std::get_if<std::string>(&value); }
   // The member of an object; nullptr: there is none, or this is no object.
   const Value* Find(std::string_view key) const;
+
+  // For what a program of this node has written: whatever is absent, null or of another type reads
+  // as empty. Whether something must be there is for the caller to say.
+  const Value& At(std::string_view key) const;
+  std::string Text() const;
+  uint64_t Number() const;
+  bool IsTrue() const;
+  const Array& Elements() const;
+  const Object& Members() const;
+  std::vector<std::string> Texts() const;  // of the elements those that are strings
+
+  // The member to be written, made when absent; what was no object becomes one.
+  Value& Make(std::string_view key);
 };
 
 struct Member {

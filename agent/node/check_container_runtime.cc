@@ -3,8 +3,8 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <charconv>
 
+#include "agent/os/text.h"
 #include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::node {
@@ -40,9 +40,7 @@ bool Passes(const std::string& pattern, const std::string& annotation) {
 Finding CheckRuntimeVersion(const cri::RuntimeVersion& version) {
   const std::string found = version.name + " " + version.version;
   const size_t digits = version.version.starts_with('v') ? 1 : 0;
-  int major = 0;
-  std::from_chars(version.version.data() + digits, version.version.data() + version.version.size(),
-                  major);
+  const int major = MajorMinor(std::string_view(version.version).substr(digits)).first;
   if (version.name != "containerd") {
     return Finding::Lacking(found, found + " is not containerd, with which cryopod works",
                             "name containerd's socket as containerd_socket");
@@ -83,18 +81,18 @@ Finding CheckHandler(const cri::RuntimeConfiguration& configuration) {
 Finding CheckAnnotations(const cri::RuntimeConfiguration& configuration) {
   const cri::RuntimeHandler* const handler = FindHandler(configuration);
   if (!configuration.shown || handler == nullptr) return Finding::Met("not told");
-  std::string missing;
-  for (const char* annotation :
+  std::vector<std::string> lacking;
+  for (const std::string annotation :
        {wrapper::kRestoreFromAnnotation, wrapper::kRestoreOperationAnnotation}) {
     if (!AnyPasses(handler->pod_annotations, annotation)) {
-      missing += std::string(missing.empty() ? "" : ", ") + annotation + " (pod_annotations)";
+      lacking.push_back(annotation + " (pod_annotations)");
     }
   }
   if (!AnyPasses(handler->container_annotations, kRestartCount)) {
-    missing +=
-        std::string(missing.empty() ? "" : ", ") + kRestartCount + " (container_annotations)";
+    lacking.push_back(std::string(kRestartCount) + " (container_annotations)");
   }
-  if (missing.empty()) return Finding::Met("cryopod.dev/*, io.kubernetes.container.*");
+  if (lacking.empty()) return Finding::Met("cryopod.dev/*, io.kubernetes.container.*");
+  const std::string missing = Join(lacking);
   return Finding::Lacking("without " + missing,
                           "handler \"cryopod\" does not pass " + missing +
                               ", so that a pod's wish to be restored is not heard",

@@ -1,11 +1,10 @@
 #include "agent/node/check_machine.h"
 
 #include <array>
-#include <charconv>
 #include <string_view>
 #include <utility>
 
-#include "agent/node/sizes.h"
+#include "agent/os/text.h"
 
 namespace cryopod::node {
 namespace {
@@ -28,16 +27,6 @@ constexpr std::array kNeeded{
 bool Has(uint64_t mask, const char* name) {
   const std::optional<int> number = CapabilityNumber(name);
   return number && (mask >> *number & 1) != 0;
-}
-
-std::pair<int, int> MajorMinor(std::string_view release) {
-  std::pair<int, int> version{0, 0};
-  const char* const end = release.data() + release.size();
-  const auto [dot, error] = std::from_chars(release.data(), end, version.first);
-  if (error == std::errc() && dot != end && *dot == '.') {
-    std::from_chars(dot + 1, end, version.second);
-  }
-  return version;
 }
 
 }  // namespace
@@ -80,12 +69,12 @@ Finding CheckCapabilities(const CapabilitySets& capabilities) {
 }
 
 Finding CheckStagingMemory(uint64_t available_bytes) {
-  const std::string found = FormatMib(available_bytes) + " available";
+  const std::string found = WholeMib(available_bytes) + " available";
   if (available_bytes >= kStagingBytesMin) return Finding::Met(found);
   return Finding::Lacking(found,
                           "a dump of any size is staged on disk, and pods stand still for as long "
                           "as the disk takes",
-                          "free memory until " + FormatMib(kStagingBytesMin) + " are available");
+                          "free memory until " + WholeMib(kStagingBytesMin) + " are available");
 }
 
 }  // namespace cryopod::node

@@ -15,8 +15,8 @@ Finding CheckKernel(const std::string& release);
 // `version` of Machine::cgroup_version: "v1", "v2", or empty.
 Finding CheckFreezer(const std::string& version);
 
-// Of the process that starts operations. CAP_SYS_RESOURCE may be absent: then only root's processes
-// can be dumped, and what was found says so.
+// Those of the process that starts operations. CAP_SYS_RESOURCE may be absent: then only root's
+// processes can be dumped, and what was found says so.
 Finding CheckCapabilities(const CapabilitySets& capabilities);
 
 // Memory that is available for staging a dump.

@@ -8,9 +8,9 @@
 #include <cstring>
 #include <filesystem>
 
-#include "agent/node/sizes.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod::node {
 namespace {
@@ -77,12 +77,12 @@ Finding CheckDiskSpace(const settings::AgentSettings& settings) {
     return Finding::Lacking("", free_bytes.status().message(),
                             "make " + settings.state_dir + " a folder on a disk that works");
   }
-  const std::string found = FormatMib(*free_bytes) + " free at " + settings.state_dir;
+  const std::string found = WholeMib(*free_bytes) + " free at " + settings.state_dir;
   if (*free_bytes >= kDiskBytesMin) return Finding::Met(found);
   return Finding::Lacking(found, "there is no room for archives at " + settings.state_dir,
                           "delete archives (cryopodctl list, cryopodctl delete), or name a larger "
                           "disk as state_dir; at least " +
-                              FormatMib(kDiskBytesMin) + " must be free");
+                              WholeMib(kDiskBytesMin) + " must be free");
 }
 
 }  // namespace cryopod::node

@@ -1,6 +1,5 @@
 #include "agent/node/check_wrapper.h"
 
-#include <charconv>
 #include <string_view>
 #include <utility>
 
@@ -38,16 +37,6 @@ std::string RuncVersion(std::string_view output) {
   return is_runc ? std::string(words[2]) : "";
 }
 
-bool IsOld(std::string_view version) {
-  std::pair<int, int> number{0, 0};
-  const char* const end = version.data() + version.size();
-  const auto [dot, error] = std::from_chars(version.data(), end, number.first);
-  if (error == std::errc() && dot != end && *dot == '.') {
-    std::from_chars(dot + 1, end, number.second);
-  }
-  return number < kRuncMin;
-}
-
 }  // namespace
 
 WrapperAnswer AskWrapper(const cri::RuntimeConfiguration& configuration, Deadline deadline) {
@@ -79,7 +68,7 @@ Finding CheckOciRuntime(const wrapper::KeyValues& values, const settings::AgentS
   const std::string runc = wrapper::Get(values, "runtime");
   const Result<std::string> said = Run({runc, "--version"}, deadline);
   const std::string version = said.ok() ? RuncVersion(*said) : "";
-  if (version.empty() || IsOld(version)) {
+  if (version.empty() || (MajorMinor(version) < kRuncMin)) {
     const std::string why = !said.ok()        ? said.status().message()
                             : version.empty() ? runc + " is not runc"
                                               : "runc " + version + " is too old";

@@ -44,9 +44,9 @@ Finding Unreadable(const Status& status) {
 
 class Look {
  public:
-  Look(const settings::AgentSettings& settings, cri::RuntimeClient& runtime,
+  Look(const settings::AgentSettings& settings, cri::RuntimeClient& container_runtime,
        const Observer& observer)
-      : settings_(settings), runtime_(runtime), observer_(observer) {}
+      : settings_(settings), container_runtime_(container_runtime), observer_(observer) {}
 
   NodeReport Take() && {
     LookAtAgent();
@@ -115,7 +115,7 @@ class Look {
   }
 
   Finding AskRuntime() {
-    const Result<cri::RuntimeVersion> version = runtime_.Version(Soon());
+    const Result<cri::RuntimeVersion> version = container_runtime_.Version(Soon());
     if (!version.ok()) {
       return Finding::Lacking("", version.status().message(),
                               "start containerd (systemctl start containerd), or name its socket "
@@ -123,7 +123,7 @@ class Look {
     }
     report_.runtime_name = version->name;
     report_.runtime_version = version->version;
-    Result<cri::RuntimeConfiguration> configuration = runtime_.Configuration(Soon());
+    Result<cri::RuntimeConfiguration> configuration = container_runtime_.Configuration(Soon());
     if (!configuration.ok()) {
       return Finding::Lacking(version->name + " " + version->version,
                               configuration.status().message(), "see containerd's log");
@@ -149,7 +149,7 @@ class Look {
   }
 
   const settings::AgentSettings& settings_;
-  cri::RuntimeClient& runtime_;
+  cri::RuntimeClient& container_runtime_;
   const Observer& observer_;
   cri::RuntimeConfiguration configuration_;
   NodeReport report_;
@@ -157,9 +157,9 @@ class Look {
 
 }  // namespace
 
-NodeReport LookAtNode(const settings::AgentSettings& settings, cri::RuntimeClient& runtime,
-                      const Observer& observer) {
-  return Look(settings, runtime, observer).Take();
+NodeReport LookAtNode(const settings::AgentSettings& settings,
+                      cri::RuntimeClient& container_runtime, const Observer& observer) {
+  return Look(settings, container_runtime, observer).Take();
 }
 
 }  // namespace cryopod::node

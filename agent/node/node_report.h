@@ -30,7 +30,7 @@ struct NodeReport {
 // 200 ms, and some seconds where one of them does not answer.
 //
 // Threads  any.
-NodeReport LookAtNode(const settings::AgentSettings& settings, cri::RuntimeClient& runtime,
-                      const Observer& observer);
+NodeReport LookAtNode(const settings::AgentSettings& settings,
+                      cri::RuntimeClient& container_runtime, const Observer& observer);
 
 }  // namespace cryopod::node

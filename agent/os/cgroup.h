@@ -52,7 +52,7 @@ class Cgroup {
   // Errors: kDeadlineExceeded.
   Status WaitFrozen(Deadline deadline) const;
 
-  // Of this cgroup and all beneath it, sorted, without duplicates.
+  // What is in this cgroup and all beneath it, sorted, without duplicates.
   Result<std::vector<pid_t>> Processes() const;
   Result<std::vector<pid_t>> Threads() const;
 
@@ -73,31 +73,5 @@ class Cgroup {
 // Pure: the state in the text of freezer.state (v1) or cgroup.events (v2).
 Result<FreezeState> ParseFreezerState(std::string_view text);
 Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked);
-
-// A cgroup of our own, beside everybody else's: made in every v1 hierarchy that is mounted, and in
-// the unified one, so that no limit or kill of the agent's own cgroup reaches what runs in it.
-class OperationCgroup {
- public:
-  // "cryopod/<name>" in each hierarchy. An existing one is used again.
-  static Result<OperationCgroup> Create(const std::string& name);
-  // Directories to pass as SpawnOptions::cgroup_dir_fds.
-  std::vector<int> dir_fds() const;
-  // Kills what is left in the cgroups of `name` and removes them; absent is success.
-  static Status Remove(const std::string& name, Deadline deadline);
-  // The operations that have a cgroup.
-  static Result<std::vector<std::string>> List();
-
- private:
-  std::vector<UniqueFd> dirs_;
-};
-
-// Directories where a hierarchy is mounted on this node: {"freezer" → "/sys/fs/cgroup/freezer",
-// "" → the unified one}. Pure over the text of /proc/self/mountinfo.
-struct CgroupMount {
-  std::string controllers;  // "freezer", "cpu,cpuacct", "name=systemd"; "" for v2
-  std::string path;
-  std::string root;  // mountinfo's fourth field: what the mount shows of the hierarchy
-};
-std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
 
 }  // namespace cryopod

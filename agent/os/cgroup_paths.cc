@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
-#include "agent/os/cgroup.h"
-#include "agent/os/proc.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/text.h"
 
 namespace cryopod {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace cryopod {
 
@@ -25,6 +26,15 @@ PathInMount CgroupPathInMount(std::string_view cgroup_path, std::string_view mou
 
 // The path in the text of /proc/<pid>/cgroup for one controller, "" being the unified hierarchy.
 std::optional<std::string> CgroupPathOf(std::string_view proc_cgroup, std::string_view controller);
+
+// Directories where a hierarchy is mounted on this node: {"freezer" → "/sys/fs/cgroup/freezer",
+// "" → the unified one}. Pure over the text of /proc/self/mountinfo.
+struct CgroupMount {
+  std::string controllers;  // "freezer", "cpu,cpuacct", "name=systemd"; "" for v2
+  std::string path;
+  std::string root;  // mountinfo's fourth field: what the mount shows of the hierarchy
+};
+std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
 
 // The lines that matter for freezing, in one line: "freezer:/a, unified:/b".
 std::string DescribeCgroups(std::string_view proc_cgroup);

@@ -17,7 +17,7 @@ namespace cryopod {
 // no_new_privs).
 Status GiveUpCapabilities();
 
-// Of these, the bounding set alone: before a change of user, which takes the right to do it.
+// Gives up the bounding set alone: before a change of user, which takes the right to do it.
 // Without that right nothing is changed and the answer is kPermissionDenied.
 Status EmptyBoundingSet();
 

@@ -135,6 +135,13 @@ Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags) {
   return OpenAt2(root_fd, path, how);
 }
 
+bool IsSameFile(const std::string& one, const std::string& other) {
+  struct stat first {};
+  struct stat second {};
+  return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 Result<std::string> ReadAll(int fd, size_t size_bytes_max) {
   std::string bytes;
   std::array<char, 16384> buffer;

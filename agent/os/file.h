@@ -29,6 +29,9 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
 Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags);
 
 // Reads to the end. Errors: kResourceExhausted when there is more than `size_bytes_max`.
+// Do both paths lead to one file? False where either leads nowhere.
+bool IsSameFile(const std::string& one, const std::string& other);
+
 Result<std::string> ReadAll(int fd, size_t size_bytes_max);
 Result<std::string> ReadFile(const std::string& path, size_t size_bytes_max = kControlFileBytesMax);
 Result<std::string> ReadFileAt(int dir_fd, const std::string& name,

@@ -14,6 +14,7 @@
 #include <ctime>
 
 #include "agent/os/signal_mask.h"
+#include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
@@ -48,35 +49,6 @@ void AppendCodePoint(std::string& out, uint32_t code_point) {
   const uint32_t rest = code_point - 0x10000;
   AppendUnit(out, 0xd800 + (rest >> 10));
   AppendUnit(out, 0xdc00 + (rest & 0x3ff));
-}
-
-struct Utf8Sequence {
-  uint32_t code_point = 0;
-  size_t length = 0;  // 0: no valid sequence
-};
-
-// Source: The Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above 10ffff).
-Utf8Sequence DecodeUtf8(std::string_view text) {
-  const auto byte = [&text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  size_t length = 0;
-  uint32_t code_point = 0;
-  uint32_t smallest = 0;
-  if (first >= 0xc2 && first <= 0xdf) {
-    length = 2, code_point = first & 0x1fu, smallest = 0x80;
-  } else if ((first & 0xf0) == 0xe0) {
-    length = 3, code_point = first & 0x0fu, smallest = 0x800;
-  } else if (first >= 0xf0 && first <= 0xf4) {
-    length = 4, code_point = first & 0x07u, smallest = 0x10000;
-  }
-  if (length == 0 || text.size() < length) return {};
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {};
-    code_point = (code_point << 6) | (byte(i) & 0x3fu);
-  }
-  const bool surrogate = code_point >= 0xd800 && code_point <= 0xdfff;
-  if (code_point < smallest || code_point > 0x10ffff || surrogate) return {};
-  return {code_point, length};
 }
 
 bool WaitWritable() {

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "agent/os/cgroup.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
 

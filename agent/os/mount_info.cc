@@ -1,7 +1,8 @@
+#include "agent/os/mount_info.h"
+
 #include <array>
 
 #include "agent/os/file.h"
-#include "agent/os/proc.h"
 #include "agent/os/text.h"
 
 namespace cryopod {

@@ -1,3 +1,5 @@
+#include "agent/os/operation_cgroup.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,6 +11,7 @@
 #include <thread>
 
 #include "agent/os/cgroup.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/cgroup_tree.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"

@@ -106,6 +106,10 @@ Result<ProcessInfo> ParseProcStat(std::string_view text) {
   return info;
 }
 
+std::string NameOf(const ProcessInfo& process) {
+  return "process " + std::to_string(process.pid) + " (" + Printable(process.command) + ")";
+}
+
 Result<ProcessInfo> ReadProcessInfo(pid_t pid) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string stat, ReadFile(ProcPath(pid, "stat")));
   CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(pid, "status")));

@@ -11,6 +11,9 @@
 
 namespace cryopod {
 
+// PID_MAX_LIMIT of 64-bit kernels.
+inline constexpr pid_t kPidMax = 1 << 22;
+
 // What /proc/<pid>/stat and status say of one task. Source: proc(5).
 struct ProcessInfo {
   pid_t pid = 0;
@@ -25,31 +28,23 @@ struct ProcessInfo {
   int tracer_pid = 0;
 };
 
+// "process 4711 (sleep)", printable.
+std::string NameOf(const ProcessInfo& process);
+// It has ended, and runs nothing any more.
+inline bool IsZombie(const ProcessInfo& process) {
+  return process.state == 'Z' || process.state == 'X';
+}
+
 // Errors: kNotFound when there is no such task.
 Result<ProcessInfo> ReadProcessInfo(pid_t pid);
 Result<std::vector<pid_t>> ListThreads(pid_t pid);
-// Of all its threads, also those that have ended and are not waited for. Empty on a kernel that
-// does not tell (CONFIG_PROC_CHILDREN).
+// The children of all its threads, also those that have ended and are not waited for. Empty on a
+// kernel that does not tell (CONFIG_PROC_CHILDREN).
 Result<std::vector<pid_t>> ListChildren(pid_t pid);
 // The process that a thread belongs to (Tgid).
 Result<pid_t> ReadThreadGroup(pid_t thread);
 // Pure parsers of the two files.
 Result<ProcessInfo> ParseProcStat(std::string_view text);
-
-// One line of mountinfo. Source: proc_pid_mountinfo(5).
-struct MountEntry {
-  int mount_id = 0;
-  int parent_id = 0;
-  std::string device;  // "8:1"
-  std::string root;
-  std::string mount_point;  // octal escapes undone
-  std::string mount_options;
-  std::string file_system_type;
-  std::string source;
-  std::string super_options;
-};
-Result<std::vector<MountEntry>> ReadMountInfo(pid_t pid);
-Result<std::vector<MountEntry>> ParseMountInfo(std::string_view text);
 
 // One timer of timer_create(2) in /proc/<pid>/timers. Source: proc_pid_timers(5).
 struct PosixTimer {

@@ -1,7 +1,11 @@
 #pragma once
 
 #include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cryopod {
@@ -12,6 +16,45 @@ std::vector<std::string_view> SplitLines(std::string_view text);
 std::vector<std::string_view> SplitWords(std::string_view text);
 // Parts between `separator`, empty ones too.
 std::vector<std::string_view> Split(std::string_view text, char separator);
+
+// A stranger's text as one harmless line of UTF-8: tabs and ends of lines become spaces, other
+// control characters and what is no UTF-8 '?'; what is longer than `bytes_max` is cut and ends in
+// "...".
+std::string Printable(std::string_view text, size_t bytes_max = 1024);
+// Bytes below 0x20, and 0x7f.
+bool HasControlCharacters(std::string_view text);
+
+// A name or ID as CRI and Kubernetes have them, of 1 to 253 of [A-Za-z0-9._-] and no dot first: no
+// path, no terminal escape.
+bool IsPlainName(std::string_view text);
+
+struct Utf8Sequence {
+  uint32_t code_point = 0;
+  size_t length = 0;  // 0: no valid sequence
+};
+// The one that a text which is not empty begins with.
+// Source: The Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above 10ffff).
+Utf8Sequence DecodeUtf8(std::string_view text);
+
+// Is `path` the directory or a place below it? Both are absolute, without a slash at their end and
+// without "..".
+bool IsAtOrBelow(std::string_view path, std::string_view directory);
+
+// "app, db".
+std::string Join(const std::vector<std::string>& words, std::string_view separator = ", ");
+// "app, db, web and 7 more".
+std::string JoinFirst(const std::vector<std::string>& words, size_t count_max,
+                      std::string_view separator = ", ", std::string_view last = " and ");
+
+// First two numbers of "6.18.0-12-generic"; 0 where there is none.
+std::pair<int, int> MajorMinor(std::string_view version);
+
+// "812 MiB", rounded down.
+std::string WholeMib(uint64_t size_bytes);
+
+// RFC 3339 in UTC with seconds, of the time since the epoch.
+std::string FormatTime(std::chrono::nanoseconds time);
+std::string NowText();
 
 // True when `text` is a decimal number as a whole and fits.
 template <typename T>

@@ -29,27 +29,6 @@ std::string FormatMs(uint64_t duration_us) {
   return OneDecimal(static_cast<double>(duration_us) / 1000, "ms");
 }
 
-std::string Join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    if (!text.empty()) text += ", ";
-    text += word;
-  }
-  return text;
-}
-
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (size_t i = 0; i < line.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(line[i]);
-    if (byte < 0x20 || byte == 0x7f) line[i] = ' ';
-    // U+0080 to U+009f: "\u009b" begins a control sequence as "\x1b[" does.
-    const auto next = i + 1 < line.size() ? static_cast<unsigned char>(line[i + 1]) : 0u;
-    if (byte == 0xc2 && next >= 0x80 && next <= 0x9f) line[i] = line[i + 1] = ' ';
-  }
-  return line;
-}
-
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
                         const std::vector<size_t>& right_columns) {
   std::vector<std::vector<std::string>> cells = rows;

@@ -69,7 +69,7 @@ Result<std::map<pid_t, Target>> FindTargets(const jobs::ContainerReport& contain
     CRYOPOD_ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(pid));
     // Read with the descriptor in hand: it is this very process that is in the container.
     CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info, ReadProcessInfo(pid));
-    if (info.state == 'Z' || info.namespace_pids.size() < depth || depth == 0) continue;
+    if (IsZombie(info) || info.namespace_pids.size() < depth || depth == 0) continue;
     if (pid == container.pid && info.start_time_ticks != container.start_time_ticks) continue;
     const pid_t inner_pid = info.namespace_pids[depth - 1];
     if (wanted.contains(inner_pid)) targets[inner_pid] = {pid, std::move(pidfd)};

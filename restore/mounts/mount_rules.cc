@@ -1,4 +1,5 @@
-// What must be true of the mounts of a restored container.
+#include "restore/mounts/mount_rules.h"
+
 #include <fcntl.h>
 #include <sys/mount.h>
 
@@ -6,18 +7,16 @@
 #include <string_view>
 
 #include "agent/criu/mount_ledger.h"
-#include "agent/criu/printable.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
-#include "restore/mounts/restored_mounts.h"
 
 namespace cryopod::restore {
 namespace {
 
 constexpr size_t kPathBytesShown = 200;
 
-std::string Shown(const std::string& text) { return criu::Printable(text, kPathBytesShown); }
+std::string Shown(const std::string& text) { return Printable(text, kPathBytesShown); }
 
 // "overlay (rw,relatime)"
 std::string Describe(const MountEntry& mount) {
@@ -150,7 +149,7 @@ Status CheckReadOnly(const std::string& path, const MountView& view) {
   return Status();
 }
 
-// Of a container in a user namespace of its own, or of a runtime without rights.
+// A device is a mount in a user namespace of its own, or where the OCI runtime lacks rights.
 Status CheckDevice(const LiveDevice& device, const MountView& view) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::optional<ViewedPlace> place, view.Find(device.path));
   if (!place || !place->is_mount_root) return Status();

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/os/proc.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 

@@ -12,7 +12,10 @@
 #include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/namespaces.h"
+#include "agent/os/proc.h"
+#include "restore/mounts/mount_rules.h"
 
 namespace cryopod::restore {
 namespace {
@@ -26,7 +29,7 @@ Result<Namespaces> FindNamespaces(const std::string& cgroup_dir) {
   Namespaces namespaces;
   for (const pid_t thread : threads) {
     const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (info.ok() && info->state == 'Z') continue;  // it has none any more
+    if (info.ok() && IsZombie(*info)) continue;  // it has none any more
     CRYOPOD_ASSIGN_OR_RETURN(const uint64_t inode, NamespaceInode(thread, "mnt"));
     namespaces[inode].push_back(thread);
   }
@@ -104,8 +107,7 @@ Status CheckTask(pid_t task, const std::set<int>& mount_ids) {
   return Status();
 }
 
-}  // namespace
-
+// Errors: kNotFound (a source that is absent).
 Result<NodeSide> LookAtNode(const LiveMounts& live) {
   NodeSide node;
   CRYOPOD_ASSIGN_OR_RETURN(node.root, IdentifyFile(live.rootfs));
@@ -120,6 +122,8 @@ Result<NodeSide> LookAtNode(const LiveMounts& live) {
   for (const MountEntry& mount : mounts) node.devices.insert(mount.device);
   return node;
 }
+
+}  // namespace
 
 Status CheckRestoredMounts(const LiveMounts& live, const std::string& cgroup_dir,
                            Deadline deadline) {

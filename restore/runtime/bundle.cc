@@ -1,14 +1,12 @@
 #include "restore/runtime/bundle.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/json/value.h"
 #include "agent/os/file.h"
 
 namespace cryopod::wrapper {
 namespace {
-
-using Json = nlohmann::json;
 
 // The annotations in which a CRI runtime says what a bundle is. containerd today; another runtime
 // is another row.
@@ -27,22 +25,9 @@ constexpr AnnotationKeys kAnnotationKeys[] = {
      "io.kubernetes.cri.sandbox-uid", "io.kubernetes.cri.container-name"},
 };
 
-std::string Text(const Json& object, const char* key) {
-  if (!object.is_object()) return "";
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-const Json& Member(const Json& object, const char* key) {
-  static const Json none;
-  if (!object.is_object()) return none;
-  const auto found = object.find(key);
-  return found != object.end() ? *found : none;
-}
-
-const AnnotationKeys* FindKeys(const Json& annotations) {
+const AnnotationKeys* FindKeys(const json::Value& annotations) {
   for (const AnnotationKeys& keys : kAnnotationKeys) {
-    if (!Text(annotations, keys.type).empty()) return &keys;
+    if (!annotations.At(keys.type).Text().empty()) return &keys;
   }
   return nullptr;
 }
@@ -52,46 +37,45 @@ Status Unanswerable(const std::string& why) {
                                             " asks for a restore, but " + why);
 }
 
-void ReadNamespaces(const Json& linux_section, Request& request) {
-  for (const Json& entry : Member(linux_section, "namespaces")) {
-    const std::string type = Text(entry, "type");
-    const std::string path = Text(entry, "path");
+void ReadNamespaces(const json::Value& linux_section, Request& request) {
+  for (const json::Value& entry : linux_section.At("namespaces").Elements()) {
+    const std::string type = entry.At("type").Text();
+    const std::string path = entry.At("path").Text();
     if (!path.empty()) request.namespace_paths[type] = path;
     if (type == "cgroup" && path.empty()) request.cgroup_namespace = true;
   }
 }
 
-Result<std::optional<Request>> FromConfig(const Json& config, const std::string& bundle) {
-  const Json& annotations = Member(config, "annotations");
+Result<std::optional<Request>> FromConfig(const json::Value& config, const std::string& bundle) {
+  const json::Value& annotations = config.At("annotations");
   Request request;
-  request.restore_from = Text(annotations, kRestoreFromAnnotation);
-  if (Member(annotations, kRestoreFromAnnotation).is_null()) return std::optional<Request>();
+  request.restore_from = annotations.At(kRestoreFromAnnotation).Text();
+  if (annotations.Find(kRestoreFromAnnotation) == nullptr) return std::optional<Request>();
   if (request.restore_from.empty()) return Unanswerable("it names no archive");
   const AnnotationKeys* keys = FindKeys(annotations);
   if (keys == nullptr) return Unanswerable("the container belongs to no pod of a known runtime");
 
-  const std::string type = Text(annotations, keys->type);
+  const std::string type = annotations.At(keys->type).Text();
   if (type != "sandbox" && type != "container") return Unanswerable("it is on a " + type);
   request.kind = type == "sandbox" ? Request::Kind::kSandbox : Request::Kind::kCreate;
-  request.restore_operation = Text(annotations, kRestoreOperationAnnotation);
-  request.sandbox_id = Text(annotations, keys->sandbox_id);
-  request.pod_name = Text(annotations, keys->pod_name);
-  request.pod_namespace = Text(annotations, keys->pod_namespace);
-  request.pod_uid = Text(annotations, keys->pod_uid);
-  if (type == "container") request.container_name = Text(annotations, keys->container_name);
+  request.restore_operation = annotations.At(kRestoreOperationAnnotation).Text();
+  request.sandbox_id = annotations.At(keys->sandbox_id).Text();
+  request.pod_name = annotations.At(keys->pod_name).Text();
+  request.pod_namespace = annotations.At(keys->pod_namespace).Text();
+  request.pod_uid = annotations.At(keys->pod_uid).Text();
+  if (type == "container") request.container_name = annotations.At(keys->container_name).Text();
   if (request.pod_uid.empty()) return Unanswerable("the pod has no UID");
   if (type == "container" && request.container_name.empty()) {
     return Unanswerable("the container has no name");
   }
 
   request.bundle = bundle;
-  const std::string root = Text(Member(config, "root"), "path");
+  const std::string root = config.At("root").At("path").Text();
   request.rootfs = root.starts_with('/') ? root : bundle + "/" + root;
-  const Json& linux_section = Member(config, "linux");
-  request.cgroups_path = Text(linux_section, "cgroupsPath");
+  const json::Value& linux_section = config.At("linux");
+  request.cgroups_path = linux_section.At("cgroupsPath").Text();
   ReadNamespaces(linux_section, request);
-  const Json& terminal = Member(Member(config, "process"), "terminal");
-  request.terminal = terminal.is_boolean() && terminal.get<bool>();
+  request.terminal = config.At("process").At("terminal").IsTrue();
   return std::optional<Request>(std::move(request));
 }
 
@@ -103,9 +87,9 @@ Result<std::optional<Request>> ParseRestoreRequest(std::string_view config_json,
   if (config_json.find(kRestoreFromAnnotation) == std::string_view::npos) {
     return std::optional<Request>();
   }
-  const Json config = Json::parse(config_json, nullptr, /*allow_exceptions=*/false);
-  if (config.is_discarded()) return Unanswerable("config.json of the bundle is no JSON");
-  return FromConfig(config, bundle);
+  const Result<json::Value> config = json::Parse(config_json);
+  if (!config.ok()) return Unanswerable("config.json of the bundle is no JSON");
+  return FromConfig(*config, bundle);
 }
 
 Result<std::optional<Request>> ReadRestoreRequest(const std::string& bundle) {

@@ -15,7 +15,7 @@ namespace cryopod::wrapper {
 // Source   OCI runtime-spec 1.0 to 1.2, config.md; annotations as containerd's CRI plugin writes
 // them. Errors   kInvalidArgument: it asks for a restore, but not in a way that can be answered;
 // that must
-//          not become a cold start. A bundle that cannot be read asks for nothing: the real runtime
+//          not become a cold start. A bundle that cannot be read asks for nothing: the OCI runtime
 //          says what is wrong with it.
 Result<std::optional<Request>> ReadRestoreRequest(const std::string& bundle);
 Result<std::optional<Request>> ParseRestoreRequest(std::string_view config_json,

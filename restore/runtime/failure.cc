@@ -5,33 +5,25 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
+#include "agent/json/value.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::wrapper {
 namespace {
 
 constexpr size_t kTailBytesMax = size_t{64} << 10;
 
-std::string Rfc3339Now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  ::gmtime_r(&now, &utc);
-  char text[32];
-  return std::string(text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc));
-}
-
 std::string FormatLine(const Arguments& arguments, const std::string& reason) {
   const std::string escaped = JsonEscape(reason);
   if (arguments.log_format == "json") {
-    return "{\"level\":\"error\",\"msg\":\"" + escaped + "\",\"time\":\"" + Rfc3339Now() + "\"}\n";
+    return "{\"level\":\"error\",\"msg\":\"" + escaped + "\",\"time\":\"" + NowText() + "\"}\n";
   }
-  return "time=\"" + Rfc3339Now() + "\" level=error msg=\"" + escaped + "\"\n";
+  return "time=\"" + NowText() + "\" level=error msg=\"" + escaped + "\"\n";
 }
 
 // The log is the runtime's own: only its end matters.
@@ -68,10 +60,9 @@ std::string ReadLastError(const Arguments& arguments) {
       if (line.find("level=error") != std::string::npos) last = line;
       continue;
     }
-    const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!entry.is_object() || entry.value("level", nlohmann::json()) != "error") continue;
-    const nlohmann::json message = entry.value("msg", nlohmann::json());
-    if (message.is_string()) last = message.get<std::string>();
+    const Result<json::Value> entry = json::Parse(line);
+    if (!entry.ok() || entry->At("level").Text() != "error") continue;
+    if (const std::string* const message = entry->At("msg").string()) last = *message;
   }
   return last;
 }

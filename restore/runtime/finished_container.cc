@@ -2,38 +2,37 @@
 
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "agent/json/value.h"
 #include "agent/os/file.h"
 #include "restore/runtime/programs.h"
 
 namespace cryopod::wrapper {
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr char kConfig[] = "config.json";
 
 }  // namespace
 
 Result<std::string> WithProgramReplaced(std::string_view config_json, const std::string& program) {
-  Json config = Json::parse(config_json, nullptr, /*allow_exceptions=*/false);
-  const bool has_process =
-      config.is_object() && config.contains("process") && config["process"].is_object();
-  if (!has_process) {
+  using json::Value;
+  Result<Value> config = json::Parse(config_json);
+  if (!config.ok() || config->At("process").object() == nullptr) {
     return Status(Code::kDataLoss, "config.json of the bundle is no OCI configuration");
   }
-  Json& mounts = config["mounts"];
-  if (!mounts.is_array()) mounts = Json::array();
-  mounts.push_back({{"destination", kFinishedPath},
-                    {"type", "bind"},
-                    {"source", program},
-                    {"options", {"bind", "ro", "nosuid", "nodev"}}});
-  Json& process = config["process"];
-  process["args"] = {kFinishedPath};
-  process.erase("commandLine");
-  return config.dump(-1, ' ', false, Json::error_handler_t::replace);
+  Value::Array mounts = config->At("mounts").Elements();
+  mounts.push_back(
+      {Value::Object{{"destination", {kFinishedPath}},
+                     {"type", {"bind"}},
+                     {"source", {program}},
+                     {"options", {Value::Array{{"bind"}, {"ro"}, {"nosuid"}, {"nodev"}}}}}});
+  config->Make("mounts").value = std::move(mounts);
+  Value& process = config->Make("process");
+  process.Make("args").value = Value::Array{{kFinishedPath}};
+  std::erase_if(std::get<Value::Object>(process.value),
+                [](const json::Member& member) { return member.key == "commandLine"; });
+  return json::Format(*config);
 }
 
 Status ReplaceProgram(const std::string& bundle) {

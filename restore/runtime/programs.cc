@@ -8,18 +8,16 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/os/file.h"
+#include "agent/os/text.h"
+
 namespace cryopod::wrapper {
 namespace {
 
 constexpr char kUsualPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr char kSelf[] = "/proc/self/exe";
 
-bool IsThisProgram(const std::string& path) {
-  struct stat self {};
-  struct stat other {};
-  return ::stat(kSelf, &self) == 0 && ::stat(path.c_str(), &other) == 0 &&
-         self.st_dev == other.st_dev && self.st_ino == other.st_ino;
-}
+bool IsThisProgram(const std::string& path) { return IsSameFile(path, kSelf); }
 
 bool IsProgram(const std::string& path) {
   struct stat status {};
@@ -46,11 +44,8 @@ Result<std::string> FindProgram(const std::string& name, const std::string& sear
     return name;
   }
   const std::string directories = search_path.empty() ? kUsualPath : search_path;
-  std::string_view left = directories;
-  while (!left.empty()) {
-    const size_t end = left.find(':');
-    const std::string path = std::string(left.substr(0, end)) + "/" + name;
-    left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
+  for (const std::string_view directory : Split(directories, ':')) {
+    const std::string path = std::string(directory) + "/" + name;
     if (IsProgram(path) && !IsThisProgram(path)) return path;
   }
   return Status(Code::kNotFound, "no program " + name + " in " + directories);

@@ -30,7 +30,7 @@ std::string PidFile(const Call& call, const Plan& plan) {
 
 std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.log"; }
 
-// What the launcher has to know goes through the real runtime as environment: its arguments are
+// What the launcher has to know goes through the OCI runtime as environment: its arguments are
 // that runtime's choice.
 Result<std::vector<std::string>> RestoreEnvironment(const Call& call, const Request& request,
                                                     const Plan& plan) {
@@ -57,7 +57,7 @@ Result<ExitStatus> RunRestore(const Call& call, const Request& request, const Pl
   options.descriptors = {{0, 0}, {1, 1}, {2, 2}};
   options.death_signal = SIGKILL;
   CRYOPOD_ASSIGN_OR_RETURN(Subprocess child, Subprocess::Spawn(options));
-  return child.Wait(deadline).While("restoring with " + call.runtime);
+  return child.Wait(deadline).While("restoring with " + call.oci_runtime);
 }
 
 int64_t ReadPid(const std::string& path) {
@@ -87,7 +87,7 @@ Outcome Judge(const Call& call, const Plan& plan, const Result<ExitStatus>& exit
 // What a failed `create` leaves: nothing.
 void Discard(const Call& call, const Request& request) {
   SpawnOptions options;
-  options.argv = {call.runtime};
+  options.argv = {call.oci_runtime};
   options.argv.insert(options.argv.end(), call.arguments.globals.begin(),
                       call.arguments.globals.end());
   for (const char* argument : {"delete", "--force"}) options.argv.push_back(argument);
@@ -113,7 +113,7 @@ std::string FailureOf(const Outcome& outcome, const Result<Answer>& answer) {
 
 std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
                                         const Plan& plan) {
-  std::vector<std::string> command = {call.runtime};
+  std::vector<std::string> command = {call.oci_runtime};
   command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
   // file-locks is an option here because the runtime sends CRIU "no" without it, which outranks the
   // options file.

@@ -6,7 +6,7 @@
 
 namespace cryopod::wrapper {
 
-// Runs the real runtime's `restore` by the plan of the connection's answer, reports its end, and
+// Runs the OCI runtime's `restore` by the plan of the connection's answer, reports its end, and
 // marks the container as restored when the second answer is PASS. Whatever fails leaves no
 // container. Returns the exit code.
 int RestoreContainer(const Call& call, const Request& request, AgentConnection connection,

@@ -13,7 +13,7 @@
 namespace {
 
 // A caller may have closed one of them. The next file that we open, a socket perhaps, would get its
-// number and end up in the container. The real runtime fills them in the same way.
+// number and end up in the container. The OCI runtime fills them in the same way.
 void FillStandardDescriptors() {
   for (int fd = 0; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) < 0) static_cast<void>(::open("/dev/null", O_RDWR));

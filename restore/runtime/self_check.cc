@@ -1,8 +1,8 @@
 #include "restore/runtime/self_check.h"
 
-#include <algorithm>
 #include <cstdlib>
 
+#include "agent/os/text.h"
 #include "restore/runtime/programs.h"
 #include "restore/runtime/protocol/key_values.h"
 #include "restore/runtime/protocol/self_check_command.h"
@@ -11,17 +11,9 @@
 namespace cryopod::wrapper {
 namespace {
 
-// A message may hold what a file of settings holds.
-std::string OneLine(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; },
-      ' ');
-  return text;
-}
-
 void AddProblem(KeyValues& answer, const Status& problem) {
   std::string& text = answer["problem"];
-  text += (text.empty() ? "" : "; ") + OneLine(problem.message());
+  text += (text.empty() ? "" : "; ") + Printable(problem.message());
 }
 
 KeyValues Look() {
@@ -34,11 +26,12 @@ KeyValues Look() {
   answer["agent_socket"] = settings->agent_socket;
   answer["state_dir"] = settings->state_dir;
   const char* path = std::getenv("PATH");
-  const Result<std::string> runtime = FindProgram(settings->runtime, path != nullptr ? path : "");
-  if (runtime.ok()) {
-    answer["runtime"] = *runtime;
+  const Result<std::string> oci_runtime =
+      FindProgram(settings->runtime, path != nullptr ? path : "");
+  if (oci_runtime.ok()) {
+    answer["runtime"] = *oci_runtime;
   } else {
-    AddProblem(answer, runtime.status());
+    AddProblem(answer, oci_runtime.status());
   }
   const Result<std::string> launcher = FindLauncherDirectory();
   if (launcher.ok()) {
@@ -55,7 +48,7 @@ std::string SelfCheck() {
   const Result<std::string> text = FormatKeyValues(Look());
   return text.ok() ? *text
                    : std::string("program=") + kWrapperName +
-                         "\nproblem=" + OneLine(text.status().message()) + "\n";
+                         "\nproblem=" + Printable(text.status().message()) + "\n";
 }
 
 }  // namespace cryopod::wrapper

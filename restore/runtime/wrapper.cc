@@ -40,7 +40,7 @@ int Dispatch(const Call& call) {
   const std::string& id = call.arguments.id;
   if (subcommand == "create") return Create(call);
   if (subcommand == "run") return Run(call);
-  // An id that is no file name is the real runtime's to refuse.
+  // An id that is no file name is the OCI runtime's to refuse.
   if (id.empty() || id.find('/') != std::string::npos || id[0] == '.') return PassThrough(call);
   if (subcommand == "start") return Start(call);
   if (subcommand == "delete") return Delete(call);
@@ -56,7 +56,7 @@ int Dispatch(const Call& call) {
 }  // namespace
 
 int PassThrough(const Call& call) {
-  return Fail(call.arguments, Execute(call.runtime, call.arguments.all).message());
+  return Fail(call.arguments, Execute(call.oci_runtime, call.arguments.all).message());
 }
 
 int RunWrapper(std::vector<std::string> arguments) {
@@ -65,13 +65,13 @@ int RunWrapper(std::vector<std::string> arguments) {
   Result<Settings> settings = ReadSettings();
   if (!settings.ok()) return Fail(call.arguments, settings.status().message());
   call.settings = std::move(*settings);
-  Result<std::string> runtime = FindProgram(call.settings.runtime, SearchPath());
-  if (!runtime.ok()) {
-    return Fail(call.arguments, runtime.status().message() +
-                                    "; name the real runtime in /etc/cryopod/runtime.conf "
+  Result<std::string> oci_runtime = FindProgram(call.settings.runtime, SearchPath());
+  if (!oci_runtime.ok()) {
+    return Fail(call.arguments, oci_runtime.status().message() +
+                                    "; name the OCI runtime in /etc/cryopod/runtime.conf "
                                     "(runtime=/usr/sbin/runc)");
   }
-  call.runtime = std::move(*runtime);
+  call.oci_runtime = std::move(*oci_runtime);
   return Dispatch(call);
 }
 

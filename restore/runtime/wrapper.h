@@ -12,14 +12,14 @@ namespace cryopod::wrapper {
 struct Call {
   Arguments arguments;
   Settings settings;
-  std::string runtime;  // path of the real runtime
+  std::string oci_runtime;  // path of the program: runc or crun
 };
 
-// Does what `arguments` (without argv[0]) ask: nearly always that is to become the real runtime.
+// Does what `arguments` (without argv[0]) ask: nearly always that is to become the OCI runtime.
 // The returned number is the exit code where it did not.
 int RunWrapper(std::vector<std::string> arguments);
 
-// Becomes the real runtime with the same arguments; returns only when that failed.
+// Becomes the OCI runtime with the same arguments; returns only when that failed.
 int PassThrough(const Call& call);
 
 // `create`: a restore when the bundle asks for one that is not consumed.

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "agent/os/cgroup.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/cgroup_tree.h"
 #include "agent/os/file.h"
 #include "agent/os/subprocess.h"

@@ -1,6 +1,8 @@
+#include "agent/archive/store/archive_name.h"
+
 #include <algorithm>
 
-#include "agent/archive/store/archive_store.h"
+#include "agent/archive/oci/descriptor.h"
 #include "agent/os/log.h"
 
 namespace cryopod::archive {

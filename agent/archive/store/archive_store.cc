@@ -11,6 +11,8 @@
 #include "agent/archive/store/partial_archive.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::archive {
 
@@ -31,6 +33,16 @@ Result<uint64_t> Archive::Verify(const std::function<void(uint64_t done, uint64_
     }
   }
   return done;
+}
+
+Result<const ContainerParts*> Archive::FindContainer(const std::string& name) const {
+  std::vector<std::string> names;
+  for (const ContainerParts& parts : containers_) {
+    if (parts.name == name) return &parts;
+    names.push_back(parts.name);
+  }
+  return Status(Code::kNotFound, "archive \"" + name_ + "\" has no container \"" +
+                                     JsonEscape(name) + "\"; it has: " + Join(names));
 }
 
 Result<UniqueFd> Archive::OpenBlob(const Descriptor& descriptor) const {

@@ -7,22 +7,12 @@
 
 #include "agent/archive/oci/descriptor.h"
 #include "agent/archive/oci/pod_checkpoint.h"
+#include "agent/archive/store/archive_name.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
 namespace cryopod::archive {
-
-// A name of an archive: 1 to 200 of [a-z0-9A-Z._-], starting with a letter or digit.
-Status CheckArchiveName(const std::string& name);
-
-// "NAME" or "NAME@sha256:<hex>".
-struct ArchiveReference {
-  std::string name;
-  std::string digest;  // empty: whatever stands under the name
-};
-// Errors: kInvalidArgument, names the input and the form.
-Result<ArchiveReference> ParseArchiveReference(const std::string& text);
 
 // Layers of one container's manifest, found by media type.
 struct ContainerParts {
@@ -42,6 +32,8 @@ class Archive {
   uint64_t size_bytes() const { return size_bytes_; }    // of all blobs
   const PodCheckpoint& checkpoint() const { return checkpoint_; }
   const std::vector<ContainerParts>& containers() const { return containers_; }
+  // Errors: kNotFound, with the names that there are.
+  Result<const ContainerParts*> FindContainer(const std::string& name) const;
   const Descriptor& pod_metadata() const { return pod_metadata_; }
   // Every blob once, JSON documents and layers.
   const std::vector<Descriptor>& blobs() const { return blobs_; }

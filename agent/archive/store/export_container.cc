@@ -1,3 +1,5 @@
+#include "agent/archive/store/export_container.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,14 +8,13 @@
 #include <array>
 #include <cerrno>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
-#include "agent/archive/store/export.h"
 #include "agent/archive/store/metadata.h"
 #include "agent/archive/tar/tar_writer.h"
 #include "agent/archive/unpack/unpack.h"
+#include "agent/json/fields.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
@@ -29,16 +30,6 @@ constexpr size_t kBufferBytes = size_t{256} << 10;
 constexpr std::array kMetadataNames = {"config.dump",    "spec.dump",  "status.dump",
                                        "network.status", "stats-dump", "dump.log"};
 constexpr size_t kRequiredNames = 2;
-
-Result<const ContainerParts*> FindContainer(const Archive& archive, const std::string& name) {
-  std::string names;
-  for (const ContainerParts& parts : archive.containers()) {
-    if (parts.name == name) return &parts;
-    names += (names.empty() ? "" : ", ") + parts.name;
-  }
-  return Status(Code::kNotFound, "archive \"" + archive.name() + "\" has no container \"" +
-                                     JsonEscape(name) + "\"; it has: " + names);
-}
 
 LayerEntry FileEntry(const std::string& path, uint64_t size_bytes) {
   LayerEntry entry;
@@ -97,15 +88,14 @@ class RootfsSink : public LayerSink {
 
 // A JSON array of strings. Errors: kUnimplemented for a name that is no UTF-8.
 Result<std::string> DeletedFilesJson(const std::vector<std::string>& paths) {
-  using nlohmann::json;
   for (const std::string& path : paths) {
-    const std::string text = json(path).dump(-1, ' ', false, json::error_handler_t::ignore);
-    if (json::parse(text, nullptr, false) != json(path)) {
+    const Result<json::Value> read = json::Parse(json::Format({path}));
+    if (!read.ok() || read->Text() != path) {
       return Status(Code::kUnimplemented, "the removed file \"" + JsonEscape(path) +
                                               "\" cannot be named in deleted.files");
     }
   }
-  return json(paths).dump();
+  return json::Format(json::Fields::ToValue(paths));
 }
 
 Result<UniqueFd> ScratchFile(const std::string& dir) {
@@ -193,7 +183,7 @@ class ContainerExport {
 Status ExportContainerTar(const Archive& archive, const std::string& container,
                           const std::string& unpack_program, const std::string& scratch_dir,
                           const ByteSink& sink, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const ContainerParts* parts, FindContainer(archive, container));
+  CRYOPOD_ASSIGN_OR_RETURN(const ContainerParts* parts, archive.FindContainer(container));
   const std::string doing = "exporting container \"" + container + "\"";
   TarWriter tar(TarWriter::Format::kPlain, sink);
   const ContainerExport source(archive, *parts, unpack_program, deadline);

@@ -40,7 +40,7 @@ struct LayerEntry {
   bool operator==(const LayerEntry&) const = default;
 };
 
-// Of one writable layer. Who writes an archive keeps to it like who reads one.
+// Entries of one writable layer. Who writes an archive keeps to it like who reads one.
 inline constexpr uint64_t kLayerEntriesMax = 1'000'000;
 // The same of the files of PackFiles.
 inline constexpr uint64_t kPlainFilesMax = 200'000;

@@ -23,7 +23,7 @@ class TarSource {
   // Errors: kDataLoss (damaged or cut off), kResourceExhausted (above the limit).
   Result<std::string_view> Next();
 
-  // Of the stream so far. What lies behind the last byte that is not zero is the end of the tar.
+  // Bytes of the stream so far. Behind the last one that is not zero is the end of the tar.
   uint64_t size_bytes() const { return size_bytes_; }
   uint64_t nonzero_end() const { return nonzero_end_; }
 

@@ -1,3 +1,5 @@
+#include "agent/archive/unpack/confine.h"
+
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -8,7 +10,6 @@
 #include <csignal>
 #include <vector>
 
-#include "agent/archive/unpack/unpack_child.h"
 #include "agent/os/confinement.h"
 
 namespace cryopod::archive {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/archive/unpack/confine.h"
 #include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_task.h"
 #include "agent/criu/images/rewrite_images.h"
@@ -33,7 +34,7 @@ Status RunGuarded(const UnpackTask& task) {
     if (task.mode == UnpackMode::kImages) return criu::SplitImages(kUnpackOutputFd);
     return Status();
   } catch (const std::exception& error) {
-    // Of the standard library alone, such as bad_alloc at the limit of the address space.
+    // Only the standard library throws, such as bad_alloc at the limit of the address space.
     return Status(Code::kResourceExhausted, std::string("gave up: ") + error.what());
   }
 }

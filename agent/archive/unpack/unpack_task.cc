@@ -1,10 +1,9 @@
 #include "agent/archive/unpack/unpack_task.h"
 
 #include <array>
-#include <charconv>
 #include <utility>
 
-#include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::archive {
 namespace {
@@ -31,11 +30,6 @@ std::optional<UnpackMode> FindMode(std::string_view text) {
   return std::nullopt;
 }
 
-bool ParseNumber(std::string_view text, uint64_t* number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *number);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 }  // namespace
 
 std::vector<std::string> ToArguments(const std::string& program, const UnpackTask& task) {
@@ -47,8 +41,8 @@ std::optional<UnpackTask> ParseArguments(int argc, const char* const* argv) {
   if (argc != 5) return std::nullopt;
   const std::optional<UnpackMode> mode = FindMode(argv[1]);
   UnpackTask task;
-  if (!mode || !ParseNumber(argv[2], &task.limits.bytes_max) ||
-      !ParseNumber(argv[3], &task.limits.entries_max) || !ParseNumber(argv[4], &task.cpu_seconds)) {
+  if (!mode || !ParseNumber(argv[2], task.limits.bytes_max) ||
+      !ParseNumber(argv[3], task.limits.entries_max) || !ParseNumber(argv[4], task.cpu_seconds)) {
     return std::nullopt;
   }
   task.mode = *mode;
@@ -63,11 +57,10 @@ std::string FormatReport(const Status& status) {
 Status ParseReport(std::string_view text) {
   uint64_t number = 0;
   const size_t space = text.find(' ');
-  if (space == std::string_view::npos || !ParseNumber(text.substr(0, space), &number)) {
+  if (space == std::string_view::npos || !ParseNumber(text.substr(0, space), number)) {
     return Status(Code::kInternal, "ended without a readable report");
   }
-  std::string message;
-  for (const char c : text.substr(space + 1)) message += c >= 0x20 && c < 0x7f ? c : '?';
+  const std::string message = Printable(text.substr(space + 1), kUnpackReportBytesMax);
   switch (number) {
     case static_cast<uint64_t>(Code::kResourceExhausted):
       return Status(Code::kResourceExhausted, message);

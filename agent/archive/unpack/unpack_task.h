@@ -44,8 +44,8 @@ std::vector<std::string> ToArguments(const std::string& program, const UnpackTas
 std::optional<UnpackTask> ParseArguments(int argc, const char* const* argv);
 
 std::string FormatReport(const Status& status);
-// Of what the child wrote: any bytes. The text comes back printable, the code is one that unpacking
-// can end with. Never ok.
+// Reads what the child wrote: any bytes. The text comes back printable, the code is one that
+// unpacking can end with. Never ok.
 Status ParseReport(std::string_view text);
 
 }  // namespace cryopod::archive

@@ -9,6 +9,7 @@
 #include "agent/criu/images/entry_reader.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/file.h"
+#include "agent/os/proc.h"
 
 namespace cryopod::criu {
 namespace {
@@ -25,14 +26,14 @@ constexpr size_t kPstreeBytesMax = size_t{64} << 20;
 constexpr size_t kFileLocksBytesMax = size_t{4} << 20;
 constexpr size_t kFilesBytesMax = size_t{64} << 20;
 constexpr size_t kStatsBytesMax = size_t{64} << 10;
-constexpr uint32_t kPidMax = 1u << 22;  // PID_MAX_LIMIT of 64-bit kernels
 
 // CRIU fills in no thread of a zombie: its one entry holds anything but the PID of the process,
 // which the first thread of every living one has.
 Status ReadThreads(const wire::pstree_entry& entry, DumpedProcess& process) {
   if (entry.threads_size() == 1 && entry.threads(0) != entry.pid()) return Status();
   for (const uint32_t thread : entry.threads()) {
-    if (thread == 0 || thread > kPidMax) return BrokenImage("pstree.img", "a thread has no PID");
+    if (thread == 0 || thread > uint32_t{kPidMax})
+      return BrokenImage("pstree.img", "a thread has no PID");
     process.threads.push_back(static_cast<pid_t>(thread));
   }
   return Status();
@@ -66,7 +67,7 @@ Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image) {
   while (!reader.AtEnd()) {
     wire::pstree_entry entry;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
-    if (entry.pid() == 0 || entry.pid() > kPidMax || entry.ppid() > kPidMax) {
+    if (entry.pid() == 0 || entry.pid() > uint32_t{kPidMax} || entry.ppid() > uint32_t{kPidMax}) {
       return BrokenImage(kName, "an entry holds no PID");
     }
     DumpedProcess process;

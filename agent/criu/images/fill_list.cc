@@ -4,10 +4,11 @@
 
 #include <charconv>
 
+#include "agent/os/proc.h"
+
 namespace cryopod::criu {
 namespace {
 
-constexpr pid_t kPidMax = 1 << 22;  // PID_MAX_LIMIT of 64-bit kernels
 constexpr uint64_t kFileBytesMax = uint64_t{1} << 62;
 
 Status Broken(const std::string& why) {

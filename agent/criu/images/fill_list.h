@@ -41,7 +41,7 @@ inline constexpr size_t kFillListBytesMax = size_t{32} << 20;
 std::string FormatFills(const std::vector<Fill>& fills);
 Result<std::vector<Fill>> ParseFills(std::string_view text);
 
-// Of this machine; CRIU's pages are its pages.
+// The page size of this machine; CRIU's pages are its pages.
 uint64_t PageBytes();
 // Above it no process has memory of its own (x86-64 with four levels; others have more, which is
 // then CRIU's to restore).

@@ -30,7 +30,8 @@ constexpr uint32_t kGuardArea = 1u << 16;
 
 constexpr size_t kImageBytesMax = size_t{64} << 20;
 constexpr size_t kHeadBytes = 4096;
-// Of areas and of entries, over all processes: 32 bytes each, in a process that has 1 GiB.
+// As many areas, and as many entries, over all processes: 32 bytes each, in a process that has 1
+// GiB.
 constexpr size_t kHeldMax = size_t{1} << 20;
 
 void AppendNumber(uint32_t number, std::string* bytes) {
@@ -63,7 +64,7 @@ class MemoryReader {
   }
 
  private:
-  // Of all pagemaps, those of shared memory included: how many name each pages file.
+  // How many pagemaps, those of shared memory included, name each pages file.
   Status CountPagesFiles() {
     CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> files, ListDirectory(dir_fd_));
     for (const DirectoryEntry& file : files) {

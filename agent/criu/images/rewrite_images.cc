@@ -15,6 +15,7 @@
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
@@ -33,12 +34,6 @@ void AppendNumber(uint32_t number, std::string* bytes) {
 void AppendEntry(std::string_view entry, std::string* bytes) {
   AppendNumber(static_cast<uint32_t>(entry.size()), bytes);
   bytes->append(entry);
-}
-
-bool IsBeneath(std::string_view path, std::string_view directory) {
-  if (directory == "/") return path.starts_with('/');
-  return path.starts_with(directory) &&
-         (path.size() == directory.size() || path[directory.size()] == '/');
 }
 
 // The plain steps of rewriting an image: every entry is looked at, most stay as they are, byte for
@@ -116,7 +111,7 @@ class Rewriting {
   std::optional<Place> PlaceOf(std::string_view name) const {
     std::string_view innermost;
     for (const std::string& mount_point : mount_points_) {
-      if (IsBeneath(name, mount_point) && mount_point.size() >= innermost.size()) {
+      if (IsAtOrBelow(name, mount_point) && mount_point.size() >= innermost.size()) {
         innermost = mount_point;
       }
     }

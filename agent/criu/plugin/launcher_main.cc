@@ -1,4 +1,4 @@
-// The program that the real runtime finds under the name criu. It becomes the real CRIU, by exec:
+// The program that the OCI runtime finds under the name criu. It becomes the real CRIU, by exec:
 // the runtime makes the restored init process a sibling of what it started, so nothing may stand
 // between.
 //

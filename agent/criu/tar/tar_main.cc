@@ -12,6 +12,7 @@
 
 #include "agent/criu/tar/pack_tree.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
@@ -31,22 +32,13 @@ bool IsDumpOfTmpfs(int argc, char** argv) {
   return true;
 }
 
-bool IsThisProgram(const std::string& path) {
-  struct stat candidate {};
-  struct stat self {};
-  return ::stat(path.c_str(), &candidate) == 0 && ::stat("/proc/self/exe", &self) == 0 &&
-         candidate.st_dev == self.st_dev && candidate.st_ino == self.st_ino;
-}
-
 // Returns when there is no other tar.
 void BecomeTheNextTar(char** argv) {
   const char* const directories = ::getenv("PATH");
-  std::string_view left = directories != nullptr ? directories : "/usr/bin:/bin";
-  while (!left.empty()) {
-    const size_t colon = left.find(':');
-    const std::string program = std::string(left.substr(0, colon)) + "/tar";
-    if (!IsThisProgram(program)) ::execv(program.c_str(), argv);
-    left = colon == std::string_view::npos ? std::string_view() : left.substr(colon + 1);
+  for (const std::string_view directory :
+       Split(directories != nullptr ? directories : "/usr/bin:/bin", ':')) {
+    const std::string program = std::string(directory) + "/tar";
+    if (!IsSameFile(program, "/proc/self/exe")) ::execv(program.c_str(), argv);
   }
 }
 

@@ -6,7 +6,7 @@
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/settings/agent_settings.h"
-#include "cri/runtime_client.h"
+#include "cri/pod_request.h"
 
 namespace cryopod::daemon {
 

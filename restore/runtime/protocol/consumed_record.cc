@@ -2,31 +2,21 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
-#include <ctime>
 #include <utility>
 #include <vector>
 
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 #include "restore/runtime/protocol/key_values.h"
 
 namespace cryopod::wrapper {
 namespace {
 
 constexpr char kDirectoryName[] = "consumed";
-constexpr size_t kComponentLengthMax = 253;  // of a Kubernetes name
 
 std::string PodDirectory(const std::string& state_dir, const std::string& pod_uid) {
   return state_dir + "/" + kDirectoryName + "/" + pod_uid;
-}
-
-std::string Now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  ::gmtime_r(&now, &utc);
-  char text[32];
-  return std::string(text, std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc));
 }
 
 Status SyncDirectory(const std::string& path) {
@@ -50,23 +40,16 @@ Result<bool> IsContainerConsumed(const std::string& state_dir, const Request& re
 }  // namespace
 
 Status CheckComponent(const std::string& value, const std::string& what) {
-  const bool allowed = std::all_of(value.begin(), value.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  });
-  if (!allowed || value.empty() || value.front() == '.' || value.size() > kComponentLengthMax) {
-    return Status(Code::kInvalidArgument, what +
-                                              " must be 1 to 253 of [A-Za-z0-9._-] and not begin "
-                                              "with a dot");
-  }
-  return Status();
+  if (IsPlainName(value)) return Status();
+  return Status(Code::kInvalidArgument,
+                what + " must be 1 to 253 of [A-Za-z0-9._-] and not begin with a dot");
 }
 
 Status WriteConsumed(const std::string& state_dir, const std::string& pod_uid,
                      const std::string& container_name, ConsumedRecord record) {
   CRYOPOD_RETURN_IF_ERROR(CheckComponent(pod_uid, "the pod UID"));
   CRYOPOD_RETURN_IF_ERROR(CheckComponent(container_name, "the container name"));
-  if (record.time.empty()) record.time = Now();
+  if (record.time.empty()) record.time = NowText();
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
                            FormatKeyValues({{"restore_from", record.restore_from},
                                             {"restore_operation", record.restore_operation},

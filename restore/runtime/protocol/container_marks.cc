@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 #include "restore/runtime/protocol/key_values.h"
 
 namespace cryopod::wrapper {
@@ -18,6 +18,12 @@ namespace {
 
 constexpr char kRestoredMark[] = "cryopod.restored";
 constexpr char kHeldMark[] = "cryopod.held";
+// What is kept of the request whose restore it was.
+constexpr std::pair<const char*, std::string Request::*> kMarkFields[] = {
+    {"container_id", &Request::container_id}, {"sandbox_id", &Request::sandbox_id},
+    {"pod_name", &Request::pod_name},         {"pod_namespace", &Request::pod_namespace},
+    {"pod_uid", &Request::pod_uid},           {"container_name", &Request::container_name},
+    {"restore_from", &Request::restore_from}, {"restore_operation", &Request::restore_operation}};
 
 Status WriteMark(const std::string& state_dir, const std::string& name, const KeyValues& values) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, FormatKeyValues(values));
@@ -45,28 +51,15 @@ Status RemoveMark(const std::string& state_dir, const std::string& name) {
 }  // namespace
 
 Status WriteRestoredMark(const std::string& state_dir, const Request& request) {
-  return WriteMark(state_dir, kRestoredMark,
-                   {{"container_id", request.container_id},
-                    {"sandbox_id", request.sandbox_id},
-                    {"pod_name", request.pod_name},
-                    {"pod_namespace", request.pod_namespace},
-                    {"pod_uid", request.pod_uid},
-                    {"container_name", request.container_name},
-                    {"restore_from", request.restore_from},
-                    {"restore_operation", request.restore_operation}});
+  KeyValues values;
+  for (const auto& [key, field] : kMarkFields) values[key] = request.*field;
+  return WriteMark(state_dir, kRestoredMark, values);
 }
 
 Result<Request> ReadRestoredMark(const std::string& state_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kRestoredMark));
   Request request;
-  request.container_id = Get(values, "container_id");
-  request.sandbox_id = Get(values, "sandbox_id");
-  request.pod_name = Get(values, "pod_name");
-  request.pod_namespace = Get(values, "pod_namespace");
-  request.pod_uid = Get(values, "pod_uid");
-  request.container_name = Get(values, "container_name");
-  request.restore_from = Get(values, "restore_from");
-  request.restore_operation = Get(values, "restore_operation");
+  for (const auto& [key, field] : kMarkFields) request.*field = Get(values, key);
   request.state_dir = state_dir;
   return request;
 }
@@ -95,15 +88,10 @@ Status ReleaseHeld(const std::string& state_dir) {
 
 Status ContinueProcesses(const std::string& cgroup_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(cgroup_dir + "/cgroup.procs"));
-  std::string_view left = text;
-  while (!left.empty()) {
-    const size_t end = left.find('\n');
-    const std::string_view line = left.substr(0, end);
-    left.remove_prefix(end == std::string_view::npos ? left.size() : end + 1);
+  for (const std::string_view line : SplitLines(text)) {
     pid_t pid = 0;
-    std::from_chars(line.data(), line.data() + line.size(), pid);
     // 0 is a process outside our PID namespace, and kill(0) would signal ourselves.
-    if (pid <= 1) continue;
+    if (!ParseNumber(line, pid) || pid <= 1) continue;
     if (::kill(pid, SIGCONT) != 0 && errno != ESRCH) {
       return ErrnoStatus(errno, "continue process", std::to_string(pid));
     }

@@ -5,7 +5,7 @@
 #include "agent/os/status.h"
 #include "restore/runtime/protocol/messages.h"
 
-// Marks: files of ours in the real runtime's state directory of a container (<root>/<id>), which
+// Marks: files of ours in the OCI runtime's state directory of a container (<root>/<id>), which
 // that runtime removes with the container. They let the wrapper act without asking anybody.
 namespace cryopod::wrapper {
 

@@ -9,6 +9,7 @@
 
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 
 namespace cryopod::wrapper {

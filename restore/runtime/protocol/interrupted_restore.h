@@ -6,7 +6,7 @@
 
 namespace cryopod::wrapper {
 
-// Detaches what a real runtime leaves mounted when it is killed inside a restore: the root file
+// Detaches what an OCI runtime leaves mounted when it is killed inside a restore: the root file
 // system at <state_dir>/criu-root, and the container's volumes beneath `rootfs` (empty: unknown).
 // As long as they stand, a recursive removal of these directories would reach into the volumes.
 //

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/os/text.h"
+
 namespace cryopod::wrapper {
 namespace {
 
@@ -20,11 +22,6 @@ bool IsKey(std::string_view text) {
   });
 }
 
-bool HasControlCharacter(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 Status BadLine(int number) {
   return Status(Code::kInvalidArgument,
                 "line " + std::to_string(number) + " is not of the form key=value");
@@ -34,16 +31,16 @@ Status BadLine(int number) {
 
 Result<KeyValues> ParseKeyValues(std::string_view text) {
   KeyValues values;
-  for (int number = 1; !text.empty(); ++number) {
-    const size_t end = text.find('\n');
-    const std::string_view line = Trimmed(text.substr(0, end));
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  int number = 0;
+  for (const std::string_view untrimmed : SplitLines(text)) {
+    const std::string_view line = Trimmed(untrimmed);
+    ++number;
     if (line.empty() || line.front() == '#') continue;
     const size_t equals = line.find('=');
     if (equals == std::string_view::npos) return BadLine(number);
     const std::string_view key = Trimmed(line.substr(0, equals));
     const std::string_view value = Trimmed(line.substr(equals + 1));
-    if (!IsKey(key) || HasControlCharacter(value)) return BadLine(number);
+    if (!IsKey(key) || HasControlCharacters(value)) return BadLine(number);
     if (!values.emplace(key, value).second) {
       return Status(Code::kInvalidArgument,
                     "line " + std::to_string(number) + " sets " + std::string(key) + " again");
@@ -55,7 +52,7 @@ Result<KeyValues> ParseKeyValues(std::string_view text) {
 Result<std::string> FormatKeyValues(const KeyValues& values) {
   std::string text;
   for (const auto& [key, value] : values) {
-    if (!IsKey(key) || HasControlCharacter(value) || Trimmed(value) != value) {
+    if (!IsKey(key) || HasControlCharacters(value) || Trimmed(value) != value) {
       return Status(Code::kInvalidArgument,
                     "the value of " + key + " cannot be written on one line");
     }

@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "agent/os/proc.h"
 #include "real_criu.h"
 
 namespace cryopod::criu {

@@ -13,6 +13,7 @@
 #include "agent/criu/images/criu_images.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 
 namespace cryopod::criu {
@@ -24,8 +25,8 @@ struct Container {
   std::string descriptors;
 };
 
-Result<Container> Resolve(const std::string& runtime_root, const std::string& id) {
-  CRYOPOD_ASSIGN_OR_RETURN(const ContainerState state, ReadContainerState(runtime_root, id));
+Result<Container> Resolve(const std::string& oci_runtime_root, const std::string& id) {
+  CRYOPOD_ASSIGN_OR_RETURN(const ContainerState state, ReadContainerState(oci_runtime_root, id));
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts, ReadMountInfo(state.init_pid));
   CRYOPOD_ASSIGN_OR_RETURN(Cgroup leaf, Cgroup::OfProcess(state.init_pid));
   CRYOPOD_ASSIGN_OR_RETURN(DumpOptions options, BuildDumpOptions(state, mounts, leaf.path()));
@@ -54,14 +55,14 @@ Status DumpFrozen(const Container& container, const std::string& images, const s
   return Status();
 }
 
-int Run(const std::string& runtime_root, const std::string& id, const std::string& images,
+int Run(const std::string& oci_runtime_root, const std::string& id, const std::string& images,
         const std::string& work) {
   const Deadline deadline = Deadline::After(std::chrono::seconds(20));
   if (const Status fit = CheckFeatures("criu", deadline); !fit.ok()) {
     std::printf("unfit: %s\n", fit.message().c_str());
     return 1;
   }
-  const Result<Container> container = Resolve(runtime_root, id);
+  const Result<Container> container = Resolve(oci_runtime_root, id);
   if (!container.ok()) {
     std::printf("refused: %s\n", container.status().message().c_str());
     return 3;

@@ -1,9 +1,10 @@
+#include "cri/pod_request.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cri/api.pb.h"
 #include "cri/config_json.h"
-#include "cri/runtime_client.h"
 
 namespace cryopod::cri {
 namespace {

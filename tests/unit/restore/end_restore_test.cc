@@ -4,13 +4,14 @@
 #include <sys/mount.h>
 
 #include "agent/os/mount.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/restore_fixture.h"
 
 namespace cryopod::restore {
 namespace {
 
-Deadline Soon() { return Deadline::After(std::chrono::seconds(10)); }
+using test::Soon;
 
 class EndRestoreTest : public RestoreFixture {};
 

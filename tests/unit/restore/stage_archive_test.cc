@@ -9,6 +9,7 @@
 #include "agent/os/mount.h"
 #include "restore/open_archive.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/restore_fixture.h"
 
@@ -16,18 +17,16 @@ namespace cryopod::restore {
 namespace {
 
 namespace fs = std::filesystem;
+using test::Soon;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr uint64_t kMoreThanThereIs = uint64_t{1} << 60;
-
-Deadline Soon() { return Deadline::After(std::chrono::seconds(30)); }
 
 class StageArchiveTest : public RestoreFixture {
  protected:
-  Result<StagingArea> MakeArea(uint64_t bytes = 8 * kMiB) {
-    return StagingArea::Create(job_.staging_dir, Path("disk"), bytes);
+  Result<StagingArea> MakeArea() {
+    return StagingArea::Create(job_.staging_dir, Path("disk"), 8 * kMiB);
   }
 };
 
@@ -37,10 +36,9 @@ TEST_F(StageArchiveTest, TheImagesOfAContainerAreUnpackedInMemory) {
 
   ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
 
-  EXPECT_TRUE(area.in_memory());
   EXPECT_TRUE(IsMountPoint(job_.staging_dir));
-  EXPECT_EQ(test::ReadText(fs::path(area.images_dir("app")) / "pstree.img"), "processes of app");
-  EXPECT_TRUE(fs::exists(fs::path(area.images_dir("app")) / "descriptors.json"));
+  EXPECT_EQ(test::ReadText(fs::path(area.PathOf("app")) / "pstree.img"), "processes of app");
+  EXPECT_TRUE(fs::exists(fs::path(area.PathOf("app")) / "descriptors.json"));
 }
 
 TEST_F(StageArchiveTest, NobodyElseCanReadProcessMemory) {
@@ -49,9 +47,7 @@ TEST_F(StageArchiveTest, NobodyElseCanReadProcessMemory) {
   ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
 
   struct stat status {};
-  ASSERT_EQ(::stat(area.path().c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777u, 0700u);
-  ASSERT_EQ(::stat((area.images_dir("app") + "/pstree.img").c_str(), &status), 0);
+  ASSERT_EQ(::stat((area.PathOf("app") + "/pstree.img").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0600u);
 }
 
@@ -59,11 +55,11 @@ TEST_F(StageArchiveTest, StagingAgainReplacesWhatAnAttemptHasLeft) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
   ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
-  test::WriteText(fs::path(area.images_dir("app")) / "stats-restore", "left over");
+  test::WriteText(fs::path(area.PathOf("app")) / "stats-restore", "left over");
 
   ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
 
-  EXPECT_FALSE(fs::exists(fs::path(area.images_dir("app")) / "stats-restore"));
+  EXPECT_FALSE(fs::exists(fs::path(area.PathOf("app")) / "stats-restore"));
 }
 
 TEST_F(StageArchiveTest, ADamagedBlobIsRefusedAndNothingOfItIsLeft) {
@@ -74,7 +70,7 @@ TEST_F(StageArchiveTest, ADamagedBlobIsRefusedAndNothingOfItIsLeft) {
   EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
               test::StatusIs(Code::kDataLoss, AllOf(HasSubstr("staging container app"),
                                                     HasSubstr("has other bytes"))));
-  EXPECT_FALSE(fs::exists(area.images_dir("app")));
+  EXPECT_FALSE(fs::exists(area.PathOf("app")));
   EXPECT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
 }
 
@@ -87,7 +83,7 @@ TEST_F(StageArchiveTest, WhateverTheUnpackerMakesOfADamagedBlobTheDigestIsTheRea
 
     EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
                 test::StatusIs(Code::kDataLoss, HasSubstr("has other bytes")));
-    EXPECT_FALSE(fs::exists(area.images_dir("app")));
+    EXPECT_FALSE(fs::exists(area.PathOf("app")));
   }
 }
 
@@ -97,46 +93,6 @@ TEST_F(StageArchiveTest, AContainerThatTheArchiveLacksIsNamedWithThoseItHas) {
 
   EXPECT_THAT(StageContainer(job_, archive, "db", area, Soon()),
               test::StatusIs(Code::kNotFound, AllOf(HasSubstr("db"), HasSubstr("app, sidecar"))));
-}
-
-TEST_F(StageArchiveTest, TheAreaIsGoneWithItsOwner) {
-  {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-    ASSERT_TRUE(IsMountPoint(job_.staging_dir));
-  }
-
-  EXPECT_FALSE(fs::exists(job_.staging_dir));
-}
-
-TEST_F(StageArchiveTest, WhatAnEarlierProcessLeftIsClearedAway) {
-  ASSERT_THAT(MountTmpfs(job_.staging_dir, kMiB), test::IsOk());
-  test::WriteText(fs::path(job_.staging_dir) / "old", "x");
-  fs::create_directories(Path("disk/old"));
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-
-  EXPECT_FALSE(fs::exists(fs::path(job_.staging_dir) / "old"));
-  EXPECT_FALSE(fs::exists(Path("disk")));
-}
-
-TEST_F(StageArchiveTest, WithoutMemoryAndDiskBothNeedsAreNamed) {
-  const Result<StagingArea> area = MakeArea(kMoreThanThereIs);
-
-  EXPECT_THAT(area, test::StatusIs(Code::kResourceExhausted,
-                                   AllOf(HasSubstr("memory"), HasSubstr(Path("disk")))));
-  EXPECT_FALSE(fs::exists(Path("disk")));
-}
-
-TEST_F(StageArchiveTest, AContainersImagesCanBeRemovedAlone) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(StagingArea area, MakeArea());
-  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
-  ASSERT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
-
-  area.RemoveContainer("app");
-
-  EXPECT_FALSE(fs::exists(area.images_dir("app")));
-  EXPECT_TRUE(fs::exists(area.images_dir("sidecar")));
 }
 
 TEST_F(StageArchiveTest, TheSmallImagesOfManyProcessesFit) {

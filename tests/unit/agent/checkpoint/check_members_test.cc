@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "agent/os/namespaces.h"
+#include "agent/os/proc.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"
@@ -14,15 +16,13 @@ namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
+using cryopod::test::Soon;
 using cryopod::test::StatusIs;
-using std::chrono::seconds;
 using test::CounterInCgroup;
 using test::MakeTarget;
 using test::NamespaceHolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-Deadline Soon() { return Deadline::After(seconds(10)); }
 
 TEST(DescribeDifferenceTest, EqualSetsDoNotDiffer) {
   EXPECT_EQ(DescribeDifference({1, 7}, {1, 7}), "");

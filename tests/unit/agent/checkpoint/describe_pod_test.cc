@@ -22,11 +22,6 @@ jobs::RequestedContainer App() {
           {{"/data", "/host/data", true}}};
 }
 
-TEST(FormatTimeTest, IsRfc3339InUtcWithSeconds) {
-  EXPECT_EQ(FormatTime(0), "1970-01-01T00:00:00Z");
-  EXPECT_EQ(FormatTime(1'700'000'000'999'999'999), "2023-11-14T22:13:20Z");
-}
-
 TEST(DescribePodTest, CarriesThePodItsContainersAndWhatTheFreezeYielded) {
   jobs::CheckpointJob job;
   job.pod_name = "web";

@@ -51,6 +51,10 @@ class ExternalFilesTest : public ::testing::Test {
     return open >= 0 && deleted >= 0 && is_mapped && ::chdir((Volume() + "/folder").c_str()) == 0;
   }
 
+  static std::vector<ExternalFile> Find(const DumpTarget& target) {
+    return FindExternalFiles(target, LookAtProcesses(target.cgroup).value());
+  }
+
   const test::AnyLeaf leaf_;
   const cryopod::test::TempDirectory temp_;
 };
@@ -59,7 +63,7 @@ TEST_F(ExternalFilesTest, WhatIsOpenMappedOrTheWorkingDirectoryIsNamed) {
   const test::NamespaceHolder holder(CLONE_NEWPID, [this] { return OpenAll(); });
   ASSERT_TRUE(holder.ready());
 
-  const std::vector<ExternalFile> files = FindExternalFiles(Holding(holder, MountOrigin::kOutside));
+  const std::vector<ExternalFile> files = Find(Holding(holder, MountOrigin::kOutside));
 
   EXPECT_THAT(
       files, ElementsAre(Field(&ExternalFile::path, "folder"), Field(&ExternalFile::path, "mapped"),
@@ -72,14 +76,14 @@ TEST_F(ExternalFilesTest, WhatIsLeftOutIsNamedLikeWhatOutlivesThePod) {
   const test::NamespaceHolder holder(CLONE_NEWPID, [this] { return OpenAll(); });
   ASSERT_TRUE(holder.ready());
 
-  EXPECT_EQ(FindExternalFiles(Holding(holder, MountOrigin::kPodVolume)).size(), 3u);
+  EXPECT_EQ(Find(Holding(holder, MountOrigin::kPodVolume)).size(), 3u);
 }
 
 TEST_F(ExternalFilesTest, WhatIsMadeAnewIsNot) {
   const test::NamespaceHolder holder(CLONE_NEWPID, [this] { return OpenAll(); });
   ASSERT_TRUE(holder.ready());
 
-  EXPECT_THAT(FindExternalFiles(Holding(holder, MountOrigin::kRemade)), IsEmpty());
+  EXPECT_THAT(Find(Holding(holder, MountOrigin::kRemade)), IsEmpty());
 }
 
 TEST_F(ExternalFilesTest, AFileOfAnotherMountInsideTheVolumeIsNot) {
@@ -88,7 +92,7 @@ TEST_F(ExternalFilesTest, AFileOfAnotherMountInsideTheVolumeIsNot) {
   DumpTarget target = Holding(holder, MountOrigin::kOutside);
   target.mount_points.push_back(Volume() + "/folder");
 
-  EXPECT_EQ(FindExternalFiles(target).size(), 2u);
+  EXPECT_EQ(Find(target).size(), 2u);
 }
 
 }  // namespace

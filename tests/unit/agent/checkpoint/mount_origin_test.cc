@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "agent/os/mount_info.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::checkpoint {

@@ -16,19 +16,18 @@
 
 #include "agent/os/proc.h"
 #include "agent/os/unique_fd.h"
+#include "tests/support/soon.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"
 #include "tests/unit/agent/checkpoint/namespace_holder.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-using std::chrono::seconds;
+using cryopod::test::Soon;
 using test::NamespaceHolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-Deadline Soon() { return Deadline::After(seconds(10)); }
 
 // What an exec of a container runtime is to the kernel: a process from outside whose child is born
 // in the container's PID namespace.

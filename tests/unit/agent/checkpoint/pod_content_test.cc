@@ -180,7 +180,7 @@ TEST_F(VolumeContentTest, NamesAreToldSoThatAnArchiveCanHoldThem) {
   ASSERT_TRUE(holder.ready());
 
   EXPECT_THAT(UncarriedContent(PodThatMounts(holder, {""})),
-              IsOkAnd(ElementsAre(HasSubstr("(a?b?[2J, sub)"))));
+              IsOkAnd(ElementsAre(HasSubstr("(a b?[2J, sub)"))));
 }
 
 TEST_F(UncarriedContentTest, AContainerThatHasEndedIsAnErrorNotAnEmptyPod) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "agent/checkpoint/tree_size.h"
+#include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
@@ -40,7 +41,7 @@ ProcessInfo Process(pid_t pid, pid_t parent, const std::string& command = "x") {
 
 std::vector<pid_t> Strays(const std::vector<ProcessInfo>& processes, pid_t init) {
   std::vector<pid_t> pids;
-  for (const StrayProcess& stray : FindStrayProcesses(processes, init)) pids.push_back(stray.pid);
+  for (const ProcessInfo& stray : FindStrayProcesses(processes, init)) pids.push_back(stray.pid);
   return pids;
 }
 

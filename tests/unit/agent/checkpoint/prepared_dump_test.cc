@@ -42,7 +42,8 @@ class PreparedDumpTest : public ::testing::TestWithParam<CgroupVersion> {
       fs::create_directory(pod_.targets.back().upper_dir);
       std::ofstream(pod_.targets.back().upper_dir + "/file") << name;
     }
-    Result<StagingArea> staging = StagingArea::Create(staging_path(), temp_.path() / "disk", 0);
+    Result<StagingArea> staging =
+        StagingArea::Create(staging_path(), temp_.path() / "disk", uint64_t{64} << 20);
     ASSERT_THAT(staging, IsOk());
     staging_.emplace(std::move(staging).value());
   }

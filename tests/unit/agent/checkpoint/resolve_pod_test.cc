@@ -7,6 +7,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "agent/os/mount_info.h"
+#include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/dump_target_fixture.h"

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "agent/os/directory.h"
+#include "agent/os/proc.h"
 #include "agent/os/text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -60,16 +61,16 @@ class UnrestorableTest : public ::testing::Test {
       return true;
     });
   }
-  std::vector<ProcessInfo> Processes() const {
-    std::vector<ProcessInfo> processes;
+  std::vector<SeenProcess> Processes() const {
+    std::vector<SeenProcess> processes;
     const std::vector<DirectoryEntry> entries = ListDirectory("/proc").value();
     for (const DirectoryEntry& entry : entries) {
       pid_t pid = 0;
       if (!ParseNumber(entry.name, pid)) continue;
       const Result<uint64_t> where = NamespaceInode(pid, "pid");
       if (!where.ok() || *where != target_->pid_namespace) continue;
-      Result<ProcessInfo> info = ReadProcessInfo(pid);
-      if (info.ok()) processes.push_back(std::move(info).value());
+      Result<SeenProcess> seen = LookAtProcess(pid);
+      if (seen.ok()) processes.push_back(std::move(seen).value());
     }
     return processes;
   }
@@ -208,8 +209,8 @@ TEST_F(UnrestorableTest, AnOrphanBelowASubreaperIsNamedWithItsSession) {
 TEST_F(UnrestorableTest, SoIsOneThatHasEndedAndThatNobodyWaitsFor) {
   StartHolding({"zombie_of_subreaper"});
 
-  std::vector<ProcessInfo> living = Processes();
-  std::erase_if(living, [](const ProcessInfo& process) { return process.state == 'Z'; });
+  std::vector<SeenProcess> living = Processes();
+  std::erase_if(living, [](const SeenProcess& process) { return IsZombie(process.info); });
 
   EXPECT_THAT(InspectProcesses(*target_, living).objections,
               ElementsAre(Against(Reason::kOrphanedSession, {"has ended unnoticed", "in session",

@@ -50,9 +50,9 @@ TEST(ContainerStateTest, ReadsWhatRuncWroteAboutAContainerOnCgroupV1) {
 TEST(ContainerStateTest, TellsABindMountFromOtherMountsAndReadOnlyFromWritable) {
   const ContainerState state = test::Recorded("v1").state;
 
-  const RuntimeMount& hosts = state.mounts.at(7);
-  const RuntimeMount& token = state.mounts.at(9);
-  const RuntimeMount& scratch = state.mounts.at(6);
+  const OciMount& hosts = state.mounts.at(7);
+  const OciMount& token = state.mounts.at(9);
+  const OciMount& scratch = state.mounts.at(6);
 
   EXPECT_EQ(hosts.destination, "/etc/hosts");
   EXPECT_EQ(hosts.device, "bind");

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "agent/os/mount_info.h"
+#include "agent/os/proc.h"
 #include "test_data.h"
 #include "tests/support/status_matchers.h"
 

@@ -56,8 +56,8 @@ TEST(RemadeKindTest, TheRuntimesFilesOfTheSandboxAreRemade) {
   EXPECT_EQ(KindOf(std::string("/run/containers/storage/overlay-containers/") + kSandbox +
                    "/userdata/resolv.conf"),
             RemadeKind::kFile);
-  EXPECT_TRUE(IsMadeByRuntime(containerd + kSandbox + "/hosts", {kUid, kSandbox}));
-  EXPECT_FALSE(IsMadeByRuntime(kPod + "/etc-hosts", {kUid, kSandbox}));
+  EXPECT_TRUE(IsMadeByContainerRuntime(containerd + kSandbox + "/hosts", {kUid, kSandbox}));
+  EXPECT_FALSE(IsMadeByContainerRuntime(kPod + "/etc-hosts", {kUid, kSandbox}));
 }
 
 TEST(RemadeKindTest, OtherVolumesAreTheApplicationsOwn) {

@@ -1,8 +1,9 @@
+#include "agent/criu/rootfs_path.h"
+
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
-#include "agent/criu/dump_options.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::criu {

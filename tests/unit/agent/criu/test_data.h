@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/criu/container_state.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 #include "tests/support/read_text.h"
 

@@ -55,6 +55,37 @@ TEST(JsonParseTest, RefusesWhatIsNoJson) {
   }
 }
 
+TEST(JsonValueTest, WhatIsAbsentOrOfAnotherTypeReadsAsEmpty) {
+  const Result<Value> value =
+      Parse(R"({"text":"x","number":7,"flag":true,"texts":["a",1,"b"],"null":null})");
+  ASSERT_THAT(value, IsOk());
+
+  EXPECT_EQ(value->At("text").Text(), "x");
+  EXPECT_EQ(value->At("number").Number(), 7u);
+  EXPECT_TRUE(value->At("flag").IsTrue());
+  EXPECT_THAT(value->At("texts").Texts(), ::testing::ElementsAre("a", "b"));
+  EXPECT_EQ(value->Members().size(), 5u);
+  for (const char* other : {"null", "absent"}) {
+    EXPECT_EQ(value->At(other).Text(), "");
+    EXPECT_EQ(value->At(other).Number(), 0u);
+    EXPECT_FALSE(value->At(other).IsTrue());
+    EXPECT_TRUE(value->At(other).Elements().empty());
+    EXPECT_TRUE(value->At(other).At("deeper").Members().empty());
+  }
+  EXPECT_EQ(value->At("number").Text(), "");
+  EXPECT_EQ(value->At("text").Number(), 0u);
+}
+
+TEST(JsonValueTest, AMemberIsMadeOrWrittenAnew) {
+  Result<Value> value = Parse(R"({"a":{"b":1,"c":2}})");
+  ASSERT_THAT(value, IsOk());
+
+  value->Make("a").Make("b").value = std::string("x");
+  value->Make("d").Make("e").value = true;
+
+  EXPECT_EQ(Format(*value), R"({"a":{"b":"x","c":2},"d":{"e":true}})");
+}
+
 TEST(JsonFormatTest, WhatWasWrittenIsReadAndSortedByName) {
   const Result<Value> value = Parse(R"({"b":[1,-2,true,null,"x"],"a":{"c":0.5}})");
   ASSERT_THAT(value, IsOk());

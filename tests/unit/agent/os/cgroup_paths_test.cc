@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "agent/os/cgroup.h"
-
 namespace cryopod {
 namespace {
 

@@ -1,7 +1,8 @@
+#include "agent/os/mount_info.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"

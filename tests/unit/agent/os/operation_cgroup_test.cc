@@ -1,3 +1,5 @@
+#include "agent/os/operation_cgroup.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -7,20 +9,19 @@
 #include "agent/os/cgroup_paths.h"
 #include "agent/os/file.h"
 #include "agent/os/subprocess.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {
 namespace {
 
-using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
+using test::Soon;
 using test::StatusIs;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-Deadline Soon() { return Deadline::After(seconds(20)); }
 
 class OperationCgroupTest : public ::testing::Test {
  protected:

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "agent/os/file.h"
+#include "agent/os/mount_info.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"

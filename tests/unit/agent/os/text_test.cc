@@ -36,6 +36,67 @@ TEST(SplitTest, EmptyPartsCount) {
   EXPECT_THAT(Split("", ','), ElementsAre(""));
 }
 
+TEST(PrintableTest, EndsOfLinesBecomeSpacesAndWhatCommandsATerminalAQuestionMark) {
+  EXPECT_EQ(Printable("a\nb\tc\x1b[1m\x7f"), "a b c?[1m?");
+  EXPECT_EQ(Printable(std::string_view("a\0b", 3)), "a?b");
+  EXPECT_EQ(Printable("x\xc2\x9b"
+                      "1m"),
+            "x?1m");
+}
+
+TEST(PrintableTest, Utf8StaysAndWhatIsNoneBecomesAQuestionMark) {
+  const std::string text =
+      "gr\xc3\xbc\xc3\x9f"
+      "e \xe2\x82\xac";
+  EXPECT_EQ(Printable(text), text);
+  EXPECT_EQ(Printable("\xc2"), "?");
+  EXPECT_EQ(Printable("a\xff/\xc0\xaf"), "a?/??");
+}
+
+TEST(PrintableTest, IsCutBetweenCharacters) {
+  EXPECT_EQ(Printable("abcdef", 6), "abcdef");
+  EXPECT_EQ(Printable("abcdefg", 6), "abc...");
+  EXPECT_EQ(Printable("ab\xc3\xbc"
+                      "efg",
+                      6),
+            "ab...");
+  EXPECT_EQ(Printable(std::string(2000, 'x')).size(), 1024u);
+}
+
+TEST(IsAtOrBelowTest, ANameThatBeginsAlikeIsAnother) {
+  EXPECT_TRUE(IsAtOrBelow("/data", "/data"));
+  EXPECT_TRUE(IsAtOrBelow("/data/a", "/data"));
+  EXPECT_FALSE(IsAtOrBelow("/database", "/data"));
+  EXPECT_FALSE(IsAtOrBelow("/", "/data"));
+  EXPECT_TRUE(IsAtOrBelow("/data", "/"));
+  EXPECT_FALSE(IsAtOrBelow("data", "/"));
+}
+
+TEST(JoinTest, WordsStandBetweenCommas) {
+  EXPECT_EQ(Join({}), "");
+  EXPECT_EQ(Join({"app"}), "app");
+  EXPECT_EQ(Join({"app", "db"}), "app, db");
+  EXPECT_EQ(Join({"app", "db"}, "; "), "app; db");
+}
+
+TEST(JoinTest, WhatIsNotNamedIsCounted) {
+  EXPECT_EQ(JoinFirst({"a", "b", "c"}, 3), "a, b, c");
+  EXPECT_EQ(JoinFirst({"a", "b", "c"}, 1), "a and 2 more");
+  EXPECT_EQ(JoinFirst({"a", "b", "c"}, 2, "; ", "; and "), "a; b; and 1 more");
+}
+
+TEST(MajorMinorTest, TakesTheFirstTwoNumbersOfAVersion) {
+  EXPECT_EQ(MajorMinor("6.18.0-12-generic"), std::pair(6, 18));
+  EXPECT_EQ(MajorMinor("4"), std::pair(4, 0));
+  EXPECT_EQ(MajorMinor("unknown"), std::pair(0, 0));
+}
+
+TEST(FormatTimeTest, IsRfc3339InUtcWithSeconds) {
+  EXPECT_EQ(FormatTime(std::chrono::nanoseconds(0)), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(FormatTime(std::chrono::nanoseconds(1'700'000'000'999'999'999)),
+            "2023-11-14T22:13:20Z");
+}
+
 TEST(ParseNumberTest, TakesADecimalNumberAsAWhole) {
   int number = 0;
   EXPECT_TRUE(ParseNumber("-17", number));

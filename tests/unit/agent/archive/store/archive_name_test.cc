@@ -1,4 +1,5 @@
-#include "agent/archive/store/archive_store.h"
+#include "agent/archive/store/archive_name.h"
+
 #include "tests/unit/agent/archive/archive_fixture.h"
 
 namespace cryopod::archive {

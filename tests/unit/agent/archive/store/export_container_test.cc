@@ -1,4 +1,5 @@
-#include "agent/archive/store/export.h"
+#include "agent/archive/store/export_container.h"
+
 #include "tests/unit/agent/archive/store/foreign_tools.h"
 #include "tests/unit/agent/archive/tar/upper_fixture.h"
 

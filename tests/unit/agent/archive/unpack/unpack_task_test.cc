@@ -59,7 +59,7 @@ TEST(UnpackReportTest, WhateverStandsInItIsAnErrorAndPrintable) {
   EXPECT_THAT(ParseReport("garbage"), StatusIs(Code::kInternal));
   EXPECT_THAT(ParseReport("0 all is well"), StatusIs(Code::kDataLoss));
   EXPECT_THAT(ParseReport("16 let me in"), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseReport("15 \x1b[2J\nnext\xff"), StatusIs(Code::kDataLoss, "?[2J?next?"));
+  EXPECT_THAT(ParseReport("15 \x1b[2J\nnext\xff"), StatusIs(Code::kDataLoss, "?[2J next?"));
 }
 
 }  // namespace

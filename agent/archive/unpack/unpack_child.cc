@@ -1,3 +1,5 @@
+#include "agent/archive/unpack/unpack_child.h"
+
 #include <fcntl.h>
 
 #include <utility>
@@ -6,7 +8,6 @@
 #include "agent/archive/oci/sha256.h"
 #include "agent/archive/tar/byte_sink.h"
 #include "agent/archive/tar/tar_reader.h"
-#include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_stream.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -16,6 +17,42 @@ namespace cryopod::archive {
 namespace {
 
 using Kind = LayerEntry::Kind;
+
+constexpr std::string_view kWhiteoutPrefix = ".wh.";
+constexpr std::string_view kOpaqueName = ".wh..wh..opq";
+
+void StripDecoration(std::string* path) {
+  while (path->starts_with("./")) path->erase(0, 2);
+  while (path->size() > 1 && path->ends_with('/')) path->pop_back();
+}
+
+// A mark is its name and nothing else.
+void MakeMark(Kind kind, std::string path, LayerEntry* entry) {
+  *entry = LayerEntry{};
+  entry->kind = kind;
+  entry->path = std::move(path);
+}
+
+Status NormalizeMark(LayerEntry* entry) {
+  const size_t slash = entry->path.rfind('/');
+  const std::string parent = slash == std::string::npos ? "" : entry->path.substr(0, slash);
+  const std::string name = entry->path.substr(slash == std::string::npos ? 0 : slash + 1);
+  const std::string where = "entry \"" + JsonEscape(entry->path) + "\"";
+  if (entry->kind != Kind::kFile || entry->size_bytes != 0) {
+    return Status(Code::kDataLoss, where + " is a whiteout with content");
+  }
+  if (name == kOpaqueName) {
+    if (parent.empty()) return Status(Code::kDataLoss, where + " would hide the whole image");
+    MakeMark(Kind::kOpaque, parent, entry);
+    return Status();
+  }
+  const std::string hidden = name.substr(kWhiteoutPrefix.size());
+  if (hidden.empty() || hidden.starts_with(kWhiteoutPrefix)) {
+    return Status(Code::kDataLoss, where + " is a whiteout of nothing");
+  }
+  MakeMark(Kind::kWhiteout, parent.empty() ? hidden : parent + "/" + hidden, entry);
+  return Status();
+}
 
 Status CopyContent(TarReader& tar, const ByteSink& sink) {
   while (true) {
@@ -69,6 +106,28 @@ Status UnpackLayoutFile(TarReader& tar, int dir_fd, const std::string& path) {
   return Status(Code::kDataLoss, "entry \"" + path + "\" has the digest " + digest);
 }
 
+// The tar's entries are what `checker` accepts; a layer's are in the form of a tar until then.
+Status Emit(int input_fd, int pipe_fd, const UnpackLimits& limits, LayerChecker checker,
+            bool is_layer) {
+  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
+                           TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
+  EntryWriter writer(pipe_fd);
+  LayerEntry entry;
+  while (true) {
+    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
+    if (!more) return writer.Finish();
+    if (is_layer) {
+      CRYOPOD_ASSIGN_OR_RETURN(const bool says_something, NormalizeLayerEntry(&entry));
+      if (!says_something) continue;
+    }
+    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
+    CRYOPOD_RETURN_IF_ERROR(writer.Add(entry));
+    if (entry.kind != Kind::kFile) continue;
+    CRYOPOD_RETURN_IF_ERROR(
+        CopyContent(tar, [&](std::string_view bytes) { return writer.Write(bytes); }));
+  }
+}
+
 }  // namespace
 
 Status UnpackFilesInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
@@ -85,19 +144,23 @@ Status UnpackFilesInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
 }
 
 Status EmitFiles(int input_fd, int pipe_fd, const UnpackLimits& limits) {
-  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
-                           TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
-  LayerChecker checker(limits, LayerChecker::Accept::kPlainFiles);
-  EntryWriter writer(pipe_fd);
-  LayerEntry entry;
-  while (true) {
-    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
-    if (!more) return writer.Finish();
-    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
-    CRYOPOD_RETURN_IF_ERROR(writer.Add(entry));
-    CRYOPOD_RETURN_IF_ERROR(
-        CopyContent(tar, [&](std::string_view bytes) { return writer.Write(bytes); }));
-  }
+  return Emit(input_fd, pipe_fd, limits, LayerChecker(limits, LayerChecker::Accept::kPlainFiles),
+              /*is_layer=*/false);
+}
+
+Status EmitLayer(int input_fd, int pipe_fd, const UnpackLimits& limits) {
+  return Emit(input_fd, pipe_fd, limits, LayerChecker(limits), /*is_layer=*/true);
+}
+
+Result<bool> NormalizeLayerEntry(LayerEntry* entry) {
+  StripDecoration(&entry->path);
+  if (entry->kind == Kind::kHardlink) StripDecoration(&entry->link_target);
+  if (entry->kind == Kind::kDirectory && (entry->path.empty() || entry->path == ".")) return false;
+  const size_t slash = entry->path.rfind('/');
+  const std::string_view name =
+      std::string_view(entry->path).substr(slash == std::string::npos ? 0 : slash + 1);
+  if (name.starts_with(kWhiteoutPrefix)) CRYOPOD_RETURN_IF_ERROR(NormalizeMark(entry));
+  return true;
 }
 
 Status UnpackLayoutInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
@@ -117,6 +180,22 @@ Status UnpackLayoutInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
     if (entry.kind == Kind::kDirectory) continue;
     CRYOPOD_RETURN_IF_ERROR(UnpackLayoutFile(tar, dir_fd, entry.path));
   }
+}
+
+Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd) {
+  switch (task.mode) {
+    case UnpackMode::kImages:
+      return UnpackFilesInto(input_fd, output_fd, task.limits);
+    case UnpackMode::kLayout:
+      return UnpackLayoutInto(input_fd, output_fd, task.limits);
+    case UnpackMode::kLayer:
+      return EmitLayer(input_fd, output_fd, task.limits);
+    case UnpackMode::kEmit:
+      return EmitFiles(input_fd, output_fd, task.limits);
+    case UnpackMode::kRewrite:
+      break;  // of CRIU's images, of which this module knows nothing
+  }
+  return Status(Code::kInternal, "no such mode");
 }
 
 }  // namespace cryopod::archive

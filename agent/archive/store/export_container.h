@@ -1,8 +1,6 @@
 #pragma once
 
-#include <functional>
 #include <string>
-#include <string_view>
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/archive/tar/byte_sink.h"
@@ -11,10 +9,6 @@
 
 namespace cryopod::archive {
 
-// The whole archive as one oci-archive tar (skopeo's "oci-archive:FILE:NAME"). Blobs are hashed on
-// the way; a damaged one ends the export with kDataLoss before the tar's end marker.
-Status ExportOciArchive(const Archive& archive, const ByteSink& sink);
-
 // One container as the kubelet's/CRI-O's uncompressed checkpoint tar, which checkpointctl reads:
 // config.dump, spec.dump, status.dump, network.status?, stats-dump, dump.log, checkpoint/…,
 // rootfs-diff.tar, deleted.files. Runs cryopod-unpack for what it has to read.
@@ -22,10 +16,5 @@ Status ExportOciArchive(const Archive& archive, const ByteSink& sink);
 Status ExportContainerTar(const Archive& archive, const std::string& container,
                           const std::string& unpack_program, const std::string& scratch_dir,
                           const ByteSink& sink, Deadline deadline);
-
-// A tar written by ExportOciArchive (or by skopeo) becomes the archive `name`. Everything is
-// verified before it is visible. Errors: kAlreadyExists, kDataLoss, kInvalidArgument.
-Result<Archive> ImportOciArchive(const ArchiveStore& store, const std::string& name, int tar_fd,
-                                 const std::string& unpack_program, Deadline deadline);
 
 }  // namespace cryopod::archive

@@ -1,6 +1,7 @@
+#include "agent/archive/store/oci_archive.h"
+
 #include "agent/archive/oci/oci_json.h"
 #include "agent/archive/oci/sha256.h"
-#include "agent/archive/store/export.h"
 #include "agent/archive/store/manifests.h"
 #include "tests/unit/agent/archive/store/foreign_tools.h"
 #include "tests/unit/agent/archive/tar/tar_bytes.h"
