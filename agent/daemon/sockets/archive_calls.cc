@@ -2,7 +2,7 @@
 
 #include <chrono>
 
-#include "agent/criu/printable.h"
+#include "agent/os/text.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -45,7 +45,7 @@ Result<std::vector<api::ArchiveSummary>> ListArchives(const settings::AgentSetti
       api::ArchiveSummary& damaged = list.emplace_back();
       damaged.name = name;
       // A stranger's bytes may be in it, and a protobuf string must be UTF-8.
-      damaged.damage = criu::Printable(archive.status().message());
+      damaged.damage = Printable(archive.status().message());
     } else if (pod_namespace.empty() || pod_namespace == archive->checkpoint().pod_namespace) {
       list.push_back(Summarize(*archive));
     }
