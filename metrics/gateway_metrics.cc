@@ -16,8 +16,8 @@ using prometheus::Family;
 using prometheus::Gauge;
 
 // In the order of ConnectionEnd.
-constexpr std::array<std::string_view, 6> kEnds = {"refused",      "made_room",     "idle",
-                                                   "request_slow", "response_slow", "tls"};
+constexpr std::array<std::string_view, 5> kEnds = {"refused", "made_room", "request_slow",
+                                                   "response_slow", "tls"};
 
 Family<Counter>& AddCounters(prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);

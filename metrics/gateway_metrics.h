@@ -10,9 +10,8 @@ namespace cryopod::metrics {
 enum class ConnectionEnd {
   kRefused,       // no room, and nobody who could make some
   kMadeRoom,      // it had waited longest when another came
-  kIdle,          // no further request
-  kRequestSlow,   // its request, or its TLS handshake, did not come to an end
-  kResponseSlow,  // it did not read its response
+  kRequestSlow,   // its request's head, its body or its TLS handshake did not go on
+  kResponseSlow,  // it did not read its answer
   kTls,           // it does not speak TLS as we do
 };
 

@@ -4,9 +4,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
 
 namespace cryopod::gateway {
 
@@ -26,18 +30,26 @@ struct IoStep {
 // The bytes of one connection, plain or under TLS.
 class ByteStream {
  public:
-  virtual ~ByteStream() = default;
-  // Appends up to `size_bytes_max` bytes.
-  virtual IoStep Read(std::string& bytes, size_t size_bytes_max) = 0;
-  virtual IoStep Write(std::string_view bytes) = 0;
-  // Says that no more will be written; reading goes on.
-  virtual void EndWriting() = 0;
-  // False until a TLS handshake is over.
-  virtual bool established() const = 0;
-};
+  // Plain.
+  explicit ByteStream(UniqueFd fd) : ByteStream(std::move(fd), {nullptr, nullptr}) {}
 
-// `fd` is borrowed and outlives the stream.
-std::unique_ptr<ByteStream> MakePlainStream(int fd);
+  // Appends up to `size_bytes_max` bytes. A TLS handshake is part of the first reads.
+  IoStep Read(std::string& bytes, size_t size_bytes_max);
+  IoStep Write(std::string_view bytes);
+  // Says that no more will be written; reading goes on.
+  void EndWriting();
+  // False until a TLS handshake is over.
+  bool established() const;
+
+ private:
+  friend class TlsServer;
+  using Ssl = std::unique_ptr<ssl_st, void (*)(ssl_st*)>;
+  ByteStream(UniqueFd fd, Ssl ssl) : fd_(std::move(fd)), ssl_(std::move(ssl)) {}
+  IoState Failure(int ssl_result, IoState blocked) const;
+
+  UniqueFd fd_;
+  Ssl ssl_;  // null: plain
+};
 
 // A certificate and its key, for the streams of a server.
 //
@@ -47,17 +59,14 @@ class TlsServer {
  public:
   // Errors: kNotFound, kPermissionDenied, kInvalidArgument; each names the file.
   static Result<TlsServer> Load(const std::string& certificate_file, const std::string& key_file);
-  TlsServer(TlsServer&&) noexcept;
-  TlsServer& operator=(TlsServer&&) noexcept;
-  ~TlsServer();
 
-  // Null when there is no memory for it.
-  std::unique_ptr<ByteStream> MakeStream(int fd) const;
+  // Errors: kResourceExhausted.
+  Result<ByteStream> MakeStream(UniqueFd fd) const;
 
  private:
-  struct Context;
-  explicit TlsServer(std::unique_ptr<Context> context);
-  std::unique_ptr<Context> context_;
+  using Context = std::unique_ptr<ssl_ctx_st, void (*)(ssl_ctx_st*)>;
+  explicit TlsServer(Context context) : context_(std::move(context)) {}
+  Context context_;
 };
 
 }  // namespace cryopod::gateway

@@ -1,19 +1,30 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 
 #include "agent/gateway/byte_stream.h"
-#include "agent/gateway/front_options.h"
+#include "agent/gateway/exchange.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 #include "metrics/gateway_metrics.h"
 
 namespace cryopod::gateway {
 
-class FrontLoop;
+struct FrontOptions {
+  size_t connections_max = 256;
+  size_t connections_per_address_max = 192;
+  // Of all requests at a time: cpprestsdk reads a body into memory, however slowly its handler
+  // takes it.
+  uint64_t bodies_bytes_max = 8 << 20;
+  ExchangeTimeouts timeouts;
+};
 
 // What stands before the HTTP service (agent/gateway/http_service.h) and is what clients meet.
 //
@@ -21,13 +32,13 @@ class FrontLoop;
 //          for ever, no connection ever times out, there may be as many as come, each TLS
 //          connection loads the certificate anew, and a chunk of length -1 makes it read beyond its
 //          buffer. So the front takes the connections, ends TLS, takes heads of bounded size in
-//          bounded time and no bodies, and asks the service itself, over a handful of kept
-//          connections. That nobody else comes near the service's port is the affair of
+//          bounded time, and passes each request and its answer on as bytes, over a connection of
+//          their own. That nobody else comes near the service's port is the affair of
 //          agent/gateway/private_network.h.
-// Shape    one thread, one epoll. When there is no room, the client that has waited longest without
-//          a whole request makes some: idle and slow ones harm each other and nobody else.
-//          Requests for the same at the same time share one answer: memory and questions to the
-//          service do not grow with the clients.
+// Shape    one thread, one epoll, edge-triggered: an exchange that is woken goes as far as it can.
+//          When there is no room, the client that has kept us waiting longest makes some: idle and
+//          slow ones harm each other and nobody else. Memory is bounded by the connections,
+//          whatever passes through them.
 // Threads  its own; its public calls are for one.
 class Front {
  public:
@@ -40,9 +51,38 @@ class Front {
   ~Front();
 
  private:
-  explicit Front(std::unique_ptr<FrontLoop> loop);
-  std::unique_ptr<FrontLoop> loop_;
-  std::jthread thread_;
+  using Judge = std::function<bool(const Exchange&)>;
+
+  Front(UniqueFd listener, std::optional<TlsServer> tls, uint16_t service_port,
+        const FrontOptions& options, metrics::GatewayMetrics& metrics);
+  Status Watch(int fd, uint32_t events, uint64_t number) const;
+  void Run();
+  void Accept();
+  void PauseAccepting();
+  void Admit(UniqueFd fd, const std::string& address);
+  bool MakeRoom(const std::string& address);
+  bool MakeRoomForBody(const Exchange& exchange);
+  // Of those that `among` names; false when there is none.
+  bool EndLongestWaiting(const Judge& among);
+  void OnEvent(uint64_t number, uint32_t events);
+  void Advance(uint64_t id);
+  void Serve(uint64_t id, Exchange& exchange);
+  void Close(uint64_t id);
+  void Sweep();
+
+  const FrontOptions options_;
+  UniqueFd listener_;
+  const std::optional<TlsServer> tls_;
+  const uint16_t service_port_;
+  metrics::GatewayMetrics& metrics_;
+  UniqueFd epoll_;
+  UniqueFd end_event_;
+  bool ended_ = false;
+  bool accepting_ = true;
+  std::map<uint64_t, std::unique_ptr<Exchange>> exchanges_;
+  std::set<uint64_t> again_;  // exchanges that had their share of this turn
+  uint64_t next_id_ = 1;
+  std::jthread thread_;  // last: it uses all above
 };
 
 }  // namespace cryopod::gateway

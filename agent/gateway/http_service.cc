@@ -6,10 +6,13 @@
 #include <pplx/threadpool.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <exception>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "agent/gateway/readiness.h"
@@ -33,13 +36,22 @@ constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr char kJson[] = "application/json";
 constexpr char kPaths[] = "there are: /metrics /healthz /readyz /version\n";
 
+// The path as the metrics count it: one of ours, never what a client sent.
+std::string_view LabelOf(const http_request& request) {
+  static constexpr std::array<std::string_view, 4> kRoutes = {"/metrics", "/healthz", "/readyz",
+                                                              "/version"};
+  const std::string path = request.relative_uri().path();
+  const auto* const route = std::find(kRoutes.begin(), kRoutes.end(), path);
+  return route == kRoutes.end() ? "other" : *route;
+}
+
 // A client that has gone is no reason to stop, and a task's exception that nobody has looked at
 // ends the program.
-void Reply(const http_request& request, status_code code, const std::string& body,
-           const std::string& content_type) {
+void Reply(const http_request& request, metrics::GatewayMetrics& metrics, http_response response) {
+  metrics.CountRequest(LabelOf(request), response.status_code());
+  response.headers().add("Cache-Control", "no-store");
+  response.headers().add("X-Content-Type-Options", "nosniff");
   try {
-    http_response response(code);
-    response.set_body(body, content_type);
     request.reply(response).then([](const pplx::task<void>& sent) {
       try {
         sent.get();
@@ -49,6 +61,12 @@ void Reply(const http_request& request, status_code code, const std::string& bod
   } catch (const std::exception& error) {
     Log(LogLevel::kWarning, "no response", {{"reason", error.what()}});
   }
+}
+
+http_response Response(status_code code, std::string body, const std::string& content_type) {
+  http_response response(code);
+  response.set_body(std::move(body), content_type);
+  return response;
 }
 
 std::string VersionJson(const NodeState& state) {
@@ -62,34 +80,45 @@ std::string VersionJson(const NodeState& state) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-void ReplyReadiness(const http_request& request, const AgentWatch& watch, bool verbose) {
+http_response ReadinessResponse(const AgentWatch& watch, bool verbose) {
   const Readiness readiness = JudgeReadiness(watch.state(), Deadline::Clock::now());
   const status_code code = readiness.ready() ? status_codes::OK : status_codes::ServiceUnavailable;
-  Reply(request, code, verbose ? ReadinessJson(readiness) : ReadinessText(readiness),
-        verbose ? kJson : kText);
+  return Response(code, verbose ? ReadinessJson(readiness) : ReadinessText(readiness),
+                  verbose ? kJson : kText);
 }
 
 void ReplyMetrics(const http_request& request, const HttpService::Parts& parts) {
   parts.agent_metrics.Ask([request, &metrics = parts.metrics](const Result<std::string>& agent) {
     std::string text = agent.ok() ? *agent : std::string();
     if (!text.empty() && text.back() != '\n') text += '\n';
-    Reply(request, status_codes::OK, text + metrics.Serialize(), kMetricsText);
+    Reply(request, metrics, Response(status_codes::OK, text + metrics.Serialize(), kMetricsText));
   });
 }
 
+http_response MethodRefusal() {
+  http_response response = Response(status_codes::MethodNotAllowed, "only GET and HEAD\n", kText);
+  response.headers().add("Allow", "GET, HEAD");
+  return response;
+}
+
+// The front asks to GET for HEAD too (agent/gateway/request_head.h).
 void Handle(const http_request& request, const HttpService::Parts& parts) {
   const std::string path = request.relative_uri().path();
-  const std::string query = request.relative_uri().query();
-  if (path == "/metrics") {
+  const auto reply = [&](http_response response) {
+    Reply(request, parts.metrics, std::move(response));
+  };
+  if (request.method() != web::http::methods::GET) {
+    reply(MethodRefusal());
+  } else if (path == "/metrics") {
     ReplyMetrics(request, parts);
   } else if (path == "/healthz") {
-    Reply(request, status_codes::OK, "ok\n", kText);
+    reply(Response(status_codes::OK, "ok\n", kText));
   } else if (path == "/readyz") {
-    ReplyReadiness(request, parts.watch, query == "verbose");
+    reply(ReadinessResponse(parts.watch, request.relative_uri().query() == "verbose"));
   } else if (path == "/version") {
-    Reply(request, status_codes::OK, VersionJson(parts.watch.state()), kJson);
+    reply(Response(status_codes::OK, VersionJson(parts.watch.state()), kJson));
   } else {
-    Reply(request, status_codes::NotFound, kPaths, kText);
+    reply(Response(status_codes::NotFound, kPaths, kText));
   }
 }
 
@@ -116,8 +145,11 @@ Result<uint16_t> FindFreeServicePort() {
 struct HttpService::Listener {
   Listener(const Parts& parts_in, uint16_t port)
       : parts(parts_in), listener("http://127.0.0.1:" + std::to_string(port) + "/") {
-    listener.support(web::http::methods::GET,
-                     [this](const http_request& request) { Handle(request, parts); });
+    const auto handler = [this](const http_request& request) { Handle(request, parts); };
+    listener.support(handler);
+    // Which cpprestsdk would answer itself, with the request's own words.
+    listener.support(web::http::methods::OPTIONS, handler);
+    listener.support(web::http::methods::TRCE, handler);
   }
   const Parts parts;
   http_listener listener;

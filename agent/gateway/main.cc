@@ -22,27 +22,29 @@
 namespace cryopod::gateway {
 namespace {
 
-FrontOptions ToFrontOptions(const Config& config) {
-  FrontOptions options;
-  options.connections_max = config.connections_max;
-  options.connections_per_address_max = config.connections_per_address_max;
-  return options;
-}
-
 Result<std::optional<TlsServer>> LoadTls(const Config& config) {
   if (config.tls_certificate.empty()) return std::optional<TlsServer>();
   CRYOPOD_ASSIGN_OR_RETURN(TlsServer tls, TlsServer::Load(config.tls_certificate, config.tls_key));
   return std::optional<TlsServer>(std::move(tls));
 }
 
-// As many descriptors as connections, and some beside them; where it is not allowed, the front
-// copes.
-void AllowDescriptors(uint32_t connections) {
+// What it may open decides how many connections there can be: each takes three descriptors, the
+// client's and both ends of the one to the HTTP service, whose cpprestsdk spins when it gets none.
+uint32_t AllowConnections(uint32_t wanted) {
+  static constexpr rlim_t kEach = 3;
   static constexpr rlim_t kOthers = 128;
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= connections + kOthers) return;
-  limit.rlim_cur = std::min(limit.rlim_max, connections + kOthers);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  const rlim_t descriptors = wanted * kEach + kOthers;
+  if (limit.rlim_cur >= descriptors) return wanted;
+  limit.rlim_cur = std::min(limit.rlim_max, descriptors);
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  const rlim_t possible = limit.rlim_cur > kOthers ? (limit.rlim_cur - kOthers) / kEach : 1;
+  if (possible >= wanted) return wanted;
+  Log(LogLevel::kWarning, "fewer connections than configured",
+      {{"connections", std::to_string(possible)},
+       {"remedy", "allow " + std::to_string(descriptors) + " open files (LimitNOFILE)"}});
+  return static_cast<uint32_t>(possible);
 }
 
 // However many clients there are, a pod that stands frozen comes first.
@@ -59,7 +61,9 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
   const std::string endpoint = LocalEndpoint(listener.get());
   CRYOPOD_RETURN_IF_ERROR(CheckUser(config.user, config.allow_root));
   YieldToOthers();
-  AllowDescriptors(config.connections_max);
+  FrontOptions options;
+  options.connections_max = AllowConnections(config.connections_max);
+  options.connections_per_address_max = config.connections_per_address_max;
   if (!EnterPrivateNetwork()) {
     Log(LogLevel::kWarning, "the HTTP service shares its loopback with others",
         {{"remedy", "start as root with --user, or let users make namespaces"}});
@@ -75,9 +79,9 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
   AgentMetricsText agent_metrics(config.agent_socket, {});
   CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<HttpService> service,
                            HttpService::Start({watch, agent_metrics, metrics}, service_port));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<Front> front,
-                           Front::Start(std::move(listener), std::move(tls), service_port,
-                                        ToFrontOptions(config), metrics));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Front> front,
+      Front::Start(std::move(listener), std::move(tls), service_port, options, metrics));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION},
        {"listen", endpoint},

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
+#include <limits>
 #include <utility>
 
 namespace cryopod::gateway {
@@ -54,33 +56,44 @@ int ParseRequestLine(std::string_view line, RequestHead& head) {
   const std::string_view target = line.substr(first + 1, last - first - 1);
   const std::string_view version = line.substr(last + 1);
   if (!IsToken(method) || target.empty() || target.find_first_of(" \t") != target.npos) return 400;
-  if (target.size() > kTargetBytesMax) return 414;
   if (!version.starts_with("HTTP/")) return 400;
   if (version != "HTTP/1.1" && version != "HTTP/1.0") return 505;
-  head.method = method == "GET" ? Method::kGet : method == "HEAD" ? Method::kHead : Method::kOther;
-  const size_t query = target.find('?');
-  head.path = target.substr(0, query);
-  if (query != target.npos) head.query = target.substr(query + 1);
-  head.keep_alive = version == "HTTP/1.1";
+  head.bodiless_answer = method == "HEAD";
+  head.text = head.bodiless_answer ? "GET" : method;
+  head.text.append(line.substr(first)).append(kLineEnd);
   return 0;
 }
 
-int ParseHeader(std::string_view line, RequestHead& head, bool& has_host) {
+int ParseContentLength(std::string_view value, RequestHead& head) {
+  if (value.empty() || value.find_first_not_of("0123456789") != value.npos) return 400;
+  if (value.size() > std::numeric_limits<uint64_t>::digits10) return 413;
+  std::from_chars(value.data(), value.data() + value.size(), head.body_bytes);
+  return 0;
+}
+
+// What was in a head already, of that which may be in it once.
+struct Seen {
+  bool host = false;
+  bool length = false;
+};
+
+int ParseHeader(std::string_view line, RequestHead& head, Seen& seen) {
   const size_t colon = line.find(':');
   if (colon == line.npos || !IsToken(line.substr(0, colon)) || !IsText(line)) return 400;
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = Trim(line.substr(colon + 1));
+  if (EqualIgnoringCase(name, "connection")) return 0;
   if (EqualIgnoringCase(name, "host")) {
-    if (std::exchange(has_host, true)) return 400;
+    if (std::exchange(seen.host, true)) return 400;
   } else if (EqualIgnoringCase(name, "content-length")) {
-    if (value.empty() || value.find_first_not_of("0123456789") != value.npos) return 400;
-    if (value.find_first_not_of('0') != value.npos) return 413;
+    if (std::exchange(seen.length, true)) return 400;
+    if (const int refused = ParseContentLength(value, head); refused != 0) return refused;
   } else if (EqualIgnoringCase(name, "transfer-encoding")) {
-    return 413;
-  } else if (EqualIgnoringCase(name, "connection")) {
-    if (EqualIgnoringCase(value, "close")) head.keep_alive = false;
-    if (EqualIgnoringCase(value, "keep-alive")) head.keep_alive = true;
+    return 411;
+  } else if (EqualIgnoringCase(name, "expect")) {
+    head.expects_continue = EqualIgnoringCase(value, "100-continue");
   }
+  head.text.append(line).append(kLineEnd);
   return 0;
 }
 
@@ -88,13 +101,14 @@ int ParseLines(std::string_view text, RequestHead& head) {
   std::string_view line;
   if (!TakeLine(text, line)) return 400;
   if (const int refused = ParseRequestLine(line, head); refused != 0) return refused;
-  const bool needs_host = head.keep_alive;
-  bool has_host = false;
+  const bool needs_host = line.ends_with("1.1");
+  Seen seen;
   for (size_t count = 0; TakeLine(text, line) && !line.empty(); ++count) {
     if (count == kHeaderCountMax) return 431;
-    if (const int refused = ParseHeader(line, head, has_host); refused != 0) return refused;
+    if (const int refused = ParseHeader(line, head, seen); refused != 0) return refused;
   }
-  return needs_host && !has_host ? 400 : 0;
+  head.text += "Connection: close\r\n\r\n";
+  return needs_host && !seen.host ? 400 : 0;
 }
 
 // Of a head that is not whole: whether it can still become one.
@@ -107,7 +121,6 @@ int JudgeBeginning(std::string_view bytes) {
   const size_t space = line.find(' ');
   if (space == line.npos) return line.size() > 32 ? 400 : 0;
   if (!IsToken(line.substr(0, space))) return 400;
-  if (line.size() > kTargetBytesMax + 64) return 414;
   return bytes.size() >= kHeadBytesMax ? 431 : 0;
 }
 
@@ -132,17 +145,12 @@ ParsedHead ParseRequestHead(std::string_view bytes) {
 }
 
 std::string_view ReasonPhrase(int http_status) {
-  static constexpr std::array<std::pair<int, std::string_view>, 13> kPhrases = {{
-      {200, "OK"},
+  static constexpr std::array<std::pair<int, std::string_view>, 8> kPhrases = {{
       {400, "Bad Request"},
-      {404, "Not Found"},
-      {405, "Method Not Allowed"},
       {408, "Request Timeout"},
+      {411, "Length Required"},
       {413, "Content Too Large"},
-      {414, "URI Too Long"},
       {431, "Request Header Fields Too Large"},
-      {500, "Internal Server Error"},
-      {502, "Bad Gateway"},
       {503, "Service Unavailable"},
       {504, "Gateway Timeout"},
       {505, "HTTP Version Not Supported"},

@@ -1,41 +1,43 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace cryopod::gateway {
 
-// A request's head, all that the gateway takes: none of its paths has a use for a body.
 inline constexpr size_t kHeadBytesMax = 8 << 10;
-inline constexpr size_t kTargetBytesMax = 2 << 10;
 inline constexpr size_t kHeaderCountMax = 64;
 
-enum class Method { kGet, kHead, kOther };
-
+// A request's head, as the HTTP service is to read it.
 struct RequestHead {
-  Method method = Method::kOther;
-  std::string path;   // as sent, up to the first '?'
-  std::string query;  // without '?'
-  bool keep_alive = false;
+  // The client's own lines, but for two: the service ends the connection with its answer, and
+  // cpprestsdk would give HEAD a body, so it is asked to GET.
+  std::string text;
+  uint64_t body_bytes = 0;       // that follow
+  bool bodiless_answer = false;  // HEAD: the answer's head is all of it
+  bool expects_continue = false;
 };
 
-// What the first bytes of a connection, or those after the last request, are.
+// What the first bytes of a connection are.
 struct ParsedHead {
-  // 0: a whole head, `size_bytes` of the input; else why it is refused.
+  // 0: a whole head, `size_bytes` of the input, or the beginning of one; else why it is refused.
   int http_status = 0;
   bool complete = false;  // otherwise more bytes are needed
   size_t size_bytes = 0;
   RequestHead head;
 };
 
-// Strict: CRLF only, no folded headers, no body. What is no HTTP is refused at its first wrong
-// byte, and never more than kHeadBytesMax are asked for.
+// Strict: CRLF only, no folded headers, one length at most. What is no HTTP is refused at its first
+// wrong byte, and never more than kHeadBytesMax are asked for. A body in chunks is refused (411):
+// cpprestsdk 2.10.18 writes beyond its buffer when a chunk's size is -1, and no client of the
+// gateway's paths needs one.
 //
-// Source  RFC 9112, sections 2, 3 and 5; 9110, section 15.5.
+// Source  RFC 9112, sections 2, 3, 5 and 6; 9110, section 15.5.
 ParsedHead ParseRequestHead(std::string_view bytes);
 
-// "Not Found"; "" for a code that the gateway does not use.
+// "Request Timeout"; "" for a code that the front does not use.
 std::string_view ReasonPhrase(int http_status);
 
 }  // namespace cryopod::gateway

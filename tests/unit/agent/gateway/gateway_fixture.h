@@ -41,13 +41,20 @@ class GatewayFixture : public ::testing::Test {
         HttpService::Start({*watch_, *agent_metrics_, metrics_}, service_port);
     ASSERT_THAT(service, cryopod::test::IsOk());
     service_ = std::move(service).value();
+    StartFront(service_port, std::move(tls));
+  }
+  // Whoever listens at `service_port`.
+  void StartFront(uint16_t service_port, std::optional<TlsServer> tls = std::nullopt) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(UniqueFd listener, ListenTcp("127.0.0.1:0"));
-    const std::string endpoint = LocalEndpoint(listener.get());
-    port_ = static_cast<uint16_t>(std::atoi(endpoint.c_str() + endpoint.rfind(':') + 1));
+    port_ = PortOf(listener.get());
     Result<std::unique_ptr<Front>> front =
         Front::Start(std::move(listener), std::move(tls), service_port, options_, metrics_);
     ASSERT_THAT(front, cryopod::test::IsOk());
     front_ = std::move(front).value();
+  }
+  static uint16_t PortOf(int listener) {
+    const std::string endpoint = LocalEndpoint(listener);
+    return static_cast<uint16_t>(std::atoi(endpoint.c_str() + endpoint.rfind(':') + 1));
   }
   void TearDown() override {
     front_.reset();

@@ -23,19 +23,26 @@ struct HttpResponse {
   std::string body;
 };
 
+enum class When { kAtOnce, kLater };
+
 // A client that sends what a test tells it, byte by byte if need be, and reads what comes.
 class HttpClient {
  public:
-  // `source` is one of the machine's own: all of 127.0.0.0/8.
-  explicit HttpClient(uint16_t port, const std::string& source = "127.0.0.1")
-      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // `source` is one of the machine's own: all of 127.0.0.0/8. Later means by Connect().
+  explicit HttpClient(uint16_t port, const std::string& source = "127.0.0.1",
+                      When when = When::kAtOnce)
+      : port_(port), fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in from{};
     from.sin_family = AF_INET;
     ::inet_pton(AF_INET, source.c_str(), &from.sin_addr);
     EXPECT_EQ(::bind(fd_.get(), reinterpret_cast<sockaddr*>(&from), sizeof from), 0);
-    sockaddr_in to = from;
+    if (when == When::kAtOnce) Connect();
+  }
+  void Connect() {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
     to.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-    to.sin_port = ::htons(port);
+    to.sin_port = ::htons(port_);
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
   }
 
@@ -89,6 +96,7 @@ class HttpClient {
     return true;
   }
 
+  const uint16_t port_;
   UniqueFd fd_;
   std::string received_;
 };

@@ -45,7 +45,6 @@ TEST_F(HttpServiceTest, AnAgentThatGoesAndComesIsFollowed) {
   StartGateway();
   EXPECT_EQ(Get("/readyz").code, 503);
   EXPECT_EQ(Get("/healthz").code, 200);
-  options_.shared_for = std::chrono::milliseconds(0);
 
   StartAgent();
   EXPECT_TRUE(Eventually([&] { return Get("/readyz").code == 200; }));
