@@ -150,9 +150,9 @@ void Front::Accept() {
   }
 }
 
-// No descriptors or memory: room is made, and what waits in the backlog waits on.
+// No descriptors or memory: what waits in the backlog waits on, and times make room. Nobody is
+// ended for it, since the kernel says so before it looks whether anybody waits.
 void Front::PauseAccepting() {
-  EndLongestWaiting([](const Exchange&) { return true; });
   accepting_ = ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener_.get(), nullptr) != 0;
 }
 
