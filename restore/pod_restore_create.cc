@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/os/child_setup.h"
 #include "agent/os/log.h"
 #include "restore/adapt_mounts.h"
 #include "restore/apply_rootfs.h"
@@ -158,6 +159,8 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
       wrapper::Plan plan,
       PrepareAttempt(job_dir_, job_.operation_id, staging_->PathOf(container.name), container.name,
                      ++attempts_[container.name]));
+  // The one that Check() has asked; the wrapper has another PATH.
+  CRYOPOD_ASSIGN_OR_RETURN(plan.criu, FindProgram(job_.criu_program));
   work_dirs_[container.name] = plan.work_dir;
   container.phase = jobs::Phase::kRestoring;
   Save();

@@ -27,19 +27,6 @@ bool IsProgram(const std::string& path) {
          ::access(path.c_str(), X_OK) == 0;
 }
 
-Result<std::string> FindProgram(const std::string& name) {
-  if (name.find('/') != std::string::npos) return name;
-  const char* path = ::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : kDefaultPath;
-  while (!rest.empty()) {
-    const size_t colon = std::min(rest.find(':'), rest.size());
-    const std::string candidate = std::string(rest.substr(0, colon)) + "/" + name;
-    if (colon > 0 && IsProgram(candidate)) return candidate;
-    rest.remove_prefix(std::min(colon + 1, rest.size()));
-  }
-  return Status(Code::kNotFound, "no program " + name + " in PATH");
-}
-
 std::string_view KeyOf(std::string_view assignment) {
   return assignment.substr(0, assignment.find('='));
 }
@@ -66,6 +53,19 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 }
 
 }  // namespace
+
+Result<std::string> FindProgram(const std::string& name) {
+  if (name.find('/') != std::string::npos) return name;
+  const char* path = ::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : kDefaultPath;
+  while (!rest.empty()) {
+    const size_t colon = std::min(rest.find(':'), rest.size());
+    const std::string candidate = std::string(rest.substr(0, colon)) + "/" + name;
+    if (colon > 0 && IsProgram(candidate)) return candidate;
+    rest.remove_prefix(std::min(colon + 1, rest.size()));
+  }
+  return Status(Code::kNotFound, "no program " + name + " in PATH");
+}
 
 std::string_view ChildSetupStepName(ChildSetupStep step) {
   switch (step) {

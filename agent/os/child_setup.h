@@ -29,6 +29,9 @@ struct ChildSetupFailure {
   int error_number;
 };
 
+// Where Spawn finds a program: a path as it is, a name in PATH. Errors: kNotFound.
+Result<std::string> FindProgram(const std::string& name);
+
 // Everything between fork and exec, prepared before the fork: the child of a program with several
 // threads may only make async-signal-safe calls, so it neither allocates nor looks anything up.
 class ChildSetup {

@@ -32,15 +32,13 @@ std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.lo
 
 // What the launcher has to know goes through the OCI runtime as environment: its arguments are
 // that runtime's choice.
-Result<std::vector<std::string>> RestoreEnvironment(const Call& call, const Request& request,
-                                                    const Plan& plan) {
+Result<std::vector<std::string>> RestoreEnvironment(const Request& request, const Plan& plan) {
   const char* path = std::getenv("PATH");
   const std::string search_path = path != nullptr ? path : "";
   CRYOPOD_ASSIGN_OR_RETURN(const std::string launcher, FindLauncherDirectory());
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string criu, FindProgram(call.settings.criu, search_path));
   return std::vector<std::string>{
       "PATH=" + launcher + (search_path.empty() ? "" : ":" + search_path),
-      "CRYOPOD_CRIU=" + criu,
+      "CRYOPOD_CRIU=" + plan.criu,
       "CRYOPOD_CRIU_CONFIG=" + plan.criu_config_file,
       "CRYOPOD_LAUNCHER_LOG=" + LauncherLog(plan),
       std::string("CRYOPOD_CGROUP_NAMESPACE=") + (request.cgroup_namespace ? "1" : "0"),
@@ -51,7 +49,7 @@ Result<ExitStatus> RunRestore(const Call& call, const Request& request, const Pl
                               Deadline deadline) {
   SpawnOptions options;
   options.argv = RestoreCommand(call, request, plan);
-  CRYOPOD_ASSIGN_OR_RETURN(options.environment, RestoreEnvironment(call, request, plan));
+  CRYOPOD_ASSIGN_OR_RETURN(options.environment, RestoreEnvironment(request, plan));
   options.inherit_environment = true;
   // 0, 1 and 2 become the restored container's.
   options.descriptors = {{0, 0}, {1, 1}, {2, 2}};

@@ -41,7 +41,6 @@ Status SetProgram(const std::string& key, const std::string& value, std::string&
 
 Status Set(const std::string& key, const std::string& value, Settings& settings) {
   if (key == "runtime") return SetProgram(key, value, settings.runtime);
-  if (key == "criu") return SetProgram(key, value, settings.criu);
   if (key == "agent_socket") return SetPath(key, value, settings.agent_socket);
   if (key == "state_dir") return SetPath(key, value, settings.state_dir);
   if (key == "answer_timeout_ms") return SetTimeout(key, value, settings.answer_timeout);

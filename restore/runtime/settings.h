@@ -7,13 +7,13 @@
 
 namespace cryopod::wrapper {
 
-// What an administrator may set for the wrapper.
+// What nobody tells the wrapper while the agent is away. `agent_socket` and `state_dir` follow from
+// cryopod.toml: `cryopodctl node install` writes them, `node check` compares them.
 //
 // Shape   /etc/cryopod/runtime.conf, key=value lines as in restore/runtime/protocol/key_values.h;
 //         without the file the values below hold. CRYOPOD_RUNTIME_CONFIG names another file.
 struct Settings {
   std::string runtime = "runc";  // a path, or a name looked up in PATH
-  std::string criu = "criu";     // the same
   std::string agent_socket = "/run/cryopod/runtime.sock";
   std::string state_dir = "/var/lib/cryopod";
   // The kubelet gives `create` 120 s and then kills the wrapper: what has to be ended is ended

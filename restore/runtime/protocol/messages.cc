@@ -56,6 +56,7 @@ std::string Serialize(const Answer& answer) {
     plan->set_work_dir(answer.plan.work_dir);
     plan->set_criu_config_file(answer.plan.criu_config_file);
     plan->set_operation_id(answer.plan.operation_id);
+    plan->set_criu(answer.plan.criu);
   }
   return message.SerializeAsString();
 }
@@ -103,7 +104,8 @@ Result<Answer> ParseAnswer(std::string_view bytes) {
   answer.decision = static_cast<Answer::Decision>(message.decision());
   answer.reason = message.reason();
   answer.plan = {message.plan().images_dir(), message.plan().work_dir(),
-                 message.plan().criu_config_file(), message.plan().operation_id()};
+                 message.plan().criu_config_file(), message.plan().operation_id(),
+                 message.plan().criu()};
   return answer;
 }
 

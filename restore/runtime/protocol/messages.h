@@ -44,6 +44,7 @@ struct Plan {
   std::string work_dir;
   std::string criu_config_file;
   std::string operation_id;
+  std::string criu;
 
   bool operator==(const Plan&) const = default;
 };

@@ -72,6 +72,7 @@ TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
   EXPECT_EQ(answer.plan.operation_id, "r-1");
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
   EXPECT_TRUE(fs::exists(answer.plan.criu_config_file));
+  EXPECT_EQ(answer.plan.criu, Path("criu"));
   EXPECT_EQ(test::ReadText(request.rootfs + "/var/state"), "written by app");
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kRestoring);
 }

@@ -27,12 +27,11 @@ TEST(SettingsTest, HaveDefaultsForEverything) {
 
 TEST(SettingsTest, TakeWhatTheFileSays) {
   const Result<Settings> settings = ParseSettings(
-      "runtime=/usr/bin/crun\ncriu=/opt/criu\nagent_socket=/a.sock\nstate_dir=/s\n"
+      "runtime=/usr/bin/crun\nagent_socket=/a.sock\nstate_dir=/s\n"
       "answer_timeout_ms=100\ncreate_timeout_ms=200\n");
 
   ASSERT_THAT(settings, test::IsOk());
   EXPECT_EQ(settings->runtime, "/usr/bin/crun");
-  EXPECT_EQ(settings->criu, "/opt/criu");
   EXPECT_EQ(settings->agent_socket, "/a.sock");
   EXPECT_EQ(settings->state_dir, "/s");
   EXPECT_EQ(settings->answer_timeout, milliseconds(100));
@@ -42,6 +41,9 @@ TEST(SettingsTest, TakeWhatTheFileSays) {
 TEST(SettingsTest, AMistakeIsNamedAndNotIgnored) {
   EXPECT_THAT(ParseSettings("runtim=runc"),
               test::StatusIs(Code::kInvalidArgument, HasSubstr("runtim")));
+  // cryopod.toml's, which comes with each plan.
+  EXPECT_THAT(ParseSettings("criu=/opt/criu"),
+              test::StatusIs(Code::kInvalidArgument, HasSubstr("criu")));
   EXPECT_THAT(ParseSettings("runtime="), test::StatusIs(Code::kInvalidArgument));
   EXPECT_THAT(ParseSettings("state_dir=relative"),
               test::StatusIs(Code::kInvalidArgument, HasSubstr("state_dir")));

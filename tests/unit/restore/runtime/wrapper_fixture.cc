@@ -68,8 +68,8 @@ void WrapperFixture::SetUp() {
 }
 
 void WrapperFixture::Configure(const std::string& more) {
-  test::WriteText(Path("runtime.conf"), "runtime=" + Path("fake-runtime") + "\ncriu=" +
-                                            Path("criu") + "\nagent_socket=" + Path("agent.sock") +
+  test::WriteText(Path("runtime.conf"), "runtime=" + Path("fake-runtime") +
+                                            "\nagent_socket=" + Path("agent.sock") +
                                             "\nstate_dir=" + Path("state") + "\n" + more);
 }
 
@@ -148,7 +148,7 @@ std::string WrapperFixture::LoggedError() const {
 
 Plan WrapperFixture::MakePlan() {
   test::WriteText(Path("work/criu.conf"), "leave-stopped\n");
-  return {Path("images"), Path("work"), Path("work/criu.conf"), "op-1"};
+  return {Path("images"), Path("work"), Path("work/criu.conf"), "op-1", Path("criu")};
 }
 
 }  // namespace cryopod::wrapper

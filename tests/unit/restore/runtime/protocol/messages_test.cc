@@ -64,7 +64,7 @@ TEST(MessagesTest, ARequestArrivesWithEveryField) {
 }
 
 TEST(MessagesTest, APlanArrivesOnlyWithRestore) {
-  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "op"};
+  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "op", "/usr/sbin/criu"};
 
   EXPECT_THAT(ParseAnswer(Serialize(Answer::Restore(plan))), test::IsOkAnd(Answer::Restore(plan)));
   EXPECT_THAT(ParseAnswer(Serialize(Answer{Answer::Decision::kPass, "", plan})),
