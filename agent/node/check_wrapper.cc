@@ -75,12 +75,13 @@ Finding CheckOciRuntime(const wrapper::KeyValues& values, const settings::AgentS
     return Finding::Lacking(version, why,
                             std::string("install runc 1.1 or newer, and ") + kRuntimeConf);
   }
-  if (wrapper::Get(values, "agent_socket") != settings.runtime_socket()) {
+  for (const auto& [key, value] : settings::SharedWithRuntime(settings)) {
+    const std::string other = wrapper::Get(values, key);
+    if (other == value) continue;
     return Finding::Lacking(
-        wrapper::Get(values, "agent_socket"),
-        "cryopod-runtime asks the agent at " + wrapper::Get(values, "agent_socket") +
-            ", which listens at " + settings.runtime_socket(),
-        "name agent_socket=" + settings.runtime_socket() + " in /etc/cryopod/runtime.conf");
+        other, "cryopod-runtime works with " + key + "=" + other + ", the agent with " + value,
+        "run `cryopodctl node install` again, or name " + key + "=" + value +
+            " in /etc/cryopod/runtime.conf");
   }
   return Finding::Met("runc " + version + " at " + runc);
 }

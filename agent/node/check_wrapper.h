@@ -20,7 +20,7 @@ struct WrapperAnswer {
 // itself.
 WrapperAnswer AskWrapper(const cri::RuntimeConfiguration& configuration, Deadline deadline);
 
-// The wrapper finds runc 1.1 or newer, and speaks to this agent.
+// The wrapper finds runc 1.1 or newer, and its settings agree with the agent's.
 Finding CheckOciRuntime(const wrapper::KeyValues& values, const settings::AgentSettings& settings,
                         Deadline deadline);
 

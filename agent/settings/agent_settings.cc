@@ -58,6 +58,10 @@ bool AgentSettings::MayRestore(const std::string& archive, const std::string& po
   return std::find(pairs.begin(), pairs.end(), archive + ":" + pod) != pairs.end();
 }
 
+std::map<std::string, std::string> SharedWithRuntime(const AgentSettings& settings) {
+  return {{"agent_socket", settings.runtime_socket()}, {"state_dir", settings.state_dir}};
+}
+
 std::string LibexecBesideUs() {
   std::string path(PATH_MAX, '\0');
   const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size());

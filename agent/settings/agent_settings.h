@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "agent/settings/program.h"
@@ -39,6 +40,9 @@ struct AgentSettings {
 
 // The section [agent], read into `settings`, which must outlive what is returned.
 Program AgentProgram(AgentSettings& settings, const std::string& version);
+
+// What cryopod-runtime has to know without an agent, by the keys of its runtime.conf.
+std::map<std::string, std::string> SharedWithRuntime(const AgentSettings& settings);
 
 // ../libexec/cryopod beside the program that runs: the prefix may move.
 std::string LibexecBesideUs();

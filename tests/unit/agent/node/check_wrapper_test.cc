@@ -90,11 +90,15 @@ TEST_F(CheckWrapperTest, WhatTheWrapperMissesIsNamed) {
   EXPECT_THAT(CheckRuntime().remedy, HasSubstr("/etc/cryopod/runtime.conf"));
 }
 
-TEST_F(CheckWrapperTest, AWrapperThatAsksElsewhereIsNamedWithBothSockets) {
-  installation_.Configure("agent_socket=/elsewhere.sock\n");
+TEST_F(CheckWrapperTest, ASettingThatDiffersFromTheAgentsIsNamedWithBothValues) {
+  for (const auto& [key, value] : settings::SharedWithRuntime(settings_)) {
+    installation_.Configure(key + "=/elsewhere\n");
 
-  EXPECT_THAT(CheckRuntime().reason,
-              testing::AllOf(HasSubstr("/elsewhere.sock"), HasSubstr(settings_.runtime_socket())));
+    const Finding finding = CheckRuntime();
+
+    EXPECT_THAT(finding.reason, testing::AllOf(HasSubstr(key + "=/elsewhere"), HasSubstr(value)));
+    EXPECT_THAT(finding.remedy, HasSubstr("name " + key + "=" + value));
+  }
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ class NodeReportTest : public ::testing::Test {
                                        settings_.unpack_program()}) {
       fs::create_symlink(CRYOPOD_UNPACK_PROGRAM, program);
     }
-    installation_.Configure("agent_socket=" + settings_.runtime_socket() + "\n");
+    installation_.Configure("agent_socket=" + settings_.runtime_socket() +
+                            "\nstate_dir=" + settings_.state_dir + "\n");
     Listen();
     SetHandlers({{"cryopod", Handler()}});
   }
