@@ -11,7 +11,6 @@
 #include "agent/ctl/command_line.h"
 #include "agent/ctl/export_file.h"
 #include "agent/ctl/install/node_install.h"
-#include "agent/ctl/install/node_uninstall.h"
 #include "agent/ctl/node_check.h"
 #include "agent/ctl/pod_requests.h"
 #include "agent/os/file.h"

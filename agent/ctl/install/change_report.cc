@@ -1,7 +1,6 @@
 #include "agent/ctl/install/change_report.h"
 
-#include <nlohmann/json.hpp>
-
+#include "agent/json/fields.h"
 #include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
@@ -16,28 +15,22 @@ void ChangeReport::Warn(const std::string& what) {
   Print("warning: " + what);
 }
 
-void ChangeReport::Leave(const std::string& what) { left_.push_back(what); }
-
 Status ChangeReport::Finish(const std::string& nothing) {
   if (as_json_) {
-    const nlohmann::json answer = {{"done", done_}, {"warnings", warnings_}, {"left", left_}};
-    return terminal::PrintAnswer(
-        console_, answer.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    const json::Value answer{json::Value::Object{{"done", json::Fields::ToValue(done_)},
+                                                 {"warnings", json::Fields::ToValue(warnings_)},
+                                                 {"left", json::Fields::ToValue(left_)}}};
+    return terminal::PrintAnswer(console_, json::Format(answer, 2) + "\n");
   }
   if (done_.empty()) Print(nothing);
-  if (!left_.empty()) Print("\nLeft for you:");
+  if (!left_.empty()) (void)terminal::PrintAnswer(console_, "\nLeft for you:\n").ok();
   for (const std::string& what : left_) Print("  " + what);
   return Status();
 }
 
+// The change is made; that nobody reads of it must not leave it half made.
 void ChangeReport::Print(const std::string& line) {
-  // The change is made; that nobody reads of it must not leave it half made.
-  if (!as_json_) {
-    const std::string start = line.starts_with('\n') ? "\n" : "";
-    (void)terminal::PrintAnswer(console_,
-                                start + terminal::OneLine(line.substr(start.size())) + "\n")
-        .ok();
-  }
+  if (!as_json_) (void)terminal::PrintAnswer(console_, terminal::OneLine(line) + "\n").ok();
 }
 
 }  // namespace cryopod::ctl

@@ -18,7 +18,7 @@ class ChangeReport {
   void Did(const std::string& what);
   void Warn(const std::string& what);
   // Something that the person has to do; shown by Finish().
-  void Leave(const std::string& what);
+  void Leave(const std::string& what) { left_.push_back(what); }
   // `nothing` is said when nothing was done.
   Status Finish(const std::string& nothing);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,7 @@ inline constexpr size_t kContainerdConfigBytesMax = size_t{4} << 20;
 // behaviour
 //         of `imports` and of mixed versions: containerd 2.1.9 (`containerd config dump`).
 struct ContainerdConfig {
-  std::optional<int> version;
+  std::optional<int64_t> version;
   std::vector<std::string> imports;    // as written
   std::string default_runtime;         // default_runtime_name, or empty
   std::string runtime_program;         // BinaryName of `runtime` in ReadContainerdConfig

@@ -3,20 +3,17 @@
 #include <algorithm>
 #include <string_view>
 
-#include "agent/ctl/install/toml_statements.h"
-
 namespace cryopod::ctl {
 namespace {
 
-constexpr char kBinaryName[] = "BinaryName = \"/opt/cryopod/bin/cryopod-runtime\"";
+constexpr char kUsualPrefix[] = "\"/opt/cryopod/";
 constexpr char kSystemdCgroup[] = "# SystemdCgroup = true";
-constexpr char kExecStart[] = "ExecStart=\"/opt/cryopod/";
 
 Result<std::string> ReplaceOnce(const std::string& text, std::string_view from,
                                 const std::string& to) {
   const size_t at = text.find(from);
   if (at == std::string::npos || text.find(from, at + 1) != std::string::npos) {
-    return Status(Code::kInternal, "it does not hold the line " + std::string(from) + " once");
+    return Status(Code::kInternal, "it does not hold " + std::string(from) + " once");
   }
   return std::string(text).replace(at, from.size(), to);
 }
@@ -36,17 +33,11 @@ Status CheckPrefix(const std::string& prefix) {
           "\"; move it to a folder whose name is printable ASCII without \" \\ % $ and :");
 }
 
-Result<std::string> DropInFor(const std::string& manifest, const std::string& prefix,
-                              bool systemd_cgroup) {
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const std::string text,
-      ReplaceOnce(manifest, kBinaryName,
-                  "BinaryName = " + QuoteToml(prefix + "/bin/cryopod-runtime")));
+Result<std::string> ManifestFor(const std::string& manifest, const std::string& prefix,
+                                bool systemd_cgroup) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           ReplaceOnce(manifest, kUsualPrefix, "\"" + prefix + "/"));
   return systemd_cgroup ? ReplaceOnce(text, kSystemdCgroup, "SystemdCgroup = true") : text;
-}
-
-Result<std::string> UnitFor(const std::string& manifest, const std::string& prefix) {
-  return ReplaceOnce(manifest, kExecStart, "ExecStart=\"" + prefix + "/");
 }
 
 }  // namespace cryopod::ctl

@@ -18,4 +18,10 @@ Result<NodePaths> ThisInstallation() {
   return paths;
 }
 
+Status ReadAgentSettings(NodePaths& paths) {
+  const Status read =
+      settings::ReadSettingsFile(settings::AgentProgram(paths.agent, ""), paths.settings_file());
+  return read.code() == Code::kNotFound ? Status() : read;
+}
+
 }  // namespace cryopod::ctl

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "agent/os/file.h"
 #include "agent/os/subprocess.h"
 #include "agent/terminal/text.h"
 
@@ -47,6 +48,18 @@ Result<bool> HasEntry(const std::string& database, const std::string& name) {
   if (output.status.success()) return true;
   if (output.status.exit_code == kNoEntry) return false;
   return Failure(argv, output);
+}
+
+Status RestartContainerd(const NodePaths& paths, bool wanted, const std::string& aim,
+                         ChangeReport& report) {
+  if (!wanted || !PathExists(paths.systemd_mark) ||
+      !RunProgram({"systemctl", "--quiet", "is-active", "containerd.service"}).ok()) {
+    report.Leave("restart containerd, so that " + aim);
+    return Status();
+  }
+  CRYOPOD_RETURN_IF_ERROR(RunProgram({"systemctl", "restart", "containerd.service"}));
+  report.Did("restarted containerd");
+  return Status();
 }
 
 }  // namespace cryopod::ctl

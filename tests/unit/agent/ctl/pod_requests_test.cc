@@ -7,7 +7,6 @@
 
 #include "agent/ctl/install/change_report.h"
 #include "agent/ctl/install/node_install.h"
-#include "agent/ctl/install/node_uninstall.h"
 #include "agent/os/file.h"
 #include "tests/fakes/fake_cri_server.h"
 #include "tests/support/read_text.h"
@@ -89,7 +88,7 @@ TEST_F(PodRequestsTest, APodIsRemovedByItsName) {
 TEST_F(PodRequestsTest, UninstallingWarnsOfPodsThatNeedTheRuntime) {
   WriteProgram(Path("programs/containerd"), "echo '[runtimes.cryopod]'\n");
   test::WriteText(paths_.containerd_config, "version = 3\n");
-  paths_.containerd_socket = socket_;
+  paths_.agent.containerd_socket = socket_;
   ASSERT_THAT(RunPod(socket_, Request(), "cryopod", Soon()), IsOk());
   ASSERT_THAT(
       Run([&](ChangeReport& report) { return InstallNode(paths_, InstallOptions(), report); }),

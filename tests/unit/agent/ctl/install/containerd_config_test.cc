@@ -47,6 +47,15 @@ constexpr Shape kShapes[] = {
      "  \"/a.toml\", # a\n  \"/b.toml\"\n]\n"},
     {"version = 3\nimports = [\n]\n",
      "version = 3\nimports = [\n  \"/etc/containerd/conf.d/cryopod.toml\",\n]\n"},
+    {"version = 3\r\nimports = [\r\n  '/a.toml'\r\n]",
+     "version = 3\r\nimports = [\r\n  \"/etc/containerd/conf.d/cryopod.toml\",\r\n"
+     "  '/a.toml'\r\n]"},
+    {"\xEF\xBB\xBFimports=['/\u00e9', '/a'] # \u00e9\n 'version' =\t3 # \u00e9",
+     "\xEF\xBB\xBFimports=[\"/etc/containerd/conf.d/cryopod.toml\", '/\u00e9', '/a'] # \u00e9\n"
+     " 'version' =\t3 # \u00e9"},
+    {"a = '\u00e9'\r\nversion = 3 # \u00e9\r\nroot = '/'\r\n",
+     "a = '\u00e9'\r\nversion = 3 # \u00e9\r\n"
+     "imports = [\"/etc/containerd/conf.d/cryopod.toml\"]\nroot = '/'\r\n"},
     {"version = 3\nimports = [ # theirs\n  \"/a.toml\" ]\n",
      "version = 3\nimports = [\n  \"/etc/containerd/conf.d/cryopod.toml\", # theirs\n"
      "  \"/a.toml\" ]\n"},
@@ -86,9 +95,28 @@ TEST(AddImportTest, WhatIsNoConfigurationIsRefusedWithItsLine) {
               StatusIs(Code::kInvalidArgument));
 }
 
+TEST(AddImportTest, EveryPrefixOfATextIsRefusedOrImportsTheDropIn) {
+  const std::string text =
+      "version = 3\r\nimports = [ # \u00e9\n  \"/a\\u00e9\", '/b',\n\t'''/c''' ]\n[t.\"u\"]\nv = 1";
+
+  for (size_t size = 0; size <= text.size(); ++size) {
+    const Result<std::string> added = AddImport(text.substr(0, size), kDropIn);
+    if (!added.ok()) continue;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const ContainerdConfig config, ParseContainerdConfig(*added));
+    EXPECT_EQ(config.imports.at(0), kDropIn) << *added;
+    EXPECT_THAT(RemoveImport(*added, kDropIn, true), IsOk());
+  }
+  EXPECT_THAT(AddImport(text, kDropIn), IsOk());
+}
+
+TEST(AddImportTest, ATextThatIsNestedTooDeeplyIsRefused) {
+  EXPECT_THAT(AddImport("a = " + std::string(10'000, '['), kDropIn),
+              StatusIs(Code::kInvalidArgument));
+}
+
 TEST(RemoveImportTest, WhatWasAddedGoesAgain) {
   for (const Shape& shape : kShapes) {
-    if (std::string(shape.before).find("imports = [") == std::string::npos) continue;
+    if (std::string(shape.before).find("imports") == std::string::npos) continue;
     if (std::string(shape.before).find("[plugins]") != std::string::npos) continue;
     EXPECT_THAT(RemoveImport(shape.after, kDropIn, false), IsOkAnd(testing::StrEq(shape.before)));
   }

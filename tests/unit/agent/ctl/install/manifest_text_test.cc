@@ -21,10 +21,10 @@ std::string Manifest(const std::string& name) {
   return ReadText(std::string(CRYOPOD_MANIFESTS) + "/" + name);
 }
 
-TEST(DropInForTest, NamesTheProgramOfThePrefix) {
+TEST(ManifestForTest, TheDropInNamesTheProgramOfThePrefix) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const std::string text,
-      DropInFor(Manifest("containerd/cryopod.toml"), "/srv/odd place/cryo pod", false));
+      ManifestFor(Manifest("containerd/cryopod.toml"), "/srv/odd place/cryo pod", false));
 
   EXPECT_THAT(text, HasSubstr("BinaryName = \"/srv/odd place/cryo pod/bin/cryopod-runtime\"\n"));
   EXPECT_THAT(text, Not(HasSubstr("/opt/cryopod")));
@@ -35,27 +35,27 @@ TEST(DropInForTest, NamesTheProgramOfThePrefix) {
   EXPECT_EQ(config.version, 3);
 }
 
-TEST(DropInForTest, TheCgroupDriverIsTheOneOfTheNode) {
+TEST(ManifestForTest, TheCgroupDriverIsTheOneOfTheNode) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string text,
-                               DropInFor(Manifest("containerd/cryopod.toml"), "/opt/x", true));
+                               ManifestFor(Manifest("containerd/cryopod.toml"), "/opt/x", true));
 
   EXPECT_THAT(ParseContainerdConfig(text, "cryopod"),
               IsOkAnd(testing::Field(&ContainerdConfig::systemd_cgroup, true)));
 }
 
-TEST(DropInForTest, AManifestWithoutTheLineIsAnError) {
-  EXPECT_THAT(DropInFor("version = 3\n", "/opt/x", false), StatusIs(Code::kInternal));
+TEST(ManifestForTest, AManifestWithoutTheLineIsAnError) {
+  EXPECT_THAT(ManifestFor("version = 3\n", "/opt/x", false), StatusIs(Code::kInternal));
 }
 
-TEST(UnitForTest, StartsTheProgramOfThePrefix) {
+TEST(ManifestForTest, AUnitStartsTheProgramOfThePrefix) {
   for (const std::string name : {"cryopod-agent", "cryopod-gateway"}) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         const std::string text,
-        UnitFor(Manifest("systemd/" + name + ".service"), "/srv/odd place"));
+        ManifestFor(Manifest("systemd/" + name + ".service"), "/srv/odd place"));
 
     EXPECT_THAT(text, HasSubstr("\nExecStart=\"/srv/odd place/bin/" + name + "\"\n"));
   }
-  EXPECT_THAT(UnitFor("[Service]\n", "/opt/x"), StatusIs(Code::kInternal));
+  EXPECT_THAT(ManifestFor("[Service]\n", "/opt/x"), StatusIs(Code::kInternal));
 }
 
 TEST(CheckPrefixTest, BlanksAreWelcomeAndWhatChangesItsMeaningIsNot) {

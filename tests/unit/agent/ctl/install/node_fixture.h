@@ -26,12 +26,12 @@ class NodeFixture : public testing::Test {
     namespace fs = std::filesystem;
     paths_.prefix = Path("odd place/cryo pod");
     paths_.containerd_config = Path("etc/containerd/config.toml");
-    paths_.containerd_socket = Path("no.sock");
+    paths_.agent.containerd_socket = Path("no.sock");
     paths_.etc_dir = Path("etc/cryopod");
     paths_.unit_dir = Path("etc/systemd/system");
     paths_.systemd_mark = Path("run/systemd");
-    paths_.state_dir = Path("var/lib/cryopod");
-    paths_.run_dir = Path("run/cryopod");
+    paths_.record_dir = paths_.agent.state_dir = Path("var/lib/cryopod");
+    paths_.agent.run_dir = Path("run/cryopod");
     for (const char* folder : {"etc/containerd", "etc/systemd/system", "var/lib", "run", "programs",
                                "accounts/group", "accounts/passwd"}) {
       fs::create_directories(Path(folder));
@@ -56,7 +56,7 @@ class NodeFixture : public testing::Test {
   template <typename Command>
   Status Run(const Command& command, std::string* said = nullptr) {
     const UniqueFd out(::open(Path("said").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    ctl::Console console;
+    terminal::Console console;
     console.out = out.get();
     ctl::ChangeReport report(console, false);
     Status status = command(report);

@@ -1,7 +1,7 @@
 #include "agent/ctl/install/node_install.h"
 
-#include "agent/ctl/install/installation.h"
-#include "agent/ctl/install/node_uninstall.h"
+#include "agent/ctl/install/node_changes.h"
+#include "tests/fakes/fake_agent_server.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/agent/ctl/install/node_fixture.h"
 
@@ -14,6 +14,7 @@ using test::StatusIs;
 using test::WriteText;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 class NodeInstallTest : public test::NodeFixture {
  protected:
@@ -26,6 +27,13 @@ class NodeInstallTest : public test::NodeFixture {
   std::string DropIn() const { return Path("etc/containerd/conf.d/cryopod.toml"); }
   void WriteConfig(const std::string& text) { WriteText(paths_.containerd_config, text); }
   std::string Config() const { return ReadText(paths_.containerd_config); }
+  std::string RuntimeConf() const { return ReadText(Path("etc/cryopod/runtime.conf")); }
+  void WriteSettings(const std::string& state_dir, const std::string& run_dir) const {
+    std::filesystem::create_directories(paths_.etc_dir);
+    WriteText(paths_.settings_file(),
+              "[agent]\nstate_dir = '" + state_dir + "'\nrun_dir = '" + run_dir + "'\n");
+    ASSERT_EQ(::chmod(paths_.settings_file().c_str(), 0644), 0);
+  }
 };
 
 TEST_F(NodeInstallTest, TellsContainerdOfTheHandler) {
@@ -43,17 +51,22 @@ TEST_F(NodeInstallTest, TellsContainerdOfTheHandler) {
 }
 
 TEST_F(NodeInstallTest, UndoneTheNodeIsAsItWas) {
-  WriteConfig("version = 3 # mine\nimports = [ '/other.toml' ]\n");
-  ASSERT_EQ(::chmod(paths_.containerd_config.c_str(), 0640), 0);
-  const auto before = Files();
-  std::string said;
+  for (const char* text :
+       {"version = 3 # mine\nimports = [ '/other.toml' ]\n", "version=3\nimports = []\n",
+        "# none\n", "version = 3",
+        "\r\nversion\t= 3\r\nimports = [\r\n\r\n'/\u00e9.toml' ,\r\n] # \u00e9"}) {
+    WriteConfig(text);
+    ASSERT_EQ(::chmod(paths_.containerd_config.c_str(), 0640), 0);
+    const auto before = Files();
+    std::string said;
 
-  ASSERT_THAT(Install(), IsOk());
-  ASSERT_NE(Files(), before);
-  ASSERT_THAT(Uninstall(&said), IsOk());
+    ASSERT_THAT(Install(), IsOk());
+    ASSERT_NE(Files(), before);
+    ASSERT_THAT(Uninstall(&said), IsOk());
 
-  EXPECT_EQ(Files(), before);
-  EXPECT_THAT(said, HasSubstr("the content that it had"));
+    EXPECT_EQ(Files(), before);
+    EXPECT_THAT(said, HasSubstr("the content that it had"));
+  }
 }
 
 TEST_F(NodeInstallTest, UndoneAFileThatDidNotExistIsGone) {
@@ -164,7 +177,7 @@ TEST_F(NodeInstallTest, WhatContainerdDoesNotTakeIsTakenBack) {
   EXPECT_EQ(Config(), "version = 3\n");
   EXPECT_FALSE(PathExists(DropIn()));
   ASSERT_THAT(Uninstall(), IsOk());
-  std::filesystem::remove(paths_.state_dir);
+  std::filesystem::remove(paths_.agent.state_dir);
   EXPECT_EQ(Files(), before);
 }
 
@@ -175,8 +188,58 @@ TEST_F(NodeInstallTest, TheRuntimeAndTheCgroupDriverOfTheNodeAreKept) {
 
   ASSERT_THAT(Install(), IsOk());
 
-  EXPECT_EQ(ReadText(Path("etc/cryopod/runtime.conf")), "runtime=/usr/local/sbin/runc\n");
+  const std::string conf = RuntimeConf();
+  EXPECT_THAT(conf, StartsWith("runtime=/usr/local/sbin/runc\n"));
   EXPECT_THAT(ReadText(DropIn()), HasSubstr("\n    SystemdCgroup = true\n"));
+}
+
+TEST_F(NodeInstallTest, WhatIsItsDefaultIsNotWrittenForTheRuntime) {
+  WriteConfig("version = 3\n");
+  paths_.agent = settings::AgentSettings();
+
+  ASSERT_THAT(Install(), IsOk());
+
+  EXPECT_FALSE(PathExists(Path("etc/cryopod")));
+}
+
+TEST_F(NodeInstallTest, TheRuntimeGetsWhatTheConfigurationSays) {
+  WriteConfig("version = 3\n");
+  WriteSettings(Path("big"), Path("run/other"));
+  const auto before = Files();
+
+  ASSERT_THAT(Install(), IsOk());
+  EXPECT_EQ(RuntimeConf(),
+            "agent_socket=" + Path("run/other") + "/runtime.sock\nstate_dir=" + Path("big") + "\n");
+  WriteSettings(Path("bigger"), "/run/cryopod");
+  ASSERT_THAT(Install(), IsOk());
+  EXPECT_EQ(RuntimeConf(), "state_dir=" + Path("bigger") + "\n");
+
+  WriteSettings(Path("big"), Path("run/other"));
+  ASSERT_THAT(Uninstall(), IsOk());
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, WhatSomebodyElseToldTheRuntimeIsLeftWithAWarning) {
+  WriteConfig("version = 3\n");
+  WriteSettings(Path("big"), Path("run/other"));
+  WriteText(Path("etc/cryopod/runtime.conf"), "runtime=crun\n");
+  std::string said;
+
+  ASSERT_THAT(Install(&said), IsOk());
+
+  EXPECT_EQ(RuntimeConf(), "runtime=crun\n");
+  EXPECT_THAT(said, HasSubstr("it should hold agent_socket="));
+  EXPECT_THAT(said, HasSubstr("state_dir=" + Path("big") + ", as "));
+}
+
+TEST_F(NodeInstallTest, AConfigurationThatCannotBeReadIsRefusedBeforeAnythingIsChanged) {
+  WriteConfig("version = 3\n");
+  WriteSettings("relative", Path("run/other"));
+  const auto before = Files();
+
+  EXPECT_THAT(Install(), StatusIs(Code::kInvalidArgument, HasSubstr("cryopod.toml:2")));
+
+  EXPECT_EQ(Files(), before);
 }
 
 TEST_F(NodeInstallTest, UnitsAreInstalledWhereSystemdRuns) {
@@ -258,6 +321,8 @@ TEST_F(NodeInstallTest, AnInstallationThatWasKilledIsUndone) {
   record->changes.push_back({ChangeKind::kUnit, "never.service", "", false});
   ASSERT_THAT(WriteInstallation(paths_.record_file(), *record), IsOk());
   std::filesystem::remove(DropIn());
+  WriteText(DropIn() + ".partial", "half");
+  WriteText(paths_.containerd_config + ".partial", "half");
 
   ASSERT_THAT(Uninstall(), IsOk());
 
@@ -281,37 +346,80 @@ TEST_F(NodeInstallTest, AnIncompleteTreeIsRefused) {
 
   EXPECT_THAT(Install(), StatusIs(Code::kFailedPrecondition, HasSubstr("cryopod-runtime")));
 
-  EXPECT_FALSE(PathExists(paths_.state_dir));
+  EXPECT_FALSE(PathExists(paths_.agent.state_dir));
 }
 
 TEST_F(NodeInstallTest, ArchivesAreKeptUnlessPurged) {
   WriteConfig("version = 3\n");
   const auto before = Files();
   ASSERT_THAT(Install(), IsOk());
-  const std::string archive = paths_.state_dir + "/archives/shop-1";
+  const std::string archive = paths_.agent.state_dir + "/archives/shop-1";
   std::filesystem::create_directories(archive);
-  std::filesystem::create_directories(paths_.state_dir + "/logs");
+  std::filesystem::create_directories(paths_.agent.state_dir + "/logs");
   std::string said;
 
   ASSERT_THAT(Uninstall(&said), IsOk());
   EXPECT_TRUE(PathExists(archive));
   EXPECT_FALSE(PathExists(paths_.record_file()));
-  EXPECT_FALSE(PathExists(paths_.state_dir + "/logs"));
-  EXPECT_THAT(said, HasSubstr("kept in " + paths_.state_dir));
+  EXPECT_FALSE(PathExists(paths_.agent.state_dir + "/logs"));
+  EXPECT_THAT(said, HasSubstr("kept in " + paths_.agent.state_dir));
 
   ASSERT_THAT(Uninstall(&said, {.purge = true}), IsOk());
+  EXPECT_EQ(Files(), before);
+}
+
+TEST_F(NodeInstallTest, WhatIsNotOursInAFolderOfTheConfigurationStays) {
+  WriteConfig("version = 3\n");
+  WriteSettings(Path("var"), Path("run"));
+  StartSystemd();
+  const auto before = Files();
+  ASSERT_THAT(Install(), IsOk());
+  std::filesystem::create_directories(Path("var/archives/shop-1"));
+  WriteText(Path("run/agent.lock"), "");
+
+  ASSERT_THAT(Uninstall(nullptr, {.purge = true}), IsOk());
+
   EXPECT_EQ(Files(), before);
 }
 
 TEST_F(NodeInstallTest, UninstallingIsRefusedWhileOperationsAreLeft) {
   WriteConfig("version = 3\n");
   ASSERT_THAT(Install(), IsOk());
-  std::filesystem::create_directories(paths_.run_dir + "/jobs/c-1");
+  std::filesystem::create_directories(paths_.agent.run_dir + "/jobs/c-1");
 
   EXPECT_THAT(Uninstall(), StatusIs(Code::kUnavailable, HasSubstr("1 operations are left")));
 
   EXPECT_TRUE(PathExists(DropIn()));
   EXPECT_TRUE(PathExists(paths_.record_file()));
+}
+
+TEST_F(NodeInstallTest, WhatTheAgentsListDoesNotHoldRefusesTheUndoingBeforeAnythingIsStopped) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  ASSERT_THAT(Install(), IsOk());
+  std::filesystem::create_directories(paths_.agent.jobs_dir() + "/r-1");
+  test::FakeAgentServer agent(paths_.agent.agent_socket());
+  const std::string calls_before = calls();
+
+  EXPECT_THAT(Uninstall(), StatusIs(Code::kAborted, HasSubstr("1 operations are left")));
+
+  EXPECT_EQ(calls(), calls_before);
+  EXPECT_TRUE(PathExists(DropIn()));
+}
+
+TEST_F(NodeInstallTest, AnOperationThatBeganWhileTheAgentStoppedGetsItsAgentBack) {
+  WriteConfig("version = 3\n");
+  StartSystemd();
+  ASSERT_THAT(Install(), IsOk());
+  WriteProgram(Path("programs/systemctl"), "echo \"$*\" >>'" + Path("calls") +
+                                               "'\n[ \"$1\" != stop ] || /bin/mkdir -p '" +
+                                               paths_.agent.jobs_dir() + "/r-1'\n");
+
+  EXPECT_THAT(Uninstall(), StatusIs(Code::kUnavailable));
+
+  EXPECT_THAT(calls(), testing::EndsWith("start cryopod-agent.service\n"
+                                         "start cryopod-gateway.service\n"));
+  EXPECT_TRUE(PathExists(DropIn()));
 }
 
 TEST_F(NodeInstallTest, WithoutAnInstallationThereIsNothingToUndo) {
