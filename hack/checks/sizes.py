@@ -1,9 +1,9 @@
 """Sizes of files and functions, lines of test per line of source, names, and promises in comments."""
 
+import collections
 import re
+import subprocess
 
-from .cpp_functions import functions_of
-from .floors import FLOORS, module_of
 from .source_tree import Report, code_lines, is_product
 
 FILE_LINES_MAX = 500
@@ -23,15 +23,26 @@ def is_script(path, text):
     return path.startswith("hack/") and text.startswith("#!")
 
 
-def check_sizes(path, text):
+def check_file_size(path, text):
     lines = text.count("\n") + (not text.endswith("\n") and text != "")
     if (path.endswith(CODE_SUFFIXES) or is_script(path, text)) and lines > FILE_LINES_MAX:
         yield f"{path}:{lines}: the file has {lines} lines, more than {FILE_LINES_MAX}"
-    if is_product(path) and path.endswith((".cc", ".h")):
-        for function in functions_of(text):
-            if function.lines > FUNCTION_LINES_MAX:
-                yield (f"{path}:{function.first_line}: {function.name} has {function.lines} lines, "
-                       f"more than {FUNCTION_LINES_MAX}")
+
+
+Function = collections.namedtuple("Function", "path first_line lines name")
+
+
+def functions_of(tree):
+    """Every function of the product with a body, lambdas too, from its name to its closing brace."""
+    run = subprocess.run(
+        ["ctags", "-x", "--languages=C++", "--kinds-C++=f", "--_xformat=%F\t%n\t%{end}\t%N", "-L", "-"],
+        input="\n".join(tree.product_cpp()), cwd=tree.root, capture_output=True, text=True, check=True,
+        timeout=60)
+    found = []
+    for line in run.stdout.splitlines():
+        path, first, last, name = line.split("\t")
+        found.append(Function(path, int(first), int(last) - int(first) + 1, name))
+    return found
 
 
 def check_name(path):
@@ -64,50 +75,43 @@ def check_machine_paths(root, path, text):
 
 
 class LineCounts:
-    """Lines of code of each module and of its unit tests."""
+    """Lines of code of the product and of the tests."""
 
     def __init__(self):
-        self.source = {module: 0 for module in FLOORS}
-        self.tests = {module: 0 for module in FLOORS}
-        self.all_tests = 0
+        self.source = 0
+        self.tests = 0
 
     def add(self, path, lines):
         if is_product(path):
-            self.source[module_of(path)] += lines
+            self.source += lines
         elif path.startswith("tests/"):
-            self.all_tests += lines
-            module = module_of(path.removeprefix("tests/unit/"))
-            if path.startswith("tests/unit/") and module:
-                self.tests[module] += lines
+            self.tests += lines
 
     def violations(self):
-        source = sum(self.source.values())
-        if self.all_tests < TESTS_PER_SOURCE_MIN * source:
-            yield (f"tests:1: {self.all_tests} lines of test for {source} lines of source, "
+        if self.tests < TESTS_PER_SOURCE_MIN * self.source:
+            yield (f"tests:1: {self.tests} lines of test for {self.source} lines of source, "
                    f"less than {TESTS_PER_SOURCE_MIN} each")
 
     def summary(self):
-        source = sum(self.source.values())
-        parts = [f"{module} {self.source[module]}/{self.tests[module]}"
-                 for module in FLOORS if self.source[module]]
-        ratio = self.all_tests / source if source else 0
-        return (f"{source} lines of source, {self.all_tests} of test ({ratio:.2f} each; "
-                f"source/unit test: {', '.join(parts)})")
+        ratio = self.tests / self.source if self.source else 0
+        return f"{self.source} lines of source, {self.tests} of test ({ratio:.2f} each)"
 
 
 def check(tree):
-    violations = []
+    functions = functions_of(tree)
+    violations = [
+        f"{function.path}:{function.first_line}: {function.name} has {function.lines} lines, "
+        f"more than {FUNCTION_LINES_MAX}"
+        for function in functions if function.lines > FUNCTION_LINES_MAX]
     counts = LineCounts()
-    functions = 0
     for path in tree.paths:
         violations += check_name(path)
         text = tree.read(path)
-        violations += check_sizes(path, text)
+        violations += check_file_size(path, text)
         violations += check_promises(path, text)
         violations += check_machine_paths(tree.root, path, text)
         if path.endswith((".cc", ".h", ".py")) and not path.startswith("hack/"):
             counts.add(path, code_lines(path, text))
-        if path in tree.product_cpp():
-            functions += len(functions_of(text))
     violations += counts.violations()
-    return Report(f"{len(tree.paths)} files, {functions} functions; {counts.summary()}", violations)
+    return Report(f"{len(tree.paths)} files, {len(functions)} functions; {counts.summary()}",
+                  violations)

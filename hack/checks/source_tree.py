@@ -1,4 +1,4 @@
-"""The files of the checkout, and C++ text without comments and literals."""
+"""The files of the checkout, and C++ text without comments."""
 
 import dataclasses
 import pathlib
@@ -28,6 +28,9 @@ class SourceTree:
     def cpp(self):
         return [path for path in self.paths if path.endswith((".cc", ".h"))]
 
+    def product(self):
+        return [path for path in self.paths if is_product(path)]
+
     def product_cpp(self):
         return [path for path in self.cpp() if is_product(path)]
 
@@ -55,12 +58,8 @@ NOISE = re.compile(
     re.DOTALL)
 
 
-def without_noise(text):
-    """Comments and literals become blanks; every other character stays in its place."""
-    return NOISE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
-
-
 def without_comments(text):
+    """Comments become blanks; every other character stays in its place."""
     def blank(match):
         is_comment = match.group().startswith(("//", "/*"))
         return re.sub(r"[^\n]", " ", match.group()) if is_comment else match.group()

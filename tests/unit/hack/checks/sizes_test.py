@@ -3,7 +3,7 @@ import tempfile
 import unittest
 
 from checks import sizes
-from checks.source_tree import SourceTree
+from checks.source_tree import SourceTree, code_lines
 
 PROMISE = "TO" "DO"
 
@@ -41,6 +41,15 @@ class SizesTest(unittest.TestCase):
 
         self.assertTrue(violation.startswith("agent/os/a.cc:3: F has 61 lines"), violation)
 
+    def test_a_lambda_and_what_stands_in_a_class_are_functions(self):
+        lines = "    G();\n" * 60
+        source = (f"namespace {{\nclass A {{\n  int f() {{\n{lines}  }}\n}};\n}}\n"
+                  f"void H() {{ G(); }}\nconst auto kCall = [](int a) {{\n{lines}}};\n"
+                  'const char* F() {\n  return R"x(} ")x";\n}\n')
+        violations = self.violations({"agent/os/a.h": source, "tests/a_test.cc": "x;\n" * 99})
+        self.assertEqual(["agent/os/a.h:3", "agent/os/a.h:68"],
+                         [violation.split(": ")[0] for violation in violations])
+
     def test_source_needs_its_tests(self):
         source = "int a;\n" * 10
         self.assertEqual([], self.violations(
@@ -73,6 +82,12 @@ class SizesTest(unittest.TestCase):
 
         self.assertIn("one machine", self.one_violation({"hack/a.sh": f"cd {here}/build\n"}))
         self.assertEqual([], self.violations({"hack/a.sh": f"/upper{here} {here}er {here}-2\n"}))
+
+
+class CodeLinesTest(unittest.TestCase):
+    def test_a_line_of_code_holds_more_than_a_comment(self):
+        self.assertEqual(2, code_lines("a.cc", "// x\n\nint a;  // y\n/* z\n*/\nint b;\n"))
+        self.assertEqual(1, code_lines("a.py", "# x\n\na = 1  # y\n"))
 
 
 if __name__ == "__main__":

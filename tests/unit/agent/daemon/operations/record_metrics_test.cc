@@ -65,11 +65,11 @@ TEST_F(RecordMetricsTest, AnArchiveWhoseSourceCouldNotBeRemovedIsCountedAllTheSa
 }
 
 TEST_F(RecordMetricsTest, NoContainersNameBecomesALabel) {
-  RestoreReport report;
-  report.phases = {{"create app-of-a-customer", 5}, {"restore app-of-a-customer", 6}};
   metrics_.BeginOperation(metrics::Operation::kRestore);
 
-  RecordRestore(metrics_, report, milliseconds(1));
+  RecordRestore(metrics_, Status(),
+                {{"create app-of-a-customer", 5}, {"restore app-of-a-customer", 6}},
+                milliseconds(1));
 
   EXPECT_THAT(metrics_.Serialize(),
               AllOf(HasSubstr("phase=\"create\""), HasSubstr("phase=\"restore\""),
