@@ -120,7 +120,7 @@ inline constexpr bool kIsDuration<std::chrono::duration<R, P>> = true;
 
 template <typename T>
 Value Fields::ToValue(const T& field) {
-  if constexpr (std::is_same_v<T, bool>) {
+  if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::string>) {
     return Value{field};
   } else if constexpr (std::signed_integral<T>) {
     return Value{int64_t{field}};
@@ -136,8 +136,6 @@ Value Fields::ToValue(const T& field) {
     Value::Object object;
     for (const auto& [key, text] : field) object.push_back({key, Value{text}});
     return Value{std::move(object)};
-  } else if constexpr (std::is_same_v<T, std::string>) {
-    return Value{field};
   } else {
     static_assert(Described<T>);
     Value::Object object;

@@ -8,6 +8,8 @@ target_compile_options(cryopod_warnings INTERFACE
 add_custom_target(cryopod_programs)
 add_custom_target(cryopod_unit_tests)
 add_custom_target(cryopod_integration_tests)
+# What a reader of sources needs beside them.
+add_custom_target(cryopod_generated)
 
 # cryopod_module(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …])
 #
@@ -108,6 +110,8 @@ function(cryopod_proto name)
   endif()
   file(MAKE_DIRECTORY ${out})
   add_custom_command(OUTPUT ${generated} COMMAND ${command} DEPENDS ${proto} VERBATIM)
+  add_custom_target(${name}_code DEPENDS ${generated})
+  add_dependencies(cryopod_generated ${name}_code)
   add_library(${name} STATIC ${generated})
   target_include_directories(${name} SYSTEM PUBLIC ${out})
   if(arg_GRPC)

@@ -54,8 +54,9 @@ else()
   endforeach()
 endif()
 
-# Debian's packages of which programs hold code: archives, and headers full of it.
-set(CRYOPOD_LINKED_PACKAGES libgrpc-dev libprotobuf-dev libabsl-dev libc-ares-dev libre2-dev
+# Debian's packages of which programs hold code: archives, and headers full of it, which hack/check
+# looks for.
+set(CRYOPOD_LINKED_PACKAGES libgrpc-dev libgrpc++-dev libprotobuf-dev libabsl-dev libc-ares-dev libre2-dev
   libarchive-dev libzstd-dev zlib1g-dev libssl-dev libcpprest-dev prometheus-cpp-dev
-  nlohmann-json3-dev libcli11-dev
+  nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libboost1.74-dev
   libstdc++-12-dev libc6-dev)

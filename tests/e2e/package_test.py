@@ -19,6 +19,7 @@ CONTENT = (
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/cryopod/example/counter\.tar",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/LICENSE",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/licences/libgrpc-dev",
+    r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/licences/libtomlplusplus-dev",
 )
 PROGRAMS = ("cryopod-agent", "cryopodctl", "cryopod-gateway")
 
