@@ -10,8 +10,9 @@
 namespace cryopod::restore {
 
 // Why a pod that was checkpointed on `source` cannot live on `target`, a sentence each; empty when
-// it can. Pure. Compared: architecture, CPU flags that programs see (a subset is enough), kernel
-// (not older than the source's in its first two numbers), CRIU (the same), cgroup version (equal).
+// it can. Pure. Compared: architecture, what the CPU offers to programs (a subset is enough; of an
+// archive that does not say it, every flag of /proc/cpuinfo), kernel (not older than the source's
+// in its first two numbers), CRIU (the same), cgroup version (equal).
 std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::NodeFacts& target);
 
 // This node; the runtime's name and version stay empty.

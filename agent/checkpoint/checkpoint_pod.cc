@@ -115,6 +115,7 @@ Status Checkpoint::Prepare() {
   node_.architecture = std::move(machine.architecture);
   node_.kernel = std::move(machine.kernel);
   node_.cpu_flags = std::move(machine.cpu_flags);
+  node_.cpu = std::move(machine.cpu);
   node_.cgroup_version = pod_.targets.front().cgroup.version() == CgroupVersion::kV2 ? "v2" : "v1";
   node_.criu_version = criu_version.text();
   node_.runtime_name = job_.runtime_name;

@@ -43,8 +43,8 @@ Result<Machine> ReadMachine() {
   if (::uname(&names) != 0) return ErrnoStatus(errno, "uname", "this machine");
   CRYOPOD_ASSIGN_OR_RETURN(const std::string cpuinfo, ReadFile("/proc/cpuinfo"));
   CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  return Machine{names.machine, names.release, FreezingHierarchy(mountinfo),
-                 ParseCpuFlags(cpuinfo)};
+  return Machine{names.machine, names.release, FreezingHierarchy(mountinfo), ParseCpuFlags(cpuinfo),
+                 ReadCpu()};
 }
 
 }  // namespace cryopod

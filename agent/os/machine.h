@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/os/cpu.h"
 #include "agent/os/status.h"
 
 namespace cryopod {
@@ -14,6 +15,7 @@ struct Machine {
   std::string kernel;                  // uname -r
   std::string cgroup_version;          // "v1", "v2"; empty when nothing is mounted that can freeze
   std::vector<std::string> cpu_flags;  // of the first processor, sorted
+  CpuWords cpu;
 };
 
 Result<Machine> ReadMachine();

@@ -10,6 +10,13 @@ namespace {
 
 constexpr size_t kContainersMax = 1024;
 constexpr size_t kListMax = 8192;
+constexpr size_t kCpuWordsMax = 256;
+
+const char* Hexadecimal(std::string_view text) {
+  const bool fits = !text.empty() && text.size() <= 16 &&
+                    text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+  return fits ? nullptr : "is no hexadecimal word";
+}
 
 // Of the containers that ran and those that had finished: a name is one or the other.
 void CheckNames(json::Fields& fields, const PodCheckpoint& checkpoint) {
@@ -50,6 +57,11 @@ void Describe(json::Fields& fields, NodeFacts& node) {
   fields.Optional("runtimeVersion", node.runtime_version, json::Text);
   fields.Optional("cpuFlags", node.cpu_flags, json::Text);
   fields.AtMost("cpuFlags", node.cpu_flags.size(), kListMax);
+  fields.OptionalNonEmpty("cpu", node.cpu, Hexadecimal);
+  fields.AtMost("cpu", node.cpu.size(), kCpuWordsMax);
+  for (const auto& [word, bits] : node.cpu) {
+    if (json::Name(word) != nullptr) fields.Fail("cpu", "a word without a proper name");
+  }
 }
 
 void Describe(json::Fields& fields, RecordLock& lock) {

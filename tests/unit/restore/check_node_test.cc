@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "restore/cpu_flags.h"
-
 namespace cryopod::restore {
 namespace {
 
@@ -19,6 +17,7 @@ archive::NodeFacts Node() {
   node.cgroup_version = "v2";
   node.criu_version = "4.2.1";
   node.cpu_flags = {"avx", "avx2", "sse2"};
+  node.cpu = {{"7.0.ebx", "128"}, {"xcr0", "7"}};
   return node;
 }
 
@@ -28,7 +27,7 @@ TEST(FitsTest, ANodeThatCanMoreFits) {
   archive::NodeFacts target = Node();
   target.kernel = "7.0.0";
   target.criu_version = "4.10";
-  target.cpu_flags = {"avx", "avx2", "avx512f", "sse2"};
+  target.cpu["7.0.ebx"] = "10128";
 
   EXPECT_THAT(Fits(Node(), target), IsEmpty());
 }
@@ -53,8 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Mismatch{"architecture", [](archive::NodeFacts& node) { node.architecture = "aarch64"; },
                  "architecture aarch64 is not the source's x86_64"},
-        Mismatch{"cpu", [](archive::NodeFacts& node) { node.cpu_flags = {"sse2"}; },
-                 "lacks avx avx2"},
+        Mismatch{"cpu", [](archive::NodeFacts& node) { node.cpu["7.0.ebx"] = "0"; },
+                 "lacks what the source's has: bmi1 (7.0.ebx bit 3), avx2 (7.0.ebx bit 5), bmi2"},
         Mismatch{"older_minor_kernel", [](archive::NodeFacts& node) { node.kernel = "6.11.9"; },
                  "kernel 6.11.9 is older than the source's 6.12.3-amd64"},
         Mismatch{"older_major_kernel", [](archive::NodeFacts& node) { node.kernel = "5.15"; },
@@ -71,7 +70,7 @@ TEST(FitsTest, EveryMismatchIsNamedAtOnce) {
   target.kernel = "5.4";
   target.criu_version = "4.1";
   target.cgroup_version = "v1";
-  target.cpu_flags = {};
+  target.cpu = {};
 
   EXPECT_EQ(Fits(Node(), target).size(), 4u);
 }
@@ -85,10 +84,20 @@ TEST(FitsTest, AnArchiveThatDoesNotKnowItsNodeIsJudgedByWhatItKnows) {
   EXPECT_THAT(Fits(source, Node()), IsEmpty());
 }
 
-TEST(CpuFlagsTest, OnlyWhatProgramsSeeCounts) {
-  EXPECT_THAT(MissingCpuFlags({"avx2", "hypervisor", "ibpb", "unheard_of", "vmx"}, {}),
-              ElementsAre("avx2", "unheard_of"));
-  EXPECT_THAT(MissingCpuFlags({"avx", "sse2"}, {"avx", "sse2"}), IsEmpty());
+TEST(FitsTest, TheFlagsOfTheKernelDoNotCountBesideTheWordsOfTheCpu) {
+  archive::NodeFacts source = Node();
+  source.cpu_flags = {"of_a_newer_kernel"};
+
+  EXPECT_THAT(Fits(source, Node()), IsEmpty());
+}
+
+TEST(FitsTest, OfAnArchiveWithoutTheWordsOfItsCpuEveryFlagMustBeThere) {
+  archive::NodeFacts source = Node();
+  source.cpu = {};
+  EXPECT_THAT(Fits(source, Node()), IsEmpty());
+
+  source.cpu_flags = {"avx", "avx512f", "ibpb"};
+  EXPECT_THAT(Fits(source, Node()), ElementsAre(HasSubstr("has: avx512f, ibpb")));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ using cryopod::test::IsOkAnd;
 using cryopod::test::StatusIs;
 using test::SampleCheckpoint;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // The sample as JSON with one piece of text replaced by another.
 std::string Changed(const std::string& from, const std::string& to) {
@@ -45,6 +46,22 @@ TEST(PodCheckpointTest, RecordLocksAreReadAndNoneReachesBeyondAnyFile) {
   checkpoint.containers[0].record_locks.assign(kRecordLocksMax + 1, {});
   EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
               StatusIs(Code::kDataLoss, HasSubstr("recordLocks")));
+}
+
+TEST(PodCheckpointTest, AnArchiveWithoutTheWordsOfItsCpuIsRead) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  checkpoint.node.cpu.clear();
+
+  EXPECT_THAT(ToJson(checkpoint), Not(HasSubstr("\"cpu\":")));
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+}
+
+TEST(PodCheckpointTest, RefusesMoreWordsOfACpuThanTheLimit) {
+  PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+  for (int i = 0; i < 257; ++i) checkpoint.node.cpu[std::to_string(i)] = "1";
+
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)),
+              StatusIs(Code::kDataLoss, HasSubstr("cpu: more than 256")));
 }
 
 TEST(PodCheckpointTest, NoContainerHasFinishedAndRunsAsWell) {
@@ -110,6 +127,11 @@ TEST(PodCheckpointTest, RefusesFieldsThatAreNotWhatTheyShouldBe) {
       {"\"path\":\"db\"", "\"path\":\"d\\u0007\""},
       {"\"externalFiles\":[", "\"externalFiles\":[7,"},
       {"\"cpuFlags\":[", "\"cpuFlags\":[1,"},
+      {"\"7.0.ebx\":\"20\"", "\"7.0.ebx\":32"},
+      {"\"7.0.ebx\":\"20\"", "\"7.0.ebx\":\"\""},
+      {"\"7.0.ebx\":\"20\"", "\"7.0.ebx\":\"0x20\""},
+      {"\"7.0.ebx\":\"20\"", "\"7.0.ebx\":\"10000000000000000\""},
+      {"\"7.0.ebx\":", "\"\\u001b[2J\":"},
       {"\"lacks\":[", "\"lacks\":[\"\\u0007\","},
       {"\"freezeUs\":95000", "\"freezeUs\":95000,\"freezeUs\":1"},
       {"\"containers\":[", "\"containers\":[7,"},

@@ -1,0 +1,148 @@
+#include "agent/os/cpu.h"
+
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <string_view>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace cryopod {
+namespace {
+
+struct Word {
+  std::string_view name;
+  uint32_t leaf;
+  uint32_t subleaf;
+  int reg;  // 0 to 3: eax, ebx, ecx, edx
+  // What only kernels use or switch on for a process that asks (errata, paging, virtualization,
+  // monitoring, shadow stacks), copies of other words, and what is a no-op elsewhere. A bit that
+  // had no meaning yet is not here: it counts.
+  uint64_t not_for_programs;
+};
+
+constexpr Word kWords[] = {
+    {"1.ecx", 1, 0, 2, 0x8126cdfc},
+    {"1.edx", 1, 0, 3, 0xf86772ee},
+    {"7.0.ebx", 7, 0, 1, 0x0210b6d6},
+    {"7.0.ecx", 7, 0, 2, 0xc1bf208d},
+    {"7.0.edx", 7, 0, 3, 0xfc1cae32},
+    {"7.1.eax", 7, 1, 0, 0x4c5e1d40},
+    {"7.1.edx", 7, 1, 3, 0x00064000},
+    {"d.1.eax", 0xd, 1, 0, 0x00000018},
+    {"80000001.ecx", 0x80000001, 0, 2, 0x7dcab71e},
+    {"80000001.edx", 0x80000001, 0, 3, 0x17fff7ff},
+    {"80000008.ebx", 0x80000008, 0, 1, 0xfffffeee},
+};
+
+struct Bit {
+  std::string_view word;
+  int number;
+  std::string_view name;
+};
+
+constexpr Bit kUsualNames[] = {
+    {"1.ecx", 12, "fma"},       {"1.ecx", 20, "sse4_2"},    {"1.ecx", 23, "popcnt"},
+    {"1.ecx", 25, "aes"},       {"1.ecx", 28, "avx"},       {"7.0.ebx", 3, "bmi1"},
+    {"7.0.ebx", 5, "avx2"},     {"7.0.ebx", 8, "bmi2"},     {"7.0.ebx", 11, "rtm"},
+    {"7.0.ebx", 16, "avx512f"}, {"7.0.ebx", 29, "sha_ni"},  {"7.0.ecx", 4, "ospke"},
+    {"7.0.ecx", 9, "vaes"},     {"7.0.edx", 24, "amx_tile"}};
+
+constexpr std::string_view kState = "xstate";
+
+std::string Hex(uint64_t bits) {
+  char digits[16];
+  const auto [end, error] = std::to_chars(std::begin(digits), std::end(digits), bits, 16);
+  return {std::begin(digits), end};
+}
+
+uint64_t BitsOf(const CpuWords& words, const std::string& name) {
+  uint64_t bits = 0;
+  const auto word = words.find(name);
+  if (word == words.end()) return 0;
+  const std::string& text = word->second;
+  std::from_chars(text.data(), text.data() + text.size(), bits, 16);
+  return bits;
+}
+
+uint64_t NotForPrograms(std::string_view name) {
+  const auto* word = std::ranges::find(kWords, name, &Word::name);
+  return word == std::end(kWords) ? 0 : word->not_for_programs;
+}
+
+std::string NameOf(const std::string& word, int number) {
+  const std::string place = word + " bit " + std::to_string(number);
+  const auto* usual = std::ranges::find_if(
+      kUsualNames, [&](const Bit& bit) { return bit.word == word && bit.number == number; });
+  if (usual == std::end(kUsualNames)) return place;
+  return std::string(usual->name) + " (" + place + ")";
+}
+
+#if defined(__x86_64__)
+// What the kernel has switched on. Only where CPUID says that it uses XSAVE at all.
+uint64_t ReadXcr0() {
+  uint32_t low = 0;
+  uint32_t high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+void ReadState(CpuWords& words) {
+  const uint64_t xcr0 = ReadXcr0();
+  words["xcr0"] = Hex(xcr0);
+  // The first two parts, x87 and SSE, have their places for ever.
+  for (unsigned part = 2; part < 63; ++part) {
+    uint32_t size = 0, offset = 0, flags = 0, unused = 0;
+    if ((xcr0 >> part & 1) == 0) continue;
+    if (__get_cpuid_count(0xd, part, &size, &offset, &flags, &unused) == 0) continue;
+    const std::string name = std::string(kState) + std::to_string(part);
+    words[name + ".size"] = Hex(size);
+    words[name + ".offset"] = Hex(offset);
+  }
+}
+#endif
+
+}  // namespace
+
+CpuWords ReadCpu() {
+  CpuWords words;
+#if defined(__x86_64__)
+  for (const Word& word : kWords) {
+    uint32_t registers[4] = {};
+    __get_cpuid_count(word.leaf, word.subleaf, &registers[0], &registers[1], &registers[2],
+                      &registers[3]);
+    words[std::string(word.name)] = Hex(registers[word.reg]);
+  }
+  constexpr uint64_t kOsUsesXsave = uint64_t{1} << 27;
+  if (BitsOf(words, "1.ecx") & kOsUsesXsave) ReadState(words);
+#else
+  words["hwcap"] = Hex(::getauxval(AT_HWCAP));
+  words["hwcap2"] = Hex(::getauxval(AT_HWCAP2));
+#endif
+  return words;
+}
+
+std::vector<std::string> MissingFrom(const CpuWords& target, const CpuWords& source) {
+  std::vector<std::string> missing;
+  for (const auto& [name, text] : source) {
+    if (name.starts_with(kState)) {
+      const auto here = target.find(name);
+      // Where there is no such part, xcr0 says so.
+      if (here != target.end() && here->second != text) {
+        missing.push_back(name + " " + text + " (here " + here->second + ")");
+      }
+      continue;
+    }
+    const uint64_t bits = BitsOf(source, name) & ~BitsOf(target, name) & ~NotForPrograms(name);
+    for (int number = 0; number < 64; ++number) {
+      if (bits >> number & 1) missing.push_back(NameOf(name, number));
+    }
+  }
+  return missing;
+}
+
+}  // namespace cryopod
