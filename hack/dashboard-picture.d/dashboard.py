@@ -20,11 +20,8 @@ class Dashboard:
         bodies = [self._draw_panel(panel, server, (start_s, end_s)) for panel in self._panels]
         height = max(_bottom(panel) for panel in self._panels) * ROW_HEIGHT + 2 * MARGIN + 24
         width = 24 * COLUMN_WIDTH + 2 * MARGIN
-        return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-                f' width="{width}" height="{height}"><style>{chart.STYLE}</style>'
-                f'<rect width="{width}" height="{height}" class="page"/>\n'
-                + "\n".join(bodies)
-                + chart.text(MARGIN + 4, height - 12, caption, "small") + "</svg>\n")
+        foot = chart.text(MARGIN + 4, height - 12, caption, "small")
+        return chart.document(width, height, "\n".join(bodies) + foot)
 
     def _draw_panel(self, panel, server, span):
         place = panel["gridPos"]

@@ -1,16 +1,10 @@
 """Freeze against size with all peers, as one SVG that serves light and dark pages."""
 import math
-import pathlib
 import statistics
-import sys
-from xml.sax.saxutils import escape
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "hack/dashboard-picture.d"))
-
-import chart  # noqa: E402
-
-from bench import grid  # noqa: E402
-from bench.ratios import Side  # noqa: E402
+import chart
+from bench import grid
+from bench.ratios import Side
 
 WIDTH, HEIGHT = 760, 460
 LEFT, RIGHT, TOP, BOTTOM = 74, 596, 56, 392
@@ -23,11 +17,11 @@ COLOURS = dict(zip(NAMES, chart.PALETTE))
 
 
 def in_words(ms):
-    return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
+    return chart.in_unit(ms / 1000, "s")
 
 
 def in_size(mib):
-    return f"{mib:g} MiB" if mib < 1024 else f"{mib / 1024:g} GiB"
+    return chart.in_unit(mib * 2 ** 20, "bytes")
 
 
 def curves(run):
@@ -85,16 +79,11 @@ def draw(run, caption):
     parts.append(chart.text(LEFT, BOTTOM + 44, "both axes logarithmic; medians, whiskers from the "
                             "shortest to the longest round", "small"))
     parts.append(chart.text(LEFT, BOTTOM + 60, caption, "small"))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}"'
-            f' height="{HEIGHT}" role="img"><title>{escape(caption)}</title>'
-            f'<style>{chart.STYLE}</style><rect width="{WIDTH}" height="{HEIGHT}" class="page"/>\n'
-            + "\n".join(parts) + "</svg>\n")
+    return chart.document(WIDTH, HEIGHT, "\n".join(parts), caption)
 
 
 def curve(points, colour, across, up):
-    path = " ".join(f"{across.place(mib):.1f},{up.place(median):.1f}" for mib, median, _, _ in points)
-    parts = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"'
-             ' stroke-linejoin="round"/>']
+    parts = [chart.polyline([(across.place(point[0]), up.place(point[1])) for point in points], colour, 2)]
     for mib, median, least, most in points:
         x = across.place(mib)
         ends = "".join(f"M{x - CAP:.1f} {up.place(end):.1f}h{2 * CAP}" for end in (least, most))
@@ -109,5 +98,4 @@ def entry(y, peer, points):
     mib, median, _, _ = points[-1]
     return (f'<rect x="{RIGHT + 18}" y="{y - 5}" width="16" height="4" rx="2" fill="{COLOURS[peer]}"/>'
             + chart.text(RIGHT + 40, y, NAMES[peer])
-            + chart.text(RIGHT + 40, y + 14, f"{in_words(float(f'{median:.3g}'))} at {in_size(mib)}",
-                         "small"))
+            + chart.text(RIGHT + 40, y + 14, f"{in_words(median)} at {in_size(mib)}", "small"))

@@ -1,4 +1,5 @@
-"""Draws panels as SVG: lines over time, single numbers, tables. Standard library only.
+"""Draws as SVG: panels with lines over time, single numbers, tables, and the parts that other charts are
+made of. Standard library only.
 
 Colours are CSS classes, so that one picture serves light and dark pages.
 """
@@ -29,12 +30,25 @@ CHARACTER_WIDTH = 6.0
 TITLE_CHARACTER_WIDTH = 7.8
 
 
+def document(width, height, body, title=""):
+    named = f' role="img"><title>{escape(title)}</title>' if title else ">"
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
+            f' height="{height}"{named}<style>{STYLE}</style>'
+            f'<rect width="{width}" height="{height}" class="page"/>\n{body}</svg>\n')
+
+
 def text(x, y, words, style="", anchor="start"):
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
 def line(x1, y1, x2, y2, style):
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{style}"/>'
+
+
+def polyline(points, colour, width):
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return (f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"'
+            ' stroke-linejoin="round"/>')
 
 
 def frame(x, y, width, height, title):
@@ -135,13 +149,12 @@ def curves(series, place):
     for i, (_, points) in enumerate(series):
         colour = PALETTE[i % len(PALETTE)]
         for run in pieces(points):
-            path = " ".join("{:.1f},{:.1f}".format(*place(at, value)) for at, value in run)
-            if len(run) == 1:
-                x, y = place(*run[0])
+            points = [place(at, value) for at, value in run]
+            if len(points) == 1:
+                x, y = points[0]
                 parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{colour}"/>')
             else:
-                parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"'
-                             ' stroke-width="1.6" stroke-linejoin="round"/>')
+                parts.append(polyline(points, colour, 1.6))
     return "".join(parts)
 
 
