@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #if defined(__x86_64__)
@@ -13,6 +14,12 @@
 
 namespace cryopod {
 namespace {
+
+constexpr uint64_t Bits(std::initializer_list<int> numbers) {
+  uint64_t bits = 0;
+  for (const int number : numbers) bits |= uint64_t{1} << number;
+  return bits;
+}
 
 struct Word {
   std::string_view name;
@@ -26,17 +33,19 @@ struct Word {
 };
 
 constexpr Word kWords[] = {
-    {"1.ecx", 1, 0, 2, 0x8126cdfc},
-    {"1.edx", 1, 0, 3, 0xf86772ee},
-    {"7.0.ebx", 7, 0, 1, 0x0210b6d6},
-    {"7.0.ecx", 7, 0, 2, 0xc1bf208d},
-    {"7.0.edx", 7, 0, 3, 0xfc1cae32},
-    {"7.1.eax", 7, 1, 0, 0x4c5e1d40},
-    {"7.1.edx", 7, 1, 3, 0x00064000},
-    {"d.1.eax", 0xd, 1, 0, 0x00000018},
-    {"80000001.ecx", 0x80000001, 0, 2, 0x7dcab71e},
-    {"80000001.edx", 0x80000001, 0, 3, 0x17fff7ff},
-    {"80000008.ebx", 0x80000008, 0, 1, 0xfffffeee},
+    {"1.ecx", 1, 0, 2, Bits({2, 3, 4, 5, 6, 7, 8, 10, 11, 14, 15, 17, 18, 21, 24, 31})},
+    {"1.edx", 1, 0, 3,
+     Bits({1, 2, 3, 5, 6, 7, 9, 12, 13, 14, 16, 17, 18, 21, 22, 27, 28, 29, 30, 31})},
+    {"7.0.ebx", 7, 0, 1, Bits({1, 2, 4, 6, 7, 9, 10, 12, 13, 15, 20, 25})},
+    {"7.0.ecx", 7, 0, 2, Bits({0, 2, 3, 7, 13, 16, 17, 18, 19, 20, 21, 23, 24, 30, 31})},
+    {"7.0.edx", 7, 0, 3, Bits({1, 4, 5, 9, 10, 11, 13, 15, 18, 19, 20, 26, 27, 28, 29, 30, 31})},
+    {"7.1.eax", 7, 1, 0, Bits({6, 8, 10, 11, 12, 17, 18, 19, 20, 22, 26, 27, 30})},
+    {"7.1.edx", 7, 1, 3, Bits({14, 17, 18})},
+    {"d.1.eax", 0xd, 1, 0, Bits({3, 4})},
+    {"80000001.ecx", 0x80000001, 0, 2,
+     Bits({1, 2, 3, 4, 8, 9, 10, 12, 13, 15, 17, 19, 22, 23, 24, 26, 27, 28, 29, 30})},
+    {"80000001.edx", 0x80000001, 0, 3, ~Bits({11, 27, 29, 30, 31})},
+    {"80000008.ebx", 0x80000008, 0, 1, ~Bits({0, 4, 8})},
 };
 
 struct Bit {
