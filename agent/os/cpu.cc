@@ -84,7 +84,7 @@ uint64_t NotForPrograms(std::string_view name) {
 }
 
 std::string NameOf(const std::string& word, int number) {
-  const std::string place = word + " bit " + std::to_string(number);
+  std::string place = word + " bit " + std::to_string(number);
   const auto* usual = std::ranges::find_if(
       kUsualNames, [&](const Bit& bit) { return bit.word == word && bit.number == number; });
   if (usual == std::end(kUsualNames)) return place;
@@ -142,7 +142,8 @@ std::vector<std::string> MissingFrom(const CpuWords& target, const CpuWords& sou
       const auto here = target.find(name);
       // Where there is no such part, xcr0 says so.
       if (here != target.end() && here->second != text) {
-        missing.push_back(name + " " + text + " (here " + here->second + ")");
+        missing.push_back(name);
+        missing.back().append(" ").append(text).append(" (here ").append(here->second).append(")");
       }
       continue;
     }

@@ -150,7 +150,7 @@ class Loan {
         ::pwrite(memory_.get(), kept_, sizeof(kept_), static_cast<off_t>(parameter_)) ==
         static_cast<ssize_t>(sizeof(kept_));
     Status memory = written ? Status() : ErrnoStatus(errno, "writing the stack of", NameOf(pid_));
-    const Status registers = Trace(PTRACE_SETREGS, pid_, 0, &registers_, "setting registers of");
+    Status registers = Trace(PTRACE_SETREGS, pid_, 0, &registers_, "setting registers of");
     const Status mask =
         Trace(PTRACE_SETSIGMASK, pid_, sizeof(mask_), &mask_, "unblocking the signals of");
     if (!registers.ok()) return registers;
@@ -179,8 +179,9 @@ Result<StoppedProcess> StoppedProcess::Hold(pid_t pid) {
   if (info.state != 'T') {
     return Status(Code::kFailedPrecondition, NameOf(pid) + " does not stand still");
   }
-  CRYOPOD_RETURN_IF_ERROR(
-      Trace(PTRACE_SEIZE, pid, 0, reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD), "seizing"));
+  // ptrace(2) takes options where others take an address. NOLINTNEXTLINE(performance-no-int-to-ptr)
+  void* const options = reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD);
+  CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SEIZE, pid, 0, options, "seizing"));
   StoppedProcess held(pid);
   // One that is in a group stop already reports that stop.
   CRYOPOD_RETURN_IF_ERROR(WaitForStop(pid).status());
