@@ -142,8 +142,7 @@ std::vector<std::string> MissingFrom(const CpuWords& target, const CpuWords& sou
       const auto here = target.find(name);
       // Where there is no such part, xcr0 says so.
       if (here != target.end() && here->second != text) {
-        missing.push_back(name);
-        missing.back().append(" ").append(text).append(" (here ").append(here->second).append(")");
+        missing.push_back(name + " " + text + " (here " + here->second + ")");
       }
       continue;
     }
