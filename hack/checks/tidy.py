@@ -24,10 +24,10 @@ def git(root, *arguments):
 
 
 def changed_since(root):
-    """The commit that changes are told from: where this branch left the one that it follows, else the last but one."""
+    """Where this branch left the one that it follows, else the last commit but one; "" outside of git."""
     head = git(root, "rev-parse", "HEAD")
     base = git(root, "merge-base", "HEAD", "@{upstream}")
-    return (base if base and base != head else git(root, "rev-parse", "HEAD~1") or head)[0]
+    return "".join(base if base != head and base else git(root, "rev-parse", "HEAD~1") or head)
 
 
 def sources_of(changed, product):
@@ -64,9 +64,9 @@ def check(tree, everything=False):
         files, of_what = sources_of(product, product), "all"
     else:
         base = changed_since(tree.root)
-        changed = git(tree.root, "diff", "--name-only", base)
+        changed = git(tree.root, "diff", "--name-only", base) if base else []
         changed += git(tree.root, "ls-files", "--others", "--exclude-standard")
-        files, of_what = sources_of(changed, product), f"changed since {base[:12]}"
+        files, of_what = sources_of(changed, product), f"changed since {base[:12] or 'never: no git'}"
     if not files:
         return Report(f"no files ({of_what})", [])
     # The short ones first: of these most are read in the time.

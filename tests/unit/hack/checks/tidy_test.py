@@ -27,6 +27,7 @@ class TidyTest(unittest.TestCase):
                          tidy.sources_of(["agent/os/a.h", "restore/a.cc", "tests/b.cc", "README.md"], product))
 
     def test_without_a_branch_to_follow_the_last_commit_is_what_changed(self):
+        self.assertEqual("", tidy.changed_since(self.root))
         first = self.commit("first")
         self.assertEqual(first, tidy.changed_since(self.root))
         self.commit("second")
