@@ -1,13 +1,14 @@
 #include "restore/check_node.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "agent/criu/criu_client.h"
+#include "agent/os/cpu.h"
 #include "agent/os/machine.h"
 #include "agent/os/text.h"
-#include "restore/cpu_flags.h"
 
 namespace cryopod::restore {
 namespace {
@@ -18,6 +19,16 @@ void CompareVersion(const std::string& what, const std::string& source, const st
   mismatches.push_back(what + " " + target + " is older than the source's " + source);
 }
 
+// An archive without the words of its CPU has the kernel's flags only. They name what no program
+// sees as well, under names that kernels change; but which do is not known, so all must be here.
+std::vector<std::string> MissingFromCpu(const archive::NodeFacts& target,
+                                        const archive::NodeFacts& source) {
+  if (!source.cpu.empty()) return MissingFrom(target.cpu, source.cpu);
+  std::vector<std::string> missing;
+  std::ranges::set_difference(source.cpu_flags, target.cpu_flags, std::back_inserter(missing));
+  return missing;
+}
+
 }  // namespace
 
 std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::NodeFacts& target) {
@@ -26,9 +37,9 @@ std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::N
     mismatches.push_back("architecture " + target.architecture + " is not the source's " +
                          source.architecture);
   } else if (const std::vector<std::string> missing =
-                 MissingCpuFlags(source.cpu_flags, target.cpu_flags);
+                 MissingFromCpu(target, source);
              !missing.empty()) {
-    mismatches.push_back("the processor lacks " + Join(missing, " ") + ", which the source's has");
+    mismatches.push_back("the processor lacks what the source's has: " + Join(missing));
   }
   CompareVersion("kernel", source.kernel, target.kernel, mismatches);
   CompareVersion("CRIU", source.criu_version, target.criu_version, mismatches);
@@ -45,6 +56,7 @@ Result<archive::NodeFacts> ReadThisNode(const std::string& criu_program, Deadlin
   archive::NodeFacts facts;
   facts.architecture = std::move(machine.architecture);
   facts.kernel = std::move(machine.kernel);
+  facts.cpu = std::move(machine.cpu);
   facts.cpu_flags = std::move(machine.cpu_flags);
   facts.cgroup_version = std::move(machine.cgroup_version);
   facts.criu_version = criu.text();

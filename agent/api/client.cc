@@ -143,7 +143,7 @@ struct Client::Channel {
     SetDeadline(deadline, &context);
     const auto reader = (stub.get()->*method)(&context, request);
     for (Chunk chunk; reader->Read(&chunk);) {
-      const Status taken = sink(chunk);
+      Status taken = sink(chunk);
       if (taken.ok()) continue;
       context.TryCancel();
       reader->Finish();
