@@ -36,8 +36,7 @@ std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::N
   if (source.architecture != target.architecture) {
     mismatches.push_back("architecture " + target.architecture + " is not the source's " +
                          source.architecture);
-  } else if (const std::vector<std::string> missing =
-                 MissingFromCpu(target, source);
+  } else if (const std::vector<std::string> missing = MissingFromCpu(target, source);
              !missing.empty()) {
     mismatches.push_back("the processor lacks what the source's has: " + Join(missing));
   }
