@@ -120,7 +120,7 @@ class OperationsTest(OperationTest):
 
         self.run_pod_from(archive, name)
 
-        self.assertEqual(self.operations(b), {})
+        wait_until(lambda: self.operations(b) == {}, "its process has ended")
         ended = self.operation_of(name, "--all")
         self.assertEqual((ended["kind"], ended["archive"], ended["state"]),
                          ("restore", archive, "succeeded"))

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <chrono>
 
+#include "agent/archive/store/export_container.h"
+#include "agent/archive/store/oci_archive.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
