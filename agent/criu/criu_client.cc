@@ -24,10 +24,6 @@ constexpr char kBeforeDump[] = "pre-dump";
 constexpr seconds kFinishTimeout{10};
 constexpr size_t kCheckOutputBytesMax = size_t{256} << 10;
 
-std::string MinimumText() {
-  return std::to_string(kMajorMin) + "." + std::to_string(kMinorMin) + " or newer";
-}
-
 // Whatever has come, or did not in time, is the end of a CRIU that was asked one thing.
 Result<Answer> HearLast(const std::string& criu_program, Swrk& swrk, const Status& sent,
                         Deadline deadline) {
@@ -155,6 +151,10 @@ uint32_t FreezeTimeout(Deadline deadline) {
 }
 
 }  // namespace
+
+std::string MinimumText() {
+  return std::to_string(kMajorMin) + "." + std::to_string(kMinorMin) + " or newer";
+}
 
 std::string Version::text() const {
   std::string text = std::to_string(major) + "." + std::to_string(minor);

@@ -26,6 +26,9 @@ struct Version {
 inline constexpr int kMajorMin = 4;
 inline constexpr int kMinorMin = 1;
 
+// "4.1 or newer".
+std::string MinimumText();
+
 // Asks `criu_program` (a path, or a name in our PATH) for its version and refuses one below 4.1
 // with a message that names both versions. Errors: kNotFound (no such program; names it and the
 // package to install), kFailedPrecondition (too old, or no CRIU), kDeadlineExceeded.

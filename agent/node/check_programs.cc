@@ -38,8 +38,9 @@ Status UnpackEmptyBlob(const std::string& program, Deadline deadline) {
 Finding CheckCriu(const settings::AgentSettings& settings, Deadline deadline) {
   const Result<criu::Version> version = criu::CheckVersion(settings.criu_program, deadline);
   if (version.ok()) return Finding::Met("CRIU " + version->text());
-  return Finding::Lacking("", version.status().message(),
-                          "install CRIU 4.1 or newer, or name it as criu in the configuration");
+  return Finding::Lacking(
+      "", version.status().message(),
+      "install CRIU " + criu::MinimumText() + ", or name it as criu in the configuration");
 }
 
 Finding CheckCriuFeatures(const settings::AgentSettings& settings, Deadline deadline) {

@@ -52,12 +52,6 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
         OneOf({"debug", "info", "warning", "error"})}}};
 }
 
-bool AgentSettings::MayRestore(const std::string& archive, const std::string& pod) const {
-  if (archive == pod) return true;
-  const std::vector<std::string_view> pairs = SplitPairs(restore_namespaces);
-  return std::find(pairs.begin(), pairs.end(), archive + ":" + pod) != pairs.end();
-}
-
 std::map<std::string, std::string> SharedWithRuntime(const AgentSettings& settings) {
   return {{"agent_socket", settings.runtime_socket()}, {"state_dir", settings.state_dir}};
 }

@@ -24,9 +24,6 @@ struct AgentSettings {
   std::string reader_group = "cryopod";   // may open the readers' socket
   std::string log_level = "info";
 
-  // May a pod of namespace `pod` be restored from an archive of namespace `archive`?
-  bool MayRestore(const std::string& archive, const std::string& pod) const;
-
   std::string agent_socket() const { return run_dir + "/agent.sock"; }
   std::string reader_socket() const { return run_dir + "/reader.sock"; }
   std::string runtime_socket() const { return run_dir + "/runtime.sock"; }

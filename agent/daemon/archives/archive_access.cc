@@ -1,9 +1,22 @@
 #include "agent/daemon/archives/archive_access.h"
 
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
 #include "agent/os/log.h"
+#include "agent/settings/checks.h"
 
 namespace cryopod::daemon {
 namespace {
+
+// May a pod of namespace `pod` be restored from an archive of namespace `archive`?
+bool MayRestore(const settings::AgentSettings& config, const std::string& archive,
+                const std::string& pod) {
+  if (archive == pod) return true;
+  const std::vector<std::string_view> pairs = settings::SplitPairs(config.restore_namespaces);
+  return std::find(pairs.begin(), pairs.end(), archive + ":" + pod) != pairs.end();
+}
 
 Status NoneForNamespace(const settings::AgentSettings& config, const std::string& name,
                         const std::string& pod_namespace) {
@@ -19,7 +32,7 @@ Status NoneForNamespace(const settings::AgentSettings& config, const std::string
 Status CheckNamespace(const settings::AgentSettings& config, const archive::Archive& archive,
                       const std::string& pod_namespace) {
   const std::string& owner = archive.checkpoint().pod_namespace;
-  if (config.MayRestore(owner, pod_namespace)) return Status();
+  if (MayRestore(config, owner, pod_namespace)) return Status();
   // The node's operator may know what the pod's owner may not.
   Log(LogLevel::kWarning, "a pod asks for another namespace's archive",
       {{"archive", archive.name()}, {"of", owner}, {"for", pod_namespace}});

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <utility>
 
-#include "agent/checkpoint/describe_pod.h"
 #include "agent/jobs/kept_logs.h"
+#include "agent/os/text.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -48,8 +48,7 @@ api::OperationResult ToApi(const RestoreReport& from) {
 }
 
 std::string TimeText(std::chrono::system_clock::time_point time) {
-  return checkpoint::FormatTime(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count());
+  return FormatTime(time.time_since_epoch());
 }
 
 api::Operation Describe(const OperationRegister& operations, const OperationFacts& facts) {
