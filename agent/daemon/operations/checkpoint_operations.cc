@@ -78,7 +78,9 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointO
 Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
     const CheckpointOptions& options) {
   const Deadline patience = Deadline::After(kRuntimeTimeout);
-  CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox pod, runtime_.FindPod(options.pod, patience));
+  const Result<cri::PodSandbox> found = runtime_.FindPod(options.pod, patience);
+  if (!found.ok()) return FindEnded(options, found.status());
+  const cri::PodSandbox& pod = *found;
   OperationFacts facts;
   facts.id = options.operation_id;
   facts.kind = jobs::JobKind::kCheckpoint;
@@ -94,6 +96,17 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
   if (launched.ok()) return begun.operation;
   operations_.Drop(*begun.operation);
   return launched;
+}
+
+Result<std::shared_ptr<Operation>> CheckpointOperations::FindEnded(const CheckpointOptions& options,
+                                                                   const Status& refusal) const {
+  if (options.operation_id.empty() || refusal.code() != Code::kNotFound) return refusal;
+  Result<std::shared_ptr<Operation>> known = operations_.Find(options.operation_id);
+  if (!known.ok()) return refusal;
+  const OperationFacts& facts = (*known)->facts();
+  const bool same = facts.kind == jobs::JobKind::kCheckpoint && facts.pod == options.pod &&
+                    (options.archive.empty() || facts.archive == options.archive);
+  return same ? known : refusal;
 }
 
 Status CheckpointOperations::Launch(const CheckpointOptions& options, const cri::PodSandbox& pod,
@@ -264,10 +277,11 @@ void CheckpointOperations::AdoptOrRepair(const std::string& operation_id) {
   const auto job = jobs::ReadFileOf<jobs::CheckpointJob>(job_dir, jobs::kRequestFile);
   const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
   const auto journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
-  for (const Status& status : {job.status(), identity.status(), journal.status()}) {
-    if (!jobs::IsNotUnderstood(status)) continue;
-    operations_.AddForeign(operation_id, status);
-    return;
+  const auto result = jobs::ReadFileOf<jobs::CheckpointResult>(job_dir, jobs::kResultFile);
+  const auto decided = jobs::ReadFileOf<jobs::CheckpointResult>(job_dir, jobs::kStoppingFile);
+  for (const Status& status :
+       {job.status(), identity.status(), journal.status(), result.status(), decided.status()}) {
+    if (jobs::IsNotUnderstood(status)) return operations_.AddForeign(operation_id, status);
   }
   jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
   if (!process.alive()) {
