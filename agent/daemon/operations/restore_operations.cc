@@ -92,7 +92,7 @@ Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id, bool
 
 // The job's mutex is held.
 void RestoreOperations::EndIfDead(Job& job) {
-  if (job.operation_id.empty() || job.process.alive()) return;
+  if (job.operation_id.empty() || job.process->alive()) return;
   Outcome outcome;
   if (job.progress) outcome.status = job.progress->End();
   const Status removed = RemoveRestoreJob(job.operation_id, !job.progress || !outcome.status.ok());
@@ -121,7 +121,7 @@ void RestoreOperations::Sweep() {
     // Who works on it now ends it, too, if it has to be.
     const std::unique_lock unused(job->mutex, std::try_to_lock);
     if (!unused || job->operation_id.empty()) continue;
-    if (job->process.alive()) {
+    if (job->process->alive()) {
       if (job->progress) job->progress->Look();
       continue;
     }
@@ -168,13 +168,15 @@ Status RestoreOperations::BeginOperation(const std::shared_ptr<Job>& job, const 
   OperationRegister::Begun begun = std::move(started).value();
   job->progress = std::make_unique<RestoreProgress>(metrics_, begun.operation,
                                                     config_.jobs_dir() + "/" + operation_id);
-  begun.operation->OnCancel([weak = std::weak_ptr(job)] {
-    const std::shared_ptr<Job> running = weak.lock();
-    if (running == nullptr) return;
-    const std::lock_guard lock(running->mutex);
-    running->process.AskToEnd();
-  });
   return Status();
+}
+
+// The job's mutex is held, and not needed by who cancels: a step may take long.
+void RestoreOperations::SetProcess(Job& job, jobs::JobProcess process) {
+  job.process = std::make_shared<jobs::JobProcess>(std::move(process));
+  if (job.progress) {
+    job.progress->operation()->OnCancel([asked = job.process] { asked->AskToEnd(); });
+  }
 }
 
 // The job's mutex is held.
@@ -208,7 +210,7 @@ Status RestoreOperations::StartJob(const std::shared_ptr<Job>& job, const Reques
   job->operation_id = id;
   job->pod = PodOf(request);
   job->restore_operation = request.restore_operation;
-  job->process = jobs::JobProcess(std::move(process).value());
+  SetProcess(*job, jobs::JobProcess(std::move(process).value()));
   return Status();
 }
 
@@ -233,7 +235,7 @@ Status RestoreOperations::HandOver(const std::shared_ptr<Job>& job, const Reques
   }
   CRYOPOD_ASSIGN_OR_RETURN(
       const UniqueFd control,
-      ConnectControl(config_.jobs_dir() + "/" + job->operation_id, job->process));
+      ConnectControl(config_.jobs_dir() + "/" + job->operation_id, *job->process));
   if (may_start && job->progress) job->progress->Begin();
   return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
 }
@@ -297,7 +299,6 @@ void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
   job->operation_id = operation_id;
   job->pod = PodOf(*restore);
   job->restore_operation = restore->restore_operation;
-  job->process = std::move(process);
   wrapper::Request request;
   request.pod_uid = restore->pod_uid;
   request.pod_namespace = restore->pod_namespace;
@@ -308,6 +309,7 @@ void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
     Log(LogLevel::kWarning, "a restore runs beside another operation",
         {{"operation", operation_id}, {"reason", begun.message()}});
   }
+  SetProcess(*job, std::move(process));
   if (job->progress) job->progress->Begin();
   const std::lock_guard lock(mutex_);
   jobs_.insert_or_assign(KeyOf(*restore), job);
@@ -321,7 +323,7 @@ void RestoreOperations::EndFor(const std::string& restore_operation) {
   }
   for (const std::shared_ptr<Job>& job : all) {
     const std::lock_guard lock(job->mutex);
-    if (job->restore_operation == restore_operation) job->process.AskToEnd();
+    if (job->restore_operation == restore_operation) job->process->AskToEnd();
   }
 }
 

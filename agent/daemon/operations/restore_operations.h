@@ -53,7 +53,7 @@ class RestoreOperations {
     std::string operation_id;  // empty: none has been started, or the last one is ended
     std::string pod;           // NAMESPACE/NAME
     std::string restore_operation;
-    jobs::JobProcess process;
+    std::shared_ptr<jobs::JobProcess> process = std::make_shared<jobs::JobProcess>();
     // None when the agent itself makes the pod: that is the operation, this a part of it.
     std::unique_ptr<RestoreProgress> progress;
     std::atomic<bool> ending = false;  // a thread of Sweep has it
@@ -67,6 +67,7 @@ class RestoreOperations {
   void DropUnused();
   Status HandOver(const std::shared_ptr<Job>& job, const wrapper::Request& request, bool may_start,
                   int connection, const std::string& frame);
+  static void SetProcess(Job& job, jobs::JobProcess process);
   Status StartJob(const std::shared_ptr<Job>& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
   Status RemoveRestoreJob(const std::string& operation_id, bool keep_logs);
