@@ -19,7 +19,7 @@ struct CheckpointRequest {
   bool stop_source = false;
   bool without_volumes = false;
   std::chrono::seconds timeout{0};  // of the operation; 0: the agent's default
-  std::string operation_id;         // empty: the agent makes one
+  std::string operation_id = {};    // empty: the agent makes one
 };
 
 // How far an operation is. A stage without a size has bytes_total 0.
@@ -54,7 +54,7 @@ struct RestoreRequest {
   bool request_from_archive = false;
   std::string runtime_handler;      // empty: the agent's default
   std::chrono::seconds timeout{0};  // 0: the agent's default
-  std::string operation_id;         // empty: the agent makes one
+  std::string operation_id = {};    // empty: the agent makes one
 };
 
 struct RestoredContainer {
