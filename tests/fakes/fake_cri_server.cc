@@ -149,13 +149,11 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
 
   grpc::Status PodSandboxStatus(ServerContext* context, const v1::PodSandboxStatusRequest* request,
                                 v1::PodSandboxStatusResponse* response) override {
-    const std::string& asked = request->pod_sandbox_id();
-    if (grpc::Status status = Enter(context, "PodSandboxStatus", asked); !status.ok()) {
-      return status;
-    }
+    const std::string& id = request->pod_sandbox_id();
+    if (grpc::Status status = Enter(context, "PodSandboxStatus", id); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    const auto it = FindByPrefix(&sandboxes_, asked);
-    if (it == sandboxes_.end()) return NotFound(asked);
+    const auto it = FindByPrefix(&sandboxes_, id);
+    if (it == sandboxes_.end()) return NotFound(id);
     const Sandbox& sandbox = it->second;
     FillSandbox(it->first, sandbox, response->mutable_status());
     response->mutable_status()->mutable_network()->set_ip("10.88.0.7");
@@ -255,13 +253,11 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
 
   grpc::Status ContainerStatus(ServerContext* context, const v1::ContainerStatusRequest* request,
                                v1::ContainerStatusResponse* response) override {
-    const std::string& asked = request->container_id();
-    if (grpc::Status status = Enter(context, "ContainerStatus", asked); !status.ok()) {
-      return status;
-    }
+    const std::string& id = request->container_id();
+    if (grpc::Status status = Enter(context, "ContainerStatus", id); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    const auto it = FindByPrefix(&containers_, asked);
-    if (it == containers_.end()) return NotFound(asked);
+    const auto it = FindByPrefix(&containers_, id);
+    if (it == containers_.end()) return NotFound(id);
     FillContainer(it->first, it->second, response->mutable_status());
     if (request->verbose()) {
       nlohmann::json info = {{"sandboxID", it->second.sandbox_id},
@@ -300,6 +296,7 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
   std::string snapshotter_ = "overlayfs";
   std::map<std::string, grpc::Status> failures_;
   std::set<std::string> hanging_;
+  std::map<std::string, Hook> hooks_;
   std::vector<std::string> calls_;
   cri::ExecResult exec_result_;
   size_t padding_bytes_ = 0;
@@ -309,9 +306,11 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
   grpc::Status Enter(ServerContext* context, const std::string& method,
                      const std::string& subject) {
     bool hangs = false;
+    Hook hook;
     {
       const std::lock_guard lock(mutex_);
       calls_.push_back(subject.empty() ? method : method + " " + subject);
+      hook = hooks_[method];
       hangs = hanging_.count(method) > 0;
       if (const auto it = failures_.find(method); it != failures_.end()) {
         const grpc::Status status = it->second;
@@ -319,6 +318,7 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
         return status;
       }
     }
+    if (hook) hook(subject);
     while (hangs && !context->IsCancelled() && !stopping_) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
@@ -406,8 +406,10 @@ std::string FakeCriServer::AddContainer(const std::string& sandbox_id,
   }
   if (!service_->CreateContainer(&context, &request, &response).ok()) std::abort();
   service_->ForgetLastCall();
-  SetContainerState(response.container_id(), cri::ContainerState::kRunning);
-  SetContainerPid(response.container_id(), pid);
+  const std::lock_guard lock(service_->mutex_);
+  Container& container = service_->containers_.at(response.container_id());
+  container.state = v1::CONTAINER_RUNNING;
+  container.pid = pid;
   return response.container_id();
 }
 
@@ -419,11 +421,6 @@ void FakeCriServer::SetSandboxReady(const std::string& sandbox_id, bool ready) {
 void FakeCriServer::SetContainerState(const std::string& container_id, cri::ContainerState state) {
   const std::lock_guard lock(service_->mutex_);
   service_->containers_.at(container_id).state = static_cast<v1::ContainerState>(state);
-}
-
-void FakeCriServer::SetContainerPid(const std::string& container_id, pid_t pid) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->containers_.at(container_id).pid = pid;
 }
 
 void FakeCriServer::SetVerboseInfo(const std::string& sandbox_or_container_id,
@@ -451,6 +448,11 @@ void FakeCriServer::SetVersion(const std::string& name, const std::string& versi
 void FakeCriServer::FailNext(const std::string& method, Code code, const std::string& message) {
   const std::lock_guard lock(service_->mutex_);
   service_->failures_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
+}
+
+void FakeCriServer::BeforeEach(const std::string& method, Hook hook) {
+  const std::lock_guard lock(service_->mutex_);
+  service_->hooks_[method] = std::move(hook);
 }
 
 void FakeCriServer::Hang(const std::string& method) {

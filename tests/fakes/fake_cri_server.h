@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,7 +33,6 @@ class FakeCriServer {
 
   void SetSandboxReady(const std::string& sandbox_id, bool ready);
   void SetContainerState(const std::string& container_id, cri::ContainerState state);
-  void SetContainerPid(const std::string& container_id, pid_t pid);
   // In place of the text that "info" of the verbose answer would hold.
   void SetVerboseInfo(const std::string& sandbox_or_container_id, const std::string& json);
   void SetExecResult(const cri::ExecResult& result);
@@ -43,6 +43,9 @@ class FakeCriServer {
 
   // The next call of `method` ("StartContainer") fails; later ones are served again.
   void FailNext(const std::string& method, Code code, const std::string& message);
+  // Called with the subject of a call of `method`, as calls() has it, before it is served.
+  using Hook = std::function<void(const std::string& subject)>;
+  void BeforeEach(const std::string& method, Hook hook);
   // Calls of `method` get no answer until the caller gives up or this server ends.
   void Hang(const std::string& method);
   // The verbose answers get an entry of so many bytes.
