@@ -11,19 +11,24 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "agent/daemon/operations/operation_register.h"
 #include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
+#include "metrics/agent_metrics.h"
 #include "tests/fakes/fake_cri_server.h"
+#include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/daemon/sample_archive.h"
 
 namespace cryopod::daemon::test {
 
-// A node with a CRI runtime on a socket, directories of an agent, and inner programs that do what a
-// test tells them.
+// A node with a CRI runtime on a socket, directories of an agent and its register, and inner
+// programs that do what a test tells them.
 class AgentFixture : public ::testing::Test {
  protected:
   AgentFixture() {
@@ -42,9 +47,7 @@ class AgentFixture : public ::testing::Test {
   }
   ~AgentFixture() override {
     // Whatever a test left running: its cgroups are named by the operations.
-    for (const auto& entry : std::filesystem::directory_iterator(config_.jobs_dir())) {
-      (void)jobs::RemoveJob(config_.jobs_dir(), entry.path().filename());
-    }
+    for (const std::string& id : Jobs()) (void)jobs::RemoveJob(config_.jobs_dir(), id);
   }
 
   static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
@@ -64,21 +67,38 @@ class AgentFixture : public ::testing::Test {
     const std::string partial = path + ".new";
     std::ofstream(partial) << "#!/bin/sh\njob=$2\n"
                               "identity=$(cut -d' ' -f22 /proc/$$/stat)\n"
-                              "printf '{\"pid\":%d,\"start_ticks\":%s}' $$ $identity "
-                              ">$job/process.json.new\n"
+                              "printf '{\"format\":1,\"readable_from\":1,\"pid\":%d,"
+                              "\"start_ticks\":%s}' $$ $identity >$job/process.json.new\n"
                               "mv $job/process.json.new $job/process.json\n"
                            << body << "\n";
     ::chmod(partial.c_str(), 0755);
     std::filesystem::rename(partial, path);
   }
-  // `cp` of it is how a fake cryopod-checkpoint reports.
-  std::string WriteResult(const jobs::JobResult& result) const {
+  // What such a script does to report an event or its result, and to wait for Go().
+  std::string Say(const jobs::JobEvent& event) const {
+    const cryopod::test::TempDirectory scratch;
+    jobs::EventLog::Open(scratch.path())->Append(event);
+    const std::string line = cryopod::test::ReadText(scratch.path() / jobs::kEventsFile);
+    return "printf '%s' '" + line + "' >>$job/events\n";
+  }
+  std::string Say(const std::string& stage) const { return Say({stage, "", 0, 0}); }
+  std::string SayResult(const jobs::CheckpointResult& result) const {
+    return "cp " + WriteResult(result) + " $job/result.json.new\n" +
+           "mv $job/result.json.new $job/result.json\n";
+  }
+  std::string WriteResult(const jobs::CheckpointResult& result) const {
     const std::string path = temp_.path() / "result.json";
-    std::ofstream(path) << checkpoint::ToJson(result);
+    cryopod::test::WriteText(path, jobs::ToText(result));
     return path;
   }
-  static jobs::JobResult GoodResult() {
-    jobs::JobResult result;
+  std::string WaitForGo() const {
+    return "touch $job/waiting; while ! test -e " + (temp_.path() / "go").string() +
+           "; do sleep 0.02; done\n";
+  }
+  void Go() const { cryopod::test::WriteText(temp_.path() / "go", "x"); }
+
+  static jobs::CheckpointResult GoodResult() {
+    jobs::CheckpointResult result;
     result.archive = "a";
     result.digest = "sha256:" + std::string(64, 'd');
     result.size_bytes = 1234;
@@ -97,10 +117,45 @@ class AgentFixture : public ::testing::Test {
     return id;
   }
 
+  std::vector<std::string> Jobs() const {
+    std::vector<std::string> ids;
+    for (const auto& entry : std::filesystem::directory_iterator(config_.jobs_dir())) {
+      ids.push_back(entry.path().filename());
+    }
+    return ids;
+  }
+  std::string JobDir(const std::string& id) const { return config_.jobs_dir() + "/" + id; }
+  // -1: nobody has told yet who works on it.
+  pid_t JobPid(const std::string& id) const {
+    const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(JobDir(id), jobs::kProcessFile);
+    return identity.ok() ? identity->pid : -1;
+  }
+  // Waits for its end.
+  static Outcome OutcomeOf(const Operation& operation) {
+    Operation::News news;
+    const Deadline deadline = Soon();
+    while (!news.finished && !deadline.expired()) {
+      news = operation.WaitForNews(news.seen, deadline);
+    }
+    EXPECT_TRUE(news.finished);
+    return news.finished ? operation.outcome() : Outcome();
+  }
+  // "create app"
+  static std::vector<std::string> StagesOf(const Operation& operation) {
+    std::vector<std::string> stages;
+    const Deadline now = Deadline::After(std::chrono::seconds(0));
+    for (const jobs::JobEvent& event : operation.WaitForNews(0, now).events) {
+      stages.push_back(event.stage + (event.container.empty() ? "" : " " + event.container));
+    }
+    return stages;
+  }
+
   cryopod::test::TempDirectory temp_;
   settings::AgentSettings config_;
   cryopod::test::FakeCriServer server_{temp_.path() / "cri.sock"};
   cri::RuntimeClient runtime_{temp_.path() / "cri.sock"};
+  metrics::AgentMetrics metrics_;
+  OperationRegister operations_{temp_.path() / "state"};
 };
 
 }  // namespace cryopod::daemon::test

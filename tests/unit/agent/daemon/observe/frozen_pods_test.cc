@@ -3,7 +3,6 @@
 #include <csignal>
 
 #include "agent/os/cgroup.h"
-#include "agent/os/file.h"
 #include "tests/support/test_cgroup.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 
@@ -28,34 +27,33 @@ class FrozenPodsTest : public test::AgentFixture {
     Result<Subprocess> container = SpawnIn(cgroup_.path(), {"/bin/sleep", "60"});
     ASSERT_THAT(container, IsOk());
     container_.emplace(std::move(container).value());
-    ASSERT_THAT(jobs::CreateJobDirectory(config_.jobs_dir(), kId, "{}"), IsOk());
-    Result<std::shared_ptr<Operation>> operation =
-        table_.Begin(OperationKind::kCheckpoint, "shop/web", "u-1", kId);
-    ASSERT_THAT(operation, IsOk());
-    operation_ = *operation;
+    ASSERT_THAT(
+        jobs::CreateJobDirectory(config_.jobs_dir(), kId, jobs::ToText(jobs::CheckpointJob())),
+        IsOk());
+    OperationFacts facts;
+    facts.id = kId;
+    Result<OperationRegister::Begun> begun = operations_.Begin(std::move(facts));
+    ASSERT_THAT(begun, IsOk());
+    operation_ = begun->operation;
   }
-  std::string job_dir() const { return config_.jobs_dir() + "/" + kId; }
   static ProcessIdentity Identity(pid_t pid) { return jobs::IdentifyProcess(pid).value(); }
   void WriteJournal(const std::vector<ProcessIdentity>& criu = {}) const {
     Journal journal;
     journal.cgroups = {cgroup_.path()};
     journal.inits = {Identity(container_->pid())};
     journal.criu = criu;
-    const UniqueFd directory = OpenDirectory(job_dir()).value();
-    ASSERT_THAT(WriteFileAtomically(directory.get(), jobs::kJournalFile, ToJson(journal)), IsOk());
+    ASSERT_THAT(jobs::WriteFileOf(JobDir(kId), jobs::kJournalFile, journal), IsOk());
   }
   // Whose process the test stands for.
   void WriteProcess(const ProcessIdentity& identity) const {
-    const UniqueFd directory = OpenDirectory(job_dir()).value();
-    ASSERT_THAT(jobs::WriteProcessFile(directory.get(), identity), IsOk());
+    ASSERT_THAT(jobs::WriteFileOf(JobDir(kId), jobs::kProcessFile, identity), IsOk());
   }
   static constexpr ProcessIdentity kDead{1, 1};  // nothing began with the kernel's first tick
-  uint64_t Frozen() const { return CountFrozenPods(config_, table_).pods; }
+  uint64_t Frozen() const { return CountFrozenPods(config_, operations_).pods; }
 
   static constexpr char kId[] = "c-1";
   TestCgroup cgroup_{CgroupVersion::kV2};
   std::optional<Subprocess> container_;
-  OperationTable table_;
   std::shared_ptr<Operation> operation_;
 };
 
@@ -114,10 +112,10 @@ TEST_F(FrozenPodsTest, OfADeadOperationTheKernelAndItsCriusTell) {
   EXPECT_EQ(Frozen(), 1u) << "its CRIU dumps on";
 }
 
-TEST_F(FrozenPodsTest, APodIsFoundWhoseOperationNoTableKnows) {
+TEST_F(FrozenPodsTest, APodIsFoundWhoseOperationNoRegisterKnows) {
   WriteProcess(kDead);
   WriteJournal();
-  table_.End(*operation_);
+  operations_.Drop(*operation_);
   const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
   ASSERT_THAT(cgroup->Freeze(), IsOk());
   ASSERT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
@@ -144,13 +142,13 @@ TEST_F(FrozenPodsTest, TheLongestFreezeIsAsOldAsItsJournal) {
   WriteJournal();
   operation_->Report({"freeze", "", 0, 0});
   namespace fs = std::filesystem;
-  fs::last_write_time(job_dir() + "/" + jobs::kJournalFile,
+  fs::last_write_time(JobDir(kId) + "/" + jobs::kJournalFile,
                       fs::file_time_type::clock::now() - minutes(10));
 
-  EXPECT_GE(CountFrozenPods(config_, table_).longest, minutes(9));
+  EXPECT_GE(CountFrozenPods(config_, operations_).longest, minutes(9));
 
   operation_->Report({"thaw", "", 0, 0});
-  EXPECT_EQ(CountFrozenPods(config_, table_).longest, nanoseconds(0));
+  EXPECT_EQ(CountFrozenPods(config_, operations_).longest, nanoseconds(0));
 }
 
 }  // namespace

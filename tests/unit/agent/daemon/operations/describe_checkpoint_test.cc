@@ -3,19 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <regex>
-
+#include "agent/jobs/job_file.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod::daemon {
 namespace {
 
 using cri::ContainerState;
+using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
 using cryopod::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::SizeIs;
 
 cri::Container Container(const std::string& name, ContainerState state, int32_t exit_code = 0,
@@ -113,7 +114,9 @@ class DescribeCheckpointJobTest : public ::testing::Test {
     config_.state_dir = "/state";
     config_.criu_program = "/criu";
     config_.runtime_root = "/runc";
-    config_.checkpoint_timeout_s = 77;
+    operation_.id = "c-1";
+    operation_.archive = "my-archive";
+    operation_.timeout = std::chrono::seconds(5);
     pod_.id = "sandbox";
     pod_.name = "web";
     pod_.namespace_ = "shop";
@@ -131,19 +134,19 @@ class DescribeCheckpointJobTest : public ::testing::Test {
     pod_.containers = {app};
   }
   Result<jobs::CheckpointJob> Describe() const {
-    return DescribeCheckpointJob(config_, options_, pod_, {"containerd", "2.1.9", "v1"}, "c-1");
+    return DescribeCheckpointJob(config_, options_, pod_, {"containerd", "2.1.9", "v1"},
+                                 operation_);
   }
 
   settings::AgentSettings config_;
   CheckpointOptions options_;
   cri::PodSandbox pod_;
+  OperationFacts operation_;
 };
 
 TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
-  options_.archive = "my-archive";
   options_.stop_source = true;
   options_.without_volumes = true;
-  options_.timeout_s = 5;
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
 
@@ -168,7 +171,7 @@ TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
       5,     R"({"c":1})", R"({"s":1})", {{"/data", "/srv", true}}};
   EXPECT_THAT(job.containers, ElementsAre(app));
   // What it says survives the way to the other process.
-  EXPECT_THAT(jobs::ParseCheckpointJob(checkpoint::ToJson(job)), IsOkAnd(job));
+  EXPECT_THAT(jobs::FromText<jobs::CheckpointJob>(jobs::ToText(job), "request.json"), IsOkAnd(job));
 }
 
 TEST_F(DescribeCheckpointJobTest, NamesWhatHasFinishedAndDumpsItNot) {
@@ -184,22 +187,23 @@ TEST_F(DescribeCheckpointJobTest, NamesWhatHasFinishedAndDumpsItNot) {
               ElementsAre(archive::FinishedContainer{"setup", "image:2", "sha256:2"}));
 }
 
-TEST_F(DescribeCheckpointJobTest, WithoutOptionsTheDefaultsHold) {
+TEST_F(DescribeCheckpointJobTest, WithoutOptionsTheSourceRunsOnAndItsVolumesAreTaken) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
 
-  EXPECT_EQ(job.timeout_s, 77u);
   EXPECT_FALSE(job.stop_source);
-  EXPECT_TRUE(std::regex_match(job.archive, std::regex("shop_web_[0-9]{8}T[0-9]{6}Z")))
-      << job.archive;
+  EXPECT_FALSE(job.without_volumes);
+}
+
+TEST_F(DescribeCheckpointJobTest, AnArchiveIsNamedByItsPodAndTheTime) {
+  EXPECT_THAT(DefaultArchiveName(pod_), MatchesRegex("shop_web_[0-9]{8}T[0-9]{6}Z"));
 }
 
 TEST_F(DescribeCheckpointJobTest, TheLongestNamesStillMakeAnArchiveName) {
   pod_.name = std::string(253, 'p');
   pod_.namespace_ = std::string(63, 'n');
+  operation_.archive = DefaultArchiveName(pod_);
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
-
-  EXPECT_LE(job.archive.size(), 200u);
+  EXPECT_THAT(Describe(), IsOk());
 }
 
 TEST_F(DescribeCheckpointJobTest, APodWhoseSandboxStoppedIsRefusedByName) {
@@ -217,7 +221,7 @@ TEST_F(DescribeCheckpointJobTest, AContainerThatDoesNotRunIsNamedWithItsPod) {
 
 TEST_F(DescribeCheckpointJobTest, ABadArchiveNameIsRefused) {
   for (const char* name : {"../escape", "a/b", ".hidden", "with space", "-x"}) {
-    options_.archive = name;
+    operation_.archive = name;
     EXPECT_THAT(Describe(), StatusIs(Code::kInvalidArgument)) << name;
   }
 }

@@ -3,10 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <memory>
-#include <regex>
-#include <set>
 #include <thread>
 #include <vector>
 
@@ -20,7 +16,6 @@ using cryopod::test::StatusIs;
 using jobs::JobEvent;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -28,10 +23,16 @@ using ::testing::IsEmpty;
 Deadline Soon() { return Deadline::After(seconds(20)); }
 Deadline Now() { return Deadline::After(seconds(0)); }
 JobEvent Event(const std::string& stage) { return {stage, "", 0, 0}; }
+OperationFacts Facts() {
+  OperationFacts facts;
+  facts.id = "c-1";
+  facts.pod = "shop/web";
+  return facts;
+}
 
 TEST(OperationTest, NewsAreTheEventsNotSeenYet) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
-  EXPECT_EQ(operation.stage(), "starting");
+  Operation operation(Facts());
+  EXPECT_EQ(operation.progress().stage, "starting");
   operation.Report(Event("resolve"));
   operation.Report(Event("freeze"));
 
@@ -40,11 +41,11 @@ TEST(OperationTest, NewsAreTheEventsNotSeenYet) {
   EXPECT_THAT(operation.WaitForNews(1, Now()).events, ElementsAre(Event("freeze")));
   EXPECT_THAT(operation.WaitForNews(2, Now()).events, IsEmpty());
   EXPECT_FALSE(operation.WaitForNews(2, Now()).finished);
-  EXPECT_EQ(operation.stage(), "freeze");
+  EXPECT_EQ(operation.progress().stage, "freeze");
 }
 
 TEST(OperationTest, ItsPodStandsStillFromTheFreezeToTheThawOrTheEnd) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   EXPECT_FALSE(operation.frozen());
   for (const char* stage : {"prepare", "freeze", "dump"}) operation.Report(Event(stage));
   EXPECT_TRUE(operation.frozen());
@@ -53,13 +54,13 @@ TEST(OperationTest, ItsPodStandsStillFromTheFreezeToTheThawOrTheEnd) {
 
   operation.Report(Event("freeze"));
   EXPECT_TRUE(operation.frozen()) << "a second try";
-  operation.Finish(jobs::JobResult());
+  operation.Finish({});
 
   EXPECT_FALSE(operation.frozen());
 }
 
 TEST(OperationTest, AWaiterWakesForAnEventOfAnotherThread) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   std::jthread reporter([&operation] {
     std::this_thread::sleep_for(milliseconds(50));
     operation.Report(Event("dump"));
@@ -73,13 +74,13 @@ TEST(OperationTest, AWaiterWakesForAnEventOfAnotherThread) {
 }
 
 TEST(OperationTest, AWaiterWakesForTheEndAndFindsTheResult) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   std::jthread worker([&operation] {
     std::this_thread::sleep_for(milliseconds(50));
-    jobs::JobResult result;
-    result.archive = "a";
+    Outcome outcome;
+    outcome.checkpoint.archive = "a";
     operation.Report(Event("commit"));
-    operation.Finish(result);
+    operation.Finish(outcome);
   });
 
   std::vector<JobEvent> events;
@@ -90,11 +91,11 @@ TEST(OperationTest, AWaiterWakesForTheEndAndFindsTheResult) {
   }
 
   EXPECT_THAT(events, ElementsAre(Event("commit"))) << "no event is lost when the operation ends";
-  EXPECT_EQ(operation.result().archive, "a");
+  EXPECT_EQ(operation.outcome().checkpoint.archive, "a");
 }
 
 TEST(OperationTest, AWaitEndsAtItsDeadlineWithoutNews) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   const auto began = Deadline::Clock::now();
 
   const Operation::News news = operation.WaitForNews(0, Deadline::After(milliseconds(30)));
@@ -105,7 +106,7 @@ TEST(OperationTest, AWaitEndsAtItsDeadlineWithoutNews) {
 }
 
 TEST(OperationTest, ProgressInsideAStageComesTogetherAndTheLastWordIsKept) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   operation.Report(Event("dump"));
   for (uint64_t i = 0; i < 10'000; ++i) operation.Report({"archive", "", i, 10'000});
   operation.Report(Event("commit"));
@@ -115,7 +116,7 @@ TEST(OperationTest, ProgressInsideAStageComesTogetherAndTheLastWordIsKept) {
 }
 
 TEST(OperationTest, WhoHasSeenTenThousandEventsSeesTheNextOneToo) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   Operation::News news;
   for (uint64_t i = 0; i < 10'000; ++i) {
     operation.Report({"archive", "", i, 20'000});
@@ -133,7 +134,7 @@ TEST(OperationTest, WhoHasSeenTenThousandEventsSeesTheNextOneToo) {
 }
 
 TEST(OperationTest, AnOperationThatGoesRoundAndRoundDoesNotGrowWithoutEnd) {
-  Operation operation("c-1", OperationKind::kCheckpoint, "shop/web", "u-1");
+  Operation operation(Facts());
   for (int i = 0; i < 5'000; ++i) {
     operation.Report(Event("prepare"));
     operation.Report(Event("dump"));
@@ -143,61 +144,52 @@ TEST(OperationTest, AnOperationThatGoesRoundAndRoundDoesNotGrowWithoutEnd) {
 
   EXPECT_EQ(news.events.size(), 1024u);
   EXPECT_EQ(news.events.back(), Event("dump"));
-  EXPECT_EQ(operation.stage(), "dump");
+  EXPECT_EQ(operation.progress().stage, "dump");
 }
 
-TEST(OperationTableTest, ASecondOperationOnAPodIsRefusedWithTheRunningOnesId) {
-  OperationTable table;
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first,
-                               table.Begin(OperationKind::kCheckpoint, "shop/web", "u-1"));
+TEST(OperationTest, WhoWorksOnItIsAskedToEndOnce) {
+  Operation operation(Facts());
+  int asked = 0;
+  operation.OnCancel([&asked] { ++asked; });
+  EXPECT_FALSE(operation.cancelled());
 
-  EXPECT_THAT(table.Begin(OperationKind::kRestore, "shop/web", "u-1"),
-              StatusIs(Code::kAborted, AllOf(HasSubstr(first->id()), HasSubstr("shop/web"))));
+  EXPECT_THAT(operation.Cancel(), IsOk());
+  EXPECT_THAT(operation.Cancel(), IsOk());
 
-  // A pod of the same name with another UID is another pod.
-  EXPECT_THAT(table.Begin(OperationKind::kCheckpoint, "shop/web", "u-2"), IsOk());
-  EXPECT_EQ(table.List().size(), 2u);
+  EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(operation.cancelled());
 }
 
-TEST(OperationTableTest, AnEndedOperationMakesRoom) {
-  OperationTable table;
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first,
-                               table.Begin(OperationKind::kCheckpoint, "shop/web", "u-1", "c-7"));
-  EXPECT_EQ(first->id(), "c-7");
+TEST(OperationTest, ACancellationThatCameFirstIsToldAtOnce) {
+  Operation operation(Facts());
+  ASSERT_THAT(operation.Cancel(), IsOk());
+  int asked = 0;
 
-  table.End(*first);
+  operation.OnCancel([&asked] { ++asked; });
 
-  EXPECT_THAT(table.List(), IsEmpty());
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> second,
-                               table.Begin(OperationKind::kCheckpoint, "shop/web", "u-1"));
-  // The late end of the first is not the second's.
-  table.End(*first);
-  EXPECT_THAT(table.List(), ElementsAre(second));
+  EXPECT_EQ(asked, 1);
 }
 
-TEST(OperationTableTest, OfManyThatBeginAtOnceExactlyOneWins) {
-  OperationTable table;
-  std::atomic<int> won = 0;
-  {
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < 16; ++i) {
-      threads.emplace_back([&] {
-        if (table.Begin(OperationKind::kCheckpoint, "shop/web", "u-1").ok()) ++won;
-      });
-    }
-  }
+TEST(OperationTest, OneThatHasEndedCannotBeCancelled) {
+  Operation operation(Facts());
+  int asked = 0;
+  operation.OnCancel([&asked] { ++asked; });
+  operation.Finish({});
 
-  EXPECT_EQ(won, 1);
+  EXPECT_THAT(operation.Cancel(), StatusIs(Code::kFailedPrecondition, HasSubstr("c-1 has ended")));
+  operation.OnCancel([&asked] { ++asked; });
+
+  EXPECT_EQ(asked, 0);
+  EXPECT_FALSE(operation.cancelled());
 }
 
-TEST(NewOperationIdTest, TellsTheKindAndDoesNotRepeat) {
-  std::set<std::string> ids;
-  for (int i = 0; i < 1000; ++i) ids.insert(NewOperationId(OperationKind::kCheckpoint));
+TEST(OperationTest, OneThatIsRememberedHasEndedFromTheBeginning) {
+  Outcome outcome;
+  outcome.status = Status(Code::kAborted, "busy");
+  const Operation operation(Facts(), outcome);
 
-  EXPECT_EQ(ids.size(), 1000u);
-  EXPECT_TRUE(std::regex_match(*ids.begin(), std::regex("c-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")))
-      << *ids.begin();
-  EXPECT_THAT(NewOperationId(OperationKind::kRestore), ::testing::StartsWith("r-"));
+  EXPECT_TRUE(operation.WaitForNews(0, Soon()).finished);
+  EXPECT_THAT(operation.outcome().status, StatusIs(Code::kAborted));
 }
 
 }  // namespace

@@ -10,10 +10,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class RecordMetricsTest : public test::AgentFixture {
- protected:
-  metrics::AgentMetrics metrics_;
-};
+class RecordMetricsTest : public test::AgentFixture {};
 
 TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSizes) {
   metrics_.BeginOperation(metrics::Operation::kCheckpoint);
@@ -29,7 +26,7 @@ TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSizes) {
 }
 
 TEST_F(RecordMetricsTest, EveryContainersDumpCountsByCriusOwnClock) {
-  jobs::JobResult result = GoodResult();
+  jobs::CheckpointResult result = GoodResult();
   result.dumps = {{1000, 30000, 20000, 10000, 0, 0}, {1000, 50000, 0, 0, 0, 0}};
   metrics_.BeginOperation(metrics::Operation::kCheckpoint);
 
@@ -42,7 +39,7 @@ TEST_F(RecordMetricsTest, EveryContainersDumpCountsByCriusOwnClock) {
 }
 
 TEST_F(RecordMetricsTest, AFailedCheckpointHasAReasonAndNoSize) {
-  jobs::JobResult result;
+  jobs::CheckpointResult result;
   result.status = Status(Code::kFailedPrecondition, "it uses io_uring", Reason::kIoUring);
   metrics_.BeginOperation(metrics::Operation::kCheckpoint);
 
@@ -55,7 +52,7 @@ TEST_F(RecordMetricsTest, AFailedCheckpointHasAReasonAndNoSize) {
 }
 
 TEST_F(RecordMetricsTest, AnArchiveWhoseSourceCouldNotBeRemovedIsCountedAllTheSame) {
-  jobs::JobResult result = GoodResult();
+  jobs::CheckpointResult result = GoodResult();
   result.status = Status(Code::kInternal, "removing it failed");
   metrics_.BeginOperation(metrics::Operation::kCheckpoint);
 
@@ -65,11 +62,11 @@ TEST_F(RecordMetricsTest, AnArchiveWhoseSourceCouldNotBeRemovedIsCountedAllTheSa
 }
 
 TEST_F(RecordMetricsTest, NoContainersNameBecomesALabel) {
+  Outcome restored;
+  restored.restore.phases = {{"create app-of-a-customer", 5}, {"restore app-of-a-customer", 6}};
   metrics_.BeginOperation(metrics::Operation::kRestore);
 
-  RecordRestore(metrics_, Status(),
-                {{"create app-of-a-customer", 5}, {"restore app-of-a-customer", 6}},
-                milliseconds(1));
+  RecordRestore(metrics_, restored, milliseconds(1));
 
   EXPECT_THAT(metrics_.Serialize(),
               AllOf(HasSubstr("phase=\"create\""), HasSubstr("phase=\"restore\""),

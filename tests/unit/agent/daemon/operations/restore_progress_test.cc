@@ -1,21 +1,22 @@
-#include "agent/daemon/operations/restore_count.h"
+#include "agent/daemon/operations/restore_progress.h"
+
 #include "agent/jobs/restore_job.h"
-#include "agent/os/file.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 
 namespace cryopod::daemon {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
 using jobs::Phase;
 using jobs::Report;
 using jobs::Stage;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class RestoreCountTest : public test::AgentFixture {
+class RestoreProgressTest : public test::AgentFixture {
  protected:
-  RestoreCountTest() { std::filesystem::create_directory(job_dir_); }
+  RestoreProgressTest() { std::filesystem::create_directory(job_dir_); }
   void Write(Stage stage, Phase phase, const std::string& id = "c1",
              Reason reason = Reason::kNone) {
     Report report;
@@ -29,12 +30,11 @@ class RestoreCountTest : public test::AgentFixture {
     Write(report);
   }
   void Write(const Report& report) {
-    const UniqueFd directory = OpenDirectory(job_dir_).value();
-    ASSERT_THAT(jobs::WriteReport(directory.get(), report), IsOk());
+    ASSERT_THAT(jobs::WriteFileOf(job_dir_, jobs::kStateFile, report), IsOk());
     // Two reports within one tick of the file system's clock would look like one.
     const auto time =
         std::filesystem::file_time_type::clock::now() + std::chrono::seconds(++writes_);
-    std::filesystem::last_write_time(job_dir_ + "/" + restore::kStateFile, time);
+    std::filesystem::last_write_time(job_dir_ + "/" + jobs::kStateFile, time);
   }
   auto Counts(int success, int failure, int running) const {
     const std::string total = "cryopod_pod_restore_operations_total{result=";
@@ -44,98 +44,134 @@ class RestoreCountTest : public test::AgentFixture {
                            std::to_string(running) + "\n"));
   }
 
-  const std::string job_dir_ = config_.jobs_dir() + "/r-1";
+  const std::string job_dir_ = JobDir("r-1");
   int writes_ = 0;
-  metrics::AgentMetrics metrics_;
-  RestoreCount count_{metrics_, job_dir_};
+  const std::shared_ptr<Operation> operation_ = std::make_shared<Operation>(OperationFacts());
+  RestoreProgress progress_{metrics_, operation_, job_dir_};
 };
 
-TEST_F(RestoreCountTest, ARestoreRunsFromItsFirstRequestToTheEndOfItsProcess) {
-  count_.Begin();
-  count_.Begin();
+TEST_F(RestoreProgressTest, ARestoreRunsFromItsFirstRequestToTheEndOfItsProcess) {
+  progress_.Begin();
+  progress_.Begin();
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 0, 1));
   Write(Stage::kServing, Phase::kRestoring);
-  count_.Look();
+  progress_.Look();
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 0, 1));
 
   Write(Stage::kRestored, Phase::kStarted);
-  count_.End();
+
+  EXPECT_THAT(progress_.End(), IsOk());
 
   EXPECT_THAT(metrics_.Serialize(), Counts(1, 0, 0));
 }
 
-TEST_F(RestoreCountTest, AFailedContainerCountsOnceWithItsReasonHoweverOftenOneLooks) {
-  count_.Begin();
+TEST_F(RestoreProgressTest, TheOperationTellsTheStageAndTheContainerThatIsRestored) {
+  Write(Stage::kStaging, Phase::kWaiting);
+  progress_.Look();
+  Write(Stage::kServing, Phase::kRestoring);
+  progress_.Look();
+  Write(Stage::kServing, Phase::kHeld);
+  progress_.Look();
+
+  EXPECT_THAT(StagesOf(*operation_), ::testing::ElementsAre("staging", "restoring app", "serving"));
+}
+
+TEST_F(RestoreProgressTest, OneThatWasCancelledSaysThatAndNotThatItsProcessDied) {
+  ASSERT_THAT(operation_->Cancel(), IsOk());
+  progress_.Begin();
+
+  EXPECT_THAT(progress_.End(), StatusIs(Code::kCancelled));
+
+  EXPECT_THAT(metrics_.Serialize(), AllOf(Counts(0, 1, 0), HasSubstr("reason=\"cancelled\"")));
+}
+
+TEST_F(RestoreProgressTest, ACancellationThatCameTooLateChangesNothing) {
+  progress_.Begin();
+  Write(Stage::kRestored, Phase::kStarted);
+  ASSERT_THAT(operation_->Cancel(), IsOk());
+
+  EXPECT_THAT(progress_.End(), IsOk());
+}
+
+TEST_F(RestoreProgressTest, AFailedContainerCountsOnceWithItsReasonHoweverOftenOneLooks) {
+  progress_.Begin();
   Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
-  count_.Look();
-  count_.Look();
+  progress_.Look();
+  progress_.Look();
   Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
-  count_.Look();
+  progress_.Look();
 
   EXPECT_THAT(
       metrics_.Serialize(),
       AllOf(Counts(0, 1, 0), HasSubstr("{operation_type=\"restore_pod\",reason=\"address\"} 1")));
 }
 
-TEST_F(RestoreCountTest, ASecondTryIsAnotherOneAndItsSuccessIsTheRestores) {
-  count_.Begin();
+TEST_F(RestoreProgressTest, ASecondTryIsAnotherOneAndItsSuccessIsTheRestores) {
+  progress_.Begin();
   Write(Stage::kServing, Phase::kFailed, "c1", Reason::kPidTaken);
-  count_.Look();
-  count_.Begin();
+  progress_.Look();
+  progress_.Begin();
   Write(Stage::kServing, Phase::kFailed, "c2", Reason::kPidTaken);
-  count_.Look();
+  progress_.Look();
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 2, 0));
 
-  count_.Begin();
+  progress_.Begin();
   Write(Stage::kRestored, Phase::kStarted, "c3");
-  count_.End();
+  EXPECT_THAT(progress_.End(), IsOk());
 
   EXPECT_THAT(metrics_.Serialize(), Counts(1, 2, 0));
 }
 
-TEST_F(RestoreCountTest, ANodeThatDoesNotFitCountsEveryTimeItIsFound) {
+TEST_F(RestoreProgressTest, ANodeThatDoesNotFitCountsEveryTimeItIsFound) {
   Report report;
   report.stage = Stage::kFailed;
   report.error = Status(Code::kFailedPrecondition, "older kernel", Reason::kNodeDiffers);
   for (int i = 0; i < 2; ++i) {
-    count_.Begin();
+    progress_.Begin();
     Write(report);
-    count_.Look();
+    progress_.Look();
   }
 
   EXPECT_THAT(metrics_.Serialize(),
               AllOf(Counts(0, 2, 0), HasSubstr("reason=\"node_differs\"} 2")));
 }
 
-TEST_F(RestoreCountTest, AProcessThatDiedIsAFailure) {
-  count_.Begin();
-  count_.End();
+TEST_F(RestoreProgressTest, AProcessThatDiedIsAFailure) {
+  progress_.Begin();
+
+  EXPECT_EQ(progress_.End().reason(), Reason::kProcessDied);
 
   EXPECT_THAT(metrics_.Serialize(), AllOf(Counts(0, 1, 0), HasSubstr("reason=\"process_died\"")));
 }
 
-TEST_F(RestoreCountTest, APodThatNobodyAskedForAgainIsCancelled) {
-  count_.Begin();
+TEST_F(RestoreProgressTest, APodThatNobodyAskedForAgainIsCancelled) {
+  progress_.Begin();
   Write(Stage::kAbandoned, Phase::kStaged);
-  count_.End();
+
+  EXPECT_THAT(progress_.End(), StatusIs(Code::kCancelled));
 
   EXPECT_THAT(metrics_.Serialize(), AllOf(Counts(0, 1, 0), HasSubstr("reason=\"cancelled\"")));
 }
 
-TEST_F(RestoreCountTest, AFailureThatWasCountedDoesNotCountAgainAtTheEnd) {
-  count_.Begin();
+TEST_F(RestoreProgressTest, AFailureThatWasCountedDoesNotCountAgainAtTheEnd) {
+  progress_.Begin();
   Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
-  count_.Look();
+  progress_.Look();
   Write(Stage::kAbandoned, Phase::kFailed, "c1", Reason::kAddress);
 
-  count_.End();
+  EXPECT_EQ(progress_.End().reason(), Reason::kAddress);
 
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 1, 0));
 }
 
-TEST_F(RestoreCountTest, ACallersFailureIsExplainedByItsJob) {
-  std::ofstream(job_dir_ + "/request.json")
-      << R"({"pod_uid":"u-1","restore_from":"a","restore_operation":"op"})";
+TEST_F(RestoreProgressTest, ACallersFailureIsExplainedByItsJob) {
+  jobs::RestoreJob job;
+  job.operation_id = "r-1";
+  job.archive = job.restore_from = "a";
+  job.pod_uid = "u-1";
+  job.restore_operation = "op";
+  job.store_root = job.state_dir = job.unpack_program = job.staging_dir = "/";
+  ASSERT_THAT(jobs::WriteFileOf(job_dir_, jobs::kRequestFile, job), IsOk());
   Write(Stage::kServing, Phase::kFailed, "c1", Reason::kMountAbsent);
 
   EXPECT_EQ(ReasonOfRestore(config_.jobs_dir(), "op"), Reason::kMountAbsent);

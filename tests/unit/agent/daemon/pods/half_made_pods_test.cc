@@ -10,9 +10,12 @@ namespace cryopod::daemon {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::StatusIs;
 using nlohmann::json;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::Field;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
@@ -48,21 +51,22 @@ class HalfMadePodsTest : public test::AgentFixture {
         IsOk());
   }
   void LeaveJournal() {
-    ASSERT_THAT(jobs::BeginRestoreJournal(config_, journal_), IsOk());
+    ASSERT_THAT(jobs::BeginPodJournal(config_.jobs_dir(), journal_), IsOk());
     if (!journal_.sandbox_id.empty()) {
-      ASSERT_THAT(jobs::RecordSandbox(config_, journal_), IsOk());
+      ASSERT_THAT(jobs::RecordSandbox(config_.jobs_dir(), journal_), IsOk());
     }
   }
-  std::vector<std::string> Jobs() const {
-    return jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix).value();
-  }
+  void Settle() { half_made_.Settle({"p-1"}); }
   bool IsSettled() const {
-    return Eventually([this] { return Jobs().empty() && table_.List().empty(); });
+    return Eventually([this] { return Jobs().empty() && operations_.ListRunning().empty(); });
+  }
+  Status OutcomeOfRestore() const {
+    const Result<std::shared_ptr<Operation>> ended = operations_.Find("p-1");
+    return ended.ok() ? OutcomeOf(**ended).status : ended.status();
   }
 
-  jobs::RestoreJournal journal_;
-  OperationTable table_;
-  HalfMadePods half_made_{config_, runtime_, table_};
+  jobs::PodJournal journal_;
+  HalfMadePods half_made_{config_, runtime_, operations_};
 };
 
 TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
@@ -71,18 +75,20 @@ TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
   Consume("app");
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
   EXPECT_THAT(server_.container_ids(), IsEmpty());
+  EXPECT_THAT(OutcomeOfRestore(), StatusIs(Code::kAborted, HasSubstr("is removed")));
+  EXPECT_EQ(OutcomeOfRestore().reason(), Reason::kProcessDied);
 }
 
 TEST_F(HalfMadePodsTest, ASandboxThatTheRuntimeHadNotToldYetIsFoundByItsAnnotation) {
   AddSandbox("ours");
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
@@ -90,7 +96,7 @@ TEST_F(HalfMadePodsTest, ASandboxThatTheRuntimeHadNotToldYetIsFoundByItsAnnotati
 
 TEST_F(HalfMadePodsTest, ASandboxThatTurnsUpLaterIsRemovedToo) {
   LeaveJournal();
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
   ASSERT_TRUE(Eventually([&] { return !server_.calls().empty(); }));
 
   AddSandbox("ours");
@@ -102,8 +108,8 @@ TEST_F(HalfMadePodsTest, ASandboxThatTurnsUpLaterIsRemovedToo) {
 TEST_F(HalfMadePodsTest, WhereNothingWasMadeTheJournalIsForgotten) {
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
-  EXPECT_THAT(table_.List(), SizeIs(1)) << "the pod's UID is taken until then";
+  Settle();
+  EXPECT_THAT(operations_.ListRunning(), SizeIs(1)) << "the pod's UID is taken until then";
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.calls(), Not(Contains(StartsWith("StopPodSandbox"))));
@@ -117,10 +123,11 @@ TEST_F(HalfMadePodsTest, APodThatWasWhollyRestoredIsKept) {
   }
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
+  EXPECT_THAT(OutcomeOfRestore(), IsOk());
   EXPECT_THAT(server_.calls(), Not(Contains(StartsWith("StopPodSandbox"))));
 }
 
@@ -135,7 +142,7 @@ TEST_F(HalfMadePodsTest, APodOfWhichAContainerHasEndedIsNotWhole) {
   }
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
@@ -149,7 +156,7 @@ TEST_F(HalfMadePodsTest, RecordsOfAnEarlierRestoreDoNotMakeItWhole) {
   }
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
@@ -161,7 +168,7 @@ TEST_F(HalfMadePodsTest, APodOfAnotherRestoreIsNotTouchedThoughItsNameAndUidAreT
   journal_.sandbox_id = "gone";
   LeaveJournal();
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), ::testing::UnorderedElementsAre(other, plain));
@@ -173,31 +180,37 @@ TEST_F(HalfMadePodsTest, ARuntimeThatFailsIsAskedAgain) {
   server_.FailNext("ListPodSandbox", Code::kUnavailable, "starting");
   server_.FailNext("StopPodSandbox", Code::kUnknown, "ttrpc: closed");
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
 }
 
-TEST_F(HalfMadePodsTest, AJournalThatCannotBeReadIsForgottenAndNothingStarts) {
-  std::filesystem::create_directory(config_.jobs_dir() + "/p-without-a-request");
+TEST_F(HalfMadePodsTest, AJournalThatIsNotUnderstoodIsLeftAlone) {
+  journal_.sandbox_id = AddSandbox("ours");
+  LeaveJournal();
+  for (const char* name : {jobs::kJournalFile, jobs::kRequestFile}) {
+    cryopod::test::WriteText(JobDir("p-1") + "/" + name, "{}");
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+    Settle();
 
-  EXPECT_THAT(Jobs(), IsEmpty());
+    EXPECT_THAT(operations_.ListForeign(), Contains(Field(&ForeignJob::why, HasSubstr(name))));
+  }
+  EXPECT_THAT(Jobs(), ElementsAre("p-1"));
+  EXPECT_THAT(operations_.ListRunning(), IsEmpty());
   EXPECT_THAT(server_.calls(), IsEmpty());
 }
 
 TEST_F(HalfMadePodsTest, AnAgentThatEndsLeavesTheRestToTheNextOne) {
   LeaveJournal();
   {
-    OperationTable table;
-    HalfMadePods ends(config_, runtime_, table);
-    ASSERT_THAT(ends.Settle(), IsOk());
+    OperationRegister earlier(config_.state_dir);
+    HalfMadePods ends(config_, runtime_, earlier);
+    ends.Settle({"p-1"});
   }
   ASSERT_THAT(Jobs(), SizeIs(1)) << "it was too early to say";
 
-  ASSERT_THAT(half_made_.Settle(), IsOk());
+  Settle();
 
   EXPECT_TRUE(IsSettled());
 }

@@ -1,6 +1,10 @@
+#include "agent/daemon/pods/pod_restores.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "agent/daemon/pods/restore_pod.h"
 #include "agent/jobs/pod_journal.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
@@ -22,12 +26,13 @@ using ::testing::StartsWith;
 
 // A runtime whose wrapper restores: just before a container is started, its consumed record is
 // written and it gets the PID of a process that runs, ours.
-class RestorePodTest : public test::AgentFixture {
+class PodRestoresTest : public test::AgentFixture {
  protected:
   void SetUp() override {
     ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), "a", {"app", "sidecar"}), IsOk());
     options_.archive = "a";
     options_.request_json = Request("u-new");
+    server_.BeforeEach("StartContainer", [this](const std::string& id) { PlayWrapper(id); });
   }
   std::string Request(const std::string& uid) const {
     json containers = json::array();
@@ -46,36 +51,34 @@ class RestorePodTest : public test::AgentFixture {
     const json config = json::parse(server_.sandbox_config(sandbox_id));
     return config["annotations"].value(name, "");
   }
-  void PlayWrapper(const std::string& name) {
+  void PlayWrapper(const std::string& id) {
     const std::string sandbox = server_.sandbox_ids().at(0);
+    const json config = json::parse(server_.container_config(id));
     wrapper::ConsumedRecord record;
     record.restore_from = Annotation(sandbox, wrapper::kRestoreFromAnnotation);
     record.restore_operation =
         operation_.empty() ? Annotation(sandbox, wrapper::kRestoreOperationAnnotation) : operation_;
-    ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-new", name, record), IsOk());
-    for (const std::string& id : server_.container_ids()) {
-      const json config = json::parse(server_.container_config(id));
-      server_.SetVerboseInfo(id, json{{"pid", ::getpid()}, {"config", config}}.dump());
-    }
+    EXPECT_THAT(
+        wrapper::WriteConsumed(config_.state_dir, "u-new", config["metadata"]["name"], record),
+        IsOk());
+    server_.SetVerboseInfo(id, json{{"pid", ::getpid()}, {"config", config}}.dump());
   }
   Result<RestoreReport> Restore() {
-    return RestorePod({config_, runtime_, table_}, options_,
-                      [this](const std::string& stage, const std::string& container) {
-                        if (before_stage_) before_stage_(stage);
-                        stages_.push_back(container.empty() ? stage : stage + " " + container);
-                        if (stage == "restore" && wrapper_restores_) PlayWrapper(container);
-                      });
+    CRYOPOD_ASSIGN_OR_RETURN(const std::shared_ptr<Operation> operation, pods_.Start(options_));
+    Outcome outcome = OutcomeOf(*operation);
+    stages_ = StagesOf(*operation);
+    if (!outcome.status.ok()) return outcome.status;
+    return std::move(outcome.restore);
   }
 
   RestoreOptions options_;
-  OperationTable table_;
-  std::function<void(const std::string& stage)> before_stage_;
-  bool wrapper_restores_ = true;
+  RestoreOperations restores_{config_, operations_, metrics_};
+  PodRestores pods_{{config_, runtime_, operations_, restores_, metrics_}};
   std::string operation_;  // that the wrapper claims; empty: the one it was told
   std::vector<std::string> stages_;
 };
 
-TEST_F(RestorePodTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
+TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
 
   ASSERT_THAT(server_.sandbox_ids(), ElementsAre(report.sandbox_id));
@@ -87,58 +90,119 @@ TEST_F(RestorePodTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
   EXPECT_EQ(report.containers[1].name, "sidecar");
   EXPECT_EQ(report.containers[0].pid, ::getpid());
   EXPECT_EQ(server_.container_state(report.containers[1].id), cri::ContainerState::kRunning);
-  EXPECT_THAT(stages_, ElementsAre("open", "sandbox", "create app", "create sidecar", "restore app",
+  EXPECT_THAT(stages_, ElementsAre("sandbox", "create app", "create sidecar", "restore app",
                                    "restore sidecar", "verify"));
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
 }
 
-TEST_F(RestorePodTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {
-  before_stage_ = [&](const std::string& stage) {
-    const std::vector<std::string> jobs =
-        jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix).value();
-    ASSERT_THAT(jobs, SizeIs(stage == "open" ? 0 : 1)) << stage;
-    if (jobs.empty()) return;
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::RestoreJournal journal,
-                                 jobs::ReadRestoreJournal(config_, jobs[0]));
+TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {
+  const auto expect_journal = [this](const std::string& stage) {
+    ASSERT_THAT(Jobs(), SizeIs(1)) << stage;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::PodJournal journal,
+                                 jobs::ReadPodJournal(config_.jobs_dir(), Jobs()[0]));
     EXPECT_EQ(journal.pod_uid, "u-new");
     EXPECT_THAT(journal.containers, ElementsAre("app", "sidecar"));
     EXPECT_EQ(journal.sandbox_id.empty(), stage == "sandbox") << stage;
-    ASSERT_THAT(table_.List(), SizeIs(1));
-    EXPECT_EQ(table_.List()[0]->stage(), stage);
-    EXPECT_EQ(table_.List()[0]->id(), jobs[0]);
+    ASSERT_THAT(operations_.ListRunning(), SizeIs(1));
+    EXPECT_EQ(operations_.ListRunning()[0]->progress().stage, stage);
+    EXPECT_EQ(operations_.ListRunning()[0]->id(), Jobs()[0]);
   };
+  server_.BeforeEach("RunPodSandbox", [&](const std::string&) { expect_journal("sandbox"); });
+  server_.BeforeEach("CreateContainer", [&](const std::string&) { expect_journal("create"); });
+  server_.BeforeEach("StartContainer", [&](const std::string& id) {
+    expect_journal("restore");
+    PlayWrapper(id);
+  });
 
   EXPECT_THAT(Restore(), IsOk());
 
-  EXPECT_THAT(jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix).value(), IsEmpty());
-  EXPECT_THAT(table_.List(), IsEmpty());
+  EXPECT_THAT(Jobs(), IsEmpty());
+  EXPECT_THAT(operations_.ListRunning(), IsEmpty());
 }
 
-TEST_F(RestorePodTest, WhatCannotBeRolledBackStaysInTheJournal) {
+TEST_F(PodRestoresTest, ARetryFindsTheFirstAndMakesNoSecondPod) {
+  options_.operation_id = "mine";
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport first, Restore());
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport again, Restore());
+
+  EXPECT_EQ(again.sandbox_id, first.sandbox_id);
+  EXPECT_THAT(server_.sandbox_ids(), SizeIs(1));
+  ASSERT_THAT(operations_.ListEnded(), SizeIs(1));
+  EXPECT_EQ(operations_.ListEnded()[0]->facts().kind, jobs::JobKind::kPod);
+}
+
+TEST_F(PodRestoresTest, WhatACancelledRestoreHasMadeIsRemoved) {
+  for (const char* call : {"RunPodSandbox", "CreateContainer", "StartContainer"}) {
+    server_.BeforeEach(call, [this](const std::string&) {
+      EXPECT_THAT(operations_.ListRunning().at(0)->Cancel(), IsOk());
+    });
+
+    EXPECT_THAT(Restore(), StatusIs(Code::kCancelled, HasSubstr("restoring pod shop/web"))) << call;
+
+    EXPECT_THAT(server_.sandbox_ids(), IsEmpty()) << call;
+    EXPECT_THAT(server_.container_ids(), IsEmpty()) << call;
+    EXPECT_THAT(Jobs(), IsEmpty()) << call;
+    server_.BeforeEach(call, nullptr);
+  }
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"cancelled\"} 3"));
+}
+
+TEST_F(PodRestoresTest, TheProcessThatWorksForACancelledRestoreIsEnded) {
+  if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
+  server_.BeforeEach("StartContainer", [this](const std::string&) {
+    wrapper::Request request;
+    request.kind = wrapper::Request::Kind::kSandbox;
+    request.pod_uid = "u-new";
+    request.pod_namespace = "shop";
+    request.restore_from = "a";
+    const std::shared_ptr<Operation> pod = operations_.ListRunning().at(0);
+    request.restore_operation = pod->facts().restore_operation;
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    const UniqueFd wrapper_end(ends[0]);
+    restores_.Serve(UniqueFd(ends[1]), wrapper::Serialize(request));
+    ASSERT_THAT(operations_.ListRunning(), ElementsAre(pod)) << "it is a part of this one";
+    const std::vector<std::string> ids = Jobs();
+    const auto restore =
+        std::find_if(ids.begin(), ids.end(), [&](const auto& id) { return id != pod->id(); });
+    ASSERT_NE(restore, ids.end());
+    const UniqueFd pidfd = OpenPidfd(JobPid(*restore)).value();
+
+    EXPECT_THAT(pod->Cancel(), IsOk());
+
+    EXPECT_TRUE(PidfdEnded(pidfd.get(), Soon()));
+  });
+
+  EXPECT_THAT(Restore(), StatusIs(Code::kCancelled));
+}
+
+TEST_F(PodRestoresTest, WhatCannotBeRolledBackStaysInTheJournal) {
   server_.FailNext("StartContainer", Code::kUnknown, "no");
   server_.FailNext("StopPodSandbox", Code::kUnavailable, "no runtime");
 
   EXPECT_FALSE(Restore().ok());
 
-  const std::vector<std::string> jobs =
-      jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix).value();
-  ASSERT_THAT(jobs, SizeIs(1));
-  EXPECT_EQ(jobs::ReadRestoreJournal(config_, jobs[0])->sandbox_id, server_.sandbox_ids().at(0));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  EXPECT_EQ(jobs::ReadPodJournal(config_.jobs_dir(), Jobs()[0])->sandbox_id,
+            server_.sandbox_ids().at(0));
 }
 
-TEST_F(RestorePodTest, APodOnWhichAnotherOperationRunsIsNotRestored) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> other,
-                               table_.Begin(OperationKind::kCheckpoint, "shop/web", "u-new"));
+TEST_F(PodRestoresTest, APodOnWhichAnotherOperationRunsIsNotRestored) {
+  OperationFacts other;
+  other.id = "c-1";
+  other.pod_key = "u-new";
+  ASSERT_THAT(operations_.Begin(other), IsOk());
 
-  EXPECT_THAT(Restore(), StatusIs(Code::kAborted, HasSubstr(other->id())));
+  EXPECT_THAT(Restore(), StatusIs(Code::kAborted, HasSubstr("c-1")));
 
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
-  EXPECT_THAT(jobs::ListJobs(config_.jobs_dir(), jobs::kPodJobPrefix).value(), IsEmpty());
+  EXPECT_THAT(Jobs(), IsEmpty());
 }
 
-TEST_F(RestorePodTest, APodThatRunsAndWasNotRestoredIsRemovedAgain) {
-  wrapper_restores_ = false;
+TEST_F(PodRestoresTest, APodThatRunsAndWasNotRestoredIsRemovedAgain) {
+  server_.BeforeEach("StartContainer", nullptr);
 
   EXPECT_THAT(Restore(), StatusIs(Code::kInternal,
                                   AllOf(HasSubstr("container app"), HasSubstr("was not restored"),
@@ -148,7 +212,7 @@ TEST_F(RestorePodTest, APodThatRunsAndWasNotRestoredIsRemovedAgain) {
   EXPECT_THAT(server_.calls(), Contains(StartsWith("StopPodSandbox")));
 }
 
-TEST_F(RestorePodTest, ARecordOfAnEarlierRestoreOfThisUidIsNoProof) {
+TEST_F(PodRestoresTest, ARecordOfAnEarlierRestoreOfThisUidIsNoProof) {
   operation_ = "an-earlier-operation";
 
   EXPECT_THAT(Restore(), StatusIs(Code::kInternal, HasSubstr("container app")));
@@ -156,7 +220,7 @@ TEST_F(RestorePodTest, ARecordOfAnEarlierRestoreOfThisUidIsNoProof) {
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
 }
 
-TEST_F(RestorePodTest, AContainerThatCannotBeStartedTakesThePodWithIt) {
+TEST_F(PodRestoresTest, AContainerThatCannotBeStartedTakesThePodWithIt) {
   server_.FailNext("StartContainer", Code::kUnknown, "cryopod: archive a is damaged");
 
   EXPECT_THAT(Restore(), StatusIs(Code::kUnknown, AllOf(HasSubstr("restoring container app"),
@@ -166,7 +230,7 @@ TEST_F(RestorePodTest, AContainerThatCannotBeStartedTakesThePodWithIt) {
   EXPECT_THAT(server_.container_ids(), IsEmpty());
 }
 
-TEST_F(RestorePodTest, ASandboxThatCannotBeMadeLeavesNothingToRemove) {
+TEST_F(PodRestoresTest, ASandboxThatCannotBeMadeLeavesNothingToRemove) {
   server_.FailNext("RunPodSandbox", Code::kUnknown, "no network");
 
   EXPECT_THAT(Restore(), StatusIs(Code::kUnknown, HasSubstr("no network")));
@@ -174,7 +238,7 @@ TEST_F(RestorePodTest, ASandboxThatCannotBeMadeLeavesNothingToRemove) {
   EXPECT_THAT(server_.calls(), ::testing::Not(Contains(StartsWith("StopPodSandbox"))));
 }
 
-TEST_F(RestorePodTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnother) {
+TEST_F(PodRestoresTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnother) {
   options_.archive = "absent";
   EXPECT_THAT(Restore(), StatusIs(Code::kNotFound, HasSubstr("absent")));
   options_.archive = "a@sha256:" + std::string(64, '0');
@@ -185,7 +249,7 @@ TEST_F(RestorePodTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnother) {
   EXPECT_THAT(server_.calls(), IsEmpty());
 }
 
-TEST_F(RestorePodTest, ARequestThatDoesNotFitTheArchiveMakesNothing) {
+TEST_F(PodRestoresTest, ARequestThatDoesNotFitTheArchiveMakesNothing) {
   options_.request_json = "{}";
 
   EXPECT_THAT(Restore(), StatusIs(Code::kInvalidArgument));

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 
-#include "agent/api/client.h"
-#include "tests/support/read_text.h"
-#include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "agent/jobs/kept_logs.h"
+#include "tests/unit/agent/daemon/sockets/agent_server_fixture.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 using cryopod::test::IsOk;
 using cryopod::test::ReadText;
 using cryopod::test::StatusIs;
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -23,19 +24,14 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // The real server and the real client over the real socket.
-class AgentServiceTest : public test::AgentFixture {
+class AgentServiceTest : public test::AgentServerFixture {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
-    config_.criu_program = temp_.path() / "criu";
-    fs::create_symlink(CRYOPOD_FAKE_CRIU, config_.criu_program);
-    Result<std::unique_ptr<AgentServer>> server =
-        AgentServer::Start({config_, runtime_, table_, checkpoints_, metrics_});
-    ASSERT_THAT(server, IsOk());
-    agent_ = std::move(server).value();
+    test::AgentServerFixture::SetUp();
+    if (IsSkipped()) return;
+    Start();
     client_ = std::make_unique<api::Client>(config_.agent_socket());
   }
-  void TearDown() override { agent_.reset(); }
 
   void MakeArchive(const std::string& name) const {
     ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), name, {"app", "sidecar"}), IsOk());
@@ -54,17 +50,35 @@ class AgentServiceTest : public test::AgentFixture {
     byte = static_cast<char>(byte ^ 1);
     ASSERT_EQ(::pwrite(file.get(), &byte, 1, 20), 1);
   }
-  std::string ReportScript(const jobs::JobResult& result) const {
-    return "cp " + WriteResult(result) + " $job/result.json";
+  Result<api::CheckpointResult> Checkpoint(api::FailureDetails* details = nullptr) {
+    return client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon(), details);
   }
-  static api::ProgressSink Ignore() {
-    return [](const api::Progress&) {};
+  // One that waits for Go(), of a caller who has gone away.
+  std::string LeaveACheckpoint(const std::string& id) {
+    AddPod();
+    SetCheckpointProgram(Say({"dump", "app", 7, 10}) + WaitForGo() + SayResult(GoodResult()));
+    api::CheckpointRequest request{.pod = "shop/web", .archive = "a"};
+    request.operation_id = id;
+    request.timeout = seconds(42);
+    EXPECT_THAT(client_->Checkpoint(request, Ignore(), Deadline::After(milliseconds(300))),
+                StatusIs(Code::kDeadlineExceeded));
+    EXPECT_TRUE(Eventually([&] { return fs::exists(JobDir(id) + "/waiting"); }));
+    EXPECT_TRUE(Eventually([&] { return (*operations_.Find(id))->progress().stage == "dump"; }));
+    return id;
+  }
+  std::map<std::string, std::string> LogsOf(const std::string& id) {
+    std::map<std::string, std::string> logs;
+    EXPECT_THAT(client_->Logs(
+                    id,
+                    [&](std::string_view name, std::string_view bytes) {
+                      logs[std::string(name)] += bytes;
+                      return Status();
+                    },
+                    Soon()),
+                IsOk());
+    return logs;
   }
 
-  OperationTable table_;
-  metrics::AgentMetrics metrics_;
-  CheckpointOperations checkpoints_{config_, runtime_, table_, metrics_};
-  std::unique_ptr<AgentServer> agent_;
   std::unique_ptr<api::Client> client_;
 };
 
@@ -77,10 +91,9 @@ TEST_F(AgentServiceTest, TheSocketIsForRootAlone) {
 
 TEST_F(AgentServiceTest, ACheckpointStreamsItsProgressAndEndsWithItsResult) {
   AddPod();
-  jobs::JobResult good = GoodResult();
+  jobs::CheckpointResult good = GoodResult();
   good.lacks = {"files in /dev/shm"};
-  const std::string event = checkpoint::ToJson(jobs::JobEvent{"archive", "", 7, 10});
-  SetCheckpointProgram("printf '%s\\n' '" + event + "' >>$job/events\n" + ReportScript(good));
+  SetCheckpointProgram(Say({"archive", "", 7, 10}) + SayResult(good));
   std::vector<api::Progress> progress;
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
@@ -106,7 +119,7 @@ TEST_F(AgentServiceTest, ACheckpointStreamsItsProgressAndEndsWithItsResult) {
 TEST_F(AgentServiceTest, OptionsReachTheProcess) {
   AddPod();
   const fs::path seen = temp_.path() / "request.json";
-  SetCheckpointProgram("cp $job/request.json " + seen.string() + "\n" + ReportScript(GoodResult()));
+  SetCheckpointProgram("cp $job/request.json " + seen.string() + "\n" + SayResult(GoodResult()));
   api::CheckpointRequest request{.pod = "shop/web", .archive = "mine"};
   request.stop_source = true;
   request.without_volumes = true;
@@ -114,8 +127,9 @@ TEST_F(AgentServiceTest, OptionsReachTheProcess) {
 
   ASSERT_THAT(client_->Checkpoint(request, Ignore(), Soon()), IsOk());
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job,
-                               jobs::ParseCheckpointJob(ReadText(seen)));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const jobs::CheckpointJob job,
+      jobs::FromText<jobs::CheckpointJob>(ReadText(seen), jobs::kRequestFile));
   EXPECT_EQ(job.archive, "mine");
   EXPECT_TRUE(job.stop_source);
   EXPECT_TRUE(job.without_volumes);
@@ -124,44 +138,139 @@ TEST_F(AgentServiceTest, OptionsReachTheProcess) {
 
 TEST_F(AgentServiceTest, AFailedCheckpointIsTheProcesssError) {
   AddPod();
-  jobs::JobResult failed;
+  jobs::CheckpointResult failed;
   failed.status = Status(Code::kAlreadyExists, "archive a exists");
-  SetCheckpointProgram(ReportScript(failed));
+  SetCheckpointProgram(SayResult(failed));
 
-  EXPECT_THAT(client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()),
-              StatusIs(Code::kAlreadyExists, HasSubstr("archive a exists")));
+  EXPECT_THAT(Checkpoint(), StatusIs(Code::kAlreadyExists, HasSubstr("archive a exists")));
   EXPECT_THAT(client_->Checkpoint({.pod = "shop/absent", .archive = "a"}, Ignore(), Soon()),
               StatusIs(Code::kNotFound, HasSubstr("shop/absent")));
 }
 
-TEST_F(AgentServiceTest, TheReasonOfAFailureArrivesWithIt) {
+TEST_F(AgentServiceTest, TheReasonTheOperationAndTheLogsOfAFailureArriveWithIt) {
   AddPod();
-  jobs::JobResult failed;
+  jobs::CheckpointResult failed;
   failed.status = Status(Code::kAborted, "a process was started", Reason::kPodChanged);
-  SetCheckpointProgram(ReportScript(failed));
+  const std::string logs = config_.state_dir + "/logs/$(basename $job)";
+  SetCheckpointProgram("mkdir -p " + logs + "\n" + SayResult(failed));
+  api::FailureDetails details;
 
-  const Status checkpoint =
-      client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()).status();
+  const Status checkpoint = Checkpoint(&details).status();
 
   EXPECT_EQ(checkpoint.code(), Code::kAborted);
   EXPECT_EQ(checkpoint.reason(), Reason::kPodChanged);
+  EXPECT_THAT(details.operation_id, ::testing::StartsWith("c-"));
+  EXPECT_EQ(details.log_folder, config_.state_dir + "/logs/" + details.operation_id);
 }
 
-TEST_F(AgentServiceTest, ACallerThatGoesAwayEndsNoCheckpoint) {
-  AddPod();
-  SetCheckpointProgram("touch $job/waiting; while ! test -e " + (temp_.path() / "go").string() +
-                       "; do sleep 0.02; done\n" + ReportScript(GoodResult()));
+TEST_F(AgentServiceTest, ARefusalThatBeganNoOperationNamesNone) {
+  api::FailureDetails details;
 
-  EXPECT_THAT(client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(),
-                                  Deadline::After(std::chrono::milliseconds(300))),
-              StatusIs(Code::kDeadlineExceeded));
+  EXPECT_THAT(Checkpoint(&details), StatusIs(Code::kNotFound));
+
+  EXPECT_EQ(details.operation_id, "");
+  EXPECT_EQ(details.log_folder, "");
+}
+
+TEST_F(AgentServiceTest, ACallerThatGoesAwayEndsNoCheckpointAndFindsItAgain) {
+  const std::string id = LeaveACheckpoint("mine");
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing listing, client_->List("", Soon()));
   ASSERT_THAT(listing.operations, SizeIs(1));
-  EXPECT_EQ(listing.operations[0].kind, "checkpoint");
-  EXPECT_EQ(listing.operations[0].pod, "shop/web");
-  std::ofstream(temp_.path() / "go") << "x";
-  EXPECT_TRUE(Eventually([&] { return table_.List().empty(); }));
+  const api::Operation& running = listing.operations[0];
+  EXPECT_EQ(running.operation_id, id);
+  EXPECT_EQ(running.kind, "checkpoint");
+  EXPECT_EQ(running.pod, "shop/web");
+  EXPECT_EQ(running.archive, "a");
+  EXPECT_EQ(running.state, "running");
+  EXPECT_EQ(running.stage, "dump");
+  EXPECT_EQ(running.container, "app");
+  EXPECT_EQ(running.bytes_done, 7u);
+  EXPECT_EQ(running.bytes_total, 10u);
+  EXPECT_THAT(running.began, ::testing::StartsWith("20"));
+  EXPECT_EQ(running.timeout_seconds, 42u);
+  Go();
+  std::vector<std::string> stages;
+  const auto note = [&](const api::Progress& progress) { stages.push_back(progress.stage); };
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::OperationResult waited, client_->Wait(id, note, Soon()));
+  EXPECT_EQ(std::get<api::CheckpointResult>(waited).digest, GoodResult().digest);
+  EXPECT_THAT(stages, ElementsAre("dump")) << "told from the beginning";
+}
+
+TEST_F(AgentServiceTest, WhoWaitsForAnOperationThatHasEndedHearsWhatItCameTo) {
+  AddPod();
+  SetCheckpointProgram(SayResult(GoodResult()));
+  api::CheckpointRequest request{.pod = "shop/web", .archive = "a"};
+  request.operation_id = "good";
+  ASSERT_THAT(client_->Checkpoint(request, Ignore(), Soon()), IsOk());
+  jobs::CheckpointResult failed;
+  failed.status = Status(Code::kDataLoss, "blob 4f");
+  SetCheckpointProgram(SayResult(failed));
+  request.operation_id = "bad";
+  ASSERT_FALSE(client_->Checkpoint(request, Ignore(), Soon()).ok());
+  api::FailureDetails details;
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::OperationResult good,
+                               client_->Wait("good", Ignore(), Soon()));
+  const Status bad = client_->Wait("bad", Ignore(), Soon(), &details).status();
+
+  EXPECT_EQ(std::get<api::CheckpointResult>(good).size_bytes, 1234u);
+  EXPECT_THAT(bad, StatusIs(Code::kDataLoss, "blob 4f"));
+  EXPECT_EQ(details.operation_id, "bad");
+  EXPECT_THAT(client_->Wait("unknown", Ignore(), Soon()), StatusIs(Code::kNotFound));
+  EXPECT_THAT(client_->Wait("../bad", Ignore(), Soon()), StatusIs(Code::kInvalidArgument));
+  EXPECT_THAT(client_->List("", Soon())->operations, IsEmpty());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing all, client_->List("", Soon(), true));
+  std::map<std::string, std::string> states;
+  for (const api::Operation& operation : all.operations) {
+    states[operation.operation_id] =
+        operation.state + " " + operation.code + " " + operation.reason + " " + operation.message;
+  }
+  EXPECT_EQ(states["good"], "succeeded   ");
+  EXPECT_EQ(states["bad"], "failed DATA_LOSS archive_damaged blob 4f");
+}
+
+TEST_F(AgentServiceTest, ACancelledOperationIsAskedToEndAndWhoWaitsHearsOfIt) {
+  const std::string id = LeaveACheckpoint("mine");
+  EXPECT_THAT(client_->Cancel("unknown", Soon()), StatusIs(Code::kNotFound));
+
+  EXPECT_THAT(client_->Cancel(id, Soon()), IsOk());
+
+  // A script that is ended by the signal leaves no result.
+  EXPECT_THAT(client_->Wait(id, Ignore(), Soon()), StatusIs(Code::kInternal));
+  EXPECT_THAT(client_->Cancel(id, Soon()), StatusIs(Code::kFailedPrecondition, HasSubstr(id)));
+}
+
+TEST_F(AgentServiceTest,
+       TheLogsOfAnOperationComeFromItsStagingAreaWhileItRunsAndAreKeptAfterwards) {
+  const std::string id = LeaveACheckpoint("mine");
+  EXPECT_THAT(client_->Logs("mine", nullptr, Soon()), StatusIs(Code::kNotFound, HasSubstr("mine")));
+  const fs::path work = JobDir(id) + "/staging/app.work";
+  fs::create_directories(work);
+  const std::string long_log(3 << 20, 'x');
+  cryopod::test::WriteText(work / "dump.log", long_log);
+
+  EXPECT_THAT(LogsOf(id), ElementsAre(std::pair("app.dump.log", long_log)));
+
+  jobs::KeepLogs(JobDir(id), config_.state_dir, id);
+  Go();
+  ASSERT_THAT(client_->Wait(id, Ignore(), Soon()), IsOk());
+  EXPECT_THAT(LogsOf(id), ElementsAre(std::pair("app.dump.log", long_log)));
+  EXPECT_THAT(client_->Logs("unknown", nullptr, Soon()), StatusIs(Code::kNotFound));
+}
+
+TEST_F(AgentServiceTest, AJobThatIsNotUnderstoodIsListedAndCounted) {
+  operations_.AddForeign("c-9", Status(Code::kUnimplemented, "written in format 9"));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing listing, client_->List("", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string metrics, client_->Metrics(Soon()));
+
+  ASSERT_THAT(listing.operations, SizeIs(1));
+  EXPECT_EQ(listing.operations[0].operation_id, "c-9");
+  EXPECT_EQ(listing.operations[0].state, "foreign");
+  EXPECT_EQ(listing.operations[0].message, "written in format 9");
+  EXPECT_THAT(metrics, HasSubstr("cryopod_jobs_not_understood 1"));
+  EXPECT_THAT(client_->Cancel("c-9", Soon()), StatusIs(Code::kUnimplemented));
 }
 
 TEST_F(AgentServiceTest, ArchivesAreListedByNamespaceAndDamagedOnesNamed) {
@@ -345,7 +454,7 @@ TEST_F(AgentServiceTest, ASocketNobodyCanListenOnIsNamed) {
   settings::AgentSettings other = config_;
   other.run_dir = "/nowhere";
 
-  EXPECT_THAT(AgentServer::Start({other, runtime_, table_, checkpoints_, metrics_}),
+  EXPECT_THAT(AgentServer::Start({other, runtime_, operations_, checkpoints_, pods_, metrics_}),
               StatusIs(Code::kUnavailable, HasSubstr("/nowhere/agent.sock")));
 }
 

@@ -4,9 +4,7 @@
 #include <grp.h>
 #include <sys/stat.h>
 
-#include "agent/api/client.h"
-#include "agent/daemon/sockets/agent_socket.h"
-#include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/unit/agent/daemon/sockets/agent_server_fixture.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -23,29 +21,18 @@ struct stat StatOf(const std::string& path) {
   return status;
 }
 
-// The agent with both of its sockets, and a client at the readers'.
-class ReaderServerTest : public test::AgentFixture {
+// With a client at the readers' socket.
+class ReaderServerTest : public test::AgentServerFixture {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "giving files away needs root";
-    config_.criu_program = temp_.path() / "criu";
-    std::filesystem::create_symlink(CRYOPOD_FAKE_CRIU, config_.criu_program);
+  ReaderServerTest() {
     // One that every Debian has, and that is not root's.
     config_.reader_group = "daemon";
   }
   void Start() {
-    Result<std::unique_ptr<AgentServer>> server =
-        AgentServer::Start({config_, runtime_, table_, checkpoints_, metrics_});
-    ASSERT_THAT(server, IsOk());
-    agent_ = std::move(server).value();
+    test::AgentServerFixture::Start();
     reader_ = std::make_unique<api::Client>(config_.reader_socket());
   }
-  void TearDown() override { agent_.reset(); }
 
-  OperationTable table_;
-  metrics::AgentMetrics metrics_;
-  CheckpointOperations checkpoints_{config_, runtime_, table_, metrics_};
-  std::unique_ptr<AgentServer> agent_;
   std::unique_ptr<api::Client> reader_;
 };
 
@@ -70,14 +57,16 @@ TEST_F(ReaderServerTest, EverythingElseIsDeniedWithTheRoleAndTheSocketToUse) {
                     AllOf(HasSubstr("role reader"), HasSubstr("not " + method),
                           HasSubstr(config_.agent_socket())));
   };
-  const api::ProgressSink ignore = [](const api::Progress&) {};
   api::RestoreRequest restore;
   restore.archive = "one";
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 
-  EXPECT_THAT(reader_->Checkpoint({.pod = "shop/web", .archive = "a"}, ignore, Soon()),
+  EXPECT_THAT(reader_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()),
               denied("Checkpoint"));
-  EXPECT_THAT(reader_->Restore(restore, ignore, Soon()), denied("Restore"));
+  EXPECT_THAT(reader_->Restore(restore, Ignore(), Soon()), denied("Restore"));
+  EXPECT_THAT(reader_->Wait("c-1", Ignore(), Soon()), denied("Wait"));
+  EXPECT_THAT(reader_->Cancel("c-1", Soon()), denied("Cancel"));
+  EXPECT_THAT(reader_->Logs("c-1", nullptr, Soon()), denied("Logs"));
   EXPECT_THAT(reader_->Inspect("one", Soon()), denied("Inspect"));
   EXPECT_THAT(reader_->Verify("one", Soon()), denied("Verify"));
   EXPECT_THAT(reader_->Delete("one", Soon()), denied("Delete"));
@@ -119,10 +108,8 @@ TEST_F(ReaderServerTest, WithoutTheGroupOnlyRootMayOpenIt) {
 TEST_F(ReaderServerTest, AFolderInItsPlaceIsNamed) {
   std::filesystem::create_directories(config_.reader_socket() + "/in-the-way");
 
-  const Result<std::unique_ptr<AgentServer>> server =
-      AgentServer::Start({config_, runtime_, table_, checkpoints_, metrics_});
-
-  EXPECT_THAT(server, StatusIs(Code::kUnavailable, HasSubstr(config_.reader_socket())));
+  EXPECT_THAT(AgentServer::Start(parts_),
+              StatusIs(Code::kUnavailable, HasSubstr(config_.reader_socket())));
 }
 
 }  // namespace

@@ -3,10 +3,10 @@
 #include <atomic>
 #include <csignal>
 
+#include "agent/daemon/operations/checkpoint_operations.h"
 #include "agent/daemon/operations/restore_operations.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"
-#include "tests/support/read_text.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 
 namespace cryopod::daemon {
@@ -16,6 +16,7 @@ using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
 using cryopod::test::StatusIs;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -28,10 +29,28 @@ class RuntimeServerTest : public test::AgentFixture {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
     ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), "a", {"app"}), IsOk());
-    restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
+    BeginAgent();
+  }
+  // The next one knows nothing but what is on disk.
+  void BeginAgent() {
+    runtime_server_.reset();
+    register_ = std::make_unique<OperationRegister>(config_.state_dir);
+    restores_ = std::make_unique<RestoreOperations>(config_, *register_, metrics_);
+    for (const std::string& id : Jobs()) restores_->AdoptOrRepair(id);
     Result<std::unique_ptr<RuntimeServer>> server = RuntimeServer::Start(config_, *restores_);
     ASSERT_THAT(server, IsOk());
     runtime_server_ = std::move(server).value();
+  }
+  // As the pod's cryopod-restore does it.
+  void ReportStage(const std::string& id, jobs::Stage stage) const {
+    jobs::Report report;
+    report.stage = stage;
+    ASSERT_THAT(jobs::WriteFileOf(JobDir(id), jobs::kStateFile, report), IsOk());
+  }
+  Result<std::shared_ptr<Operation>> Checkpoint() {
+    CheckpointOptions options;
+    options.pod = "shop/web";
+    return CheckpointOperations(config_, runtime_, *register_, metrics_).Start(options);
   }
   static Request RequestOf(Request::Kind kind, const std::string& archive = "a",
                            const std::string& uid = "u-1") {
@@ -49,18 +68,13 @@ class RuntimeServerTest : public test::AgentFixture {
     CRYOPOD_RETURN_IF_ERROR(wrapper::Send(socket.get(), request, Soon()));
     return wrapper::ReceiveAnswer(socket.get(), Soon());
   }
-  std::vector<std::string> Jobs() const { return jobs::ListJobs(config_.jobs_dir(), "r-").value(); }
-  pid_t JobPid(const std::string& id) const {
-    const UniqueFd directory = OpenDirectory(config_.jobs_dir() + "/" + id).value();
-    return jobs::ReadProcessFile(directory.get())->pid;
-  }
   static auto Passes() { return IsOkAnd(Field(&Answer::decision, Answer::Decision::kPass)); }
   static auto FailsWith(const std::string& part) {
     return IsOkAnd(AllOf(Field(&Answer::decision, Answer::Decision::kFail),
                          Field(&Answer::reason, HasSubstr(part))));
   }
 
-  metrics::AgentMetrics metrics_;
+  std::unique_ptr<OperationRegister> register_;
   std::unique_ptr<RestoreOperations> restores_;
   std::unique_ptr<RuntimeServer> runtime_server_;
 };
@@ -242,30 +256,131 @@ TEST_F(RuntimeServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
   EXPECT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
 }
 
+TEST_F(RuntimeServerTest, ARestoreStandsInTheRegisterWithItsStage) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
+  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+  EXPECT_EQ(operation->id(), Jobs().at(0));
+  EXPECT_EQ(operation->facts().kind, jobs::JobKind::kRestore);
+  EXPECT_EQ(operation->pod(), "shop/web");
+  EXPECT_EQ(operation->facts().archive, "a");
+
+  ReportStage(operation->id(), jobs::Stage::kServing);
+
+  EXPECT_TRUE(Eventually([&] { return operation->progress().stage == "serving"; }));
+}
+
+TEST_F(RuntimeServerTest, ARestoreKeepsACheckpointOfThePodAway) {
+  AddPod("u-1");
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+
+  EXPECT_THAT(Checkpoint(), StatusIs(Code::kAborted, HasSubstr(Jobs()[0])));
+}
+
+TEST_F(RuntimeServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
+  OperationFacts checkpoint;
+  checkpoint.id = "c-1";
+  checkpoint.pod_key = "u-1";
+  ASSERT_THAT(register_->Begin(checkpoint), IsOk());
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("operation c-1 runs"));
+
+  EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(RuntimeServerTest, ACancelledRestoreIsEndedAndRemembered) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
+  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+
+  EXPECT_THAT(operation->Cancel(), IsOk());
+
+  EXPECT_THAT(OutcomeOf(*operation).status, StatusIs(Code::kCancelled));
+  EXPECT_THAT(Jobs(), SizeIs(0));
+  EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"cancelled\"} 1"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> remembered,
+                               register_->Find(operation->id()));
+  EXPECT_THAT(remembered->outcome().status, StatusIs(Code::kCancelled));
+}
+
+TEST_F(RuntimeServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnded) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
+  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+  ReportStage(operation->id(), jobs::Stage::kRestored);
+
+  ::kill(JobPid(operation->id()), SIGKILL);
+
+  EXPECT_THAT(OutcomeOf(*operation).status, IsOk());
+  EXPECT_THAT(register_->ListEnded(), SizeIs(1));
+  EXPECT_THAT(register_->ListRunning(), SizeIs(0));
+}
+
+TEST_F(RuntimeServerTest, ARestoreOfAPodThatTheAgentMakesIsAPartOfThatAndCountedThere) {
+  OperationFacts pod;
+  pod.kind = jobs::JobKind::kPod;
+  pod.pod_key = "u-1";
+  pod.restore_operation = "op";
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationRegister::Begun begun, register_->Begin(pod));
+  Request request = RequestOf(Request::Kind::kSandbox);
+  request.restore_operation = "op";
+
+  EXPECT_THAT(Ask(request), FailsWith("from the restore of a"));
+
+  EXPECT_THAT(register_->ListRunning(), ElementsAre(begun.operation));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  ::kill(JobPid(Jobs()[0]), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
+  EXPECT_THAT(register_->ListEnded(), SizeIs(0));
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr("cryopod_pod_restore_operations_total{result=\"failure\"} 0"));
+}
+
 TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const std::string id = Jobs()[0];
-  runtime_server_.reset();
-  restores_ = std::make_unique<RestoreOperations>(config_, metrics_);
 
-  ASSERT_THAT(restores_->AdoptOrRepair(), IsOk());
-  runtime_server_ = std::move(RuntimeServer::Start(config_, *restores_)).value();
+  BeginAgent();
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), Passes());
-  EXPECT_THAT(Jobs(), ::testing::ElementsAre(id));
+  EXPECT_THAT(Jobs(), ElementsAre(id));
+  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
+  EXPECT_EQ(register_->ListRunning()[0]->id(), id);
+  EXPECT_THAT(register_->ListRunning()[0]->Cancel(), IsOk());
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
+}
+
+TEST_F(RuntimeServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
+  (void)Ask(RequestOf(Request::Kind::kSandbox));
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  const std::string id = Jobs()[0];
+  const pid_t pid = JobPid(id);
+  runtime_server_.reset();
+  const std::string foreign = R"({"format":2,"readable_from":2,"kind":"restore"})";
+  for (const char* name : {jobs::kStateFile, jobs::kProcessFile, jobs::kRequestFile}) {
+    cryopod::test::WriteText(JobDir(id) + "/" + name, foreign);
+
+    BeginAgent();
+
+    EXPECT_THAT(register_->ListRunning(), SizeIs(0));
+    ASSERT_THAT(register_->ListForeign(), SizeIs(1));
+    EXPECT_EQ(register_->ListForeign()[0].id, id);
+    EXPECT_EQ(cryopod::test::ReadText(JobDir(id) + "/" + name), foreign);
+    EXPECT_EQ(::kill(pid, 0), 0) << "it works on";
+  }
 }
 
 TEST_F(RuntimeServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const UniqueFd pidfd = OpenPidfd(JobPid(Jobs()[0])).value();
+  runtime_server_.reset();
   ::kill(JobPid(Jobs()[0]), SIGKILL);
   ASSERT_TRUE(PidfdEnded(pidfd.get(), Soon()));
-  runtime_server_.reset();
-  std::filesystem::create_directory(config_.jobs_dir() + "/r-without-a-request");
 
-  EXPECT_THAT(RestoreOperations(config_, metrics_).AdoptOrRepair(), IsOk());
+  BeginAgent();
 
   EXPECT_THAT(Jobs(), SizeIs(0));
 }
