@@ -152,7 +152,7 @@ TEST_F(ClientFailureTest, AnOperationThatHangsEndsAtItsDeadline) {
 TEST_F(ClientFailureTest, AnErrorAfterTheLastEventIsTheOperationsError) {
   test::FakeAgentServer server(socket_);
   server.SetCheckpoint({{"op", "dump", "db", 0, 0}}, {});
-  server.FailAtEnd("Checkpoint", Code::kFailedPrecondition, "io_uring in container db");
+  server.FailAtEnd("Checkpoint", Status(Code::kFailedPrecondition, "io_uring in container db"));
   Client client(socket_);
   int events = 0;
 
@@ -164,6 +164,69 @@ TEST_F(ClientFailureTest, AnErrorAfterTheLastEventIsTheOperationsError) {
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
   EXPECT_EQ(status.message(), "io_uring in container db");
   EXPECT_EQ(events, 1);
+}
+
+TEST_F(ClientFailureTest, AFailedOperationTellsItsIdAndWhereItsLogsAre) {
+  test::FakeAgentServer server(socket_);
+  for (const char* method : {"Checkpoint", "Restore", "Wait"}) {
+    server.FailAtEnd(method, Status(Code::kInternal, "no"), {"op1", "/var/lib/cryopod/logs/op1"});
+  }
+  Client client(socket_);
+  FailureDetails checkpoint;
+  FailureDetails restore;
+  FailureDetails wait;
+
+  EXPECT_FALSE(client.Checkpoint({}, nullptr, Soon(), &checkpoint).ok());
+  EXPECT_FALSE(client.Restore({}, nullptr, Soon(), &restore).ok());
+  EXPECT_FALSE(client.Wait("op1", nullptr, Soon(), &wait).ok());
+
+  for (const FailureDetails& details : {checkpoint, restore, wait}) {
+    EXPECT_EQ(details.operation_id, "op1");
+    EXPECT_EQ(details.log_folder, "/var/lib/cryopod/logs/op1");
+  }
+}
+
+TEST_F(ClientFailureTest, WhatBeganNoOperationTellsNone) {
+  test::FakeAgentServer server(socket_);
+  server.FailNext("Checkpoint", Code::kNotFound, "no such pod");
+  Client client(socket_);
+  FailureDetails details;
+
+  EXPECT_FALSE(client.Checkpoint({}, nullptr, Soon(), &details).ok());
+
+  EXPECT_EQ(details.operation_id, "");
+  EXPECT_EQ(details.log_folder, "");
+}
+
+TEST_F(ClientFailureTest, WhatTheAgentSaysOfAnOperationIsTheError) {
+  test::FakeAgentServer server(socket_);
+  server.FailNext("Cancel op9", Code::kFailedPrecondition, "op9 has ended");
+  server.FailNext("Wait op9", Code::kNotFound, "no operation op9");
+  server.FailNext("Logs op9", Code::kNotFound, "op9 has no logs");
+  Client client(socket_);
+
+  EXPECT_EQ(client.Cancel("op9", Soon()).message(), "op9 has ended");
+  EXPECT_EQ(client.Wait("op9", nullptr, Soon()).status().message(), "no operation op9");
+  EXPECT_EQ(client.Logs("op9", nullptr, Soon()).message(), "op9 has no logs");
+}
+
+TEST_F(ClientFailureTest, LogsEndWithTheErrorOfTheirReceiver) {
+  test::FakeAgentServer server(socket_);
+  server.AddLog("app.dump.log", "one");
+  server.AddLog("db.dump.log", "two");
+  Client client(socket_);
+  int pieces = 0;
+
+  const Status status = client.Logs(
+      "op1",
+      [&pieces](std::string_view, std::string_view) {
+        ++pieces;
+        return Status(Code::kResourceExhausted, "disk full");
+      },
+      Soon());
+
+  EXPECT_EQ(status.message(), "disk full");
+  EXPECT_EQ(pieces, 1);
 }
 
 TEST_F(ClientFailureTest, EveryReasonTravelsBesideTheMessage) {
@@ -179,7 +242,7 @@ TEST_F(ClientFailureTest, EveryReasonTravelsBesideTheMessage) {
 
 TEST_F(ClientFailureTest, AReasonTravelsWithStreamsToo) {
   test::FakeAgentServer server(socket_);
-  server.FailAtEnd("Checkpoint", Code::kAborted, "no", Reason::kPodChanged);
+  server.FailAtEnd("Checkpoint", Status(Code::kAborted, "no", Reason::kPodChanged));
   server.FailNext("Import", Code::kResourceExhausted, "no", Reason::kNoSpace);
   server.FailNext("Export", Code::kFailedPrecondition, "no", Reason::kMount);
   Client client(socket_);
@@ -230,7 +293,7 @@ TEST_F(ClientFailureTest, AnExportThatBreaksOffIsNoSuccess) {
   ArchiveSummary summary;
   summary.name = "web1";
   server.AddArchive(summary, std::string(200'000, 'x'));
-  server.FailAtEnd("Export", Code::kDataLoss, "blob sha256:4f is damaged");
+  server.FailAtEnd("Export", Status(Code::kDataLoss, "blob sha256:4f is damaged"));
   Client client(socket_);
 
   const Status status = client.Export(

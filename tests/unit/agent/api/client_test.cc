@@ -62,6 +62,7 @@ TEST_F(ClientTest, ACheckpointReportsItsProgressAndItsResult) {
   request.archive = "web1";
   request.stop_source = true;
   request.timeout = seconds(77);
+  request.operation_id = "mine";
 
   const Result<CheckpointResult> result = client_.Checkpoint(
       request,
@@ -89,6 +90,7 @@ TEST_F(ClientTest, ACheckpointReportsItsProgressAndItsResult) {
   EXPECT_TRUE(server_.checkpoint_request().stop_source);
   EXPECT_FALSE(server_.checkpoint_request().without_volumes);
   EXPECT_EQ(server_.checkpoint_request().timeout, seconds(77));
+  EXPECT_EQ(server_.checkpoint_request().operation_id, "mine");
 }
 
 TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
@@ -101,6 +103,7 @@ TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
   request.archive = "web1";
   request.request_json = "{}";
   request.runtime_handler = "cryopod";
+  request.operation_id = "mine";
 
   const Result<RestoreResult> result = client_.Restore(request, nullptr, Soon());
 
@@ -113,12 +116,18 @@ TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
   EXPECT_EQ(result->outcome, "restored");
   EXPECT_EQ(server_.restore_request().request_json, "{}");
   EXPECT_EQ(server_.restore_request().runtime_handler, "cryopod");
+  EXPECT_EQ(server_.restore_request().operation_id, "mine");
   EXPECT_FALSE(server_.restore_request().request_from_archive);
 }
 
 TEST_F(ClientTest, ListsArchivesAndOperations) {
   server_.AddArchive(Web(), "");
-  server_.AddOperation({"op3", "checkpoint", "shop/db", "dump"});
+  Operation running;
+  running.operation_id = "op3";
+  running.kind = "checkpoint";
+  running.state = "running";
+  running.stage = "dump";
+  server_.AddOperation(running);
 
   const Result<Listing> all = client_.List("", Soon());
   const Result<Listing> other = client_.List("kube-system", Soon());
@@ -134,6 +143,76 @@ TEST_F(ClientTest, ListsArchivesAndOperations) {
   EXPECT_EQ(all->operations[0].stage, "dump");
   ASSERT_TRUE(other.ok());
   EXPECT_THAT(other->archives, IsEmpty());
+}
+
+TEST_F(ClientTest, OperationsTravelWithEveryFieldAndThoseThatEndedWhenTheyAreAskedFor) {
+  const Operation sent = {"op3",
+                          "restore",
+                          "shop/db",
+                          "web1",
+                          "dump",
+                          "app",
+                          7,
+                          10,
+                          "2026-11-24T22:00:00Z",
+                          42,
+                          "failed",
+                          "ABORTED",
+                          "pod_changed",
+                          "sh came in",
+                          "/logs/op3"};
+  server_.AddOperation(sent);
+
+  const Result<Listing> running = client_.List("", Soon());
+  const Result<Listing> all = client_.List("", Soon(), true);
+
+  ASSERT_TRUE(running.ok() && all.ok());
+  EXPECT_THAT(running->operations, IsEmpty());
+  ASSERT_EQ(all->operations.size(), 1u);
+  const auto fields = [](const Operation& of) {
+    return std::tie(of.operation_id, of.kind, of.pod, of.archive, of.stage, of.container,
+                    of.bytes_done, of.bytes_total, of.began, of.timeout_seconds, of.state, of.code,
+                    of.reason, of.message, of.log_folder);
+  };
+  EXPECT_EQ(fields(all->operations[0]), fields(sent));
+}
+
+TEST_F(ClientTest, AWaitBringsTheProgressAndTheResultOfAnOperation) {
+  CheckpointResult expected;
+  expected.digest = "sha256:00";
+  server_.SetCheckpoint({{"op1", "dump", "app", 1, 2}}, expected);
+  std::vector<std::string> stages;
+
+  const Result<OperationResult> result = client_.Wait(
+      "op1", [&stages](const Progress& progress) { stages.push_back(progress.stage); }, Soon());
+
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_EQ(std::get<CheckpointResult>(*result).digest, "sha256:00");
+  EXPECT_THAT(stages, ElementsAre("dump"));
+  EXPECT_THAT(server_.calls(), ElementsAre("Wait op1"));
+}
+
+TEST_F(ClientTest, ACancellationNamesItsOperation) {
+  EXPECT_TRUE(client_.Cancel("op1", Soon()).ok());
+
+  EXPECT_THAT(server_.calls(), ElementsAre("Cancel op1"));
+}
+
+TEST_F(ClientTest, LogsComeWithTheirNames) {
+  server_.AddLog("app.dump.log", "one");
+  server_.AddLog("db.dump.log", "two");
+  std::vector<std::string> logs;
+
+  const Status status = client_.Logs(
+      "op1",
+      [&logs](std::string_view name, std::string_view bytes) {
+        logs.push_back(std::string(name) + "=" + std::string(bytes));
+        return Status();
+      },
+      Soon());
+
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(logs, ElementsAre("app.dump.log=one", "db.dump.log=two"));
 }
 
 TEST_F(ClientTest, InspectsVerifiesAndDeletesAnArchive) {

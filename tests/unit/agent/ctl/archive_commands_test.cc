@@ -40,13 +40,14 @@ TEST_F(ArchiveCommandsTest, ListShowsDamageAndOperations) {
   api::ArchiveSummary damaged = Archive("web2");
   damaged.damage = "index.json: not JSON";
   server_.AddArchive(damaged, "");
-  server_.AddOperation({"op7", "restore", "shop/db", "start"});
+  server_.AddOperation(RunningOperation());
 
   const Outcome outcome = RunCtl({"list"});
 
   EXPECT_THAT(outcome.out, HasSubstr("damaged: index.json: not JSON"));
-  EXPECT_THAT(outcome.out, HasSubstr("OPERATION  KIND     POD      STAGE\n"
-                                     "op7        restore  shop/db  start\n"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("OPERATION  KIND     POD      BEGAN                 STATE\n"
+                        "op7        restore  shop/db  2026-11-24T22:00:00Z  dump db 75 %\n"));
 }
 
 TEST_F(ArchiveCommandsTest, ListTakesANamespace) {
@@ -58,7 +59,7 @@ TEST_F(ArchiveCommandsTest, ListTakesANamespace) {
 
 TEST_F(ArchiveCommandsTest, ListAsJsonHoldsNumbersAndLists) {
   server_.AddArchive(Archive("web1"), "");
-  server_.AddOperation({"op7", "restore", "shop/db", "start"});
+  server_.AddOperation(RunningOperation());
 
   const json answer = json::parse(RunCtl({"list", "--output", "json"}).out);
 
@@ -68,6 +69,8 @@ TEST_F(ArchiveCommandsTest, ListAsJsonHoldsNumbersAndLists) {
   EXPECT_EQ(answer["archives"][0]["containers"], json({"app", "db"}));
   EXPECT_EQ(answer["archives"][0]["damage"], "");
   EXPECT_EQ(answer["operations"][0]["operation_id"], "op7");
+  EXPECT_EQ(answer["operations"][0]["state"], "running");
+  EXPECT_EQ(answer["operations"][0]["bytes_total"], 4);
 }
 
 TEST_F(ArchiveCommandsTest, WhatAStrangersArchiveSaysCannotDriveTheTerminal) {

@@ -71,6 +71,23 @@ TEST(ParseCommandLineTest, TimeoutsAreSecondsWithinADay) {
   EXPECT_FALSE(ParseCommandLine({"restore", "a", "--timeout", "1.5"}).ok());
 }
 
+TEST(ParseCommandLineTest, OperationsAreNamedByTheirId) {
+  EXPECT_EQ(Parsed<WaitCommand>({"wait", "op1"}).operation, "op1");
+  EXPECT_EQ(Parsed<CancelCommand>({"cancel", "op1"}).operation, "op1");
+  EXPECT_EQ(Parsed<LogsCommand>({"logs", "op1"}).operation, "op1");
+  EXPECT_EQ(Parsed<CheckpointCommand>({"checkpoint", "a/b", "--operation", "op1"}).operation,
+            "op1");
+  EXPECT_EQ(
+      Parsed<RestoreCommand>({"restore", "a", "--request", "f", "--operation", "op1"}).operation,
+      "op1");
+  EXPECT_FALSE(ParseCommandLine({"wait"}).ok());
+}
+
+TEST(ParseCommandLineTest, OperationsThatEndedAreListedWhenTheyAreAskedFor) {
+  EXPECT_FALSE(Parsed<ListCommand>({"list"}).all);
+  EXPECT_TRUE(Parsed<ListCommand>({"list", "--all"}).all);
+}
+
 TEST(ParseCommandLineTest, AnUnknownCommandIsNamed) {
   const Result<CommandLine> line = ParseCommandLine({"frobnicate"});
 

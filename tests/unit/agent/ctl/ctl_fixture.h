@@ -29,7 +29,7 @@ class CtlFixture : public testing::Test {
     const UniqueFd in(Open("in", O_RDONLY));
     const UniqueFd out(Open("out", O_RDWR | O_CREAT | O_TRUNC));
     const UniqueFd err(Open("err", O_RDWR | O_CREAT | O_TRUNC));
-    ctl::Console console;
+    terminal::Console console;
     console.in = in.get();
     console.out = out.get();
     console.err = err.get();
@@ -52,6 +52,22 @@ class CtlFixture : public testing::Test {
     summary.size_bytes = uint64_t{3} << 20;
     summary.containers = {"app", "db"};
     return summary;
+  }
+
+  // One of pod shop/db that runs, dumping.
+  static api::Operation RunningOperation() {
+    api::Operation operation;
+    operation.operation_id = "op7";
+    operation.kind = "restore";
+    operation.pod = "shop/db";
+    operation.archive = "db1";
+    operation.began = "2026-11-24T22:00:00Z";
+    operation.state = "running";
+    operation.stage = "dump";
+    operation.container = "db";
+    operation.bytes_done = 3;
+    operation.bytes_total = 4;
+    return operation;
   }
 
   TempDirectory temp_;

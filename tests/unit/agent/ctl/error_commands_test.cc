@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "tests/unit/agent/ctl/ctl_fixture.h"
 
@@ -26,7 +27,8 @@ TEST_F(ErrorCommandsTest, EveryClassOfErrorHasItsExitCode) {
       {Code::kInvalidArgument, 2},    {Code::kNotFound, 3}, {Code::kAlreadyExists, 4},
       {Code::kFailedPrecondition, 5}, {Code::kDataLoss, 6}, {Code::kUnavailable, 7},
       {Code::kResourceExhausted, 8},  {Code::kAborted, 9},  {Code::kDeadlineExceeded, 10},
-      {Code::kInternal, 1},           {Code::kUnknown, 1},  {Code::kPermissionDenied, 1},
+      {Code::kCancelled, 12},         {Code::kInternal, 1}, {Code::kUnknown, 1},
+      {Code::kPermissionDenied, 1},
   };
   for (const auto& [code, exit_code] : classes) {
     server_.FailNext("Checkpoint", code, "the reason");
@@ -38,6 +40,37 @@ TEST_F(ErrorCommandsTest, EveryClassOfErrorHasItsExitCode) {
     EXPECT_THAT(outcome.err, HasSubstr("checkpoint shop/web: the reason"));
     EXPECT_EQ(outcome.out, "");
   }
+}
+
+TEST_F(ErrorCommandsTest, AFailureTellsItsOperationAndHowToSeeItsLogs) {
+  server_.FailAtEnd("Checkpoint", Status(Code::kInternal, "CRIU failed"), {"op1", "/logs/op1"});
+  const std::string with_logs = RunCtl({"checkpoint", "shop/web"}).err;
+  server_.FailAtEnd("Checkpoint", Status(Code::kInternal, "CRIU failed"), {"op1", ""});
+  const std::string without = RunCtl({"checkpoint", "shop/web"}).err;
+
+  EXPECT_EQ(with_logs,
+            "cryopodctl: checkpoint shop/web: CRIU failed\n"
+            "cryopodctl: operation op1; its logs: cryopodctl logs op1\n");
+  EXPECT_EQ(without,
+            "cryopodctl: checkpoint shop/web: CRIU failed\n"
+            "cryopodctl: operation op1\n");
+}
+
+TEST_F(ErrorCommandsTest, AFailureAsJsonIsOneObjectWithCodeReasonAndOperation) {
+  server_.FailAtEnd("Checkpoint", Status(Code::kAborted, "sh came in", Reason::kPodChanged),
+                    {"op1", "/logs/op1"});
+
+  const Outcome outcome = RunCtl({"checkpoint", "shop/web", "--output", "json"});
+
+  EXPECT_EQ(outcome.exit_code, 9);
+  ExpectOneLine(outcome.err);
+  EXPECT_EQ(nlohmann::json::parse(outcome.out),
+            nlohmann::json({{"error",
+                             {{"code", "ABORTED"},
+                              {"reason", "pod_changed"},
+                              {"message", "checkpoint shop/web: sh came in"},
+                              {"operation_id", "op1"},
+                              {"log_folder", "/logs/op1"}}}}));
 }
 
 TEST_F(ErrorCommandsTest, APodThatIsNotThereIsNamedWithARemedy) {
@@ -69,7 +102,8 @@ TEST_F(ErrorCommandsTest, ARemedyThatTheAgentGaveIsNotRepeated) {
 }
 
 TEST_F(ErrorCommandsTest, APodThatChangedIsNoOtherOperation) {
-  server_.FailAtEnd("Checkpoint", Code::kAborted, "process 7 (sh) came in", Reason::kPodChanged);
+  server_.FailAtEnd("Checkpoint",
+                    Status(Code::kAborted, "process 7 (sh) came in", Reason::kPodChanged));
 
   const Outcome outcome = RunCtl({"checkpoint", "shop/web"});
 

@@ -65,7 +65,7 @@ TEST_F(PodCommandsTest, CheckpointTellsEveryStageOnceOnStderr) {
 
 TEST_F(PodCommandsTest, CheckpointSendsEveryOption) {
   const Outcome outcome = RunCtl({"checkpoint", "shop/web", "--archive", "web1", "--stop",
-                                  "--without-volumes", "--timeout", "90"});
+                                  "--without-volumes", "--timeout", "90", "--operation", "mine"});
 
   EXPECT_EQ(outcome.exit_code, 0);
   const api::CheckpointRequest request = server_.checkpoint_request();
@@ -74,6 +74,7 @@ TEST_F(PodCommandsTest, CheckpointSendsEveryOption) {
   EXPECT_TRUE(request.stop_source);
   EXPECT_TRUE(request.without_volumes);
   EXPECT_EQ(request.timeout, seconds(90));
+  EXPECT_EQ(request.operation_id, "mine");
 }
 
 TEST_F(PodCommandsTest, CheckpointAsksForNothingThatWasNotSaid) {
@@ -84,6 +85,7 @@ TEST_F(PodCommandsTest, CheckpointAsksForNothingThatWasNotSaid) {
   EXPECT_FALSE(request.stop_source);
   EXPECT_FALSE(request.without_volumes);
   EXPECT_EQ(request.timeout, seconds(0));
+  EXPECT_EQ(request.operation_id, "");
 }
 
 TEST_F(PodCommandsTest, CheckpointAsJsonIsOneObjectAndNothingElse) {

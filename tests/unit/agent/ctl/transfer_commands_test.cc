@@ -77,7 +77,7 @@ TEST_F(TransferCommandsTest, ExportNeverReplacesAFileUnlessForced) {
 }
 
 TEST_F(TransferCommandsTest, AnExportThatBreaksOffLeavesNothing) {
-  server_.FailAtEnd("Export", Code::kDataLoss, "blob sha256:4f is damaged");
+  server_.FailAtEnd("Export", Status(Code::kDataLoss, "blob sha256:4f is damaged"));
   std::filesystem::create_directory(Path("d"));
 
   const Outcome outcome = RunCtl({"export", "web1", "-o", Path("d/web.tar")});
@@ -88,7 +88,7 @@ TEST_F(TransferCommandsTest, AnExportThatBreaksOffLeavesNothing) {
 }
 
 TEST_F(TransferCommandsTest, AForcedExportThatBreaksOffLeavesTheOldFile) {
-  server_.FailAtEnd("Export", Code::kDataLoss, "damaged");
+  server_.FailAtEnd("Export", Status(Code::kDataLoss, "damaged"));
   std::filesystem::create_directory(Path("d"));
   test::WriteText(Path("d/web.tar"), "mine");
 
