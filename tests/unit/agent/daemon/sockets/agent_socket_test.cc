@@ -250,12 +250,12 @@ TEST_F(AgentServiceTest,
   const std::string long_log(3 << 20, 'x');
   cryopod::test::WriteText(work / "dump.log", long_log);
 
-  EXPECT_THAT(LogsOf(id), ElementsAre(std::pair("app.dump.log", long_log)));
+  EXPECT_THAT(LogsOf(id), ElementsAre(::testing::Pair("app.dump.log", long_log)));
 
   jobs::KeepLogs(JobDir(id), config_.state_dir, id);
   Go();
   ASSERT_THAT(client_->Wait(id, Ignore(), Soon()), IsOk());
-  EXPECT_THAT(LogsOf(id), ElementsAre(std::pair("app.dump.log", long_log)));
+  EXPECT_THAT(LogsOf(id), ElementsAre(::testing::Pair("app.dump.log", long_log)));
   EXPECT_THAT(client_->Logs("unknown", nullptr, Soon()), StatusIs(Code::kNotFound));
 }
 
