@@ -202,7 +202,7 @@ class Parser {
   void AddNodeUninstall(CLI::App* node) {
     CLI::App* command = node->add_subcommand("uninstall", "Undo what `node install` has done");
     command->add_flag("--purge", uninstall_.purge,
-                      "Remove archives, consumed records and logs, too");
+                      "Remove archives, consumed records, operations and logs, too");
     command->add_flag("--no-restart", uninstall_.no_restart, "Leave containerd as it runs");
     command->callback([this] { line_.command = uninstall_; });
   }

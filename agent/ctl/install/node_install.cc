@@ -37,7 +37,8 @@ constexpr char kHandler[] = "cryopod";
 // What an agent makes in its run_dir and in its state_dir.
 constexpr std::array kRunNames = {"agent.lock", "agent.sock", "reader.sock", "runtime.sock",
                                   "jobs"};
-constexpr std::array kStateNames = {"archives", "consumed", "logs", "scratch", "staging"};
+constexpr std::array kStateNames = {"archives",   "consumed", "logs",
+                                    "operations", "scratch",  "staging"};
 
 Result<std::string> ReadManifest(const NodePaths& paths, const std::string& name) {
   return ReadFile(paths.share_dir() + "/" + name, kManifestBytesMax);
@@ -271,7 +272,7 @@ Status RemoveState(const NodePaths& paths, bool purge, ChangeReport& report) {
   if (!PathExists(state)) return Status();
   if (purge) {
     CRYOPOD_RETURN_IF_ERROR(RemoveNames(state, kStateNames));
-    report.Did("removed " + state + " with archives, consumed records and logs");
+    report.Did("removed " + state + " with archives, consumed records, operations and logs");
     return Status();
   }
   // Empty ones only.
@@ -279,7 +280,7 @@ Status RemoveState(const NodePaths& paths, bool purge, ChangeReport& report) {
   for (const char* const name : kStateNames) ::rmdir((state + "/" + name).c_str());
   ::rmdir(state.c_str());
   if (CountEntries(state) > 0) {
-    report.Leave("archives, consumed records and logs are kept in " + state +
+    report.Leave("archives, consumed records, operations and logs are kept in " + state +
                  "; `cryopodctl node uninstall --purge` removes them");
   }
   return Status();

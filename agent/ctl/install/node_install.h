@@ -21,7 +21,7 @@ struct InstallOptions {
 Status InstallNode(NodePaths paths, const InstallOptions& options, ChangeReport& report);
 
 struct UninstallOptions {
-  bool purge = false;   // archives, consumed records and logs go too
+  bool purge = false;   // archives, consumed records, operations and logs go too
   bool restart = true;  // containerd, where systemd runs it
 };
 

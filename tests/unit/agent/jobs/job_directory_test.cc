@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "agent/jobs/job_file.h"
-#include "agent/os/cgroup.h"
 #include "agent/os/mount.h"
+#include "agent/os/operation_cgroup.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"

@@ -11,7 +11,7 @@
 namespace cryopod::node {
 namespace {
 
-using test::Soon;
+using cryopod::test::Soon;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 

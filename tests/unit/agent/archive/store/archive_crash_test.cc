@@ -53,6 +53,7 @@ TEST_F(KilledWriterTest, InTheMiddleOfABlob) {
                             [&, bytes = uint64_t{0}](uint64_t more) mutable {
                               bytes += more;
                               if (bytes > 5'000'000) here();
+                              return Status();
                             });
   });
 

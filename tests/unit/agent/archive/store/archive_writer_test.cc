@@ -200,7 +200,11 @@ TEST_F(ArchiveWriterTest, ProgressCountsTheBytesOfTheFiles) {
   WriteFiles(temp_.path() / "files", {{"a", std::string(3'000'000, 'a')}, {"b", "12345"}});
   uint64_t bytes = 0;
 
-  EXPECT_THAT(Pack(temp_.path() / "files", [&](uint64_t more) { bytes += more; }), IsOk());
+  const auto count = [&](uint64_t more) {
+    bytes += more;
+    return Status();
+  };
+  EXPECT_THAT(Pack(temp_.path() / "files", count), IsOk());
 
   EXPECT_EQ(bytes, 3'000'005u);
 }
@@ -247,10 +251,18 @@ TEST_F(ArchiveWriterTest, WhatIsNoPlainFileIsRefusedByNameNotLeftOut) {
   }
 }
 
+TEST_F(ArchiveWriterTest, WhoWatchesTheBytesCanEndTheWork) {
+  WriteFiles(temp_.path() / "files", {{"a.img", std::string(4'000'000, 'a')}});
+  const auto refuse = [](uint64_t) { return Status(Code::kCancelled, "enough"); };
+
+  EXPECT_THAT(Pack(temp_.path() / "files", refuse), StatusIs(Code::kCancelled));
+}
+
 TEST_F(ArchiveWriterTest, AFileThatShrinksWhileItIsReadIsRefused) {
   WriteFiles(temp_.path() / "files", {{"a.img", std::string(4'000'000, 'a')}});
   const auto shrink = [&](uint64_t) {
     std::filesystem::resize_file(temp_.path() / "files" / "a.img", 1'500'000);
+    return Status();
   };
 
   EXPECT_THAT(Pack(temp_.path() / "files", shrink),
