@@ -26,6 +26,7 @@ using std::chrono::seconds;
 // seconds is waited for, and a caller who waits 30 s longer than the operation may take still hears
 // of one that does not answer.
 constexpr seconds kRuntimeTimeout{20};
+constexpr seconds kRestoreEndTimeout{5};
 constexpr seconds kRemoveSourceTimeout{60};
 constexpr seconds kRemoveCallTimeout{15};
 constexpr int kStopAttemptsMax = 20;
@@ -90,12 +91,25 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
   facts.archive = facts.archive_is_asked ? options.archive : DefaultArchiveName(pod);
   facts.timeout =
       seconds(options.timeout_s != 0 ? options.timeout_s : config_.checkpoint_timeout_s);
+  WaitForRestore(facts.pod_key);
   CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun, operations_.Begin(std::move(facts)));
   if (begun.found) return begun.operation;
   const Status launched = Launch(options, pod, patience, begun.operation);
   if (launched.ok()) return begun.operation;
   operations_.Drop(*begun.operation);
   return launched;
+}
+
+// A pod whose containers have just been let run is still the restore's for a moment.
+void CheckpointOperations::WaitForRestore(const std::string& pod_key) const {
+  const Deadline patience = Deadline::After(kRestoreEndTimeout);
+  for (const std::shared_ptr<Operation>& operation : operations_.ListRunning()) {
+    const OperationFacts& facts = operation->facts();
+    if (facts.kind == jobs::JobKind::kCheckpoint || facts.pod_key != pod_key) continue;
+    for (Operation::News news; !news.finished && !patience.expired();) {
+      news = operation->WaitForNews(news.seen, patience);
+    }
+  }
 }
 
 Result<std::shared_ptr<Operation>> CheckpointOperations::FindEnded(const CheckpointOptions& options,

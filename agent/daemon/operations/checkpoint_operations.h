@@ -39,6 +39,7 @@ class CheckpointOperations {
 
  private:
   Result<std::shared_ptr<Operation>> TryStart(const CheckpointOptions& options);
+  void WaitForRestore(const std::string& pod_key) const;
   // The one that was asked for before, of a pod that is gone because it was stopped; else
   // `refusal`.
   Result<std::shared_ptr<Operation>> FindEnded(const CheckpointOptions& options,
