@@ -119,11 +119,12 @@ std::string CancellationToJson(const std::string& operation) {
   return Print({{"cancelled", operation}});
 }
 
-std::string FailureToJson(const Status& status, const api::FailureDetails& failure) {
+std::string FailureToJson(const Status& status, const std::string& message,
+                          const api::FailureDetails& failure) {
   return Print({{"error",
                  {{"code", CodeName(status.code())},
                   {"reason", ReasonName(status.reason())},
-                  {"message", status.message()},
+                  {"message", message},
                   {"operation_id", failure.operation_id},
                   {"log_folder", failure.log_folder}}}});
 }

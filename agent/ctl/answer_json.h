@@ -20,6 +20,8 @@ std::string ExportToJson(const std::string& file, uint64_t size_bytes);
 std::string DeletionToJson(const std::string& archive);
 std::string CancellationToJson(const std::string& operation);
 // {"error": {"code", "reason", "message", "operation_id", "log_folder"}} of a command that failed.
-std::string FailureToJson(const Status& status, const api::FailureDetails& failure);
+// `message` is that of the status, with the remedy.
+std::string FailureToJson(const Status& status, const std::string& message,
+                          const api::FailureDetails& failure);
 
 }  // namespace cryopod::ctl

@@ -298,19 +298,19 @@ std::string Describe(const Status& status) {
   return remedy.empty() || says_how ? status.message() : status.message() + "; " + remedy;
 }
 
-Status PrintFailure(const terminal::Console& console, Output output, const Status& status,
-                    const api::FailureDetails& failure) {
-  terminal::PrintError(console, Describe(status));
+// On standard error in either form: standard output may hold half of an export.
+void PrintFailure(const terminal::Console& console, Output output, const Status& status,
+                  const api::FailureDetails& failure) {
   if (output == Output::kJson) {
-    return terminal::PrintAnswer(console, FailureToJson(status, failure));
+    (void)WriteAll(console.err, FailureToJson(status, Describe(status), failure));
+    return;
   }
-  if (!failure.operation_id.empty()) {
-    terminal::PrintError(console, "operation " + failure.operation_id +
-                                      (failure.log_folder.empty() ? ""
-                                                                  : "; its logs: cryopodctl logs " +
-                                                                        failure.operation_id));
-  }
-  return Status();
+  terminal::PrintError(console, Describe(status));
+  if (failure.operation_id.empty()) return;
+  terminal::PrintError(console, "operation " + failure.operation_id +
+                                    (failure.log_folder.empty()
+                                         ? ""
+                                         : "; its logs: cryopodctl logs " + failure.operation_id));
 }
 
 }  // namespace
@@ -325,10 +325,7 @@ ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console&
   const Status status = line->help.empty() ? std::visit(commands, line->command)
                                            : terminal::PrintAnswer(console, line->help);
   if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
-  if (!status.ok()) {
-    // The failure is told by the exit code, too, where nobody reads.
-    (void)PrintFailure(console, line->output, status, commands.failure());
-  }
+  if (!status.ok()) PrintFailure(console, line->output, status, commands.failure());
   return ExitCodeFor(status.code());
 }
 

@@ -28,14 +28,21 @@ class BadInputTest(PodTest):
         return a.ctl("--output", "json", *arguments)
 
     def assert_fails(self, code, words, *arguments):
-        """Exit code `code`, nothing on standard output, and one line that holds the words."""
+        """Exit code `code`, nothing on standard output, and an error that holds the words."""
         result = a.ctl("--output", "json", *arguments, check=False)
         self.assertEqual(result.returncode, code, result.stderr)
         self.assertEqual(result.stdout, "")
-        self.assertRegex(result.stderr, r"\Acryopodctl: [^\n]*\n\Z")
+        message = self.message_of(result.stderr)
         for word in words:
-            self.assertIn(word, result.stderr)
-        return result.stderr
+            self.assertIn(word, message)
+        return message
+
+    def message_of(self, stderr):
+        """Of JSON; a command line that is not understood has not said yet that it wants JSON."""
+        if stderr.startswith("{"):
+            return json.loads(stderr)["error"]["message"]
+        self.assertRegex(stderr, r"\Acryopodctl: [^\n]*\n\Z")
+        return stderr
 
     def archives(self):
         listing = json.loads(self.ctl("list").stdout)

@@ -79,7 +79,7 @@ class OperationsTest(OperationTest):
         self.assertEqual(self.operations(a, "--all")[operation]["state"], "cancelled")
         waited = a.ctl("--output", "json", "wait", operation, check=False)
         self.assertEqual(waited.returncode, CANCELLED)
-        error = json.loads(waited.stdout)["error"]
+        error = json.loads(waited.stderr)["error"]
         self.assertEqual((error["code"], error["operation_id"]), ("CANCELLED", operation))
         late = a.ctl("cancel", operation, check=False)
         self.assertIn("has ended", late.stderr)
@@ -96,7 +96,7 @@ class OperationsTest(OperationTest):
         failed = a.ctl("--output", "json", "checkpoint", pod.sandbox, "--operation", operation,
                        check=False)
 
-        error = json.loads(failed.stdout)["error"]
+        error = json.loads(failed.stderr)["error"]
         self.assertEqual(error["operation_id"], operation)
         self.assertEqual(error["log_folder"], f"/var/lib/cryopod/logs/{operation}")
         self.assertEqual(self.operations(a, "--all")[operation]["reason"], error["reason"])
