@@ -119,7 +119,7 @@ class PodVolumesTest(ContentTest):
         pod = self.pod_with(self.volume)
         pod.exec("one", "sh", "-c", "echo text >/scratch/$(printf 'left\\nout')")
 
-        self.check_refused_and_left_out(pod, "/scratch", "left?out")
+        self.check_refused_and_left_out(pod, "/scratch", "left out")
 
     def test_what_comes_between_preflight_and_the_freeze(self):
         pod = self.pod_with(self.volume)
