@@ -46,7 +46,8 @@ class JobDirectoryTest : public ::testing::Test {
   }
   std::map<std::string, ListedJob> List() const {
     std::map<std::string, ListedJob> by_id;
-    for (const ListedJob& job : ListJobs(temp_.path()).value()) by_id[job.id] = job;
+    const std::vector<ListedJob> listed = ListJobs(temp_.path()).value();
+    for (const ListedJob& job : listed) by_id[job.id] = job;
     return by_id;
   }
 
