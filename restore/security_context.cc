@@ -105,7 +105,7 @@ Status CheckIds(const SecurityContext& context, const TaskCredentials& task, uin
 Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
                                              const FileCapabilities& program) {
   const Result<json::Value> config = json::Parse(config_json);
-  if (!config.ok() || config->object() == nullptr) {
+  if (!config.ok() || config->At("process").object() == nullptr) {
     return Status(Code::kDataLoss, "config.json of the bundle is no OCI configuration");
   }
   const json::Value& process = config->At("process");

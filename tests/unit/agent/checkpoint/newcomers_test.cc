@@ -162,7 +162,7 @@ TEST_F(NewcomersTest, ANameIsNoMoreThanOneHarmlessLine) {
   const Exec exec(container_.init(), "a\n\x1b[2J\xff");
   leaf_.Enter(exec.pid());
 
-  EXPECT_EQ(Born(), "container app: " + exec.Name() + " (a??[2J?)");
+  EXPECT_EQ(Born(), "container app: " + exec.Name() + " (a ?[2J?)");
 }
 
 TEST_F(NewcomersTest, OfManyOnlyTheFirstAreNamed) {

@@ -242,7 +242,7 @@ TEST(RepairJobStagingTest, ADamagedJournalIsAnError) {
   std::ofstream(job.path() / jobs::kJournalFile) << "{";
 
   EXPECT_THAT(ReleaseJob(job.path()),
-              StatusIs(Code::kInvalidArgument, HasSubstr(jobs::kJournalFile)));
+              StatusIs(Code::kDataLoss, HasSubstr(jobs::kJournalFile)));
   EXPECT_FALSE(RepairJob(job.path(), Soon()).ok());
 }
 
