@@ -14,6 +14,7 @@
 #include "agent/ctl/node_check.h"
 #include "agent/ctl/pod_requests.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 #include "agent/terminal/progress.h"
 #include "agent/terminal/text.h"
 
@@ -40,6 +41,17 @@ Deadline OperationDeadline(unsigned timeout_seconds) {
 Status AsUsage(const Status& status) {
   return status.code() == Code::kNotFound ? Status(Code::kInvalidArgument, status.message())
                                           : status;
+}
+
+// A log holds names of a stranger's making.
+std::string LinesOf(std::string_view log) {
+  std::string lines;
+  const std::vector<std::string_view> parts = Split(log, '\n');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) lines += '\n';
+    lines += Printable(parts[i], log.size() + 1);
+  }
+  return lines;
 }
 
 // One command against one agent; every method prints its answer.
@@ -110,7 +122,7 @@ class Commands {
       const bool next = name != current;
       current = name;
       const std::string head = next ? "==> " + terminal::OneLine(name) + " <==\n" : "";
-      return terminal::PrintAnswer(console_, head + std::string(text));
+      return terminal::PrintAnswer(console_, head + LinesOf(text));
     };
     return client_.Logs(command.operation, print, Deadline::After(kShortWait))
         .While("logs " + command.operation);

@@ -129,7 +129,7 @@ TEST_F(ErrorCommandsTest, AMessageOfSeveralLinesBecomesOne) {
   const Outcome outcome = RunCtl({"checkpoint", "shop/web"});
 
   ExpectOneLine(outcome.err);
-  EXPECT_THAT(outcome.err, HasSubstr("io_uring in app notifier in  [1mdb"));
+  EXPECT_THAT(outcome.err, HasSubstr("io_uring in app notifier in ?[1mdb"));
 }
 
 TEST_F(ErrorCommandsTest, WrongUseAsksTheAgentNothing) {

@@ -85,7 +85,7 @@ TEST_F(OperationCommandsTest, CancelOfWhatFailedMeanwhileIsThatFailure) {
 
 TEST_F(OperationCommandsTest, LogsArePrintedUnderTheirNames) {
   server_.AddLog("app.dump.log", "one\n");
-  server_.AddLog("db\x1b[2J.dump.log", "two\n");
+  server_.AddLog("db\x1b[2J.dump.log", "two\x1b[2J\n");
 
   const Outcome outcome = RunCtl({"logs", "op1"});
 
@@ -93,8 +93,8 @@ TEST_F(OperationCommandsTest, LogsArePrintedUnderTheirNames) {
   EXPECT_EQ(outcome.out,
             "==> app.dump.log <==\n"
             "one\n"
-            "==> db [2J.dump.log <==\n"
-            "two\n");
+            "==> db?[2J.dump.log <==\n"
+            "two?[2J\n");
   EXPECT_EQ(RunCtl({"logs", "op1", "--output", "json"}).out, outcome.out);
 }
 
