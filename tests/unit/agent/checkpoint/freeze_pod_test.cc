@@ -174,8 +174,7 @@ class WaitingExec {
     if (pid_ == 0) Run(frozen);
     const std::string state = "/proc/" + std::to_string(pid_) + "/stat";
     const Deadline deadline = Soon();
-    while (!Waits(state) && !deadline.expired()) std::this_thread::sleep_for(milliseconds(1));
-    EXPECT_TRUE(Waits(state)) << "exec went through, or never began";
+    EXPECT_TRUE(WaitsOn(state, deadline)) << "exec went through, or never began";
   }
   WaitingExec(const WaitingExec&) = delete;
   WaitingExec& operator=(const WaitingExec&) = delete;
@@ -192,6 +191,14 @@ class WaitingExec {
     const Result<std::string> text = ReadFile(state);
     return text.ok() && text->find(") D ") != std::string::npos;
   }
+  // Not once: whoever takes a page waits so for a moment.
+  static bool WaitsOn(const std::string& state, Deadline deadline) {
+    for (int seen = 0; seen < 20; ::usleep(1000)) {
+      if (deadline.expired()) return false;
+      seen = Waits(state) ? seen + 1 : 0;
+    }
+    return true;
+  }
   [[noreturn]] static void Run(const std::string& frozen) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::atomic<pid_t> thread = 0;
@@ -201,10 +208,8 @@ class WaitingExec {
     }).detach();
     while (thread == 0) ::usleep(100);
     std::ofstream(frozen + "/tasks") << thread;
-    // Not once: a thread that takes a page waits so for a moment, and exec would then end it.
-    for (int seen = 0; seen < 20; ::usleep(1000)) {
-      seen = Waits("/proc/self/task/" + std::to_string(thread) + "/stat") ? seen + 1 : 0;
-    }
+    // One that is not frozen yet would be ended by the exec.
+    if (!WaitsOn("/proc/self/task/" + std::to_string(thread) + "/stat", Soon())) ::_exit(1);
     ::execl("/bin/sleep", "sleep", "60", nullptr);
     ::_exit(1);
   }
