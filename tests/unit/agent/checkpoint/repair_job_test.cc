@@ -241,8 +241,7 @@ TEST(RepairJobStagingTest, ADamagedJournalIsAnError) {
   cryopod::test::TempDirectory job;
   std::ofstream(job.path() / jobs::kJournalFile) << "{";
 
-  EXPECT_THAT(ReleaseJob(job.path()),
-              StatusIs(Code::kDataLoss, HasSubstr(jobs::kJournalFile)));
+  EXPECT_THAT(ReleaseJob(job.path()), StatusIs(Code::kDataLoss, HasSubstr(jobs::kJournalFile)));
   EXPECT_FALSE(RepairJob(job.path(), Soon()).ok());
 }
 
