@@ -90,6 +90,7 @@ Result<std::vector<archive::ExternalFile>> ReadExternalFiles(const DumpTarget& t
 std::vector<std::string> NameExternalFiles(const std::string& container,
                                            const std::vector<archive::ExternalFile>& files) {
   std::vector<std::string> sentences;
+  sentences.reserve(files.size());
   for (const archive::ExternalFile& file : files) {
     sentences.push_back("container " + container + ": " + file.mount_point +
                         (file.path.empty() ? "" : "/" + file.path) + " (on " + file.volume +
