@@ -23,7 +23,7 @@ Fields::Fields(const Value& source, std::string where, const Limits& limits)
 }
 
 void Fields::Fail(const std::string& key, const std::string& why) {
-  if (status_.ok()) status_ = Status(Code::kDataLoss, where_ + ": " + key + ": " + why);
+  if (status_.ok()) status_ = Status(Code::kDataLoss, where_ + ": " + JsonEscape(key) + ": " + why);
 }
 
 const Value* Fields::Find(const char* key) const { return source_->Find(key); }

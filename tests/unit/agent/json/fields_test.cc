@@ -115,6 +115,7 @@ TEST(JsonFieldsTest, RefusesByNameWhatIsNotOfItsKind) {
       {R"("parts":[{"name":""}])", "empty"},
       {R"("parts":[[]])", "doc: parts[0]: not a JSON object"},
       {R"("labels":{"k":1})", "doc: labels.k: not a string"},
+      {R"("labels":{"k\n":1})", "doc: labels.k\\n: not a string"},
   };
   for (const auto& [member, why] : wrong) {
     EXPECT_THAT(ReadWhole(R"({"colour":"red",)" + member + "}"),
