@@ -112,8 +112,8 @@ Status Serve(const settings::AgentSettings& config, const std::function<int()>& 
   HalfMadePods half_made(config, runtime, operations);
   // Before anything is served: nothing stays frozen because an agent died.
   CRYOPOD_RETURN_IF_ERROR(AdoptJobs(config, operations, checkpoints, half_made, restores));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<RuntimeServer> runtime_server,
-                           RuntimeServer::Start(config, restores));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<WrapperServer> wrapper_server,
+                           WrapperServer::Start(config, restores));
   PodRestores pods({config, runtime, operations, restores, metrics});
   CRYOPOD_ASSIGN_OR_RETURN(
       const std::unique_ptr<AgentServer> agent_server,

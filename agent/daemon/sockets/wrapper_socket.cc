@@ -26,20 +26,20 @@ struct Connection {
 
 }  // namespace
 
-Result<std::unique_ptr<RuntimeServer>> RuntimeServer::Start(const settings::AgentSettings& config,
+Result<std::unique_ptr<WrapperServer>> WrapperServer::Start(const settings::AgentSettings& config,
                                                             RestoreOperations& restores) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenUnix(config.runtime_socket(), 0600));
-  return std::unique_ptr<RuntimeServer>(new RuntimeServer(std::move(listener), restores));
+  return std::unique_ptr<WrapperServer>(new WrapperServer(std::move(listener), restores));
 }
 
-RuntimeServer::RuntimeServer(UniqueFd listener, RestoreOperations& restores)
+WrapperServer::WrapperServer(UniqueFd listener, RestoreOperations& restores)
     : listener_(std::move(listener)),
       restores_(restores),
       thread_([this](const std::stop_token& stop) { Accept(stop); }) {}
 
-RuntimeServer::~RuntimeServer() { thread_.request_stop(); }
+WrapperServer::~WrapperServer() { thread_.request_stop(); }
 
-void RuntimeServer::Accept(const std::stop_token& stop) {
+void WrapperServer::Accept(const std::stop_token& stop) {
   std::list<Connection> connections;
   while (!stop.stop_requested()) {
     connections.remove_if([](const Connection& connection) { return connection.ended.load(); });

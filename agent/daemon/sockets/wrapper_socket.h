@@ -12,14 +12,14 @@ namespace cryopod::daemon {
 
 // Accepts cryopod-runtime's connections on the runtime socket (0600, root) and hands each to
 // RestoreOperations on a short-lived thread: a slow one keeps nobody waiting.
-class RuntimeServer {
+class WrapperServer {
  public:
-  static Result<std::unique_ptr<RuntimeServer>> Start(const settings::AgentSettings& config,
+  static Result<std::unique_ptr<WrapperServer>> Start(const settings::AgentSettings& config,
                                                       RestoreOperations& restores);
-  ~RuntimeServer();
+  ~WrapperServer();
 
  private:
-  RuntimeServer(UniqueFd listener, RestoreOperations& restores);
+  WrapperServer(UniqueFd listener, RestoreOperations& restores);
   void Accept(const std::stop_token& stop);
   UniqueFd listener_;
   RestoreOperations& restores_;

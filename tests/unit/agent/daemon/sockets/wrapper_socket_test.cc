@@ -24,7 +24,7 @@ using wrapper::Answer;
 using wrapper::Request;
 
 // The agent's side of the runtime socket, and a wrapper that speaks to it.
-class RuntimeServerTest : public test::AgentFixture {
+class WrapperServerTest : public test::AgentFixture {
  protected:
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
@@ -37,7 +37,7 @@ class RuntimeServerTest : public test::AgentFixture {
     register_ = std::make_unique<OperationRegister>(config_.state_dir);
     restores_ = std::make_unique<RestoreOperations>(config_, *register_, metrics_);
     for (const std::string& id : Jobs()) restores_->AdoptOrRepair(id);
-    Result<std::unique_ptr<RuntimeServer>> server = RuntimeServer::Start(config_, *restores_);
+    Result<std::unique_ptr<WrapperServer>> server = WrapperServer::Start(config_, *restores_);
     ASSERT_THAT(server, IsOk());
     runtime_server_ = std::move(server).value();
   }
@@ -76,17 +76,17 @@ class RuntimeServerTest : public test::AgentFixture {
 
   std::unique_ptr<OperationRegister> register_;
   std::unique_ptr<RestoreOperations> restores_;
-  std::unique_ptr<RuntimeServer> runtime_server_;
+  std::unique_ptr<WrapperServer> runtime_server_;
 };
 
-TEST_F(RuntimeServerTest, TheSocketIsForRootAlone) {
+TEST_F(WrapperServerTest, TheSocketIsForRootAlone) {
   struct stat status {};
   ASSERT_EQ(::stat(config_.runtime_socket().c_str(), &status), 0);
 
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
-TEST_F(RuntimeServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
+TEST_F(WrapperServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
   ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"a", "", "r-0", ""}),
               IsOk());
 
@@ -95,14 +95,14 @@ TEST_F(RuntimeServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
   EXPECT_THAT(Jobs(), SizeIs(0));
 }
 
-TEST_F(RuntimeServerTest, ARecordOfAnotherArchiveDoesNotCount) {
+TEST_F(WrapperServerTest, ARecordOfAnotherArchiveDoesNotCount) {
   ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"other", "", "r-0", ""}),
               IsOk());
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith("from the restore of a"));
 }
 
-TEST_F(RuntimeServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
+TEST_F(WrapperServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
   std::filesystem::create_directories(config_.state_dir + "/consumed/u-1");
   std::ofstream(config_.state_dir + "/consumed/u-1/app") << "\x01 rubbish";
 
@@ -112,14 +112,14 @@ TEST_F(RuntimeServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
   EXPECT_EQ(answer->decision, Answer::Decision::kFail);
 }
 
-TEST_F(RuntimeServerTest, AnArchiveThatIsAbsentFailsWithPodAndArchive) {
+TEST_F(WrapperServerTest, AnArchiveThatIsAbsentFailsWithPodAndArchive) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "absent")),
               FailsWith("restoring pod shop/web from absent"));
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, "absent")), FailsWith("absent"));
   EXPECT_THAT(Jobs(), SizeIs(0));
 }
 
-TEST_F(RuntimeServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
+TEST_F(WrapperServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
   (void)Ask(RequestOf(Request::Kind::kSandbox, "absent"));
   Request of_a_caller = RequestOf(Request::Kind::kSandbox, "absent");
   of_a_caller.restore_operation = "op";
@@ -130,7 +130,7 @@ TEST_F(RuntimeServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
               HasSubstr("{operation_type=\"restore_pod\",reason=\"not_found\"} 1"));
 }
 
-TEST_F(RuntimeServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
+TEST_F(WrapperServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   const std::string running = "cryopod_operations_running{operation_type=\"restore_pod\"} ";
   EXPECT_THAT(metrics_.Serialize(), HasSubstr(running + "1"));
@@ -142,14 +142,14 @@ TEST_F(RuntimeServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
   EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"process_died\"} 1"));
 }
 
-TEST_F(RuntimeServerTest, AnArchiveUnderAnotherDigestFails) {
+TEST_F(WrapperServerTest, AnArchiveUnderAnotherDigestFails) {
   const std::string digest = "sha256:" + std::string(64, '0');
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a@" + digest)), FailsWith(digest));
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "../a")), FailsWith("../a"));
 }
 
-TEST_F(RuntimeServerTest, TheFirstRequestStartsTheRestoreAndLaterOnesReachIt) {
+TEST_F(WrapperServerTest, TheFirstRequestStartsTheRestoreAndLaterOnesReachIt) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("from the restore of a"));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const pid_t pid = JobPid(Jobs()[0]);
@@ -160,24 +160,24 @@ TEST_F(RuntimeServerTest, TheFirstRequestStartsTheRestoreAndLaterOnesReachIt) {
   EXPECT_EQ(JobPid(Jobs()[0]), pid);
 }
 
-TEST_F(RuntimeServerTest, EveryPodHasARestoreOfItsOwn) {
+TEST_F(WrapperServerTest, EveryPodHasARestoreOfItsOwn) {
   (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-1"));
   (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-2"));
 
   EXPECT_THAT(Jobs(), SizeIs(2));
 }
 
-TEST_F(RuntimeServerTest, AStartWithoutARestoreFails) {
+TEST_F(WrapperServerTest, AStartWithoutARestoreFails) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), FailsWith("the restore of this pod is gone"));
 
   EXPECT_THAT(Jobs(), SizeIs(0)) << "a start begins no restore";
 }
 
-TEST_F(RuntimeServerTest, ADeletionWithoutARestorePasses) {
+TEST_F(WrapperServerTest, ADeletionWithoutARestorePasses) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
 }
 
-TEST_F(RuntimeServerTest, ARestoreThatDiesIsNoticedAndTheNextTryHasANewOne) {
+TEST_F(WrapperServerTest, ARestoreThatDiesIsNoticedAndTheNextTryHasANewOne) {
   Request dying = RequestOf(Request::Kind::kCreate);
   dying.container_name = "dies";
 
@@ -191,7 +191,7 @@ TEST_F(RuntimeServerTest, ARestoreThatDiesIsNoticedAndTheNextTryHasANewOne) {
   EXPECT_THAT(Jobs(), SizeIs(1)) << "what the dead one left is removed";
 }
 
-TEST_F(RuntimeServerTest, GarbageDoesNotKillTheServer) {
+TEST_F(WrapperServerTest, GarbageDoesNotKillTheServer) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd garbage,
                                ConnectUnix(config_.runtime_socket(), Soon()));
   ASSERT_THAT(SendFrame(garbage.get(), "\xff\xff garbage", Soon()), IsOk());
@@ -204,7 +204,7 @@ TEST_F(RuntimeServerTest, GarbageDoesNotKillTheServer) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
 }
 
-TEST_F(RuntimeServerTest, ASlowWrapperKeepsNobodyWaiting) {
+TEST_F(WrapperServerTest, ASlowWrapperKeepsNobodyWaiting) {
   std::vector<UniqueFd> silent;
   for (int i = 0; i < 10; ++i)
     silent.push_back(ConnectUnix(config_.runtime_socket(), Soon()).value());
@@ -215,7 +215,7 @@ TEST_F(RuntimeServerTest, ASlowWrapperKeepsNobodyWaiting) {
   EXPECT_LT(Deadline::Clock::now() - began, std::chrono::seconds(3));
 }
 
-TEST_F(RuntimeServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
+TEST_F(WrapperServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
   // It is started and never listens.
   std::filesystem::remove(config_.restore_program());
   std::ofstream(config_.restore_program())
@@ -238,7 +238,7 @@ TEST_F(RuntimeServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
   EXPECT_THAT(Jobs(), SizeIs(3));
 }
 
-TEST_F(RuntimeServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
+TEST_F(WrapperServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
   std::filesystem::remove(config_.restore_program());
   const std::string ending = temp_.path() / "ending";
   std::ofstream(config_.restore_program())
@@ -256,7 +256,7 @@ TEST_F(RuntimeServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
   EXPECT_TRUE(Eventually([&] { return Jobs().size() == 1; }));
 }
 
-TEST_F(RuntimeServerTest, ARestoreStandsInTheRegisterWithItsStage) {
+TEST_F(WrapperServerTest, ARestoreStandsInTheRegisterWithItsStage) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(register_->ListRunning(), SizeIs(1));
   const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
@@ -270,7 +270,7 @@ TEST_F(RuntimeServerTest, ARestoreStandsInTheRegisterWithItsStage) {
   EXPECT_TRUE(Eventually([&] { return operation->progress().stage == "serving"; }));
 }
 
-TEST_F(RuntimeServerTest, ARestoreKeepsACheckpointOfThePodAway) {
+TEST_F(WrapperServerTest, ARestoreKeepsACheckpointOfThePodAway) {
   AddPod("u-1");
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
@@ -278,7 +278,7 @@ TEST_F(RuntimeServerTest, ARestoreKeepsACheckpointOfThePodAway) {
   EXPECT_THAT(Checkpoint(), StatusIs(Code::kAborted, HasSubstr(Jobs()[0])));
 }
 
-TEST_F(RuntimeServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
+TEST_F(WrapperServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
   OperationFacts checkpoint;
   checkpoint.id = "c-1";
   checkpoint.pod_key = "u-1";
@@ -289,7 +289,7 @@ TEST_F(RuntimeServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
   EXPECT_THAT(Jobs(), SizeIs(0));
 }
 
-TEST_F(RuntimeServerTest, ACancelledRestoreIsEndedAndRemembered) {
+TEST_F(WrapperServerTest, ACancelledRestoreIsEndedAndRemembered) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(register_->ListRunning(), SizeIs(1));
   const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
@@ -304,7 +304,7 @@ TEST_F(RuntimeServerTest, ACancelledRestoreIsEndedAndRemembered) {
   EXPECT_THAT(remembered->outcome().status, StatusIs(Code::kCancelled));
 }
 
-TEST_F(RuntimeServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnded) {
+TEST_F(WrapperServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnded) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(register_->ListRunning(), SizeIs(1));
   const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
@@ -317,7 +317,7 @@ TEST_F(RuntimeServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnd
   EXPECT_THAT(register_->ListRunning(), SizeIs(0));
 }
 
-TEST_F(RuntimeServerTest, ARestoreOfAPodThatTheAgentMakesIsAPartOfThatAndCountedThere) {
+TEST_F(WrapperServerTest, ARestoreOfAPodThatTheAgentMakesIsAPartOfThatAndCountedThere) {
   OperationFacts pod;
   pod.kind = jobs::JobKind::kPod;
   pod.pod_key = "u-1";
@@ -337,7 +337,7 @@ TEST_F(RuntimeServerTest, ARestoreOfAPodThatTheAgentMakesIsAPartOfThatAndCounted
               HasSubstr("cryopod_pod_restore_operations_total{result=\"failure\"} 0"));
 }
 
-TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
+TEST_F(WrapperServerTest, TheNextAgentFindsALivingRestoreAgain) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const std::string id = Jobs()[0];
@@ -352,7 +352,7 @@ TEST_F(RuntimeServerTest, TheNextAgentFindsALivingRestoreAgain) {
   EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
 }
 
-TEST_F(RuntimeServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
+TEST_F(WrapperServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const std::string id = Jobs()[0];
@@ -372,7 +372,7 @@ TEST_F(RuntimeServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
   }
 }
 
-TEST_F(RuntimeServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
+TEST_F(WrapperServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
   (void)Ask(RequestOf(Request::Kind::kSandbox));
   ASSERT_THAT(Jobs(), SizeIs(1));
   const UniqueFd pidfd = OpenPidfd(JobPid(Jobs()[0])).value();
