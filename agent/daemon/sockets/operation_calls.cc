@@ -47,17 +47,13 @@ api::OperationResult ToApi(const RestoreReport& from) {
   return to;
 }
 
-std::string TimeText(std::chrono::system_clock::time_point time) {
-  return FormatTime(time.time_since_epoch());
-}
-
 api::Operation Describe(const OperationRegister& operations, const OperationFacts& facts) {
   api::Operation described;
   described.operation_id = facts.id;
   described.kind = facts.kind == jobs::JobKind::kCheckpoint ? "checkpoint" : "restore";
   described.pod = facts.pod;
   described.archive = facts.archive;
-  described.began = TimeText(facts.began);
+  described.began = FormatTime(facts.began.time_since_epoch());
   described.timeout_seconds = static_cast<uint32_t>(facts.timeout.count());
   described.log_folder = operations.LogFolder(facts.id);
   return described;
