@@ -79,16 +79,24 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::Start(const CheckpointO
 Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
     const CheckpointOptions& options) {
   const Deadline patience = Deadline::After(kRuntimeTimeout);
-  const Result<cri::PodSandbox> found = runtime_.FindPod(options.pod, patience);
-  if (!found.ok()) return FindEnded(options, found.status());
-  const cri::PodSandbox& pod = *found;
   OperationFacts facts;
   facts.id = options.operation_id;
   facts.kind = jobs::JobKind::kCheckpoint;
+  facts.pod = options.pod;
+  facts.archive_is_asked = !options.archive.empty();
+  facts.archive = options.archive;
+  const Result<cri::PodSandbox> found = runtime_.FindPod(options.pod, patience);
+  if (!found.ok()) {
+    // One that was asked for before, of a pod that is gone because it was stopped.
+    const bool may_be_known = !facts.id.empty() && found.status().code() == Code::kNotFound;
+    Result<std::shared_ptr<Operation>> same =
+        may_be_known ? operations_.FindSame(facts) : found.status();
+    return same.ok() ? same : found.status();
+  }
+  const cri::PodSandbox& pod = *found;
   facts.pod = pod.namespace_ + "/" + pod.name;
   facts.pod_key = PodKey(pod.uid, pod.id);
-  facts.archive_is_asked = !options.archive.empty();
-  facts.archive = facts.archive_is_asked ? options.archive : DefaultArchiveName(pod);
+  if (!facts.archive_is_asked) facts.archive = DefaultArchiveName(pod);
   facts.timeout =
       seconds(options.timeout_s != 0 ? options.timeout_s : config_.checkpoint_timeout_s);
   WaitForRestore(facts.pod_key);
@@ -110,17 +118,6 @@ void CheckpointOperations::WaitForRestore(const std::string& pod_key) const {
       news = operation->WaitForNews(news.seen, patience);
     }
   }
-}
-
-Result<std::shared_ptr<Operation>> CheckpointOperations::FindEnded(const CheckpointOptions& options,
-                                                                   const Status& refusal) const {
-  if (options.operation_id.empty() || refusal.code() != Code::kNotFound) return refusal;
-  Result<std::shared_ptr<Operation>> known = operations_.Find(options.operation_id);
-  if (!known.ok()) return refusal;
-  const OperationFacts& facts = (*known)->facts();
-  const bool same = facts.kind == jobs::JobKind::kCheckpoint && facts.pod == options.pod &&
-                    (options.archive.empty() || facts.archive == options.archive);
-  return same ? known : refusal;
 }
 
 Status CheckpointOperations::Launch(const CheckpointOptions& options, const cri::PodSandbox& pod,

@@ -40,10 +40,6 @@ class CheckpointOperations {
  private:
   Result<std::shared_ptr<Operation>> TryStart(const CheckpointOptions& options);
   void WaitForRestore(const std::string& pod_key) const;
-  // The one that was asked for before, of a pod that is gone because it was stopped; else
-  // `refusal`.
-  Result<std::shared_ptr<Operation>> FindEnded(const CheckpointOptions& options,
-                                               const Status& refusal) const;
   Status Launch(const CheckpointOptions& options, const cri::PodSandbox& pod, Deadline patience,
                 const std::shared_ptr<Operation>& operation);
   void Follow(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,

@@ -70,15 +70,9 @@ Result<OperationRegister::Begun> OperationRegister::Begin(OperationFacts facts) 
   if (facts.id.empty()) facts.id = jobs::NewOperationId(facts.kind);
   CRYOPOD_RETURN_IF_ERROR(jobs::CheckOperationId(facts.id));
   const std::lock_guard lock(mutex_);
-  for (const auto& [pod, operation] : running_) {
-    if (operation->id() != facts.id) continue;
-    CRYOPOD_RETURN_IF_ERROR(CheckSame(facts, operation->facts()));
-    return Begun{operation, true};
-  }
-  if (Result<std::shared_ptr<Operation>> ended = ReadEnded(facts.id); ended.ok()) {
-    CRYOPOD_RETURN_IF_ERROR(CheckSame(facts, (*ended)->facts()));
-    return Begun{std::move(ended).value(), true};
-  }
+  Result<std::shared_ptr<Operation>> same = FindSameLocked(facts);
+  if (same.ok()) return Begun{std::move(same).value(), true};
+  if (same.status().code() == Code::kAlreadyExists) return same.status();
   if (const auto other = running_.find(facts.pod_key); other != running_.end()) {
     return Status(Code::kAborted, "operation " + other->second->id() + " runs on pod " + facts.pod +
                                       "; one at a time: try again when it has ended");
@@ -87,6 +81,24 @@ Result<OperationRegister::Begun> OperationRegister::Begin(OperationFacts facts) 
   auto operation = std::make_shared<Operation>(std::move(facts));
   running_[pod_key] = operation;
   return Begun{std::move(operation), false};
+}
+
+Result<std::shared_ptr<Operation>> OperationRegister::FindSame(const OperationFacts& asked) const {
+  CRYOPOD_RETURN_IF_ERROR(jobs::CheckOperationId(asked.id));
+  const std::lock_guard lock(mutex_);
+  return FindSameLocked(asked);
+}
+
+// mutex_ is held.
+Result<std::shared_ptr<Operation>> OperationRegister::FindSameLocked(
+    const OperationFacts& asked) const {
+  const auto running = std::find_if(running_.begin(), running_.end(), [&](const auto& entry) {
+    return entry.second->id() == asked.id;
+  });
+  Result<std::shared_ptr<Operation>> found =
+      running != running_.end() ? running->second : ReadEnded(asked.id);
+  if (found.ok()) CRYOPOD_RETURN_IF_ERROR(CheckSame(asked, (*found)->facts()));
+  return found;
 }
 
 void OperationRegister::Finish(const std::shared_ptr<Operation>& operation, Outcome outcome) {

@@ -42,6 +42,8 @@ class OperationRegister {
   // It never ran: who asks again with its ID begins anew.
   void Drop(const Operation& operation);
 
+  // The one that was asked for before, with this ID. Errors: kNotFound; kAlreadyExists, as Begin.
+  Result<std::shared_ptr<Operation>> FindSame(const OperationFacts& asked) const;
   // Running or ended. Errors: kNotFound.
   Result<std::shared_ptr<Operation>> Find(const std::string& id) const;
   // The one that runs and makes the pod of this request; nullptr: there is none.
@@ -58,6 +60,7 @@ class OperationRegister {
 
  private:
   std::string EndedDir() const { return state_dir_ + "/operations"; }
+  Result<std::shared_ptr<Operation>> FindSameLocked(const OperationFacts& asked) const;
   Result<std::shared_ptr<Operation>> ReadEnded(const std::string& id) const;
   Status Remember(const Operation& operation, const Outcome& outcome) const;
   void ForgetOldest() const;
