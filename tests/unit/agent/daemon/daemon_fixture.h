@@ -124,6 +124,8 @@ class AgentFixture : public ::testing::Test {
     }
     return ids;
   }
+  // An operation's ID that a caller gives. Its cgroup is named by it, and other tests run beside.
+  std::string OwnId() const { return "mine-" + temp_.path().filename().string(); }
   std::string JobDir(const std::string& id) const { return config_.jobs_dir() + "/" + id; }
   // -1: nobody has told yet who works on it.
   pid_t JobPid(const std::string& id) const {

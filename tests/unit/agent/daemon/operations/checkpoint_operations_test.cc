@@ -215,12 +215,12 @@ TEST_F(CheckpointOperationsTest, ACancelledProcessIsAskedToEndAndItsResultIsTheO
 
 TEST_F(CheckpointOperationsTest, ARetryFindsTheFirstWhileItRunsAndItsResultAfterwards) {
   SetCheckpointProgram(WaitForGo() + SayResult(GoodResult()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", "mine"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", OwnId()));
 
-  EXPECT_EQ(*Start("shop/web", "mine"), first);
+  EXPECT_EQ(*Start("shop/web", OwnId()), first);
   Go();
   EXPECT_EQ(ResultOf(*first).digest, GoodResult().digest);
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", "mine"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", OwnId()));
 
   EXPECT_EQ(again->outcome().checkpoint.digest, GoodResult().digest);
   EXPECT_THAT(Jobs(), IsEmpty()) << "nothing was started";
@@ -228,14 +228,14 @@ TEST_F(CheckpointOperationsTest, ARetryFindsTheFirstWhileItRunsAndItsResultAfter
 
 TEST_F(CheckpointOperationsTest, ARetryFindsTheResultThoughTheSourceWasStoppedAndIsGone) {
   SetCheckpointProgram(SayResult(StoppedResult()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", "mine"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", OwnId()));
   ASSERT_TRUE(ResultOf(*first).source_killed);
   ASSERT_THAT(server_.sandbox_ids(), IsEmpty());
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", "mine"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", OwnId()));
 
   EXPECT_EQ(again->outcome().checkpoint.digest, GoodResult().digest);
-  EXPECT_THAT(Start("shop/other", "mine"), StatusIs(Code::kNotFound)) << "it is another pod's";
+  EXPECT_THAT(Start("shop/other", OwnId()), StatusIs(Code::kNotFound)) << "it is another pod's";
   EXPECT_THAT(Start("shop/web", "another"), StatusIs(Code::kNotFound));
 }
 

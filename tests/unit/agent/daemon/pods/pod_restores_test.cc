@@ -122,7 +122,7 @@ TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLonge
 }
 
 TEST_F(PodRestoresTest, ARetryFindsTheFirstAndMakesNoSecondPod) {
-  options_.operation_id = "mine";
+  options_.operation_id = OwnId();
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport first, Restore());
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport again, Restore());

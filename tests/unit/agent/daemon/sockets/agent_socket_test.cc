@@ -54,7 +54,8 @@ class AgentServiceTest : public test::AgentServerFixture {
     return client_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon(), details);
   }
   // One that waits for Go(), of a caller who has gone away.
-  std::string LeaveACheckpoint(const std::string& id) {
+  std::string LeaveACheckpoint() {
+    std::string id = OwnId();
     AddPod();
     SetCheckpointProgram(Say({"dump", "app", 7, 10}) + WaitForGo() + SayResult(GoodResult()));
     api::CheckpointRequest request{.pod = "shop/web", .archive = "a"};
@@ -173,7 +174,7 @@ TEST_F(AgentServiceTest, ARefusalThatBeganNoOperationNamesNone) {
 }
 
 TEST_F(AgentServiceTest, ACallerThatGoesAwayEndsNoCheckpointAndFindsItAgain) {
-  const std::string id = LeaveACheckpoint("mine");
+  const std::string id = LeaveACheckpoint();
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::Listing listing, client_->List("", Soon()));
   ASSERT_THAT(listing.operations, SizeIs(1));
@@ -201,22 +202,24 @@ TEST_F(AgentServiceTest, WhoWaitsForAnOperationThatHasEndedHearsWhatItCameTo) {
   AddPod();
   SetCheckpointProgram(SayResult(GoodResult()));
   api::CheckpointRequest request{.pod = "shop/web", .archive = "a"};
-  request.operation_id = "good";
+  const std::string good_id = OwnId() + "-good";
+  request.operation_id = good_id;
   ASSERT_THAT(client_->Checkpoint(request, Ignore(), Soon()), IsOk());
   jobs::CheckpointResult failed;
   failed.status = Status(Code::kDataLoss, "blob 4f");
   SetCheckpointProgram(SayResult(failed));
-  request.operation_id = "bad";
+  const std::string bad_id = OwnId() + "-bad";
+  request.operation_id = bad_id;
   ASSERT_FALSE(client_->Checkpoint(request, Ignore(), Soon()).ok());
   api::FailureDetails details;
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const api::OperationResult good,
-                               client_->Wait("good", Ignore(), Soon()));
-  const Status bad = client_->Wait("bad", Ignore(), Soon(), &details).status();
+                               client_->Wait(good_id, Ignore(), Soon()));
+  const Status bad = client_->Wait(bad_id, Ignore(), Soon(), &details).status();
 
   EXPECT_EQ(std::get<api::CheckpointResult>(good).size_bytes, 1234u);
   EXPECT_THAT(bad, StatusIs(Code::kDataLoss, "blob 4f"));
-  EXPECT_EQ(details.operation_id, "bad");
+  EXPECT_EQ(details.operation_id, bad_id);
   EXPECT_THAT(client_->Wait("unknown", Ignore(), Soon()), StatusIs(Code::kNotFound));
   EXPECT_THAT(client_->Wait("../bad", Ignore(), Soon()), StatusIs(Code::kInvalidArgument));
   EXPECT_THAT(client_->List("", Soon())->operations, IsEmpty());
@@ -226,12 +229,12 @@ TEST_F(AgentServiceTest, WhoWaitsForAnOperationThatHasEndedHearsWhatItCameTo) {
     states[operation.operation_id] =
         operation.state + " " + operation.code + " " + operation.reason + " " + operation.message;
   }
-  EXPECT_EQ(states["good"], "succeeded   ");
-  EXPECT_EQ(states["bad"], "failed DATA_LOSS archive_damaged blob 4f");
+  EXPECT_EQ(states[good_id], "succeeded   ");
+  EXPECT_EQ(states[bad_id], "failed DATA_LOSS archive_damaged blob 4f");
 }
 
 TEST_F(AgentServiceTest, ACancelledOperationIsAskedToEndAndWhoWaitsHearsOfIt) {
-  const std::string id = LeaveACheckpoint("mine");
+  const std::string id = LeaveACheckpoint();
   EXPECT_THAT(client_->Cancel("unknown", Soon()), StatusIs(Code::kNotFound));
 
   EXPECT_THAT(client_->Cancel(id, Soon()), IsOk());
@@ -243,8 +246,8 @@ TEST_F(AgentServiceTest, ACancelledOperationIsAskedToEndAndWhoWaitsHearsOfIt) {
 
 TEST_F(AgentServiceTest,
        TheLogsOfAnOperationComeFromItsStagingAreaWhileItRunsAndAreKeptAfterwards) {
-  const std::string id = LeaveACheckpoint("mine");
-  EXPECT_THAT(client_->Logs("mine", nullptr, Soon()), StatusIs(Code::kNotFound, HasSubstr("mine")));
+  const std::string id = LeaveACheckpoint();
+  EXPECT_THAT(client_->Logs(id, nullptr, Soon()), StatusIs(Code::kNotFound, HasSubstr(id)));
   const fs::path work = JobDir(id) + "/staging/app.work";
   fs::create_directories(work);
   const std::string long_log(3 << 20, 'x');
