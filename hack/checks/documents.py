@@ -1,0 +1,62 @@
+"""Holds the documents to what they speak of: their links, their length, the words of `reason`."""
+
+import posixpath
+import re
+
+from .source_tree import Report
+
+WORDS_MAX = {"README.md": 2200}
+LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(?P<text>.+)$", re.MULTILINE)
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+REASON = re.compile(r'^  k\w+, +// "(?P<word>\w+)"', re.MULTILINE)
+REASONS = "agent/os/reason.h"
+# Where whoever reads a reason looks it up.
+OPERATORS = "manifests/README.md"
+
+
+def anchors_of(text):
+    """As forges make them of headings."""
+    return {re.sub(r"[^\w\- ]", "", heading["text"].lower()).replace(" ", "-")
+            for heading in HEADING.finditer(CODE.sub("", text))}
+
+
+def check_link(tree, path, target):
+    file, _, anchor = target.partition("#")
+    where = posixpath.normpath(posixpath.join(posixpath.dirname(path), file)) if file else path
+    if where not in tree.paths and not any(other.startswith(where + "/") for other in tree.paths):
+        return f"there is no {where}"
+    if anchor and anchor not in anchors_of(tree.read(where)):
+        return f"{where} has no heading #{anchor}"
+    return None
+
+
+def check_links(tree, path):
+    text = tree.read(path)
+    for match in LINK.finditer(CODE.sub(lambda code: "\n" * code.group().count("\n"), text)):
+        wrong = None if re.match(r"\w+:", match["target"]) else check_link(tree, path, match["target"])
+        if wrong:
+            yield f"{path}: the link to {match['target']} leads nowhere: {wrong}"
+
+
+def check_length(tree, path):
+    words = len(tree.read(path).split())
+    if words > WORDS_MAX.get(path, words):
+        yield f"{path}: {words} words; at most {WORDS_MAX[path]}: what few readers need belongs beside what it describes"
+
+
+def check_reasons(tree):
+    if REASONS not in tree.paths:
+        return
+    text = tree.read(OPERATORS)
+    for match in REASON.finditer(tree.read(REASONS)):
+        if f"`{match['word']}`" not in text:
+            yield f"{OPERATORS}: the reason {match['word']} of {REASONS} is not explained"
+
+
+def check(tree):
+    documents = [path for path in tree.paths if path.endswith(".md")]
+    violations = [*check_reasons(tree)]
+    for path in documents:
+        violations += [*check_links(tree, path), *check_length(tree, path)]
+    return Report(f"{len(documents)} documents", violations)
