@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 
-#include <cstdio>
 #include <utility>
 
 #include "agent/os/directory.h"
