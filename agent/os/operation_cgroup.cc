@@ -1,6 +1,5 @@
 #include "agent/os/operation_cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -85,28 +84,21 @@ Status RemoveIn(const CgroupMount& mount, const std::string& name, Deadline dead
 
 }  // namespace
 
-Result<OperationCgroup> OperationCgroup::Create(const std::string& name) {
+Result<std::vector<UniqueFd>> MakeOperationCgroup(const std::string& name) {
   CRYOPOD_RETURN_IF_ERROR(CheckName(name));
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, Hierarchies());
-  OperationCgroup cgroup;
+  std::vector<UniqueFd> dirs;
   Status last(Code::kFailedPrecondition, "no cgroup hierarchy is mounted");
   for (const CgroupMount& mount : mounts) {
     Result<UniqueFd> dir = CreateIn(mount, name);
     last = dir.status();
-    if (dir.ok()) cgroup.dirs_.push_back(std::move(dir).value());
+    if (dir.ok()) dirs.push_back(std::move(dir).value());
   }
-  if (cgroup.dirs_.empty()) return last.While("making a cgroup for operation " + name);
-  return cgroup;
+  if (dirs.empty()) return last.While("making a cgroup for operation " + name);
+  return dirs;
 }
 
-std::vector<int> OperationCgroup::dir_fds() const {
-  std::vector<int> fds;
-  fds.reserve(dirs_.size());
-  for (const UniqueFd& dir : dirs_) fds.push_back(dir.get());
-  return fds;
-}
-
-Status OperationCgroup::Remove(const std::string& name, Deadline deadline) {
+Status RemoveOperationCgroup(const std::string& name, Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckName(name));
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<CgroupMount> mounts, Hierarchies());
   // Those that kill without letting anything run come first: the others then find nothing.
@@ -122,19 +114,6 @@ Status OperationCgroup::Remove(const std::string& name, Deadline deadline) {
   }
   for (const CgroupMount& mount : mounts) keep(RemoveIn(mount, name, deadline));
   return first_error.While("removing the cgroups of operation " + name);
-}
-
-Result<std::vector<std::string>> OperationCgroup::List() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, Hierarchies());
-  std::set<std::string> names;
-  for (const CgroupMount& mount : mounts) {
-    Result<std::vector<DirectoryEntry>> entries = ListDirectory(mount.path + "/" + kTop);
-    if (!entries.ok()) continue;
-    for (const DirectoryEntry& entry : *entries) {
-      if (entry.type == DT_DIR) names.insert(entry.name);
-    }
-  }
-  return std::vector<std::string>(names.begin(), names.end());
 }
 
 }  // namespace cryopod
