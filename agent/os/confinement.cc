@@ -98,29 +98,21 @@ Status SetNoNewPrivileges() {
   return ErrnoStatus(errno, "prctl", "no_new_privs");
 }
 
-sock_filter Statement(uint32_t code, uint32_t value) {
-  return {static_cast<uint16_t>(code), 0, 0, value};
-}
-
-sock_filter SkipUnless(uint32_t condition, uint32_t value) {
-  return {static_cast<uint16_t>(BPF_JMP | condition | BPF_K), 0, 1, value};
-}
-
 // Answers `named` to the calls of the list and `others` to all others.
 Status InstallFilter(const std::vector<long>& calls, uint32_t named, uint32_t others) {
   std::vector<sock_filter> program = {
-      Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, kAuditArchitecture},
-      Statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-      Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      SkipUnless(BPF_JGE, kX32Bit),
-      Statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kAuditArchitecture, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   for (const long call : calls) {
-    program.push_back(SkipUnless(BPF_JEQ, static_cast<uint32_t>(call)));
-    program.push_back(Statement(BPF_RET | BPF_K, named));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, named));
   }
-  program.push_back(Statement(BPF_RET | BPF_K, others));
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, others));
   if (program.size() > BPF_MAXINSNS) return Status(Code::kInvalidArgument, "too many system calls");
   const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
   CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
