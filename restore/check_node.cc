@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "agent/criu/criu_client.h"
-#include "agent/os/cpu.h"
 #include "agent/os/machine.h"
 #include "agent/os/text.h"
 

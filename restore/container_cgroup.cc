@@ -1,11 +1,8 @@
 #include "restore/container_cgroup.h"
 
-#include <algorithm>
 #include <vector>
 
-#include "agent/os/cgroup.h"
 #include "agent/os/cgroup_paths.h"
-#include "agent/os/file.h"
 #include "agent/os/text.h"
 
 namespace cryopod::restore {
@@ -49,17 +46,9 @@ Result<std::string> CgroupPathOf(std::string_view cgroups_path) {
 
 Result<std::string> CgroupDirectoryOf(const std::string& cgroups_path) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string path, CgroupPathOf(cgroups_path));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  const CgroupMount* unified = nullptr;
-  const std::vector<CgroupMount> mounts = ParseCgroupMounts(mountinfo);
-  for (const CgroupMount& mount : mounts) {
-    const std::vector<std::string_view> controllers = Split(mount.controllers, ',');
-    if (std::find(controllers.begin(), controllers.end(), "freezer") != controllers.end()) {
-      return mount.path + path;
-    }
-    if (mount.controllers.empty()) unified = &mount;
-  }
-  if (unified != nullptr) return unified->path + path;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, ReadCgroupMounts());
+  const CgroupMount* mount = FreezingMount(mounts);
+  if (mount != nullptr) return mount->path + path;
   return Status(Code::kFailedPrecondition, "no cgroup hierarchy is mounted that can freeze");
 }
 

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/os/child_setup.h"
 #include "agent/os/log.h"
+#include "agent/os/subprocess.h"
 #include "restore/adapt_mounts.h"
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"

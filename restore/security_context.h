@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/os/credentials.h"
+#include "agent/os/proc.h"
 #include "agent/os/status.h"
 #include "restore/first_program.h"
 

@@ -10,7 +10,7 @@
 #include "agent/checkpoint/dump_target.h"
 #include "agent/criu/images/criu_images.h"
 #include "agent/os/deadline.h"
-#include "agent/os/last_pid.h"
+#include "agent/os/namespaces.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {

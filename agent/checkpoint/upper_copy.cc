@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <ctime>
 #include <utility>
@@ -139,10 +138,7 @@ Result<uint64_t> CopyRegular(int from_fd, int into_fd, const std::string& name,
 }
 
 Status CopySymlink(int from_fd, int into_fd, const std::string& name, const std::string& path) {
-  std::string target(PATH_MAX, '\0');
-  const ssize_t size = ::readlinkat(from_fd, name.c_str(), target.data(), target.size());
-  if (size < 0) return ErrnoStatus(errno, "readlinkat", path);
-  target.resize(static_cast<size_t>(size));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string target, ReadLinkAt(from_fd, name).While(path));
   if (::symlinkat(target.c_str(), into_fd, name.c_str()) != 0) {
     return ErrnoStatus(errno, "symlinkat", path);
   }

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "agent/os/confinement.h"
-#include "agent/os/credentials.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/proc.h"
 
 namespace cryopod::gateway {
 namespace {

@@ -51,7 +51,7 @@ Result<std::vector<ListedJob>> ListJobs(const std::string& jobs_dir) {
 
 Result<Subprocess> StartJobProcess(const std::string& program, const std::string& job_dir,
                                    const std::string& operation_id) {
-  CRYOPOD_ASSIGN_OR_RETURN(const OperationCgroup cgroup, OperationCgroup::Create(operation_id));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<UniqueFd> cgroups, MakeOperationCgroup(operation_id));
   SpawnOptions options;
   options.argv = {program, "--job", job_dir};
   const char* const path = std::getenv("PATH");
@@ -61,12 +61,12 @@ Result<Subprocess> StartJobProcess(const std::string& program, const std::string
   options.new_session = true;
   options.umask = 077;
   options.descriptors = {{2, STDERR_FILENO}};
-  options.cgroup_dir_fds = cgroup.dir_fds();
+  for (const UniqueFd& dir : cgroups) options.cgroup_dir_fds.push_back(dir.get());
   return Subprocess::Spawn(options);
 }
 
 Status RemoveJob(const std::string& jobs_dir, const std::string& operation_id) {
-  CRYOPOD_RETURN_IF_ERROR(OperationCgroup::Remove(operation_id, Deadline::After(kCgroupTimeout)));
+  CRYOPOD_RETURN_IF_ERROR(RemoveOperationCgroup(operation_id, Deadline::After(kCgroupTimeout)));
   const std::string path = jobs_dir + "/" + operation_id;
   CRYOPOD_RETURN_IF_ERROR(UnmountAll(path + "/" + kStagingDirectory));
   return RemoveTree(path);

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <ctime>
 
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::jobs {
 namespace {
@@ -32,15 +32,10 @@ std::string NewOperationId(JobKind kind) {
   if (::getrandom(&chance, sizeof chance, 0) != sizeof chance) {
     chance = static_cast<uint32_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   }
-  const time_t now = ::time(nullptr);
-  tm utc{};
-  ::gmtime_r(&now, &utc);
-  std::array<char, 64> text{};
-  const size_t size = std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &utc);
   std::array<char, 16> tail{};
   std::snprintf(tail.data(), tail.size(), "-%08x", chance);
   return std::string(1, kJobKinds[static_cast<size_t>(kind)].front()) + "-" +
-         std::string(text.data(), size) + tail.data();
+         NowText("%Y%m%d-%H%M%S") + tail.data();
 }
 
 Status CheckOperationId(const std::string& id) {

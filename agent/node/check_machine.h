@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/node/requirement_list.h"
-#include "agent/os/credentials.h"
+#include "agent/os/proc.h"
 
 // What the kernel gives. Pure: tests hand in kernels that no lab has.
 namespace cryopod::node {

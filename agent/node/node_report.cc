@@ -10,7 +10,6 @@
 #include "agent/node/check_programs.h"
 #include "agent/node/check_storage.h"
 #include "agent/node/check_wrapper.h"
-#include "agent/os/credentials.h"
 #include "agent/os/proc.h"
 
 namespace cryopod::node {

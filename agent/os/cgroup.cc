@@ -1,5 +1,6 @@
 #include "agent/os/cgroup.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
@@ -7,13 +8,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <functional>
 #include <thread>
 
-#include "agent/os/cgroup_tree.h"
+#include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
-#include "agent/os/subprocess.h"
 #include "agent/os/text.h"
 
 namespace cryopod {
@@ -26,23 +25,30 @@ constexpr auto kFirstPause = microseconds(100);
 constexpr auto kLongestPause = milliseconds(10);
 // How long a kill waits for a v1 cgroup to freeze before it kills what still runs.
 constexpr auto kFreezeBeforeKill = milliseconds(500);
+// Kernels refuse a deeper hierarchy long before: its path has to fit into a page.
+constexpr int kDepthMax = 256;
+
+Status RemoveOnce(int parent_fd, const std::string& name) {
+  Result<UniqueFd> dir = OpenAt(parent_fd, name, O_DIRECTORY | O_RDONLY);
+  if (!dir.ok()) return dir.status().code() == Code::kNotFound ? Status() : dir.status();
+  Result<std::vector<DirectoryEntry>> entries = ListDirectory(dir->get());
+  if (!entries.ok())
+    return entries.status().code() == Code::kNotFound ? Status() : entries.status();
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.type == DT_DIR) CRYOPOD_RETURN_IF_ERROR(RemoveOnce(dir->get(), entry.name));
+  }
+  if (::unlinkat(parent_fd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return Status();
+  return ErrnoStatus(errno, "remove cgroup", name);
+}
 
 void PauseLonger(microseconds& pause, Deadline deadline) {
   std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(pause, deadline.remaining()));
   pause = std::min<microseconds>(pause * 2, kLongestPause);
 }
 
-void SortUnique(std::vector<pid_t>& pids) {
-  std::sort(pids.begin(), pids.end());
-  pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
-}
-
-bool HasEvent(std::string_view events, std::string_view key, std::string_view value) {
-  for (const std::string_view line : SplitLines(events)) {
-    const std::vector<std::string_view> words = SplitWords(line);
-    if (words.size() == 2 && words[0] == key && words[1] == value) return true;
-  }
-  return false;
+bool HasEvent(std::string_view events, std::string_view event) {
+  const std::vector<std::string_view> lines = SplitLines(events);
+  return std::ranges::find(lines, event) != lines.end();
 }
 
 // Waits until cgroup.events, in which the kernel reports changes by POLLPRI, pleases `done`. The
@@ -57,52 +63,45 @@ Status WaitForEvents(int dir_fd, Deadline deadline,
     CRYOPOD_ASSIGN_OR_RETURN(const bool pleased, done(events));
     if (pleased) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, "cgroup.events did not change");
-    pollfd one{file.get(), POLLPRI, 0};
-    if (::poll(&one, 1, deadline.SoonerAfter(kLongestPause).poll_timeout_ms()) < 0 &&
-        errno != EINTR) {
-      return ErrnoStatus(errno, "poll", "cgroup.events");
-    }
+    const Deadline soon = deadline.SoonerAfter(kLongestPause);
+    const Status changed = WaitReady(file.get(), POLLPRI, soon, "cgroup.events");
+    if (!changed.ok() && changed.code() != Code::kDeadlineExceeded) return changed;
   }
 }
 
-// Threads of one cgroup of the unified hierarchy. A domain that is not threaded itself but holds
-// threaded ones refuses to list threads, a threaded one refuses to list processes.
-Result<std::vector<pid_t>> UnifiedThreads(int dir_fd) {
-  Result<std::vector<pid_t>> threads = ReadCgroupPids(dir_fd, "cgroup.threads");
-  if (threads.ok() || threads.status().code() != Code::kUnimplemented) return threads;
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadCgroupPids(dir_fd, "cgroup.procs"));
-  std::vector<pid_t> found;
-  for (const pid_t pid : pids) {
-    Result<std::vector<pid_t>> of_process = ListThreads(pid);
-    if (!of_process.ok() && of_process.status().code() != Code::kNotFound) return of_process;
-    if (of_process.ok()) found.insert(found.end(), of_process->begin(), of_process->end());
-  }
-  return found;
-}
+using ListPids = std::function<Result<std::vector<pid_t>>(int number)>;
 
-Result<std::vector<pid_t>> ProcessesOf(int dir_fd) {
-  Result<std::vector<pid_t>> pids = ReadCgroupPids(dir_fd, "cgroup.procs");
+// What `file` of one cgroup lists. A domain that is not threaded itself but holds threaded ones
+// refuses to list threads, a threaded one refuses to list processes: then it is what `translate`
+// makes of the other list.
+Result<std::vector<pid_t>> ReadOrTranslate(int dir_fd, const char* file, const char* other_file,
+                                           const ListPids& translate) {
+  Result<std::vector<pid_t>> pids = ReadCgroupPids(dir_fd, file);
   if (pids.ok() || pids.status().code() != Code::kUnimplemented) return pids;
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads,
-                           ReadCgroupPids(dir_fd, "cgroup.threads"));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> others, ReadCgroupPids(dir_fd, other_file));
   std::vector<pid_t> found;
-  for (const pid_t thread : threads) {
-    const Result<pid_t> process = ReadThreadGroup(thread);
-    if (!process.ok() && process.status().code() != Code::kNotFound) return process.status();
-    if (process.ok()) found.push_back(*process);
+  for (const pid_t other : others) {
+    Result<std::vector<pid_t>> translated = translate(other);
+    if (!translated.ok() && translated.status().code() != Code::kNotFound) return translated;
+    if (translated.ok()) found.insert(found.end(), translated->begin(), translated->end());
   }
   return found;
 }
 
-Result<std::vector<pid_t>> Collect(
-    int dir_fd, const std::function<Result<std::vector<pid_t>>(int dir_fd)>& list) {
+Result<std::vector<pid_t>> ProcessOf(pid_t thread) {
+  CRYOPOD_ASSIGN_OR_RETURN(const pid_t process, ReadThreadGroup(thread));
+  return std::vector<pid_t>{process};
+}
+
+Result<std::vector<pid_t>> Collect(int dir_fd, const ListPids& list) {
   std::vector<pid_t> all;
   CRYOPOD_RETURN_IF_ERROR(VisitCgroups(dir_fd, [&](int each) -> Status {
     CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, list(each));
     all.insert(all.end(), pids.begin(), pids.end());
     return Status();
   }));
-  SortUnique(all);
+  std::ranges::sort(all);
+  all.erase(std::unique(all.begin(), all.end()), all.end());
   return all;
 }
 
@@ -122,19 +121,19 @@ Status ThawAll(int dir_fd) {
 
 }  // namespace
 
-Status Cgroup::Freeze() const {
-  Status status = version_ == CgroupVersion::kV1
-                      ? WriteControlFileAt(dir_fd(), "freezer.state", "FROZEN")
-                      : WriteControlFileAt(dir_fd(), "cgroup.freeze", "1");
-  return std::move(status).While("freezing " + path_);
+bool Cgroup::CanFreeze() const {
+  const char* file = version_ == CgroupVersion::kV1 ? "freezer.state" : "cgroup.freeze";
+  return OpenAt(dir_fd(), file, O_PATH).status().code() != Code::kNotFound;
 }
 
-Status Cgroup::Thaw() const {
-  Status status = version_ == CgroupVersion::kV1
-                      ? WriteControlFileAt(dir_fd(), "freezer.state", "THAWED")
-                      : WriteControlFileAt(dir_fd(), "cgroup.freeze", "0");
-  return std::move(status).While("thawing " + path_);
+Status Cgroup::AskFor(const char* v1_state, const char* v2_state) const {
+  if (version_ == CgroupVersion::kV1)
+    return WriteControlFileAt(dir_fd(), "freezer.state", v1_state);
+  return WriteControlFileAt(dir_fd(), "cgroup.freeze", v2_state);
 }
+
+Status Cgroup::Freeze() const { return AskFor("FROZEN", "1").While("freezing " + path_); }
+Status Cgroup::Thaw() const { return AskFor("THAWED", "0").While("thawing " + path_); }
 
 Result<FreezeState> Cgroup::State() const {
   if (version_ == CgroupVersion::kV1) {
@@ -168,13 +167,17 @@ Status Cgroup::WaitFrozen(Deadline deadline) const {
 }
 
 Result<std::vector<pid_t>> Cgroup::Processes() const {
-  return Collect(dir_fd(), ProcessesOf).While("listing processes of " + path_);
+  const auto list = [](int dir_fd) {
+    return ReadOrTranslate(dir_fd, "cgroup.procs", "cgroup.threads", ProcessOf);
+  };
+  return Collect(dir_fd(), list).While("listing processes of " + path_);
 }
 
 Result<std::vector<pid_t>> Cgroup::Threads() const {
   const auto list = [this](int dir_fd) {
-    return version_ == CgroupVersion::kV1 ? ReadCgroupPids(dir_fd, "tasks")
-                                          : UnifiedThreads(dir_fd);
+    return version_ == CgroupVersion::kV1
+               ? ReadCgroupPids(dir_fd, "tasks")
+               : ReadOrTranslate(dir_fd, "cgroup.threads", "cgroup.procs", ListThreads);
   };
   return Collect(dir_fd(), list).While("listing threads of " + path_);
 }
@@ -193,22 +196,25 @@ Status Cgroup::KillAll(Deadline deadline) const {
     // would be a paused container to runc, which refuses to delete it.
     CRYOPOD_RETURN_IF_ERROR(Thaw().While(doing));
     const auto empty = [](std::string_view events) -> Result<bool> {
-      return HasEvent(events, "populated", "0");
+      return HasEvent(events, "populated 0");
     };
     return WaitForEvents(dir_fd(), deadline, empty).While(doing);
   }
+  const bool can_freeze = CanFreeze();
   microseconds pause = kFirstPause;
   while (true) {
     // Frozen, nothing forks away between the list and the kill, and no PID is given to another
     // process. The signal is pending when they thaw: they end without running.
-    CRYOPOD_RETURN_IF_ERROR(Freeze().While(doing));
-    const Status frozen = WaitFrozen(deadline.SoonerAfter(kFreezeBeforeKill));
-    if (!frozen.ok() && frozen.code() != Code::kDeadlineExceeded) return frozen.While(doing);
+    if (can_freeze) {
+      CRYOPOD_RETURN_IF_ERROR(Freeze().While(doing));
+      const Status frozen = WaitFrozen(deadline.SoonerAfter(kFreezeBeforeKill));
+      if (!frozen.ok() && frozen.code() != Code::kDeadlineExceeded) return frozen.While(doing);
+    }
     Result<std::vector<pid_t>> pids = Processes();
     if (pids.ok()) {
       for (const pid_t pid : *pids) ::kill(pid, SIGKILL);
     }
-    CRYOPOD_RETURN_IF_ERROR(ThawAll(dir_fd()).While(doing));
+    if (can_freeze) CRYOPOD_RETURN_IF_ERROR(ThawAll(dir_fd()).While(doing));
     if (!pids.ok()) return pids.status().While(doing);
     if (pids->empty()) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, doing);
@@ -217,8 +223,7 @@ Status Cgroup::KillAll(Deadline deadline) const {
 }
 
 Result<FreezeState> ParseFreezerState(std::string_view text) {
-  const std::vector<std::string_view> words = SplitWords(text);
-  const std::string_view word = words.size() == 1 ? words[0] : std::string_view();
+  const std::string_view word = text.substr(0, text.find('\n'));
   if (word == "THAWED") return FreezeState::kThawed;
   if (word == "FREEZING") return FreezeState::kFreezing;
   if (word == "FROZEN") return FreezeState::kFrozen;
@@ -226,11 +231,45 @@ Result<FreezeState> ParseFreezerState(std::string_view text) {
 }
 
 Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked) {
-  if (HasEvent(text, "frozen", "1")) return FreezeState::kFrozen;
-  if (!HasEvent(text, "frozen", "0")) {
+  if (HasEvent(text, "frozen 1")) return FreezeState::kFrozen;
+  if (!HasEvent(text, "frozen 0")) {
     return Status(Code::kDataLoss, "cgroup.events says nothing of frozen");
   }
   return freeze_asked ? FreezeState::kFreezing : FreezeState::kThawed;
+}
+
+Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit, int depth) {
+  if (depth > kDepthMax) return Status(Code::kResourceExhausted, "cgroups nested too deeply");
+  CRYOPOD_RETURN_IF_ERROR(visit(dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.type != DT_DIR) continue;
+    Result<UniqueFd> child = OpenAt(dir_fd, entry.name, O_DIRECTORY | O_RDONLY);
+    Status status = child.ok() ? VisitCgroups(child->get(), visit, depth + 1) : child.status();
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
+  }
+  return Status();
+}
+
+Result<std::vector<pid_t>> ReadCgroupPids(int dir_fd, const std::string& file) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFileAt(dir_fd, file));
+  std::vector<pid_t> pids;
+  if (!ParseNumbers(text, pids)) return Status(Code::kDataLoss, file + ": not a list of PIDs");
+  // As an argument of kill(2) a 0 would mean ourselves.
+  if (std::ranges::all_of(pids, [](pid_t pid) { return pid > 0; })) return pids;
+  return Status(Code::kFailedPrecondition, file + ": a process outside this PID namespace");
+}
+
+Status RemoveCgroupAt(int parent_fd, const std::string& name, Deadline deadline) {
+  microseconds pause = kFirstPause;
+  while (true) {
+    Status status = RemoveOnce(parent_fd, name);
+    // EBUSY; everything else will not change by waiting.
+    if (status.ok() || status.code() != Code::kFailedPrecondition || deadline.expired()) {
+      return status;
+    }
+    PauseLonger(pause, deadline);
+  }
 }
 
 }  // namespace cryopod

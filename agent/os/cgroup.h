@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,9 @@ class Cgroup {
     return Cgroup(version, std::move(name), std::move(dir));
   }
 
+  // A hierarchy's root cannot: it has no such file.
+  bool CanFreeze() const;
+
   CgroupVersion version() const { return version_; }
   const std::string& path() const { return path_; }
   int dir_fd() const { return dir_fd_.get(); }
@@ -48,8 +52,7 @@ class Cgroup {
   Status Thaw() const;
   Result<FreezeState> State() const;
   // Waits (poll on cgroup.events; v1 has no event and is read, and asked, again with a growing
-  // pause).
-  // Errors: kDeadlineExceeded.
+  // pause). Errors: kDeadlineExceeded.
   Status WaitFrozen(Deadline deadline) const;
 
   // What is in this cgroup and all beneath it, sorted, without duplicates.
@@ -58,10 +61,12 @@ class Cgroup {
 
   // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on
   // v1 SIGKILL to every process, then thaw. Waits until it is empty; it is left thawed. One that
-  // has been removed was empty. Errors: kDeadlineExceeded.
+  // has been removed was empty. In a hierarchy of v1 that cannot freeze, what is killed may run
+  // meanwhile. Errors: kDeadlineExceeded.
   Status Kill(Deadline deadline) const;
 
  private:
+  Status AskFor(const char* v1_state, const char* v2_state) const;
   Status KillAll(Deadline deadline) const;
   Cgroup(CgroupVersion version, std::string path, UniqueFd dir_fd)
       : version_(version), path_(std::move(path)), dir_fd_(std::move(dir_fd)) {}
@@ -73,5 +78,17 @@ class Cgroup {
 // Pure: the state in the text of freezer.state (v1) or cgroup.events (v2).
 Result<FreezeState> ParseFreezerState(std::string_view text);
 Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked);
+
+// Calls `visit` with the directory of a cgroup and of each beneath it, parents first. One that
+// vanishes meanwhile is passed over, also when `visit` says kNotFound of it; the top one is not.
+Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit, int depth = 0);
+
+// PIDs in "cgroup.procs" or "tasks" of this cgroup alone. Errors: kFailedPrecondition when one lies
+// outside our PID namespace and so has no number; kUnimplemented in a threaded cgroup.
+Result<std::vector<pid_t>> ReadCgroupPids(int dir_fd, const std::string& file);
+
+// Removes the cgroup `name` and those beneath it, once they are empty. The kernel lets a task go
+// from its cgroup a little after its end is seen, so a busy one is tried again. Absent is success.
+Status RemoveCgroupAt(int parent_fd, const std::string& name, Deadline deadline);
 
 }  // namespace cryopod

@@ -1,82 +1,89 @@
 #include "agent/os/cgroup_paths.h"
 
-#include <algorithm>
-#include <array>
+#include <dirent.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/os/cgroup.h"
+#include "agent/os/directory.h"
+#include "agent/os/file.h"
 #include "agent/os/mount_info.h"
 #include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
 
-// "/../../a/b" is two levels up, then down a and b.
-struct RelativePath {
-  size_t levels_up = 0;
-  std::vector<std::string_view> names;
-};
+// A search for a process below a mount looks at no more cgroups than this: a full node has some
+// thousands.
+constexpr int kSearchMax = 100'000;
 
-RelativePath ParsePath(std::string_view text) {
-  RelativePath path;
-  for (const std::string_view part : Split(text, '/')) {
-    if (part.empty()) continue;
-    if (part == ".." && path.names.empty()) {
-      ++path.levels_up;
-    } else {
-      path.names.push_back(part);
-    }
-  }
-  return path;
+bool Lists(int dir_fd, pid_t pid) {
+  const Result<std::vector<pid_t>> pids = ReadCgroupPids(dir_fd, "cgroup.procs");
+  // A threaded cgroup does not list processes; a foreign PID does not say that ours is absent.
+  if (!pids.ok()) return pids.status().code() != Code::kNotFound;
+  return std::find(pids->begin(), pids->end(), pid) != pids->end();
 }
 
-// Words of a v1 mount's options that name no controller. Source: kernel/cgroup/cgroup-v1.c,
-// cgroup1_fs_parameters.
-bool IsPlainOption(std::string_view option) {
-  constexpr std::array<std::string_view, 11> kPlain = {
-      "rw",   "ro",  "xattr",        "clone_children", "noprefix", "cpuset_v2_mode",
-      "none", "all", "favordynmods", "nofavordynmods", "seclabel"};
-  return option.substr(0, 14) == "release_agent=" ||
-         std::find(kPlain.begin(), kPlain.end(), option) != kPlain.end();
+// The directory that lists the process, anywhere beneath `path`.
+std::optional<std::string> FindByMember(const std::string& path, pid_t pid, int& left) {
+  if (--left < 0) return std::nullopt;
+  Result<UniqueFd> dir = OpenDirectory(path);
+  if (!dir.ok()) return std::nullopt;
+  const Result<std::vector<pid_t>> pids = ReadCgroupPids(dir->get(), "cgroup.procs");
+  if (pids.ok() && std::find(pids->begin(), pids->end(), pid) != pids->end()) return path;
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(dir->get());
+  if (!entries.ok()) return std::nullopt;
+  for (const DirectoryEntry& entry : *entries) {
+    if (entry.type != DT_DIR) continue;
+    std::optional<std::string> found = FindByMember(path + "/" + entry.name, pid, left);
+    if (found) return found;
+  }
+  return std::nullopt;
 }
 
-std::string ControllersOf(std::string_view super_options) {
-  std::string controllers;
-  for (const std::string_view option : Split(super_options, ',')) {
-    if (IsPlainOption(option)) continue;
-    if (!controllers.empty()) controllers += ',';
-    controllers += option;
-  }
-  return controllers;
+// The cgroup of the process as one mount of its hierarchy shows it, when it shows it.
+std::optional<Cgroup> OpenInMount(const CgroupMount& mount, const std::string& cgroup_path,
+                                  pid_t pid) {
+  const PathInMount in_mount = CgroupPathInMount(cgroup_path, mount.root);
+  std::optional<std::string> path;
+  if (in_mount.relation == PathInMount::kBeneath) path = mount.path + in_mount.path;
+  int left = kSearchMax;
+  if (in_mount.relation == PathInMount::kUnknown) path = FindByMember(mount.path, pid, left);
+  // The top of what this node sees holds the node itself, and us: nobody's leaf, also where a
+  // cgroup namespace makes it freezable.
+  if (!path || *path == mount.path) return std::nullopt;
+  Result<Cgroup> cgroup = Cgroup::Open(*path);
+  if (!cgroup.ok() || !Lists(cgroup->dir_fd(), pid)) return std::nullopt;
+  return std::move(cgroup).value();
 }
 
 }  // namespace
 
-PathInMount CgroupPathInMount(std::string_view cgroup_path, std::string_view mount_root) {
-  const RelativePath path = ParsePath(cgroup_path);
-  const RelativePath root = ParsePath(mount_root);
-  if (root.levels_up > path.levels_up) return {PathInMount::kUnknown, ""};
-  if (root.levels_up < path.levels_up || root.names.size() > path.names.size() ||
-      !std::equal(root.names.begin(), root.names.end(), path.names.begin())) {
-    return {PathInMount::kOutside, ""};
-  }
-  std::string below;
-  for (size_t i = root.names.size(); i < path.names.size(); ++i) {
-    below += '/';
-    below += path.names[i];
-  }
-  return {PathInMount::kBeneath, below};
+PathInMount CgroupPathInMount(const std::filesystem::path& cgroup_path,
+                              const std::filesystem::path& mount_root) {
+  const auto levels_up = [](const auto& path) {
+    return std::count(path.begin(), path.end(), "..");
+  };
+  if (levels_up(mount_root) > levels_up(cgroup_path)) return {PathInMount::kUnknown, ""};
+  const std::filesystem::path below = cgroup_path.lexically_relative(mount_root);
+  if (below.empty() || *below.begin() == "..") return {PathInMount::kOutside, ""};
+  return {PathInMount::kBeneath, below == "." ? "" : "/" + below.string()};
+}
+
+bool HasController(std::string_view controllers, std::string_view wanted) {
+  const std::vector<std::string_view> names = Split(controllers, ',');
+  return std::ranges::find(names, wanted) != names.end();
 }
 
 std::optional<std::string> CgroupPathOf(std::string_view proc_cgroup, std::string_view controller) {
   for (const std::string_view line : SplitLines(proc_cgroup)) {
     // "6:freezer:/a:b": the path may hold colons.
-    const size_t first = line.find(':');
-    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const std::string_view names = line.substr(first + 1, second - first - 1);
-    const std::vector<std::string_view> controllers = Split(names, ',');
-    if (std::find(controllers.begin(), controllers.end(), controller) == controllers.end())
-      continue;
-    return std::string(line.substr(second + 1));
+    const std::vector<std::string_view> parts = Split(line, ':');
+    if (parts.size() < 3 || !HasController(parts[1], controller)) continue;
+    return std::string(line.substr(parts[0].size() + parts[1].size() + 2));
   }
   return std::nullopt;
 }
@@ -100,13 +107,58 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo) {
     const Result<std::vector<MountEntry>> parsed = ParseMountInfo(line);
     if (!parsed.ok() || parsed->empty()) continue;
     const MountEntry& entry = parsed->front();
-    if (entry.file_system_type == "cgroup2") {
-      mounts.push_back({"", entry.mount_point, entry.root});
-    } else if (entry.file_system_type == "cgroup") {
-      mounts.push_back({ControllersOf(entry.super_options), entry.mount_point, entry.root});
-    }
+    const bool is_v2 = entry.file_system_type == "cgroup2";
+    if (!is_v2 && entry.file_system_type != "cgroup") continue;
+    mounts.push_back({is_v2 ? "" : entry.super_options, entry.mount_point, entry.root});
   }
   return mounts;
+}
+
+Result<std::vector<CgroupMount>> ReadCgroupMounts() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
+  return ParseCgroupMounts(mountinfo);
+}
+
+const CgroupMount* FreezingMount(const std::vector<CgroupMount>& mounts) {
+  const CgroupMount* unified = nullptr;
+  for (const CgroupMount& mount : mounts) {
+    if (HasController(mount.controllers, "freezer")) return &mount;
+    if (mount.controllers.empty()) unified = &mount;
+  }
+  return unified;
+}
+
+Result<Cgroup> Cgroup::Open(const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(path));
+  struct statfs info {};
+  if (::fstatfs(dir.get(), &info) != 0) return ErrnoStatus(errno, "statfs", path);
+  if (info.f_type != CGROUP2_SUPER_MAGIC && info.f_type != CGROUP_SUPER_MAGIC) {
+    return Status(Code::kFailedPrecondition, path + " is not a cgroup directory");
+  }
+  const bool is_v1 = info.f_type == CGROUP_SUPER_MAGIC;
+  return Cgroup(is_v1 ? CgroupVersion::kV1 : CgroupVersion::kV2, path, std::move(dir));
+}
+
+Result<Cgroup> Cgroup::OfProcess(pid_t pid) {
+  const std::string name = std::to_string(pid);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/" + name + "/cgroup"));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, ReadCgroupMounts());
+  for (const std::string_view hierarchy : {"freezer", ""}) {
+    const std::optional<std::string> path = CgroupPathOf(text, hierarchy);
+    if (!path) continue;
+    for (const CgroupMount& mount : mounts) {
+      if (!HasController(mount.controllers, hierarchy)) continue;
+      std::optional<Cgroup> cgroup = OpenInMount(mount, *path, pid);
+      if (cgroup && cgroup->CanFreeze()) return std::move(*cgroup);
+    }
+  }
+  if (!PathExists("/proc/" + name)) {
+    return Status(Code::kNotFound, "process " + name + " has ended");
+  }
+  return Status(Code::kFailedPrecondition,
+                "process " + name +
+                    " is in no cgroup beneath the top of a mounted hierarchy that can freeze (" +
+                    DescribeCgroups(text) + ")");
 }
 
 }  // namespace cryopod

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "agent/os/status.h"
 
 namespace cryopod {
 
@@ -22,19 +25,27 @@ struct PathInMount {
 // `cgroup_path` is what /proc/<pid>/cgroup says, `mount_root` mountinfo's fourth field. Both are
 // relative to the reader's cgroup namespace and start with "/.." for each level above its root.
 // Source: cgroup_namespaces(7).
-PathInMount CgroupPathInMount(std::string_view cgroup_path, std::string_view mount_root);
+PathInMount CgroupPathInMount(const std::filesystem::path& cgroup_path,
+                              const std::filesystem::path& mount_root);
 
 // The path in the text of /proc/<pid>/cgroup for one controller, "" being the unified hierarchy.
 std::optional<std::string> CgroupPathOf(std::string_view proc_cgroup, std::string_view controller);
 
-// Directories where a hierarchy is mounted on this node: {"freezer" → "/sys/fs/cgroup/freezer",
-// "" → the unified one}. Pure over the text of /proc/self/mountinfo.
+// Is one of "cpu,cpuacct"?
+bool HasController(std::string_view controllers, std::string_view wanted);
+
+// Where a hierarchy is mounted on this node.
 struct CgroupMount {
-  std::string controllers;  // "freezer", "cpu,cpuacct", "name=systemd"; "" for v2
+  std::string controllers;  // with options between them: "rw,xattr,name=systemd"; "" for v2
   std::string path;
   std::string root;  // mountinfo's fourth field: what the mount shows of the hierarchy
 };
 std::vector<CgroupMount> ParseCgroupMounts(std::string_view mountinfo);
+Result<std::vector<CgroupMount>> ReadCgroupMounts();
+
+// Where containers are frozen, as Cgroup::OfProcess chooses: v1 where its freezer is mounted, else
+// v2; null when neither is.
+const CgroupMount* FreezingMount(const std::vector<CgroupMount>& mounts);
 
 // The lines that matter for freezing, in one line: "freezer:/a, unified:/b".
 std::string DescribeCgroups(std::string_view proc_cgroup);

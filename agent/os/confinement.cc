@@ -1,6 +1,5 @@
 #include "agent/os/confinement.h"
 
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -60,26 +59,15 @@ constexpr uint64_t kWriteAccess = kReadAccess | LANDLOCK_ACCESS_FS_WRITE_FILE |
 constexpr uint64_t kFileAccess =
     LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE | kTruncate;
 
-uint64_t PathAccess(int version) {
-  uint64_t access = kAccessOfVersion1;
-  if (version >= 2) access |= kRefer;
-  if (version >= 3) access |= kTruncate;
-  if (version >= 5) access |= kIoctlDev;
-  return access;
-}
-
 LandlockRuleset HandledBy(int version) {
   LandlockRuleset ruleset;
-  ruleset.handled_access_fs = PathAccess(version);
+  ruleset.handled_access_fs = kAccessOfVersion1;
+  if (version >= 2) ruleset.handled_access_fs |= kRefer;
+  if (version >= 3) ruleset.handled_access_fs |= kTruncate;
   if (version >= 4) ruleset.handled_access_net = kBindTcp | kConnectTcp;
+  if (version >= 5) ruleset.handled_access_fs |= kIoctlDev;
   if (version >= 6) ruleset.scoped = kScopes;
   return ruleset;
-}
-
-size_t RulesetSize(int version) {
-  if (version >= 6) return sizeof(LandlockRuleset);
-  return version >= 4 ? offsetof(LandlockRuleset, scoped)
-                      : offsetof(LandlockRuleset, handled_access_net);
 }
 
 Status AddPath(int ruleset_fd, const ReachablePath& path, uint64_t handled) {
@@ -95,10 +83,14 @@ Status AddPath(int ruleset_fd, const ReachablePath& path, uint64_t handled) {
   return ErrnoStatus(errno, "landlock_add_rule", "path");
 }
 
-Status AddPort(int ruleset_fd, uint16_t port, uint64_t access) {
-  const LandlockPort rule{access, port};
-  if (::syscall(SYS_landlock_add_rule, ruleset_fd, kRuleOfPort, &rule, 0) == 0) return Status();
-  return ErrnoStatus(errno, "landlock_add_rule", "port " + std::to_string(port));
+Status AddPorts(int ruleset_fd, const std::vector<uint16_t>& ports, uint64_t access) {
+  for (const uint16_t port : ports) {
+    const LandlockPort rule{access, port};
+    if (::syscall(SYS_landlock_add_rule, ruleset_fd, kRuleOfPort, &rule, 0) != 0) {
+      return ErrnoStatus(errno, "landlock_add_rule", "port " + std::to_string(port));
+    }
+  }
+  return Status();
 }
 
 Status SetNoNewPrivileges() {
@@ -106,29 +98,21 @@ Status SetNoNewPrivileges() {
   return ErrnoStatus(errno, "prctl", "no_new_privs");
 }
 
-sock_filter Statement(uint32_t code, uint32_t value) {
-  return {static_cast<uint16_t>(code), 0, 0, value};
-}
-
-sock_filter SkipUnless(uint32_t condition, uint32_t value) {
-  return {static_cast<uint16_t>(BPF_JMP | condition | BPF_K), 0, 1, value};
-}
-
 // Answers `named` to the calls of the list and `others` to all others.
 Status InstallFilter(const std::vector<long>& calls, uint32_t named, uint32_t others) {
   std::vector<sock_filter> program = {
-      Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
-      {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, kAuditArchitecture},
-      Statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-      Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      SkipUnless(BPF_JGE, kX32Bit),
-      Statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kAuditArchitecture, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, kX32Bit, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   for (const long call : calls) {
-    program.push_back(SkipUnless(BPF_JEQ, static_cast<uint32_t>(call)));
-    program.push_back(Statement(BPF_RET | BPF_K, named));
+    program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call), 0, 1));
+    program.push_back(BPF_STMT(BPF_RET | BPF_K, named));
   }
-  program.push_back(Statement(BPF_RET | BPF_K, others));
+  program.push_back(BPF_STMT(BPF_RET | BPF_K, others));
   if (program.size() > BPF_MAXINSNS) return Status(Code::kInvalidArgument, "too many system calls");
   const sock_fprog filter{static_cast<uint16_t>(program.size()), program.data()};
   CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
@@ -170,17 +154,16 @@ Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable) {
   if (known < 0) return ErrnoStatus(errno, "landlock_create_ruleset", "version");
   const int version = static_cast<int>(known);
   const LandlockRuleset handled = HandledBy(version);
-  UniqueFd ruleset(
-      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, RulesetSize(version), 0)));
+  // A kernel takes a structure that is longer than its own when it ends in zeros.
+  const UniqueFd ruleset(
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0)));
   if (!ruleset.valid()) return ErrnoStatus(errno, "landlock_create_ruleset", "");
   for (const ReachablePath& path : reachable.paths) {
     CRYOPOD_RETURN_IF_ERROR(AddPath(ruleset.get(), path, handled.handled_access_fs));
   }
-  for (const uint16_t port : reachable.bind_ports) {
-    if (version >= 4) CRYOPOD_RETURN_IF_ERROR(AddPort(ruleset.get(), port, kBindTcp));
-  }
-  for (const uint16_t port : reachable.connect_ports) {
-    if (version >= 4) CRYOPOD_RETURN_IF_ERROR(AddPort(ruleset.get(), port, kConnectTcp));
+  if (handled.handled_access_net != 0) {
+    CRYOPOD_RETURN_IF_ERROR(AddPorts(ruleset.get(), reachable.bind_ports, kBindTcp));
+    CRYOPOD_RETURN_IF_ERROR(AddPorts(ruleset.get(), reachable.connect_ports, kConnectTcp));
   }
   CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
   if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0) return version;

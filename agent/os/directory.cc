@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 
 #include "agent/os/file.h"
@@ -27,6 +28,12 @@ unsigned char TypeOf(int dir_fd, const char* name) {
   struct stat info {};
   if (::fstatat(dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return DT_UNKNOWN;
   return static_cast<unsigned char>(IFTODT(info.st_mode));
+}
+
+Status Unlink(int dir_fd, const std::string& name, bool is_directory) {
+  const int flags = is_directory ? AT_REMOVEDIR : 0;
+  if (::unlinkat(dir_fd, name.c_str(), flags) == 0 || errno == ENOENT) return Status();
+  return ErrnoStatus(errno, "remove", name);
 }
 
 // Removes what a directory holds. Directories below kDepthMax go to `top_fd` under new names, so
@@ -62,11 +69,7 @@ class TreeRemover {
                                OpenBeneath(dir_fd, entry.name, O_DIRECTORY | O_RDONLY));
       CRYOPOD_RETURN_IF_ERROR(RemoveContents(child.get(), depth + 1));
     }
-    const int flags = entry.type == DT_DIR ? AT_REMOVEDIR : 0;
-    if (::unlinkat(dir_fd, entry.name.c_str(), flags) != 0 && errno != ENOENT) {
-      return ErrnoStatus(errno, "remove", entry.name);
-    }
-    return Status();
+    return Unlink(dir_fd, entry.name, entry.type == DT_DIR);
   }
 
   Status MoveUp(int dir_fd, const std::string& name) {
@@ -108,8 +111,7 @@ Result<std::vector<DirectoryEntry>> ListDirectory(int dir_fd) {
         found->d_type == DT_UNKNOWN ? TypeOf(dir_fd, found->d_name) : found->d_type;
     entries.push_back({std::string(name), type});
   }
-  std::sort(entries.begin(), entries.end(),
-            [](const DirectoryEntry& a, const DirectoryEntry& b) { return a.name < b.name; });
+  std::ranges::sort(entries, {}, &DirectoryEntry::name);
   return entries;
 }
 
@@ -145,26 +147,21 @@ Status RemoveTreeAt(int dir_fd, const std::string& name) {
   if (::fstatat(dir_fd, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
     return errno == ENOENT ? Status() : ErrnoStatus(errno, "stat", name);
   }
-  if (!S_ISDIR(info.st_mode)) {
-    if (::unlinkat(dir_fd, name.c_str(), 0) == 0 || errno == ENOENT) return Status();
-    return ErrnoStatus(errno, "remove", name);
+  if (S_ISDIR(info.st_mode)) {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd top, OpenBeneath(dir_fd, name, O_DIRECTORY | O_RDONLY));
+    CRYOPOD_RETURN_IF_ERROR(TreeRemover(top.get()).RemoveAll().While("removing " + name));
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd top, OpenBeneath(dir_fd, name, O_DIRECTORY | O_RDONLY));
-  CRYOPOD_RETURN_IF_ERROR(TreeRemover(top.get()).RemoveAll().While("removing " + name));
-  if (::unlinkat(dir_fd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return Status();
-  return ErrnoStatus(errno, "remove", name);
+  return Unlink(dir_fd, name, S_ISDIR(info.st_mode));
 }
 
 Status RemoveTree(const std::string& path) {
-  std::string trimmed = path;
-  while (trimmed.size() > 1 && trimmed.back() == '/') trimmed.pop_back();
-  const size_t slash = trimmed.rfind('/');
-  const std::string name = slash == std::string::npos ? trimmed : trimmed.substr(slash + 1);
+  std::filesystem::path trimmed = path;
+  if (!trimmed.has_filename()) trimmed = trimmed.parent_path();
+  const std::string name = trimmed.filename();
   if (name.empty() || name == "." || name == "..") {
     return Status(Code::kInvalidArgument, "remove " + path + ": not the name of an entry");
   }
-  const std::string parent_path =
-      slash == std::string::npos ? "." : trimmed.substr(0, std::max<size_t>(slash, 1));
+  const std::string parent_path = trimmed.has_parent_path() ? trimmed.parent_path().string() : ".";
   Result<UniqueFd> parent = OpenDirectory(parent_path);
   if (!parent.ok() && parent.status().code() == Code::kNotFound) return Status();
   if (!parent.ok()) return parent.status();

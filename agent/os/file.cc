@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <vector>
 
 namespace cryopod {
@@ -18,7 +20,13 @@ constexpr size_t kCopyBufferBytes = size_t{256} << 10;
 // openat2 gives up with EAGAIN when somebody renames while it walks beneath a directory.
 constexpr int kBeneathTries = 16;
 
-Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, const open_how& how) {
+Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, int flags, mode_t mode,
+                         uint64_t resolve) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+  // openat2 refuses a mode without a file to make.
+  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) how.mode = mode;
+  how.resolve = resolve | RESOLVE_NO_MAGICLINKS;
   int error_number = EAGAIN;
   for (int i = 0; i < kBeneathTries && (error_number == EAGAIN || error_number == EINTR); ++i) {
     const long fd = ::syscall(SYS_openat2, dir_fd, path.c_str(), &how, sizeof how);
@@ -28,14 +36,7 @@ Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, const open_how& ho
   return ErrnoStatus(error_number, "openat2", path);
 }
 
-bool CannotCopyInKernel(int error_number) {
-  return error_number == EXDEV || error_number == EINVAL || error_number == EOPNOTSUPP ||
-         error_number == ENOSYS || error_number == EPERM || error_number == ETXTBSY ||
-         error_number == EBADF;
-}
-
-// At most `size_bytes` from one descriptor's offset to the other's; less only at the end of the
-// file.
+// At most `size_bytes` from one descriptor's offset to the other's; less only at the file's end.
 Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) {
   // No larger than the file: many are small, and a buffer costs more than their copy.
   std::vector<char> buffer(std::min<uint64_t>(kCopyBufferBytes, size_bytes));
@@ -59,9 +60,8 @@ Result<uint64_t> CopyData(int from_fd, int to_fd, uint64_t size_bytes) {
     const size_t want = std::min<uint64_t>(size_bytes - copied, uint64_t{1} << 30);
     const ssize_t got = ::copy_file_range(from_fd, nullptr, to_fd, nullptr, want, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && copied == 0 && CannotCopyInKernel(errno)) {
-      return CopyThroughBuffer(from_fd, to_fd, size_bytes);
-    }
+    // Not between these file systems; whatever else is wrong shows there as well.
+    if (got < 0 && copied == 0) return CopyThroughBuffer(from_fd, to_fd, size_bytes);
     if (got < 0) return ErrnoStatus(errno, "copy_file_range", "");
     if (got == 0) break;
     copied += static_cast<uint64_t>(got);
@@ -119,20 +119,12 @@ Result<UniqueFd> OpenDirectory(const std::string& path) {
 
 Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mode_t mode,
                              bool cross_mounts) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
-  // openat2 refuses a mode without a file to make.
-  if ((flags & O_CREAT) != 0 || (flags & O_TMPFILE) == O_TMPFILE) how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  if (!cross_mounts) how.resolve |= RESOLVE_NO_XDEV;
-  return OpenAt2(dir_fd, path, how);
+  const uint64_t same_mount = cross_mounts ? 0 : RESOLVE_NO_XDEV;
+  return OpenAt2(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | same_mount);
 }
 
 Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  return OpenAt2(root_fd, path, how);
+  return OpenAt2(root_fd, path, flags, 0, RESOLVE_IN_ROOT);
 }
 
 bool IsSameFile(const std::string& one, const std::string& other) {
@@ -140,6 +132,38 @@ bool IsSameFile(const std::string& one, const std::string& other) {
   struct stat second {};
   return ::stat(one.c_str(), &first) == 0 && ::stat(other.c_str(), &second) == 0 &&
          first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+bool PathExists(const std::string& path) {
+  struct stat ignored {};
+  return ::lstat(path.c_str(), &ignored) == 0;
+}
+
+Result<std::string> ReadLinkAt(int dir_fd, const std::string& path) {
+  std::string target(PATH_MAX + 64, '\0');  // as /proc tells one of PATH_MAX: with " (deleted)"
+  const ssize_t size = ::readlinkat(dir_fd, path.c_str(), target.data(), target.size());
+  if (size < 0) return ErrnoStatus(errno, "readlink", path);
+  target.resize(static_cast<size_t>(size));
+  return target;
+}
+
+Result<Pipe> MakePipe(int flags) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | flags) != 0) return ErrnoStatus(errno, "pipe", "");
+  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+Status WaitReady(int fd, short events, Deadline deadline, std::string_view doing) {
+  while (true) {
+    pollfd one{fd, events, 0};
+    const int ready = ::poll(&one, 1, deadline.poll_timeout_ms());
+    if (ready > 0 && (one.revents & POLLNVAL) == 0) return Status();
+    if (ready > 0) return ErrnoStatus(EBADF, "poll", doing);
+    if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll", doing);
+    if (ready == 0 && deadline.expired()) {
+      return Status(Code::kDeadlineExceeded, std::string(doing) + ": no answer in time");
+    }
+  }
 }
 
 Result<std::string> ReadAll(int fd, size_t size_bytes_max) {
@@ -227,11 +251,6 @@ Status Sync(int fd, std::string_view subject) {
     if (errno != EINTR) return ErrnoStatus(errno, "fsync", subject);
   }
   return Status();
-}
-
-bool PathExists(const std::string& path) {
-  struct stat ignored {};
-  return ::fstatat(AT_FDCWD, path.c_str(), &ignored, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 }  // namespace cryopod

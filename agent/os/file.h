@@ -2,11 +2,11 @@
 
 #include <sys/types.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -28,10 +28,22 @@ Result<UniqueFd> OpenBeneath(int dir_fd, const std::string& path, int flags, mod
 // is `root_fd`, through its symlinks and across its mounts.
 Result<UniqueFd> OpenInRoot(int root_fd, const std::string& path, int flags);
 
-// Reads to the end. Errors: kResourceExhausted when there is more than `size_bytes_max`.
 // Do both paths lead to one file? False where either leads nowhere.
 bool IsSameFile(const std::string& one, const std::string& other);
+bool PathExists(const std::string& path);
+Result<std::string> ReadLinkAt(int dir_fd, const std::string& path);
 
+// Its ends close at exec; `flags` as of pipe2(2).
+struct Pipe {
+  UniqueFd read_end;
+  UniqueFd write_end;
+};
+Result<Pipe> MakePipe(int flags = 0);
+// Waits until poll(2) reports one of `events`, or that the other side has gone or failed; `doing`
+// begins the error. Errors: kDeadlineExceeded.
+Status WaitReady(int fd, short events, Deadline deadline, std::string_view doing);
+
+// Reads to the end. Errors: kResourceExhausted when there is more than `size_bytes_max`.
 Result<std::string> ReadAll(int fd, size_t size_bytes_max);
 Result<std::string> ReadFile(const std::string& path, size_t size_bytes_max = kControlFileBytesMax);
 Result<std::string> ReadFileAt(int dir_fd, const std::string& name,
@@ -51,7 +63,5 @@ Result<uint64_t> CopyFileBytes(int from_fd, int to_fd);
 
 // fsync of a file or directory; `subject` names it in the error.
 Status Sync(int fd, std::string_view subject);
-
-bool PathExists(const std::string& path);
 
 }  // namespace cryopod

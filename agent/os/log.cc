@@ -4,14 +4,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 
 #include "agent/os/signal_mask.h"
 #include "agent/os/text.h"
@@ -26,29 +25,30 @@ constexpr int kStalledReaderMs = 100;
 std::atomic<LogLevel> minimum_level{LogLevel::kInfo};
 std::vector<std::pair<std::string, std::string>> context;
 
+constexpr std::array<std::string_view, 4> kLevelNames = {"debug", "info", "warning", "error"};
+
 std::string Timestamp() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  tm utc{};
-  ::gmtime_r(&now.tv_sec, &utc);
-  std::array<char, 32> seconds{};
-  const size_t length = ::strftime(seconds.data(), seconds.size(), "%Y-%m-%dT%H:%M:%S", &utc);
-  std::array<char, 8> millis{};
-  ::snprintf(millis.data(), millis.size(), ".%03dZ", static_cast<int>(now.tv_nsec / 1'000'000));
-  return std::string(seconds.data(), length) + millis.data();
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto millis = std::chrono::duration_cast<std::chrono::milliseconds>(now).count() % 1000;
+  std::array<char, 8> fraction{};
+  ::snprintf(fraction.data(), fraction.size(), ".%03dZ", static_cast<int>(millis));
+  return FormatTime(now, "%Y-%m-%dT%H:%M:%S") + fraction.data();
 }
 
-void AppendUnit(std::string& out, uint32_t unit) {
+std::string Utf16Unit(uint32_t unit) {
   std::array<char, 8> escape{};
   ::snprintf(escape.data(), escape.size(), "\\u%04x", unit & 0xffffu);
-  out += escape.data();
+  return escape.data();
 }
 
-void AppendCodePoint(std::string& out, uint32_t code_point) {
-  if (code_point < 0x10000) return AppendUnit(out, code_point);
+std::string Escaped(uint32_t code_point) {
+  const char byte = static_cast<char>(code_point);
+  if (code_point == '\n') return "\\n";
+  if (code_point == '"' || code_point == '\\') return {'\\', byte};
+  if (code_point >= 0x20 && code_point < 0x7f) return {byte};
+  if (code_point < 0x10000) return Utf16Unit(code_point);
   const uint32_t rest = code_point - 0x10000;
-  AppendUnit(out, 0xd800 + (rest >> 10));
-  AppendUnit(out, 0xdc00 + (rest & 0x3ff));
+  return Utf16Unit(0xd800 + (rest >> 10)) + Utf16Unit(0xdc00 + (rest & 0x3ff));
 }
 
 bool WaitWritable() {
@@ -70,22 +70,18 @@ ssize_t WriteWithoutBlocking(std::string_view bytes) {
 void WriteLine(std::string_view line) {
   const int kept_errno = errno;
   {
-    sigset_t pipe_signal;
-    ::sigemptyset(&pipe_signal);
-    ::sigaddset(&pipe_signal, SIGPIPE);
     const BlockedSignals blocked(SIGPIPE);
     int stalls = 0;
     while (!line.empty()) {
       const ssize_t written = WriteWithoutBlocking(line);
-      if (written > 0) {
-        line.remove_prefix(static_cast<size_t>(written));
-        continue;
-      }
-      const bool again =
-          written < 0 && (errno == EINTR || (errno == EAGAIN && stalls++ == 0 && WaitWritable()));
-      if (!again) break;
+      if (written > 0) line.remove_prefix(static_cast<size_t>(written));
+      if (written > 0 || (written < 0 && errno == EINTR)) continue;
+      if (written == 0 || errno != EAGAIN || stalls++ > 0 || !WaitWritable()) break;
     }
     // A reader that has gone must not kill us when the mask is put back.
+    sigset_t pipe_signal;
+    ::sigemptyset(&pipe_signal);
+    ::sigaddset(&pipe_signal, SIGPIPE);
     const timespec no_wait{};
     ::sigtimedwait(&pipe_signal, nullptr, &no_wait);
   }
@@ -94,26 +90,12 @@ void WriteLine(std::string_view line) {
 
 }  // namespace
 
-std::string_view LogLevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarning:
-      return "warning";
-    case LogLevel::kError:
-      return "error";
-  }
-  return "error";
-}
+std::string_view LogLevelName(LogLevel level) { return kLevelNames[static_cast<size_t>(level)]; }
 
 std::optional<LogLevel> ParseLogLevel(std::string_view name) {
-  for (const LogLevel level :
-       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
-    if (LogLevelName(level) == name) return level;
-  }
-  return std::nullopt;
+  const auto* found = std::ranges::find(kLevelNames, name);
+  if (found == kLevelNames.end()) return std::nullopt;
+  return static_cast<LogLevel>(found - kLevelNames.begin());
 }
 
 void SetLogLevel(LogLevel level) { minimum_level.store(level, std::memory_order_relaxed); }
@@ -129,33 +111,14 @@ void SetLogLevelFromEnvironment() {
   if (const std::optional<LogLevel> level = ParseLogLevel(name)) SetLogLevel(*level);
 }
 
-std::string JsonEscape(std::string_view text) {
+std::string JsonEscape(std::string_view text, size_t bytes_max) {
   std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if (byte >= 0x80) {
-      const Utf8Sequence sequence = DecodeUtf8(text.substr(i));
-      if (sequence.length == 0) {
-        out += '?';
-        ++i;
-      } else {
-        AppendCodePoint(out, sequence.code_point);
-        i += sequence.length;
-      }
-      continue;
-    }
-    if (byte == '"' || byte == '\\') {
-      out += '\\';
-      out += text[i];
-    } else if (byte == '\n') {
-      out += "\\n";
-    } else if (byte < 0x20 || byte == 0x7f) {
-      AppendUnit(out, byte);
-    } else {
-      out += text[i];
-    }
-    ++i;
+  while (!text.empty()) {
+    const auto [code_point, length] = DecodeUtf8(text);
+    const std::string unit = length == 0 ? "?" : Escaped(code_point);
+    if (unit.size() > bytes_max - out.size()) break;
+    out += unit;
+    text.remove_prefix(std::max<size_t>(length, 1));
   }
   return out;
 }
@@ -164,20 +127,14 @@ void Log(LogLevel level, std::string_view message,
          std::initializer_list<std::pair<std::string_view, std::string>> fields) {
   if (level < minimum_level.load(std::memory_order_relaxed)) return;
   std::string line = "{\"ts\":\"" + Timestamp() + "\",\"level\":\"";
-  line += LogLevelName(level);
-  line += '"';
-  // A value is cut before it is escaped, and what no longer fits is left out as a whole, so that a
+  line.append(LogLevelName(level)).append("\"");
+  // A value is cut between characters, and what no longer fits is left out as a whole, so that a
   // long line is still one JSON object.
   const auto append = [&line](std::string_view key, std::string_view value) {
     const std::string start = ",\"" + JsonEscape(key) + "\":\"";
     const size_t room = kLineBytesMax - 2 - line.size();
     if (start.size() + 1 > room) return;
-    std::string escaped = JsonEscape(value.substr(0, kLineBytesMax));
-    while (start.size() + escaped.size() + 1 > room) {
-      value = value.substr(0, value.size() < 64 ? 0 : value.size() - value.size() / 8 - 1);
-      escaped = JsonEscape(value.substr(0, kLineBytesMax));
-    }
-    line += start + escaped + '"';
+    line += start + JsonEscape(value, room - start.size() - 1) + '"';
   };
   append("msg", message);
   for (const auto& [key, value] : context) append(key, value);

@@ -1,29 +1,21 @@
 #include "agent/os/mount_info.h"
 
-#include <array>
-
 #include "agent/os/file.h"
 #include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
 
-bool IsOctal(char c) { return c >= '0' && c <= '7'; }
-
 // "\040" → " ": mountinfo escapes blank, tab, newline, backslash and '#' so.
 std::string Unescape(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '\\' && i + 3 < text.size() && IsOctal(text[i + 1]) &&
-                        IsOctal(text[i + 2]) && IsOctal(text[i + 3]);
-    if (!escape) {
-      out += text[i];
-      continue;
-    }
-    out +=
-        static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + text[i + 3] - '0');
-    i += 3;
+    const std::string_view digits = text.substr(i + 1, 3);
+    unsigned byte = 0;
+    const bool escape = text[i] == '\\' && digits.size() == 3 && ParseNumber(digits, byte, 8);
+    out += escape ? static_cast<char>(byte) : text[i];
+    if (escape) i += 3;
   }
   return out;
 }

@@ -4,9 +4,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -27,13 +27,16 @@ constexpr size_t kAnswerBytesMax = size_t{4} << 20;
 // A child that must end its own child first gets this much longer than the deadline.
 constexpr auto kGrace = std::chrono::seconds(1);
 
+constexpr char kLastPidFile[] = "/proc/sys/kernel/ns_last_pid";
+constexpr int kChildSocket = 3;
+constexpr size_t kLastPidBytesMax = 64;
+
 // The answer on the pipe: one byte with the code, then the bytes of the result or the message.
-void SendAnswer(int pipe_fd, const Result<std::string>& answer) {
+[[noreturn]] void SendAnswer(int pipe_fd, const Result<std::string>& answer) {
   const Status status = answer.status();
-  std::string wire(1, static_cast<char>(status.code()));
-  wire += answer.ok() ? *answer : status.message();
+  const std::string code(1, static_cast<char>(status.code()));
   // When the parent has gone nobody is left to be told.
-  const Status sent = WriteAll(pipe_fd, wire);
+  const Status sent = WriteAll(pipe_fd, code + (answer.ok() ? *answer : status.message()));
   ::_exit(sent.ok() ? 0 : 1);
 }
 
@@ -45,16 +48,18 @@ Result<std::string> DecodeAnswer(const std::string& wire) {
   return Status(code, wire.substr(1));
 }
 
-void Reap(pid_t pid) {
-  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+// Kills a child that has not ended at the deadline.
+void EndAndReap(pid_t pid, Deadline deadline) {
+  const Result<UniqueFd> pidfd = OpenPidfd(pid);
+  if (!pidfd.ok() || !PidfdEnded(pidfd->get(), deadline)) ::kill(pid, SIGKILL);
+  Reap(pid);
 }
 
 // In the first child, for a PID namespace: only children enter it. Ends its child at the deadline
 // itself, so that the dead one does not stay behind as somebody else's orphan.
 [[noreturn]] void ForkIntoPidNamespace(int pipe_fd, const std::function<Result<std::string>()>& act,
                                        Deadline deadline) {
-  const UniqueFd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  const Result<UniqueFd> self = OpenPidfd(::getpid());
   const pid_t pid = ::fork();
   if (pid < 0 && errno == ENOMEM) {
     SendAnswer(pipe_fd, Status(Code::kFailedPrecondition,
@@ -64,12 +69,10 @@ void Reap(pid_t pid) {
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     // getppid() is 0 here whether the parent lives or not.
-    if (PidfdEnded(self.get(), Deadline::After(std::chrono::seconds(0)))) ::_exit(1);
+    if (self.ok() && PidfdEnded(self->get(), Deadline::After(std::chrono::seconds(0)))) ::_exit(1);
     SendAnswer(pipe_fd, act());
   }
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd.valid() || !PidfdEnded(pidfd.get(), deadline)) ::kill(pid, SIGKILL);
-  Reap(pid);
+  EndAndReap(pid, deadline);
   ::_exit(0);
 }
 
@@ -79,22 +82,15 @@ void Reap(pid_t pid) {
   if (::setns(ns_fd, ns_type) != 0) SendAnswer(pipe_fd, ErrnoStatus(errno, "setns", ""));
   if (ns_type == CLONE_NEWPID) ForkIntoPidNamespace(pipe_fd, act, deadline);
   SendAnswer(pipe_fd, act());
-  ::_exit(1);  // not reached
 }
 
-// Reads until every writer has closed. False at the deadline.
+// Reads until every writer has closed.
 Result<std::string> ReadUntilClosed(int pipe_fd, Deadline deadline) {
   std::string wire;
   std::array<char, 16384> buffer;
   while (true) {
-    pollfd one{pipe_fd, POLLIN, 0};
-    const int ready = ::poll(&one, 1, deadline.poll_timeout_ms());
-    if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll", "");
-    if (ready == 0 && deadline.expired()) {
-      return Status(Code::kDeadlineExceeded,
-                    "the child in the namespace was killed: no answer in time");
-    }
-    if (ready <= 0) continue;
+    CRYOPOD_RETURN_IF_ERROR(
+        WaitReady(pipe_fd, POLLIN, deadline, "the child in the namespace was killed"));
     const ssize_t got = ::read(pipe_fd, buffer.data(), buffer.size());
     if (got < 0 && errno != EINTR) return ErrnoStatus(errno, "read", "");
     if (got == 0) return wire;
@@ -105,30 +101,67 @@ Result<std::string> ReadUntilClosed(int pipe_fd, Deadline deadline) {
   }
 }
 
-Result<std::string> DescribeSysVIpc(std::string_view kind, std::string_view table) {
-  std::string lines;
-  const std::vector<std::string_view> rows = SplitLines(table);
-  for (size_t i = 1; i < rows.size(); ++i) {  // the first row is the header
-    const std::vector<std::string_view> words = SplitWords(rows[i]);
-    int32_t key = 0;
-    if (words.size() < 2 || !ParseNumber(words[0], key)) {
-      return Status(Code::kDataLoss, "/proc/sysvipc/" + std::string(kind) + ": unknown form");
-    }
-    std::array<char, 16> hex{};
-    ::snprintf(hex.data(), hex.size(), "0x%x", static_cast<unsigned>(key));
-    lines += std::string(kind) + " key " + hex.data() + " id " + std::string(words[1]) + "\n";
-  }
-  return lines;
-}
-
 Result<std::string> ReadSysVIpc() {
   std::string lines;
   for (const std::string kind : {"shm", "msg", "sem"}) {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string table, ReadFile("/proc/sysvipc/" + kind));
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string found, DescribeSysVIpc(kind, table));
-    lines += found;
+    const std::vector<std::string_view> rows = SplitLines(table);
+    for (size_t i = 1; i < rows.size(); ++i) {  // the first row is the header
+      const std::vector<std::string_view> words = SplitWords(rows[i]);
+      int32_t key = 0;
+      if (words.size() < 2 || !ParseNumber(words[0], key)) {
+        return Status(Code::kDataLoss, "/proc/sysvipc/" + kind + ": unknown form");
+      }
+      std::array<char, 16> hex{};
+      ::snprintf(hex.data(), hex.size(), "0x%x", static_cast<unsigned>(key));
+      lines += kind + " key " + hex.data() + " id " + std::string(words[1]) + "\n";
+    }
   }
   return lines;
+}
+
+// Between fork and exit: system calls only, since other threads may have held any lock.
+[[noreturn]] void ServeInside(int socket) {
+  ::dup2(socket, kChildSocket);
+  // The images of the pod are none of its business, and would keep their file system busy.
+  ::syscall(SYS_close_range, kChildSocket + 1, ~0U, 0);
+  std::array<char, kLastPidBytesMax> text{};
+  while (::recv(kChildSocket, text.data(), 1, 0) == 1) {
+    const int file = ::open(kLastPidFile, O_RDONLY | O_CLOEXEC);
+    const ssize_t length = ::read(file, text.data(), text.size());
+    ::close(file);
+    if (length <= 0 ||
+        ::send(kChildSocket, text.data(), static_cast<size_t>(length), MSG_NOSIGNAL) != length) {
+      break;
+    }
+  }
+  ::_exit(0);
+}
+
+// Only children enter a PID namespace. This process stays between, to reap its child at once: until
+// somebody has, the end of the namespace's first process would wait for it.
+[[noreturn]] void SendInside(int pid_ns_fd, int socket) {
+  pid_t inside = -1;
+  if (::setns(pid_ns_fd, CLONE_NEWPID) == 0) inside = ::fork();
+  if (inside == 0) ServeInside(socket);
+  const int error = inside < 0 ? errno : 0;
+  static_cast<void>(::send(socket, &error, sizeof error, MSG_NOSIGNAL));
+  // The end of the one inside is to be seen on the other side of the socket.
+  ::syscall(SYS_close_range, kChildSocket, ~0U, 0);
+  if (inside > 0) Reap(inside);
+  ::_exit(0);
+}
+
+// One message, or kUnavailable at the end of the stream.
+Result<size_t> Receive(int socket, void* buffer, size_t size, Deadline deadline) {
+  while (true) {
+    CRYOPOD_RETURN_IF_ERROR(
+        WaitReady(socket, POLLIN, deadline, "the process in the PID namespace"));
+    const ssize_t got = ::recv(socket, buffer, size, 0);
+    if (got > 0) return static_cast<size_t>(got);
+    if (got < 0 && errno == EINTR) continue;
+    return Status(Code::kUnavailable, "the process in the PID namespace has been ended");
+  }
 }
 
 }  // namespace
@@ -136,25 +169,19 @@ Result<std::string> ReadSysVIpc() {
 Result<std::string> RunInNamespace(int ns_fd, int ns_type,
                                    const std::function<Result<std::string>()>& act,
                                    Deadline deadline) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe", "");
-  const UniqueFd read_end(ends[0]);
-  UniqueFd write_end(ends[1]);
+  CRYOPOD_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
   pid_t pid = -1;
   {
     const BlockedSignals blocked;
     pid = ::fork();
-    if (pid == 0) RunChild(ns_fd, ns_type, write_end.get(), act, deadline);
+    if (pid == 0) RunChild(ns_fd, ns_type, pipe.write_end.get(), act, deadline);
   }
   if (pid < 0) return ErrnoStatus(errno, "fork", "");
-  write_end.Reset();
-  Result<std::string> wire = ReadUntilClosed(read_end.get(), deadline);
+  pipe.write_end.Reset();
+  Result<std::string> wire = ReadUntilClosed(pipe.read_end.get(), deadline);
   // A child that has one of its own ends that one first, at the same deadline.
   const bool ends_by_itself = wire.ok() || ns_type == CLONE_NEWPID;
-  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  const Deadline grace = Deadline::After(ends_by_itself ? kGrace : std::chrono::seconds(0));
-  if (!pidfd.valid() || !PidfdEnded(pidfd.get(), grace)) ::kill(pid, SIGKILL);
-  Reap(pid);
+  EndAndReap(pid, Deadline::After(ends_by_itself ? kGrace : std::chrono::seconds(0)));
   if (!wire.ok()) return wire;
   return DecodeAnswer(*wire);
 }
@@ -184,6 +211,64 @@ Result<std::string> ListSysVIpc(int ipc_ns_fd, Deadline deadline) {
   // These files show the namespace of the process that opens them.
   return RunInNamespace(ipc_ns_fd, CLONE_NEWIPC, ReadSysVIpc, deadline)
       .While("listing System V IPC objects");
+}
+
+Result<LastPid> LastPid::Enter(int pid_ns_fd, Deadline deadline) {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return ErrnoStatus(errno, "socketpair", "");
+  }
+  UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  pid_t between = -1;
+  {
+    const BlockedSignals blocked;
+    between = ::fork();
+    if (between == 0) {
+      ours.Reset();
+      SendInside(pid_ns_fd, theirs.get());
+    }
+  }
+  if (between < 0) return ErrnoStatus(errno, "fork", "");
+  theirs.Reset();
+  LastPid last(between, std::move(ours));
+  int error = 0;
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t size,
+                           Receive(last.socket_.get(), &error, sizeof error, deadline)
+                               .While("entering the PID namespace"));
+  if (size != sizeof error) {
+    return Status(Code::kInternal, "entering the PID namespace: no answer");
+  }
+  if (error == ENOMEM) {
+    return Status(Code::kFailedPrecondition,
+                  "entering the PID namespace: its first process has ended");
+  }
+  if (error != 0) return ErrnoStatus(error, "entering", "the PID namespace");
+  return last;
+}
+
+LastPid::LastPid(LastPid&& other) noexcept
+    : between_(std::exchange(other.between_, -1)), socket_(std::move(other.socket_)) {}
+
+LastPid::~LastPid() {
+  if (between_ <= 0) return;
+  socket_.Reset();
+  Reap(between_);
+}
+
+Result<pid_t> LastPid::Read(Deadline deadline) const {
+  if (::send(socket_.get(), "?", 1, MSG_NOSIGNAL) != 1) {
+    return Status(Code::kUnavailable, "the process in the PID namespace has been ended");
+  }
+  std::array<char, kLastPidBytesMax> text{};
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t size,
+                           Receive(socket_.get(), text.data(), text.size(), deadline));
+  pid_t pid = 0;
+  const std::string_view line(text.data(), size);
+  if (!ParseNumber(line.substr(0, line.find('\n')), pid)) {
+    return Status(Code::kDataLoss, std::string(kLastPidFile) + " holds no number");
+  }
+  return pid;
 }
 
 }  // namespace cryopod

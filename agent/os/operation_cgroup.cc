@@ -1,20 +1,16 @@
 #include "agent/os/operation_cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <set>
-#include <thread>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/cgroup_paths.h"
-#include "agent/os/cgroup_tree.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
@@ -22,23 +18,18 @@ namespace {
 constexpr char kTop[] = "cryopod";
 // The last operation of a hierarchy takes the common parent with it, perhaps under our hands.
 constexpr int kCreateTries = 8;
-constexpr auto kKillPause = std::chrono::milliseconds(2);
 
 Status CheckName(const std::string& name) {
-  const bool plain = !name.empty() && name[0] != '.' && name.size() <= 200 &&
-                     name.find('/') == std::string::npos && name.find('\n') == std::string::npos;
-  if (plain) return Status();
+  if (IsPlainName(name)) return Status();
   return Status(Code::kInvalidArgument, "\"" + name + "\" cannot name a cgroup");
 }
 
 // The first mount of each hierarchy.
 Result<std::vector<CgroupMount>> Hierarchies() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo"));
-  std::vector<CgroupMount> mounts;
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<CgroupMount> mounts, ReadCgroupMounts());
   std::set<std::string> seen;
-  for (CgroupMount& mount : ParseCgroupMounts(mountinfo)) {
-    if (seen.insert(mount.controllers).second) mounts.push_back(std::move(mount));
-  }
+  std::erase_if(mounts,
+                [&seen](const auto& mount) { return !seen.insert(mount.controllers).second; });
   return mounts;
 }
 
@@ -56,9 +47,8 @@ Status InheritCpuset(int parent_fd, int dir_fd) {
 }
 
 Result<UniqueFd> MakeCgroup(int parent_fd, const std::string& name, bool is_v1) {
-  if (::mkdirat(parent_fd, name.c_str(), 0755) != 0 && errno != EEXIST) {
-    return ErrnoStatus(errno, "mkdir", name);
-  }
+  const Status made = MakeDirectoryAt(parent_fd, name, 0755);
+  if (!made.ok() && made.code() != Code::kAlreadyExists) return made;
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenAt(parent_fd, name, O_DIRECTORY | O_RDONLY));
   if (is_v1) CRYOPOD_RETURN_IF_ERROR(InheritCpuset(parent_fd, dir.get()));
   return dir;
@@ -76,73 +66,44 @@ Result<UniqueFd> CreateIn(const CgroupMount& mount, const std::string& name) {
   }
 }
 
-// Hierarchies that can neither freeze nor kill by themselves.
-Status KillListed(int dir_fd, Deadline deadline) {
-  while (true) {
-    bool empty = true;
-    CRYOPOD_RETURN_IF_ERROR(VisitCgroups(dir_fd, [&empty](int each) -> Status {
-      CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, ReadCgroupPids(each, "cgroup.procs"));
-      for (const pid_t pid : pids) ::kill(pid, SIGKILL);
-      empty = empty && pids.empty();
-      return Status();
-    }));
-    if (empty) return Status();
-    if (deadline.expired()) return Status(Code::kDeadlineExceeded, "its processes do not end");
-    std::this_thread::sleep_for(kKillPause);
-  }
-}
-
 Status KillIn(const std::string& path, Deadline deadline) {
   Result<Cgroup> cgroup = Cgroup::Open(path);
   if (!cgroup.ok()) return cgroup.status().code() == Code::kNotFound ? Status() : cgroup.status();
-  const bool kills_itself =
-      cgroup->version() == CgroupVersion::kV2 || PathExists(path + "/freezer.state");
-  return kills_itself ? cgroup->Kill(deadline) : KillListed(cgroup->dir_fd(), deadline);
+  return cgroup->Kill(deadline);
 }
 
 Status RemoveIn(const CgroupMount& mount, const std::string& name, Deadline deadline) {
-  Result<UniqueFd> root = OpenDirectory(mount.path);
-  if (!root.ok()) return Status();
-  Result<UniqueFd> top = OpenAt(root->get(), kTop, O_DIRECTORY | O_RDONLY);
+  const std::string top_path = mount.path + "/" + kTop;
+  const Result<UniqueFd> top = OpenDirectory(top_path);
   if (!top.ok()) return top.status().code() == Code::kNotFound ? Status() : top.status();
   CRYOPOD_RETURN_IF_ERROR(RemoveCgroupAt(top->get(), name, deadline));
   // The last one out removes the parent; it stays while there are others.
-  ::unlinkat(root->get(), kTop, AT_REMOVEDIR);
+  ::rmdir(top_path.c_str());
   return Status();
 }
 
 }  // namespace
 
-Result<OperationCgroup> OperationCgroup::Create(const std::string& name) {
+Result<std::vector<UniqueFd>> MakeOperationCgroup(const std::string& name) {
   CRYOPOD_RETURN_IF_ERROR(CheckName(name));
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, Hierarchies());
-  OperationCgroup cgroup;
+  std::vector<UniqueFd> dirs;
   Status last(Code::kFailedPrecondition, "no cgroup hierarchy is mounted");
   for (const CgroupMount& mount : mounts) {
     Result<UniqueFd> dir = CreateIn(mount, name);
-    if (dir.ok()) {
-      cgroup.dirs_.push_back(std::move(dir).value());
-    } else {
-      last = dir.status();
-    }
+    last = dir.status();
+    if (dir.ok()) dirs.push_back(std::move(dir).value());
   }
-  if (cgroup.dirs_.empty()) return last.While("making a cgroup for operation " + name);
-  return cgroup;
+  if (dirs.empty()) return last.While("making a cgroup for operation " + name);
+  return dirs;
 }
 
-std::vector<int> OperationCgroup::dir_fds() const {
-  std::vector<int> fds;
-  fds.reserve(dirs_.size());
-  for (const UniqueFd& dir : dirs_) fds.push_back(dir.get());
-  return fds;
-}
-
-Status OperationCgroup::Remove(const std::string& name, Deadline deadline) {
+Status RemoveOperationCgroup(const std::string& name, Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckName(name));
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<CgroupMount> mounts, Hierarchies());
   // Those that kill without letting anything run come first: the others then find nothing.
   std::stable_partition(mounts.begin(), mounts.end(), [](const CgroupMount& mount) {
-    return mount.controllers.empty() || mount.controllers == "freezer";
+    return mount.controllers.empty() || HasController(mount.controllers, "freezer");
   });
   Status first_error;
   const auto keep = [&first_error](Status status) {
@@ -153,19 +114,6 @@ Status OperationCgroup::Remove(const std::string& name, Deadline deadline) {
   }
   for (const CgroupMount& mount : mounts) keep(RemoveIn(mount, name, deadline));
   return first_error.While("removing the cgroups of operation " + name);
-}
-
-Result<std::vector<std::string>> OperationCgroup::List() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, Hierarchies());
-  std::set<std::string> names;
-  for (const CgroupMount& mount : mounts) {
-    Result<std::vector<DirectoryEntry>> entries = ListDirectory(mount.path + "/" + kTop);
-    if (!entries.ok()) continue;
-    for (const DirectoryEntry& entry : *entries) {
-      if (entry.type == DT_DIR) names.insert(entry.name);
-    }
-  }
-  return std::vector<std::string>(names.begin(), names.end());
 }
 
 }  // namespace cryopod

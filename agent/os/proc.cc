@@ -2,60 +2,75 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
-#include <charconv>
-#include <climits>
 
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
-#include "agent/os/text.h"
 
 namespace cryopod {
 namespace {
 
-std::string ProcPath(pid_t pid, std::string_view name) {
-  std::string path = "/proc/" + std::to_string(pid);
-  if (!name.empty()) {
-    path += '/';
-    path += name;
-  }
-  return path;
+constexpr std::string_view kCapabilityPrefix = "CAP_";
+// By number, without the prefix.
+constexpr std::array<std::string_view, 41> kCapabilityNames = {"CHOWN",
+                                                               "DAC_OVERRIDE",
+                                                               "DAC_READ_SEARCH",
+                                                               "FOWNER",
+                                                               "FSETID",
+                                                               "KILL",
+                                                               "SETGID",
+                                                               "SETUID",
+                                                               "SETPCAP",
+                                                               "LINUX_IMMUTABLE",
+                                                               "NET_BIND_SERVICE",
+                                                               "NET_BROADCAST",
+                                                               "NET_ADMIN",
+                                                               "NET_RAW",
+                                                               "IPC_LOCK",
+                                                               "IPC_OWNER",
+                                                               "SYS_MODULE",
+                                                               "SYS_RAWIO",
+                                                               "SYS_CHROOT",
+                                                               "SYS_PTRACE",
+                                                               "SYS_PACCT",
+                                                               "SYS_ADMIN",
+                                                               "SYS_BOOT",
+                                                               "SYS_NICE",
+                                                               "SYS_RESOURCE",
+                                                               "SYS_TIME",
+                                                               "SYS_TTY_CONFIG",
+                                                               "MKNOD",
+                                                               "LEASE",
+                                                               "AUDIT_WRITE",
+                                                               "AUDIT_CONTROL",
+                                                               "SETFCAP",
+                                                               "MAC_OVERRIDE",
+                                                               "MAC_ADMIN",
+                                                               "SYSLOG",
+                                                               "WAKE_ALARM",
+                                                               "BLOCK_SUSPEND",
+                                                               "AUDIT_READ",
+                                                               "PERFMON",
+                                                               "BPF",
+                                                               "CHECKPOINT_RESTORE"};
+
+std::string ProcPath(pid_t pid, const std::string& name) {
+  return "/proc/" + std::to_string(pid) + "/" + name;
 }
 
 Status Malformed(std::string_view file) {
   return Status(Code::kDataLoss, std::string(file) + ": not in the form of proc(5)");
 }
 
-Status ParseNamespacePids(std::string_view values, std::vector<pid_t>& pids) {
-  for (const std::string_view word : SplitWords(values)) {
-    pid_t pid = 0;
-    if (!ParseNumber(word, pid)) return Malformed("status NSpid");
-    pids.push_back(pid);
-  }
-  return Status();
-}
-
 Status ParseProcStatus(std::string_view text, ProcessInfo& info) {
-  for (std::string_view line : SplitLines(text)) {
-    const size_t colon = line.find(':');
-    if (colon == std::string_view::npos) continue;
-    const std::string_view key = line.substr(0, colon);
-    const std::string_view values = line.substr(colon + 1);
-    if (key == "NSpid") {
-      CRYOPOD_RETURN_IF_ERROR(ParseNamespacePids(values, info.namespace_pids));
-    } else if (key == "Uid" || key == "TracerPid") {
-      const std::vector<std::string_view> words = SplitWords(values);
-      if (words.empty()) return Malformed("status");
-      const bool parsed =
-          key == "Uid" ? ParseNumber(words[0], info.uid) : ParseNumber(words[0], info.tracer_pid);
-      if (!parsed) return Malformed("status");
-    }
-  }
-  return Status();
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "Uid", &info.uid));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "TracerPid", &info.tracer_pid));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string_view pids, FieldOf(text, "NSpid"));
+  return ParseNumbers(pids, info.namespace_pids) ? Status() : Malformed("status NSpid");
 }
 
 Result<std::vector<int>> ListNumbers(const std::string& path) {
@@ -72,17 +87,21 @@ Result<std::vector<int>> ListNumbers(const std::string& path) {
 
 // "Anonymous:            1234 kB" → 1234 * 1024.
 Result<uint64_t> KilobyteField(std::string_view text, std::string_view key) {
-  for (const std::string_view line : SplitLines(text)) {
-    if (line.substr(0, key.size()) != key || line.substr(key.size(), 1) != ":") continue;
-    const std::vector<std::string_view> words = SplitWords(line.substr(key.size() + 1));
-    uint64_t kilobytes = 0;
-    if (words.empty() || !ParseNumber(words[0], kilobytes)) return Malformed(key);
-    return kilobytes * 1024;
-  }
-  return Status(Code::kNotFound, "no line " + std::string(key));
+  uint64_t kilobytes = 0;
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, key, &kilobytes));
+  return kilobytes * 1024;
 }
 
 }  // namespace
+
+Result<std::string_view> FieldOf(std::string_view text, std::string_view key) {
+  for (const std::string_view line : SplitLines(text)) {
+    if (line.starts_with(key) && line.substr(key.size(), 1) == ":") {
+      return line.substr(key.size() + 1);
+    }
+  }
+  return Status(Code::kDataLoss, "no line " + std::string(key));
+}
 
 Result<ProcessInfo> ParseProcStat(std::string_view text) {
   // The command stands in brackets and may hold brackets, blanks and newlines itself.
@@ -126,24 +145,16 @@ Result<std::vector<pid_t>> ListChildren(pid_t pid) {
   for (const pid_t thread : threads) {
     const Result<std::string> text =
         ReadFile(ProcPath(pid, "task/" + std::to_string(thread) + "/children"));
-    if (!text.ok()) continue;
-    for (const std::string_view word : SplitWords(*text)) {
-      pid_t child = 0;
-      if (!ParseNumber(word, child)) return Malformed("children");
-      children.push_back(child);
-    }
+    if (text.ok() && !ParseNumbers(*text, children)) return Malformed("children");
   }
   return children;
 }
 
 Result<pid_t> ReadThreadGroup(pid_t thread) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(thread, "status")));
-  for (const std::string_view line : SplitLines(status)) {
-    const std::vector<std::string_view> words = SplitWords(line);
-    pid_t process = 0;
-    if (words.size() == 2 && words[0] == "Tgid:" && ParseNumber(words[1], process)) return process;
-  }
-  return Malformed("status Tgid");
+  pid_t process = 0;
+  CRYOPOD_RETURN_IF_ERROR(ReadField(status, "Tgid", &process));
+  return process;
 }
 
 // "ID: 0", "signal: 10/0000000000000000", "notify: signal/tid.17", "ClockID: 1", again and again.
@@ -194,11 +205,7 @@ Result<std::vector<FileMapping>> ReadFileMappings(pid_t pid) {
 }
 
 Result<std::string> ReadProcLink(pid_t pid, const std::string& name) {
-  const std::string path = ProcPath(pid, name);
-  std::array<char, PATH_MAX + 64> target;
-  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
-  if (length < 0) return ErrnoStatus(errno, "readlink", path);
-  return std::string(target.data(), static_cast<size_t>(length));
+  return ReadLinkAt(AT_FDCWD, ProcPath(pid, name));
 }
 
 Result<uint64_t> NamespaceInode(pid_t pid, const std::string& name) {
@@ -217,9 +224,8 @@ Result<uint64_t> DumpableBytes(pid_t pid) {
   Result<std::string> text = ReadFile(ProcPath(pid, "smaps_rollup"));
   if (!text.ok()) {
     // A zombie or a kernel thread has an entry but no memory: reading says "no such process" too.
-    const bool gone = !PathExists(ProcPath(pid, ""));
-    if (text.status().code() == Code::kNotFound && !gone) return uint64_t{0};
-    return text.status();
+    const bool has_none = text.status().code() == Code::kNotFound && PathExists(ProcPath(pid, ""));
+    return has_none ? Result<uint64_t>(0) : text.status();
   }
   if (text->empty()) return uint64_t{0};
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t anonymous, KilobyteField(*text, "Anonymous"));
@@ -232,6 +238,43 @@ Result<uint64_t> DumpableBytes(pid_t pid) {
 Result<uint64_t> AvailableMemoryBytes() {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/meminfo"));
   return KilobyteField(text, "MemAvailable").While("/proc/meminfo");
+}
+
+Result<TaskCredentials> ParseTaskCredentials(std::string_view text) {
+  TaskCredentials credentials;
+  CapabilitySets& sets = credentials.capabilities;
+  int no_new_privs = 0;
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "Uid", credentials.uids, 4));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "Gid", credentials.gids, 4));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "CapInh", &sets.inheritable, 1, 16));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "CapPrm", &sets.permitted, 1, 16));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "CapEff", &sets.effective, 1, 16));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "CapBnd", &sets.bounding, 1, 16));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "CapAmb", &sets.ambient, 1, 16));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "NoNewPrivs", &no_new_privs));
+  CRYOPOD_RETURN_IF_ERROR(ReadField(text, "Seccomp", &credentials.seccomp_mode));
+  credentials.no_new_privs = no_new_privs != 0;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string_view groups, FieldOf(text, "Groups"));
+  if (ParseNumbers(groups, credentials.groups)) return credentials;
+  return Status(Code::kDataLoss, "Groups has what is no number");
+}
+
+Result<TaskCredentials> ReadTaskCredentials(pid_t task) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcPath(task, "status")));
+  return ParseTaskCredentials(text).While("/proc status");
+}
+
+std::optional<int> CapabilityNumber(std::string_view name) {
+  if (!name.starts_with(kCapabilityPrefix)) return std::nullopt;
+  const auto* found = std::ranges::find(kCapabilityNames, name.substr(kCapabilityPrefix.size()));
+  if (found == kCapabilityNames.end()) return std::nullopt;
+  return static_cast<int>(found - kCapabilityNames.begin());
+}
+
+std::string FirstCapabilityName(uint64_t mask) {
+  const auto lowest = static_cast<size_t>(std::countr_zero(mask));
+  if (lowest >= kCapabilityNames.size()) return "a capability without a name";
+  return std::string(kCapabilityPrefix).append(kCapabilityNames[lowest]);
 }
 
 }  // namespace cryopod

@@ -3,11 +3,13 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/os/status.h"
+#include "agent/os/text.h"
 
 namespace cryopod {
 
@@ -35,6 +37,20 @@ inline bool IsZombie(const ProcessInfo& process) {
   return process.state == 'Z' || process.state == 'X';
 }
 
+// What stands after "<key>:" in a text of such lines, as /proc/<pid>/status is one.
+// Errors: kDataLoss (there is none).
+Result<std::string_view> FieldOf(std::string_view text, std::string_view key);
+// The first `count` words of it as numbers. Errors: kDataLoss.
+template <typename T>
+Status ReadField(std::string_view text, std::string_view key, T* numbers, size_t count = 1,
+                 int base = 10) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string_view field, FieldOf(text, key));
+  const std::vector<std::string_view> words = SplitWords(field);
+  bool parsed = words.size() >= count;
+  for (size_t i = 0; parsed && i < count; ++i) parsed = ParseNumber(words[i], numbers[i], base);
+  return parsed ? Status() : Status(Code::kDataLoss, std::string(key) + " is no number");
+}
+
 // Errors: kNotFound when there is no such task.
 Result<ProcessInfo> ReadProcessInfo(pid_t pid);
 Result<std::vector<pid_t>> ListThreads(pid_t pid);
@@ -43,7 +59,6 @@ Result<std::vector<pid_t>> ListThreads(pid_t pid);
 Result<std::vector<pid_t>> ListChildren(pid_t pid);
 // The process that a thread belongs to (Tgid).
 Result<pid_t> ReadThreadGroup(pid_t thread);
-// Pure parsers of the two files.
 Result<ProcessInfo> ParseProcStat(std::string_view text);
 
 // One timer of timer_create(2) in /proc/<pid>/timers. Source: proc_pid_timers(5).
@@ -80,5 +95,36 @@ Result<uint64_t> DumpableBytes(pid_t pid);
 
 // MemAvailable of /proc/meminfo.
 Result<uint64_t> AvailableMemoryBytes();
+
+// Capability sets as bit masks, bit n for capability number n.
+struct CapabilitySets {
+  uint64_t inheritable = 0;
+  uint64_t permitted = 0;
+  uint64_t effective = 0;
+  uint64_t bounding = 0;
+  uint64_t ambient = 0;
+
+  bool operator==(const CapabilitySets&) const = default;
+};
+
+// What one task may do, as the kernel says. Source: proc_pid_status(5).
+struct TaskCredentials {
+  uint32_t uids[4] = {};  // real, effective, saved, file system
+  uint32_t gids[4] = {};
+  std::vector<uint32_t> groups;  // supplementary
+  CapabilitySets capabilities;
+  bool no_new_privs = false;
+  int seccomp_mode = 0;  // 0 none, 1 strict, 2 filter
+};
+
+// Errors: kNotFound when there is no such task.
+Result<TaskCredentials> ReadTaskCredentials(pid_t task);
+Result<TaskCredentials> ParseTaskCredentials(std::string_view status_text);
+
+// "CAP_NET_ADMIN" → 12; nothing for a name that this program does not know.
+// Source: capabilities(7), <linux/capability.h>.
+std::optional<int> CapabilityNumber(std::string_view name);
+// The lowest capability of a mask that is not empty, by name.
+std::string FirstCapabilityName(uint64_t mask);
 
 }  // namespace cryopod

@@ -2,9 +2,6 @@
 
 #include <fcntl.h>
 
-#include <cstdio>
-#include <utility>
-
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
@@ -54,17 +51,12 @@ Status StagingArea::RemoveLeftovers(const std::string& memory_path, const std::s
   return RemoveArea(disk_path);
 }
 
-StagingArea::StagingArea(StagingArea&& other) noexcept
-    : path_(std::exchange(other.path_, "")),
-      in_memory_(other.in_memory_),
-      dir_(std::move(other.dir_)),
-      removals_(std::move(other.removals_)) {}
-
 StagingArea::~StagingArea() {
-  removals_.clear();  // waits
+  removals_.clear();          // waits
+  if (!dir_.valid()) return;  // moved away
   dir_.Reset();
   // What cannot be removed now is removed by the repair at the agent's next start.
-  if (!path_.empty()) (void)RemoveArea(path_);
+  (void)RemoveArea(path_);
 }
 
 Result<UniqueFd> StagingArea::MakeDirectory(const std::string& name) const {

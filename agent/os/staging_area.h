@@ -22,7 +22,7 @@ class StagingArea {
                                     uint64_t size_bytes);
   // Removes what a process that is gone has left in these two places.
   static Status RemoveLeftovers(const std::string& memory_path, const std::string& disk_path);
-  StagingArea(StagingArea&& other) noexcept;
+  StagingArea(StagingArea&&) noexcept = default;
   StagingArea& operator=(StagingArea&&) = delete;
   ~StagingArea();
 

@@ -51,8 +51,7 @@ class [[nodiscard]] Status {
 
   // Puts what the caller was doing in front of the message: "dumping container app: openat …".
   // Success stays success, and the reason what it was.
-  Status While(std::string_view doing) const&;
-  Status While(std::string_view doing) &&;
+  Status While(std::string_view doing) const;
 
  private:
   Code code_ = Code::kOk;

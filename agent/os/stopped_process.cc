@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <thread>
 
@@ -18,9 +17,10 @@
 #include "agent/os/proc.h"
 
 namespace cryopod {
-namespace {
 
 #if defined(__x86_64__)
+
+namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -168,11 +168,7 @@ class Loan {
   bool taken_ = false;
 };
 
-#endif
-
 }  // namespace
-
-#if defined(__x86_64__)
 
 Result<StoppedProcess> StoppedProcess::Hold(pid_t pid) {
   CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info, ReadProcessInfo(pid));

@@ -35,7 +35,13 @@ struct SpawnOptions {
   int umask = -1;            // -1: ours
   // Directories of cgroups that the child enters before exec (one per v1 hierarchy, or one of v2).
   std::vector<int> cgroup_dir_fds;
+
+  // Does `descriptors` have it as a child's number?
+  bool Names(int number) const;
 };
+
+// Where Spawn finds a program: a path as it is, a name in PATH. Errors: kNotFound.
+Result<std::string> FindProgram(const std::string& name);
 
 // A child process held by its pidfd.
 //
@@ -47,7 +53,7 @@ class Subprocess {
   static Result<Subprocess> Spawn(const SpawnOptions& options);
 
   Subprocess(Subprocess&&) noexcept = default;
-  Subprocess& operator=(Subprocess&&) noexcept;
+  Subprocess& operator=(Subprocess&&) = delete;
   // Does not kill: whoever owns a child that must not outlive it says so with Kill or Wait.
   // A child that has ended is reaped.
   ~Subprocess();
@@ -60,8 +66,7 @@ class Subprocess {
   // Errors: kDeadlineExceeded.
   Result<ExitStatus> WaitOnly(Deadline deadline);
   // The same, but a child that outlives the deadline is killed and reaped, for which it may take
-  // up to 10 s more (a v1 cgroup that is frozen, a hanging disk). Errors:
-  // kDeadlineExceeded.
+  // up to 10 s more (a v1 cgroup that is frozen, a hanging disk). Errors: kDeadlineExceeded.
   Result<ExitStatus> Wait(Deadline deadline);
 
  private:
@@ -79,9 +84,11 @@ struct CommandOutput {
 };
 Result<CommandOutput> RunCommand(SpawnOptions options, Deadline deadline);
 
-// A pidfd for a process that is not our child. Errors: kNotFound.
+// Errors: kNotFound.
 Result<UniqueFd> OpenPidfd(pid_t pid);
 // True when the process behind the pidfd has ended; waits until the deadline for it.
 bool PidfdEnded(int pidfd, Deadline deadline);
+// Waits for the end of a child, of which nothing is left then. Async-signal-safe.
+void Reap(pid_t pid);
 
 }  // namespace cryopod

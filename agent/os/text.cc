@@ -39,15 +39,14 @@ std::string Printable(std::string_view text, size_t bytes_max) {
   const size_t room = cut ? bytes_max - kCut.size() : text.size();
   std::string line;
   while (!text.empty()) {
-    const auto byte = static_cast<unsigned char>(text.front());
-    const Utf8Sequence sequence = byte < 0x80 ? Utf8Sequence{byte, 1} : DecodeUtf8(text);
-    const size_t length = std::max<size_t>(sequence.length, 1);
+    const auto [code_point, valid] = DecodeUtf8(text);
+    const size_t length = std::max<size_t>(valid, 1);
     if (line.size() + length > room) break;
     // U+0080 to U+009f: "\u009b" begins a control sequence as "\x1b[" does.
-    const bool control = byte < 0x20 || (sequence.code_point >= 0x7f && sequence.code_point < 0xa0);
-    if (byte == '\t' || byte == '\n' || byte == '\r') {
+    const bool control = code_point < 0x20 || (code_point >= 0x7f && code_point < 0xa0);
+    if (code_point == '\t' || code_point == '\n' || code_point == '\r') {
       line += ' ';
-    } else if (control || sequence.length == 0) {
+    } else if (control || valid == 0) {
       line += '?';
     } else {
       line += text.substr(0, length);
@@ -76,6 +75,7 @@ bool IsPlainName(std::string_view text) {
 Utf8Sequence DecodeUtf8(std::string_view text) {
   const auto byte = [&text](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
+  if (first < 0x80) return {first, 1};
   size_t length = 0;
   uint32_t code_point = 0;
   uint32_t smallest = 0;
@@ -129,14 +129,16 @@ std::pair<int, int> MajorMinor(std::string_view version) {
 
 std::string WholeMib(uint64_t size_bytes) { return std::to_string(size_bytes >> 20) + " MiB"; }
 
-std::string FormatTime(std::chrono::nanoseconds time) {
+std::string FormatTime(std::chrono::nanoseconds time, const char* format) {
   const time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(time).count();
   tm utc{};
   ::gmtime_r(&seconds, &utc);
   char text[32];
-  return std::string(text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc));
+  return std::string(text, std::strftime(text, sizeof text, format, &utc));
 }
 
-std::string NowText() { return FormatTime(std::chrono::system_clock::now().time_since_epoch()); }
+std::string NowText(const char* format) {
+  return FormatTime(std::chrono::system_clock::now().time_since_epoch(), format);
+}
 
 }  // namespace cryopod

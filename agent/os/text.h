@@ -32,7 +32,7 @@ struct Utf8Sequence {
   uint32_t code_point = 0;
   size_t length = 0;  // 0: no valid sequence
 };
-// The one that a text which is not empty begins with.
+// The one that a text which is not empty begins with; a byte of ASCII is one.
 // Source: The Unicode Standard, table 3-7 (no overlong forms, no surrogates, nothing above 10ffff).
 Utf8Sequence DecodeUtf8(std::string_view text);
 
@@ -52,15 +52,23 @@ std::pair<int, int> MajorMinor(std::string_view version);
 // "812 MiB", rounded down.
 std::string WholeMib(uint64_t size_bytes);
 
-// RFC 3339 in UTC with seconds, of the time since the epoch.
-std::string FormatTime(std::chrono::nanoseconds time);
-std::string NowText();
+// The time since the epoch in UTC, as strftime(3) writes it: by default RFC 3339 with seconds.
+std::string FormatTime(std::chrono::nanoseconds time, const char* format = "%Y-%m-%dT%H:%M:%SZ");
+std::string NowText(const char* format = "%Y-%m-%dT%H:%M:%SZ");
 
-// True when `text` is a decimal number as a whole and fits.
+// True when `text` is a number as a whole and fits.
 template <typename T>
-bool ParseNumber(std::string_view text, T& number) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+bool ParseNumber(std::string_view text, T& number, int base = 10) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, base);
   return error == std::errc() && end == text.data() + text.size();
+}
+// Appends the numbers between blanks, tabs and newlines; true when all are.
+template <typename T>
+bool ParseNumbers(std::string_view text, std::vector<T>& numbers) {
+  for (const std::string_view word : SplitWords(text)) {
+    if (!ParseNumber(word, numbers.emplace_back())) return false;
+  }
+  return true;
 }
 
 }  // namespace cryopod

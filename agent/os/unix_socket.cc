@@ -7,11 +7,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <thread>
+
+#include "agent/os/file.h"
 
 namespace cryopod {
 namespace {
@@ -31,18 +32,6 @@ Result<sockaddr_un> AddressOf(const std::string& path) {
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
-}
-
-Status WaitFor(int fd, short events, Deadline deadline, std::string_view doing) {
-  while (true) {
-    pollfd one{fd, events, 0};
-    const int ready = ::poll(&one, 1, deadline.poll_timeout_ms());
-    if (ready > 0) return Status();
-    if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll", doing);
-    if (ready == 0 && deadline.expired()) {
-      return Status(Code::kDeadlineExceeded, std::string(doing) + ": no answer in time");
-    }
-  }
 }
 
 Status RemoveOldSocket(const std::string& path) {
@@ -91,7 +80,7 @@ Result<size_t> ReceiveBytes(int fd, char* bytes, size_t size, Deadline deadline,
                             std::vector<UniqueFd>& descriptors) {
   size_t received = 0;
   while (received < size) {
-    CRYOPOD_RETURN_IF_ERROR(WaitFor(fd, POLLIN, deadline, "receiving a frame"));
+    CRYOPOD_RETURN_IF_ERROR(WaitReady(fd, POLLIN, deadline, "receiving a frame"));
     ControlBuffer control;
     iovec part{bytes + received, size - received};
     msghdr message{};
@@ -153,7 +142,7 @@ Result<UniqueFd> ConnectUnix(const std::string& path, Deadline deadline) {
 
 Result<UniqueFd> AcceptUnix(int listen_fd, Deadline deadline) {
   while (true) {
-    CRYOPOD_RETURN_IF_ERROR(WaitFor(listen_fd, POLLIN, deadline, "accepting a connection"));
+    CRYOPOD_RETURN_IF_ERROR(WaitReady(listen_fd, POLLIN, deadline, "accepting a connection"));
     const int fd = ::accept4(listen_fd, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) return UniqueFd(fd);
     if (errno != EINTR && errno != EAGAIN && errno != ECONNABORTED) {
@@ -167,14 +156,14 @@ Status SendFrame(int fd, std::string_view bytes, Deadline deadline,
   if (bytes.size() > kFrameBytesMax || descriptors.size() > kFrameDescriptorsMax) {
     return Status(Code::kInvalidArgument, "sending a frame: too large");
   }
-  const auto size = static_cast<uint32_t>(bytes.size());
   std::string wire;
-  wire.reserve(sizeof size + bytes.size());
-  for (unsigned shift = 0; shift < 32; shift += 8) wire += static_cast<char>(size >> shift & 0xffu);
+  for (unsigned shift = 0; shift < 32; shift += 8) {
+    wire += static_cast<char>(bytes.size() >> shift & 0xffu);
+  }
   wire += bytes;
   size_t sent = 0;
   while (sent < wire.size()) {
-    CRYOPOD_RETURN_IF_ERROR(WaitFor(fd, POLLOUT, deadline, "sending a frame"));
+    CRYOPOD_RETURN_IF_ERROR(WaitReady(fd, POLLOUT, deadline, "sending a frame"));
     ControlBuffer control;
     iovec part{wire.data() + sent, wire.size() - sent};
     msghdr message{};
@@ -215,13 +204,11 @@ Result<Frame> ReceiveFrame(int fd, Deadline deadline) {
   return frame;
 }
 
-Result<PeerCredentials> ReadPeerCredentials(int fd) {
+Result<pid_t> ReadPeerPid(int fd) {
   ucred credentials{};
   socklen_t size = sizeof credentials;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
-    return ErrnoStatus(errno, "SO_PEERCRED", "");
-  }
-  return PeerCredentials{credentials.pid, credentials.uid, credentials.gid};
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) return credentials.pid;
+  return ErrnoStatus(errno, "SO_PEERCRED", "");
 }
 
 }  // namespace cryopod

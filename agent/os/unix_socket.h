@@ -35,11 +35,6 @@ Status SendFrame(int fd, std::string_view bytes, Deadline deadline,
 // kResourceExhausted for a frame above kFrameBytesMax, kDeadlineExceeded.
 Result<Frame> ReceiveFrame(int fd, Deadline deadline);
 
-struct PeerCredentials {
-  pid_t pid = 0;
-  uint32_t uid = 0;
-  uint32_t gid = 0;
-};
-Result<PeerCredentials> ReadPeerCredentials(int fd);
+Result<pid_t> ReadPeerPid(int fd);
 
 }  // namespace cryopod

@@ -1,10 +1,10 @@
 #include "restore/runtime/programs.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <string_view>
 #include <utility>
 
@@ -27,10 +27,7 @@ bool IsProgram(const std::string& path) {
 
 // Of the tree that this program is installed in.
 Result<std::string> FindLibexec() {
-  char target[PATH_MAX];
-  const ssize_t length = ::readlink(kSelf, target, sizeof(target));
-  if (length < 0) return ErrnoStatus(errno, "readlink", kSelf);
-  std::string path(target, static_cast<size_t>(length));
+  CRYOPOD_ASSIGN_OR_RETURN(std::string path, ReadLinkAt(AT_FDCWD, kSelf));
   for (int up = 0; up < 2; ++up) path.resize(path.rfind('/'));
   return path + "/libexec/cryopod";
 }

@@ -34,14 +34,12 @@ class MountBox {
     // Executed from the root file system: the program is one of the files that a process has open.
     std::filesystem::copy_file(CRYOPOD_IDLE_PROGRAM, rootfs + "/idle",
                                std::filesystem::copy_options::skip_existing);
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    Pipe pipe = MakePipe().value();
     pid_ = ::fork();
-    if (pid_ == 0) Live(rootfs, cgroup_dir, acts, ends[1]);
-    ::close(ends[1]);
+    if (pid_ == 0) Live(rootfs, cgroup_dir, acts, pipe.write_end.get());
+    pipe.write_end.Reset();
     char word = 0;  // written when something failed; the exec closes the other end
-    EXPECT_EQ(::read(ends[0], &word, 1), 0) << "the box was not set up";
-    ::close(ends[0]);
+    EXPECT_EQ(::read(pipe.read_end.get(), &word, 1), 0) << "the box was not set up";
   }
   MountBox(const MountBox&) = delete;
   MountBox& operator=(const MountBox&) = delete;

@@ -6,15 +6,12 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cstring>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/cgroup_paths.h"
-#include "agent/os/cgroup_tree.h"
 #include "agent/os/file.h"
 #include "agent/os/subprocess.h"
 
@@ -22,11 +19,12 @@ namespace cryopod::test {
 
 // Where this machine has a hierarchy that can freeze and that we may write to.
 inline std::optional<std::string> FreezerMount(CgroupVersion version) {
-  const Result<std::string> mountinfo = ReadFile("/proc/self/mountinfo");
-  if (!mountinfo.ok()) return std::nullopt;
+  const Result<std::vector<CgroupMount>> mounts = ReadCgroupMounts();
+  if (!mounts.ok()) return std::nullopt;
   const std::string wanted = version == CgroupVersion::kV1 ? "freezer" : "";
-  for (const CgroupMount& mount : ParseCgroupMounts(*mountinfo)) {
-    if (mount.controllers == wanted && ::access(mount.path.c_str(), W_OK) == 0) return mount.path;
+  for (const CgroupMount& mount : *mounts) {
+    const bool fits = HasController(mount.controllers, wanted);
+    if (fits && ::access(mount.path.c_str(), W_OK) == 0) return mount.path;
   }
   return std::nullopt;
 }
@@ -69,7 +67,8 @@ class TestCgroup {
 };
 
 // A process that entered the cgroup before it ran `argv`.
-inline Result<Subprocess> SpawnIn(const std::string& cgroup_path, std::vector<std::string> argv) {
+inline Result<Subprocess> SpawnIn(const std::string& cgroup_path,
+                                  std::vector<std::string> argv = {"/bin/sleep", "60"}) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(cgroup_path));
   SpawnOptions options;
   options.argv = std::move(argv);

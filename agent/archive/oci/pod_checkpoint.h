@@ -21,7 +21,7 @@ struct NodeFacts {
   std::string runtime_name;
   std::string runtime_version;
   std::vector<std::string> cpu_flags;      // of /proc/cpuinfo, sorted
-  std::map<std::string, std::string> cpu;  // as agent/os/cpu.h reads it; empty in old archives
+  std::map<std::string, std::string> cpu;  // as agent/os/machine.h reads it; empty in old archives
   bool operator==(const NodeFacts&) const = default;
 };
 

@@ -85,14 +85,6 @@ Result<OverlayMarks> TakeOverlayMarks(const std::string& path, Xattrs* xattrs) {
   return marks;
 }
 
-Result<std::string> ReadLink(int dir_fd, const std::string& path) {
-  std::string target(kPathBytesMax, '\0');
-  const ssize_t size = ::readlinkat(dir_fd, path.c_str(), target.data(), target.size());
-  if (size < 0) return ErrnoStatus(errno, "readlinkat", path);
-  target.resize(static_cast<size_t>(size));
-  return target;
-}
-
 class Walk {
  public:
   Walk(int dir_fd, const UpperSink& sink) : dir_fd_(dir_fd), sink_(sink) {}
@@ -157,7 +149,7 @@ class Walk {
     if (S_ISDIR(attributes.st_mode)) return VisitDirectory(entry, marks.opaque);
     if (S_ISREG(attributes.st_mode)) return VisitFile(attributes, &entry);
     if (S_ISLNK(attributes.st_mode)) {
-      CRYOPOD_ASSIGN_OR_RETURN(entry.link_target, ReadLink(dir_fd_, path));
+      CRYOPOD_ASSIGN_OR_RETURN(entry.link_target, ReadLinkAt(dir_fd_, path));
       entry.mode = 0777;
     }
     return Emit(entry);

@@ -215,17 +215,17 @@ Status EndAgent(const NodePaths& paths, ChangeReport& report) {
   const Result<UniqueFd> socket =
       ConnectUnix(paths.agent.agent_socket(), Deadline::After(kAnswerTimeout));
   if (!socket.ok()) return Status();
-  CRYOPOD_ASSIGN_OR_RETURN(const PeerCredentials peer, ReadPeerCredentials(socket->get()));
-  const Result<UniqueFd> process = OpenPidfd(peer.pid);
+  CRYOPOD_ASSIGN_OR_RETURN(const pid_t pid, ReadPeerPid(socket->get()));
+  const Result<UniqueFd> process = OpenPidfd(pid);
   if (!process.ok()) return Status();
-  const Result<std::string> program = ReadProcLink(peer.pid, "exe");
-  const std::string name = "process " + std::to_string(peer.pid);
+  const Result<std::string> program = ReadProcLink(pid, "exe");
+  const std::string name = "process " + std::to_string(pid);
   // A program that was installed anew under a running agent is "… (deleted)".
   if (!program.ok() || program->find("/cryopod-agent") == std::string::npos) {
     return Status(Code::kFailedPrecondition, name + " answers at " + paths.agent.agent_socket() +
                                                  " and is no cryopod-agent; end it");
   }
-  if (::kill(peer.pid, SIGTERM) != 0 && errno != ESRCH) return ErrnoStatus(errno, "kill", name);
+  if (::kill(pid, SIGTERM) != 0 && errno != ESRCH) return ErrnoStatus(errno, "kill", name);
   if (!PidfdEnded(process->get(), Deadline::After(kAgentEndTimeout))) {
     return Status(Code::kDeadlineExceeded, "cryopod-agent, " + name + ", does not end");
   }

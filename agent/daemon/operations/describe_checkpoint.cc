@@ -1,10 +1,10 @@
 #include "agent/daemon/operations/describe_checkpoint.h"
 
 #include <algorithm>
-#include <ctime>
 #include <tuple>
 
 #include "agent/archive/store/archive_store.h"
+#include "agent/os/text.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -37,13 +37,8 @@ bool HasLaterAttempt(const cri::Container& container,
 
 // Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
 std::string DefaultArchiveName(const cri::PodSandbox& pod) {
-  const time_t now = ::time(nullptr);
-  tm utc{};
-  ::gmtime_r(&now, &utc);
-  char text[32];
-  const size_t size = std::strftime(text, sizeof text, "_%Y%m%dT%H%M%SZ", &utc);
   static constexpr size_t kPodBytesMax = 180;
-  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + std::string(text, size);
+  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + NowText("_%Y%m%dT%H%M%SZ");
 }
 
 Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers) {

@@ -10,7 +10,6 @@
 #include "agent/archive/oci/media_types.h"
 #include "agent/archive/store/archive_writer.h"
 #include "agent/jobs/job_file.h"
-#include "agent/os/credentials.h"
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
 #include "restore/check_node.h"

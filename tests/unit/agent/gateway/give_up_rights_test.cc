@@ -16,8 +16,8 @@
 
 #include "agent/gateway/private_network.h"
 #include "agent/gateway/tcp_socket.h"
-#include "agent/os/credentials.h"
 #include "agent/os/file.h"
+#include "agent/os/proc.h"
 #include "agent/os/unix_socket.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"

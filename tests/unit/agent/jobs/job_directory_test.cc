@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "agent/jobs/job_file.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/mount.h"
-#include "agent/os/operation_cgroup.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -26,7 +26,6 @@ using cryopod::test::ReadText;
 using cryopod::test::StatusIs;
 using cryopod::test::WriteText;
 using ::testing::AllOf;
-using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -124,8 +123,10 @@ TEST_F(JobDirectoryTest, AProgramThatIsMissingIsAnErrorAndRemovingTheJobLeavesNo
   EXPECT_THAT(StartJobProcess(temp_.path() / "absent", job_dir(), id()), StatusIs(Code::kNotFound));
 
   EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk());
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<std::string> cgroups, OperationCgroup::List());
-  EXPECT_THAT(cgroups, Not(Contains(id())));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<CgroupMount> mounts, ReadCgroupMounts());
+  for (const CgroupMount& mount : mounts) {
+    EXPECT_FALSE(fs::exists(mount.path + "/cryopod/" + id())) << mount.path;
+  }
 }
 
 TEST_F(JobDirectoryTest, RemovingAJobUnmountsItsStagingArea) {

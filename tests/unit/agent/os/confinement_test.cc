@@ -37,16 +37,15 @@ int InChild(const std::function<int()>& act) {
 // errno of a call that failed, else 0.
 int ErrorOf(long result) { return result < 0 ? errno : 0; }
 
-int ErrorOfOpening(const std::string& path, int flags) {
-  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0600);
-  const int error = ErrorOf(fd);
-  if (fd >= 0) ::close(fd);
-  return error;
+bool KernelHasLandlock() {
+  return InChild([] { return GiveUpOtherPlaces({}).ok() ? 0 : 1; }) == 0 &&
+         ::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) > 0;
 }
 
-class SandboxTest : public testing::Test {
+class PlacesTest : public testing::Test {
  protected:
   void SetUp() override {
+    if (!KernelHasLandlock()) GTEST_SKIP() << "a kernel without Landlock";
     ASSERT_EQ(::mkdir(Path("inside").c_str(), 0700), 0);
     ASSERT_EQ(::mkdir(Path("outside").c_str(), 0700), 0);
     test::WriteText(Path("inside/file"), "in");
@@ -61,45 +60,25 @@ class SandboxTest : public testing::Test {
       return version.ok() && *version > 0 ? act() : kGaveUpNothing;
     });
   }
+  int ErrorOfOpening(bool writable, const std::string& path, int flags) const {
+    return WithInsideOnly(
+        writable, [&] { return ErrorOf(::open(Path(path).c_str(), flags | O_CLOEXEC, 0600)); });
+  }
 
   test::TempDirectory temp_;
 };
 
-bool KernelHasLandlock() {
-  return InChild([] { return GiveUpOtherPlaces({}).ok() ? 0 : 1; }) == 0 &&
-         ::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) > 0;
-}
-
-class PlacesTest : public SandboxTest {
- protected:
-  void SetUp() override {
-    if (!KernelHasLandlock()) GTEST_SKIP() << "a kernel without Landlock";
-    SandboxTest::SetUp();
-  }
-};
-
 TEST_F(PlacesTest, WhatIsOutsideCannotBeOpened) {
-  EXPECT_EQ(WithInsideOnly(true, [&] { return ErrorOfOpening(Path("outside/file"), O_RDONLY); }),
-            EACCES);
-  EXPECT_EQ(WithInsideOnly(true, [&] { return ErrorOfOpening("/proc/self/mem", O_RDONLY); }),
-            EACCES);
+  EXPECT_EQ(ErrorOfOpening(true, "outside/file", O_RDONLY), EACCES);
+  EXPECT_EQ(ErrorOfOpening(true, "/proc/self/mem", O_RDONLY), EACCES);
 }
 
 TEST_F(PlacesTest, WhatIsInsideCanBeReadAndWhenWritableMade) {
-  EXPECT_EQ(WithInsideOnly(false, [&] { return ErrorOfOpening(Path("inside/file"), O_RDONLY); }),
-            0);
-  EXPECT_EQ(
-      WithInsideOnly(true, [&] { return ErrorOfOpening(Path("inside/new"), O_WRONLY | O_CREAT); }),
-      0);
+  EXPECT_EQ(ErrorOfOpening(false, "inside/file", O_RDONLY), 0);
+  EXPECT_EQ(ErrorOfOpening(false, "inside/file", O_RDWR), EACCES);
+  EXPECT_EQ(ErrorOfOpening(false, "inside/new", O_WRONLY | O_CREAT), EACCES);
+  EXPECT_EQ(ErrorOfOpening(true, "inside/new", O_WRONLY | O_CREAT), 0);
   EXPECT_TRUE(PathExists(Path("inside/new")));
-}
-
-TEST_F(PlacesTest, WhatIsReadableIsNotWritable) {
-  EXPECT_EQ(WithInsideOnly(false, [&] { return ErrorOfOpening(Path("inside/file"), O_RDWR); }),
-            EACCES);
-  EXPECT_EQ(
-      WithInsideOnly(false, [&] { return ErrorOfOpening(Path("inside/new"), O_WRONLY | O_CREAT); }),
-      EACCES);
 }
 
 TEST_F(PlacesTest, NoDeviceSocketOrLinkIsMadeAndNothingExecuted) {
@@ -144,8 +123,9 @@ TEST_F(PlacesTest, OnlyTheNamedPortCanBeListenedOn) {
   EXPECT_EQ(bind(kNamed + 1), EACCES);
 }
 
-TEST_F(SandboxTest, NoCapabilityIsLeftAndNoneComesBack) {
-  const std::string status_copy = Path("status");
+TEST(CapabilitiesTest, NoCapabilityIsLeftAndNoneComesBack) {
+  const test::TempDirectory temp;
+  const std::string status_copy = temp.path() / "status";
 
   const int result = InChild([&] {
     if (!GiveUpCapabilities().ok()) return kGaveUpNothing;
@@ -166,41 +146,32 @@ TEST_F(SandboxTest, NoCapabilityIsLeftAndNoneComesBack) {
 }
 
 TEST(SystemCallsTest, WhatIsNotAllowedIsUnknownAndWhatIsGoesOn) {
-  const auto with_filter = [](const std::function<int()>& act) {
+  const std::vector<long> allowed = {SYS_getpid,      SYS_exit_group, SYS_write,  SYS_gettid,
+                                     SYS_sigaltstack, SYS_mmap,       SYS_munmap, SYS_madvise};
+  const auto call = [&allowed](long number) {
     return InChild([&] {
-      const bool filtered =
-          AllowOnlySystemCalls({SYS_getpid, SYS_exit_group, SYS_write, SYS_gettid, SYS_sigaltstack,
-                                SYS_mmap, SYS_munmap, SYS_madvise})
-              .ok();
-      return filtered ? act() : kGaveUpNothing;
+      return AllowOnlySystemCalls(allowed).ok() ? ErrorOf(::syscall(number)) : kGaveUpNothing;
     });
   };
 
-  EXPECT_EQ(with_filter([] { return ErrorOf(::syscall(SYS_getpid)); }), 0);
-  EXPECT_EQ(with_filter([] { return ErrorOf(::syscall(SYS_socket, AF_INET, SOCK_STREAM, 0)); }),
-            ENOSYS);
-  EXPECT_EQ(with_filter([] { return ErrorOf(::syscall(SYS_getppid)); }), ENOSYS);
+  EXPECT_EQ(call(SYS_getpid), 0);
+  EXPECT_EQ(call(SYS_socket), ENOSYS);
+  EXPECT_EQ(call(SYS_getppid), ENOSYS);
 }
 
-TEST(SystemCallsTest, WhatIsForbiddenFailsAndTheRestGoesOn) {
-  const auto with_filter = [](const std::function<int()>& act) {
-    return InChild([&] { return ForbidSystemCalls({SYS_ptrace}).ok() ? act() : kGaveUpNothing; });
+TEST(SystemCallsTest, WhatIsForbiddenFailsTheRestGoesOnAndAnotherAbiEndsTheProcess) {
+  const auto call = [](long number) {
+    return InChild([number] {
+      return ForbidSystemCalls({SYS_ptrace}).ok() ? ErrorOf(::syscall(number)) : kGaveUpNothing;
+    });
   };
 
-  EXPECT_EQ(with_filter([] { return ErrorOf(::syscall(SYS_ptrace, 0, 0, 0, 0)); }), EPERM);
-  EXPECT_EQ(with_filter([] { return ErrorOf(::syscall(SYS_getppid)); }), 0);
-}
-
+  EXPECT_EQ(call(SYS_ptrace), EPERM);
+  EXPECT_EQ(call(SYS_getppid), 0);
 #if defined(__x86_64__)
-TEST(SystemCallsTest, ACallOfAnotherAbiEndsTheProcess) {
-  const auto call_x32 = [] {
-    if (!ForbidSystemCalls({SYS_ptrace}).ok()) return kGaveUpNothing;
-    return ErrorOf(::syscall(0x40000000 + SYS_getpid));
-  };
-
-  EXPECT_EQ(InChild(call_x32), -SIGSYS);
-}
+  EXPECT_EQ(call(0x40000000 + SYS_getpid), -SIGSYS);  // x32
 #endif
+}
 
 TEST(SystemCallsTest, AListThatNoFilterHoldsIsRefused) {
   const std::vector<long> calls(10000, SYS_getpid);

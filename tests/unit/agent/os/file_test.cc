@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <filesystem>
 
 #include "tests/support/read_text.h"
@@ -23,18 +25,31 @@ using ::testing::HasSubstr;
 
 class FileTest : public ::testing::Test {
  protected:
-  FileTest() : dir_(::open(temp_.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC)) {}
-
   test::TempDirectory temp_;
-  UniqueFd dir_;
+  UniqueFd dir_ = OpenDirectory(temp_.path()).value();
 };
 
-TEST_F(FileTest, AnOpenedFileDoesNotSurviveExec) {
-  WriteText(temp_.path() / "a", "text");
+TEST_F(FileTest, WhatIsOpenedDoesNotSurviveExec) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe pipe, MakePipe());
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd file, OpenAt(dir_.get(), "a", O_RDONLY));
+  for (const int fd : {dir_.get(), pipe.read_end.get(), pipe.write_end.get()}) {
+    EXPECT_EQ(::fcntl(fd, F_GETFD), FD_CLOEXEC);
+  }
+}
 
-  EXPECT_EQ(::fcntl(file.get(), F_GETFD), FD_CLOEXEC);
+TEST_F(FileTest, WaitingEndsWithBytesWithThePeerAndAtTheDeadline) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe pipe, MakePipe());
+  const int fd = pipe.read_end.get();
+  const Deadline now = Deadline::After(std::chrono::seconds(0));
+
+  EXPECT_THAT(WaitReady(fd, POLLIN, now, "listening"),
+              StatusIs(Code::kDeadlineExceeded, "listening: no answer in time"));
+  ASSERT_THAT(WriteAll(pipe.write_end.get(), "x"), IsOk());
+  EXPECT_THAT(WaitReady(fd, POLLIN, now, ""), IsOk());
+  pipe.write_end.Reset();
+  EXPECT_THAT(ReadAll(fd, 1), IsOkAnd(std::string("x")));
+  EXPECT_THAT(WaitReady(fd, POLLIN, now, ""), IsOk());
+  EXPECT_THAT(WaitReady(987, POLLIN, now, ""), StatusIs(Code::kFailedPrecondition));
 }
 
 TEST_F(FileTest, AMissingFileIsNotFoundByName) {
@@ -61,15 +76,11 @@ TEST_F(FileTest, BeneathRefusesEveryWayOut) {
   EXPECT_FALSE(OpenBeneath(jail.get(), "/etc/passwd", O_RDONLY).ok());
   EXPECT_THAT(OpenBeneath(jail.get(), "relative", O_RDONLY), StatusIs(Code::kFailedPrecondition));
   EXPECT_THAT(OpenBeneath(jail.get(), "absolute", O_RDONLY), StatusIs(Code::kFailedPrecondition));
-}
-
-TEST_F(FileTest, BeneathFollowsNoSymlinkThatStaysInside) {
-  std::filesystem::create_directory(temp_.path() / "real");
-  WriteText(temp_.path() / "real/file", "text");
-  std::filesystem::create_symlink("real", temp_.path() / "link");
-
+  // Nor does it follow a symlink that stays inside.
+  WriteText(temp_.path() / "jail/file", "text");
+  std::filesystem::create_symlink("jail", temp_.path() / "link");
   EXPECT_FALSE(OpenBeneath(dir_.get(), "link/file", O_RDONLY).ok());
-  EXPECT_THAT(OpenBeneath(dir_.get(), "real/file", O_RDONLY), IsOk());
+  EXPECT_THAT(OpenBeneath(dir_.get(), "jail/file", O_RDONLY), IsOk());
 }
 
 TEST_F(FileTest, BeneathCrossesMountsOnlyWhenAsked) {
@@ -107,13 +118,10 @@ TEST_F(FileTest, ReadingStopsAtTheLimit) {
   EXPECT_THAT(ReadFile("/dev/zero", 1 << 16), StatusIs(Code::kResourceExhausted));
 }
 
-TEST_F(FileTest, AControlFileIsNeverMade) {
+TEST_F(FileTest, AControlFileIsNeitherMadeNorTruncated) {
   EXPECT_THAT(WriteControlFileAt(dir_.get(), "freezer.state", "FROZEN"),
               StatusIs(Code::kNotFound, HasSubstr("freezer.state")));
   EXPECT_FALSE(std::filesystem::exists(temp_.path() / "freezer.state"));
-}
-
-TEST_F(FileTest, AControlFileIsNotTruncated) {
   WriteText(temp_.path() / "control", "abcdef");
 
   ASSERT_THAT(WriteControlFileAt(dir_.get(), "control", "xy"), IsOk());
@@ -121,20 +129,18 @@ TEST_F(FileTest, AControlFileIsNotTruncated) {
   EXPECT_EQ(ReadText(temp_.path() / "control"), "xycdef");
 }
 
-TEST_F(FileTest, AWriteThatFailsNamesTheFile) {
+TEST_F(FileTest, AFullDiskIsReported) {
   EXPECT_THAT(WriteControlFileAt(AT_FDCWD, "/dev/full", "x"),
               StatusIs(Code::kResourceExhausted, HasSubstr("/dev/full")));
-}
-
-TEST_F(FileTest, WriteAllReportsAFullDisk) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd full, OpenAt(AT_FDCWD, "/dev/full", O_WRONLY));
 
   EXPECT_THAT(WriteAll(full.get(), "x"), StatusIs(Code::kResourceExhausted));
   EXPECT_THAT(WriteAll(full.get(), ""), IsOk());
 }
 
-TEST_F(FileTest, AnAtomicWriteReplacesTheOldFileAndLeavesNothingElse) {
+TEST_F(FileTest, AnAtomicWriteReplacesTheOldFileAndTheLeftoverOfABrokenOne) {
   WriteText(temp_.path() / "index.json", "old");
+  WriteText(temp_.path() / "index.json.partial", "a long leftover of another writer");
 
   ASSERT_THAT(WriteFileAtomically(dir_.get(), "index.json", "new"), IsOk());
 
@@ -142,22 +148,18 @@ TEST_F(FileTest, AnAtomicWriteReplacesTheOldFileAndLeavesNothingElse) {
   EXPECT_FALSE(std::filesystem::exists(temp_.path() / "index.json.partial"));
 }
 
-TEST_F(FileTest, AnAtomicWriteSetsTheModeWhateverTheUmask) {
+TEST_F(FileTest, AnAtomicWriteSetsTheModeWhateverTheUmaskAndIsPrivateByDefault) {
   const mode_t old_umask = ::umask(077);
-
-  const Status status = WriteFileAtomically(dir_.get(), "shared", "x", 0644);
-
+  const Status shared = WriteFileAtomically(dir_.get(), "shared", "x", 0644);
+  ::umask(0);
+  const Status secret = WriteFileAtomically(dir_.get(), "secret", "x");
   ::umask(old_umask);
-  ASSERT_THAT(status, IsOk());
+
+  ASSERT_THAT(shared, IsOk());
+  ASSERT_THAT(secret, IsOk());
   struct stat info {};
   ASSERT_EQ(::stat((temp_.path() / "shared").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0644u);
-}
-
-TEST_F(FileTest, AnAtomicWriteIsPrivateByDefault) {
-  ASSERT_THAT(WriteFileAtomically(dir_.get(), "secret", "x"), IsOk());
-
-  struct stat info {};
   ASSERT_EQ(::stat((temp_.path() / "secret").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
 }
@@ -170,14 +172,6 @@ TEST_F(FileTest, AFailedAtomicWriteLeavesTheOldFile) {
   EXPECT_FALSE(WriteFileAtomically(dir_.get(), "index.json", "new").ok());
 
   EXPECT_EQ(ReadText(temp_.path() / "index.json"), "old");
-}
-
-TEST_F(FileTest, TheLeftoverOfABrokenWriteIsOverwritten) {
-  WriteText(temp_.path() / "index.json.partial", "a long leftover of another writer");
-
-  ASSERT_THAT(WriteFileAtomically(dir_.get(), "index.json", "new"), IsOk());
-
-  EXPECT_EQ(ReadText(temp_.path() / "index.json"), "new");
 }
 
 TEST_F(FileTest, AnAtomicWriteDoesNotFollowALinkThatWaitsForIt) {
@@ -199,6 +193,120 @@ TEST_F(FileTest, ADanglingLinkExists) {
 
   EXPECT_TRUE(PathExists(temp_.path() / "link"));
   EXPECT_FALSE(PathExists(temp_.path() / "absent"));
+}
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+
+class CopyFileTest : public FileTest {
+ protected:
+  UniqueFd OpenSource(const std::string& name) {
+    return UniqueFd(::open((temp_.path() / name).c_str(), O_RDONLY | O_CLOEXEC));
+  }
+  UniqueFd OpenTarget(const std::string& name) {
+    return UniqueFd(::open((temp_.path() / name).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  }
+  int64_t AllocatedBytes(const std::string& name) {
+    struct stat info {};
+    if (::stat((temp_.path() / name).c_str(), &info) != 0) ADD_FAILURE() << "stat " << name;
+    return int64_t{info.st_blocks} * 512;
+  }
+};
+
+TEST_F(CopyFileTest, CopiesEveryByte) {
+  std::string bytes;
+  for (int i = 0; i < 300'000; ++i) bytes += static_cast<char>(i * 7 % 251);
+  WriteText(temp_.path() / "from", bytes);
+
+  const Result<uint64_t> copied = CopyFileBytes(OpenSource("from").get(), OpenTarget("to").get());
+
+  EXPECT_THAT(copied, IsOkAnd(bytes.size()));
+  EXPECT_EQ(ReadText(temp_.path() / "to"), bytes);
+}
+
+TEST_F(CopyFileTest, StartsAtTheOffsetAndEndsAtTheEnd) {
+  WriteText(temp_.path() / "from", "0123456789");
+  const UniqueFd from = OpenSource("from");
+  ASSERT_EQ(::lseek(from.get(), 4, SEEK_SET), 4);
+  const UniqueFd to = OpenTarget("to");
+  ASSERT_THAT(WriteAll(to.get(), "ab"), IsOk());
+
+  EXPECT_THAT(CopyFileBytes(from.get(), to.get()), IsOkAnd(uint64_t{6}));
+
+  EXPECT_EQ(ReadText(temp_.path() / "to"), "ab456789");
+  // Both stand behind what was copied.
+  ASSERT_THAT(WriteAll(to.get(), "!"), IsOk());
+  EXPECT_EQ(ReadText(temp_.path() / "to"), "ab456789!");
+  EXPECT_EQ(::lseek(from.get(), 0, SEEK_CUR), 10);
+  EXPECT_THAT(CopyFileBytes(from.get(), to.get()), IsOkAnd(uint64_t{0}));
+}
+
+TEST_F(CopyFileTest, HolesStayHoles) {
+  const UniqueFd from = OpenTarget("from");
+  ASSERT_EQ(::pwrite(from.get(), "start", 5, 0), 5);
+  ASSERT_EQ(::pwrite(from.get(), "middle", 6, 64 * kMiB), 6);
+  ASSERT_EQ(::ftruncate(from.get(), static_cast<off_t>(128 * kMiB)), 0);
+  ASSERT_EQ(::lseek(from.get(), 0, SEEK_SET), 0);
+  const UniqueFd to = OpenTarget("to");
+
+  EXPECT_THAT(CopyFileBytes(from.get(), to.get()), IsOkAnd(128 * kMiB));
+
+  struct stat info {};
+  ASSERT_EQ(::fstat(to.get(), &info), 0);
+  EXPECT_EQ(static_cast<uint64_t>(info.st_size), 128 * kMiB);
+  EXPECT_LT(AllocatedBytes("to"), static_cast<int64_t>(kMiB));
+  char bytes[6] = {};
+  ASSERT_EQ(::pread(to.get(), bytes, 6, 64 * kMiB), 6);
+  EXPECT_EQ(std::string(bytes, 6), "middle");
+}
+
+TEST_F(CopyFileTest, AFileThatIsAllHoleKeepsItsSize) {
+  const UniqueFd from = OpenTarget("from");
+  ASSERT_EQ(::ftruncate(from.get(), static_cast<off_t>(8 * kMiB)), 0);
+
+  EXPECT_THAT(CopyFileBytes(from.get(), OpenTarget("to").get()), IsOkAnd(8 * kMiB));
+
+  EXPECT_EQ(std::filesystem::file_size(temp_.path() / "to"), 8 * kMiB);
+  EXPECT_EQ(AllocatedBytes("to"), 0);
+}
+
+TEST_F(CopyFileTest, BetweenFileSystemsTheBytesAreTheSame) {
+  const std::string bytes(3 * kMiB + 17, 'q');
+  const UniqueFd from(::open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!from.valid()) GTEST_SKIP() << "/dev/shm takes no file";
+  ASSERT_THAT(WriteAll(from.get(), bytes), IsOk());
+  ASSERT_EQ(::lseek(from.get(), 0, SEEK_SET), 0);
+
+  EXPECT_THAT(CopyFileBytes(from.get(), OpenTarget("to").get()), IsOkAnd(bytes.size()));
+
+  EXPECT_EQ(ReadText(temp_.path() / "to"), bytes);
+}
+
+TEST_F(CopyFileTest, AFileOfProcWithoutASizeIsReadToItsEnd) {
+  const UniqueFd from(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  const Result<uint64_t> copied = CopyFileBytes(from.get(), OpenTarget("to").get());
+
+  ASSERT_THAT(copied, IsOk());
+  EXPECT_GT(*copied, 100u);
+  EXPECT_EQ(ReadText(temp_.path() / "to").substr(0, 5), "Name:");
+}
+
+TEST_F(CopyFileTest, APipeTakesHolesAsZeros) {
+  const UniqueFd from = OpenTarget("from");
+  ASSERT_EQ(::ftruncate(from.get(), 8192), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe pipe, MakePipe());
+
+  EXPECT_THAT(CopyFileBytes(from.get(), pipe.write_end.get()), IsOkAnd(uint64_t{8192}));
+
+  pipe.write_end.Reset();
+  EXPECT_THAT(ReadAll(pipe.read_end.get(), 10'000), IsOkAnd(std::string(8192, '\0')));
+}
+
+TEST_F(CopyFileTest, AnErrorOfTheTargetIsReported) {
+  WriteText(temp_.path() / "from", "text");
+  const UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+
+  EXPECT_THAT(CopyFileBytes(OpenSource("from").get(), full.get()),
+              StatusIs(Code::kResourceExhausted));
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include <chrono>
 
 #include "agent/os/file.h"
-#include "agent/os/unique_fd.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {
@@ -34,17 +33,6 @@ class StderrReplaced {
   UniqueFd old_;
 };
 
-struct Pipe {
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
-
-Pipe MakePipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) ADD_FAILURE() << "pipe2";
-  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
-}
-
 class LogTest : public ::testing::Test {
  protected:
   ~LogTest() override { SetLogLevel(LogLevel::kInfo); }
@@ -52,14 +40,13 @@ class LogTest : public ::testing::Test {
   // What one call writes.
   template <typename Act>
   std::string Captured(Act act) {
-    Pipe pipe = MakePipe();
+    Pipe pipe = MakePipe().value();
     {
       const StderrReplaced replaced(pipe.write_end.get());
       act();
     }
     pipe.write_end.Reset();
-    Result<std::string> text = ReadAll(pipe.read_end.get(), size_t{1} << 20);
-    return text.ok() ? *text : "unreadable";
+    return ReadAll(pipe.read_end.get(), size_t{1} << 20).value();
   }
 };
 
@@ -142,7 +129,7 @@ TEST_F(LogTest, ALongLineIsCutAndStillJson) {
 }
 
 TEST_F(LogTest, AReaderThatHasGoneDoesNotKillUs) {
-  Pipe pipe = MakePipe();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe pipe, MakePipe());
   pipe.read_end.Reset();
   const StderrReplaced replaced(pipe.write_end.get());
 
@@ -164,8 +151,7 @@ TEST_F(LogTest, AClosedStderrIsBorne) {
 }
 
 TEST_F(LogTest, AFullPipeCostsABoundedTime) {
-  Pipe pipe = MakePipe();
-  ASSERT_EQ(::fcntl(pipe.write_end.get(), F_SETFL, O_NONBLOCK), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe pipe, MakePipe(O_NONBLOCK));
   const std::string filler(65536, 'x');
   while (::write(pipe.write_end.get(), filler.data(), filler.size()) > 0) {
   }
@@ -180,23 +166,17 @@ TEST_F(LogTest, AFullPipeCostsABoundedTime) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
 }
 
-TEST(JsonEscapeTest, PlainTextStaysAsItIs) {
+TEST(JsonEscapeTest, PlainTextStaysAsItIsAndQuotesBackslashesAndControlsAreEscaped) {
   EXPECT_EQ(JsonEscape("default/web-0 ~"), "default/web-0 ~");
   EXPECT_EQ(JsonEscape(""), "");
-}
-
-TEST(JsonEscapeTest, QuotesBackslashesAndControlsAreEscaped) {
   EXPECT_EQ(JsonEscape("a\"b\\c\nd\te"), "a\\\"b\\\\c\\nd\\u0009e");
   EXPECT_EQ(JsonEscape(std::string_view("\0", 1)), "\\u0000");
 }
 
-TEST(JsonEscapeTest, Utf8BecomesCodePoints) {
+TEST(JsonEscapeTest, Utf8BecomesCodePointsAndWhatIsNoneAQuestionMark) {
   EXPECT_EQ(JsonEscape("\xc3\xa4"), "\\u00e4");
   EXPECT_EQ(JsonEscape("\xe2\x82\xac"), "\\u20ac");
   EXPECT_EQ(JsonEscape("\xf0\x9f\x90\xb3"), "\\ud83d\\udc33");
-}
-
-TEST(JsonEscapeTest, WhatIsNoUtf8BecomesAQuestionMark) {
   EXPECT_EQ(JsonEscape("\xff"), "?");
   EXPECT_EQ(JsonEscape("\xc3"), "?");                 // cut short
   EXPECT_EQ(JsonEscape("\xc0\xaf"), "??");            // overlong '/'

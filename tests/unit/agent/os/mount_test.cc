@@ -88,7 +88,7 @@ TEST_F(MountTest, ATmpfsTakesAsManyFilesAsItsSizeSays) {
   ASSERT_EQ(::statvfs(large.c_str(), &large_info), 0);
   EXPECT_THAT(UnmountAll(large), IsOk());
 
-  EXPECT_EQ(small_info.f_files, kTmpfsEntriesMin);
+  EXPECT_EQ(small_info.f_files, 4096u);
   EXPECT_EQ(large_info.f_files, uint64_t{1} << 20);
 }
 
@@ -101,26 +101,14 @@ TEST_F(MountTest, KnowsAMountPointFromADirectory) {
   EXPECT_FALSE(IsMountPoint(path_ + "/absent"));
 }
 
-TEST_F(MountTest, UnmountsHoweverManyLieOnEachOther) {
+TEST_F(MountTest, UnmountsHoweverManyLieOnEachOtherAndWhileSomebodyUsesThem) {
   ASSERT_THAT(MountTmpfs(path_, uint64_t{1} << 20), IsOk());
   ASSERT_THAT(MountTmpfs(path_, uint64_t{1} << 20), IsOk());
-
-  ASSERT_THAT(UnmountAll(path_), IsOk());
-
-  EXPECT_FALSE(IsMountPoint(path_));
-}
-
-TEST_F(MountTest, UnmountsWhileSomebodyUsesIt) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd used, OpenDirectory(path_));
 
   EXPECT_THAT(UnmountAll(path_), IsOk());
   EXPECT_FALSE(IsMountPoint(path_));
-}
-
-TEST_F(MountTest, UnmountingWhereNothingIsMountedSucceeds) {
-  std::filesystem::create_directory(temp_.path() / "plain");
-
-  EXPECT_THAT(UnmountAll(temp_.path() / "plain"), IsOk());
+  EXPECT_THAT(UnmountAll(path_), IsOk());
   EXPECT_THAT(UnmountAll(temp_.path() / "absent"), IsOk());
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -10,51 +11,45 @@
 #include <algorithm>
 #include <csignal>
 #include <ctime>
+#include <optional>
 #include <thread>
 
 #include "agent/os/file.h"
 #include "agent/os/mount_info.h"
 #include "agent/os/subprocess.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod {
 namespace {
 
-using std::chrono::seconds;
 using test::IsOk;
 using test::IsOkAnd;
 using test::StatusIs;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr pid_t kNoProcess = 0x3fffff;  // above the largest pid_max
 
-// A process of ours that waits to be killed.
-class WaitingChild {
- public:
-  WaitingChild() {
+// With a process that waits, and is killed at the end.
+class ProcTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
     SpawnOptions options;
     options.argv = {"/bin/sleep", "60"};
     Result<Subprocess> child = Subprocess::Spawn(options);
-    if (!child.ok()) {
-      ADD_FAILURE() << child.status().message();
-    } else {
-      child_.push_back(std::move(child).value());
-    }
+    ASSERT_THAT(child, IsOk());
+    child_.emplace(std::move(child).value());
   }
-  WaitingChild(const WaitingChild&) = delete;
-  WaitingChild& operator=(const WaitingChild&) = delete;
-  ~WaitingChild() {
-    for (Subprocess& child : child_) {
-      EXPECT_THAT(child.Kill(SIGKILL), IsOk());
-      EXPECT_THAT(child.Wait(Deadline::After(seconds(10))), IsOk());
-    }
+  void TearDown() override {
+    EXPECT_THAT(child_->Kill(SIGKILL), IsOk());
+    EXPECT_THAT(child_->Wait(test::Soon()), IsOk());
   }
-  pid_t pid() const { return child_.empty() ? -1 : child_.front().pid(); }
+  pid_t pid() const { return child_->pid(); }
 
- private:
-  std::vector<Subprocess> child_;
+  std::optional<Subprocess> child_;
 };
 
 TEST(ParseProcStatTest, TakesACommandThatLooksLikeTheRest) {
@@ -74,30 +69,30 @@ TEST(ParseProcStatTest, TakesACommandThatLooksLikeTheRest) {
 }
 
 TEST(ParseProcStatTest, RefusesWhatIsCutShort) {
-  EXPECT_THAT(ParseProcStat(""), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseProcStat("4242 (a"), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseProcStat("4242 (a) S 17 100"), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseProcStat(") (4242"), StatusIs(Code::kDataLoss));
+  for (const char* text : {"", "4242 (a", "4242 (a) S 17 100", ") (4242"}) {
+    EXPECT_THAT(ParseProcStat(text), StatusIs(Code::kDataLoss)) << text;
+  }
 }
 
-TEST(ProcTest, TellsWhoAProcessIs) {
-  const WaitingChild child;
+TEST_F(ProcTest, TellsWhoAProcessIsAndWhoTracesIt) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo info, ReadProcessInfo(pid()));
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo info, ReadProcessInfo(child.pid()));
-
-  EXPECT_EQ(info.pid, child.pid());
+  EXPECT_EQ(info.pid, pid());
   EXPECT_EQ(info.parent_pid, ::getpid());
-  EXPECT_EQ(info.group, ::getpgid(child.pid()));
-  EXPECT_EQ(info.session, ::getsid(child.pid()));
+  EXPECT_EQ(info.group, ::getpgid(pid()));
+  EXPECT_EQ(info.session, ::getsid(pid()));
   EXPECT_EQ(info.command, "sleep");
   EXPECT_EQ(info.uid, ::getuid());
   EXPECT_EQ(info.tracer_pid, 0);
   EXPECT_GT(info.start_time_ticks, 0u);
   ASSERT_FALSE(info.namespace_pids.empty());
-  EXPECT_EQ(info.namespace_pids.front(), child.pid());
+  EXPECT_EQ(info.namespace_pids.front(), pid());
+  ASSERT_EQ(::ptrace(PTRACE_SEIZE, pid(), nullptr, nullptr), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo traced, ReadProcessInfo(pid()));
+  EXPECT_EQ(traced.tracer_pid, ::getpid());
 }
 
-TEST(ProcTest, ListsTimersWithTheThreadThatTheySignal) {
+TEST_F(ProcTest, ListsTimersWithTheThreadThatTheySignal) {
   struct sigevent event {};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = SIGUSR2;
@@ -125,16 +120,7 @@ TEST(ParsePosixTimersTest, RefusesWhatIsMalformed) {
   EXPECT_THAT(ParsePosixTimers(""), IsOkAnd(::testing::IsEmpty()));
 }
 
-TEST(ProcTest, NamesTheTracer) {
-  const WaitingChild child;
-  ASSERT_EQ(::ptrace(PTRACE_SEIZE, child.pid(), nullptr, nullptr), 0);
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo info, ReadProcessInfo(child.pid()));
-
-  EXPECT_EQ(info.tracer_pid, ::getpid());
-}
-
-TEST(ProcTest, AZombieIsSeenAsOne) {
+TEST_F(ProcTest, AZombieIsSeenAsOne) {
   const pid_t pid = ::fork();
   if (pid == 0) ::_exit(0);
   siginfo_t info{};
@@ -149,7 +135,7 @@ TEST(ProcTest, AZombieIsSeenAsOne) {
   EXPECT_THAT(bytes, IsOkAnd(uint64_t{0}));
 }
 
-TEST(ProcTest, AProcessThatIsNotThereIsNotFound) {
+TEST_F(ProcTest, AProcessThatIsNotThereIsNotFound) {
   EXPECT_THAT(ReadProcessInfo(kNoProcess), StatusIs(Code::kNotFound));
   EXPECT_THAT(ListThreads(kNoProcess), StatusIs(Code::kNotFound));
   EXPECT_THAT(ReadThreadGroup(kNoProcess), StatusIs(Code::kNotFound));
@@ -161,55 +147,41 @@ TEST(ProcTest, AProcessThatIsNotThereIsNotFound) {
   EXPECT_THAT(ListDescriptors(kNoProcess), StatusIs(Code::kNotFound));
 }
 
-TEST(ProcTest, ListsThreadsAndTheirProcess) {
-  pid_t thread_id = -1;
-  std::vector<pid_t> listed;
-  pid_t process = -1;
-  std::thread([&] {
-    thread_id = ::gettid();
-    const Result<std::vector<pid_t>> threads = ListThreads(::getpid());
-    if (threads.ok()) listed = *threads;
-    const Result<pid_t> group = ReadThreadGroup(thread_id);
-    if (group.ok()) process = *group;
+TEST_F(ProcTest, ListsThreadsAndTheirProcess) {
+  std::thread([] {
+    EXPECT_THAT(ReadThreadGroup(::gettid()), IsOkAnd(::getpid()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> listed, ListThreads(::getpid()));
+    EXPECT_THAT(listed, Contains(::gettid()));
+    EXPECT_THAT(listed, Contains(::getpid()));
+    EXPECT_TRUE(std::ranges::is_sorted(listed));
   }).join();
-
-  EXPECT_THAT(listed, Contains(thread_id));
-  EXPECT_THAT(listed, Contains(::getpid()));
-  EXPECT_TRUE(std::is_sorted(listed.begin(), listed.end()));
-  EXPECT_EQ(process, ::getpid());
 }
 
-TEST(ProcTest, ReadsWhereALinkPoints) {
-  const WaitingChild child;
-
-  EXPECT_THAT(ReadProcLink(child.pid(), "root"), IsOkAnd(std::string("/")));
-  EXPECT_THAT(ReadProcLink(child.pid(), "fd/0"), IsOkAnd(std::string("/dev/null")));
-  EXPECT_THAT(ReadProcLink(child.pid(), "fd/77"), StatusIs(Code::kNotFound));
+TEST_F(ProcTest, ReadsWhereALinkPoints) {
+  EXPECT_THAT(ReadProcLink(pid(), "root"), IsOkAnd(std::string("/")));
+  EXPECT_THAT(ReadProcLink(pid(), "fd/0"), IsOkAnd(std::string("/dev/null")));
+  EXPECT_THAT(ReadProcLink(pid(), "fd/77"), StatusIs(Code::kNotFound));
 }
 
-TEST(ProcTest, ProcessesThatShareANamespaceShowTheSameInode) {
-  const WaitingChild child;
-
+TEST_F(ProcTest, ProcessesThatShareANamespaceShowTheSameInode) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t ours, NamespaceInode(::getpid(), "net"));
-  EXPECT_THAT(NamespaceInode(child.pid(), "net"), IsOkAnd(ours));
+  EXPECT_THAT(NamespaceInode(pid(), "net"), IsOkAnd(ours));
   EXPECT_THAT(NamespaceInode("/proc/self/ns/net"), IsOkAnd(ours));
   EXPECT_THAT(NamespaceInode("/proc/self/ns/uts"), IsOkAnd(::testing::Ne(ours)));
 }
 
-TEST(ProcTest, ListsDescriptorsInOrder) {
-  const WaitingChild child;
-
+TEST_F(ProcTest, ListsDescriptorsInOrder) {
   // A program that has just been started still reads its libraries.
-  const Deadline deadline = Deadline::After(seconds(10));
-  Result<std::vector<int>> numbers = ListDescriptors(child.pid());
+  const Deadline deadline = test::Soon();
+  Result<std::vector<int>> numbers = ListDescriptors(pid());
   while (numbers.ok() && numbers->size() > 3 && !deadline.expired()) {
-    numbers = ListDescriptors(child.pid());
+    numbers = ListDescriptors(pid());
   }
 
   EXPECT_THAT(numbers, IsOkAnd(ElementsAre(0, 1, 2)));
 }
 
-TEST(ProcTest, ShowsFilesThatAreMapped) {
+TEST_F(ProcTest, ShowsFilesThatAreMapped) {
   test::TempDirectory temp;
   const std::string path = temp.path() / "a b\nc";
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -230,41 +202,103 @@ TEST(ProcTest, ShowsFilesThatAreMapped) {
   EXPECT_THAT(after_unlink, IsOkAnd(shared_at(path + " (deleted)")));
 }
 
-TEST(ProcTest, CountsThePrivateMemoryThatADumpHolds) {
+TEST_F(ProcTest, CountsThePrivateAndSharedMemoryThatADumpHolds) {
 #ifdef __SANITIZE_THREAD__
   GTEST_SKIP() << "the sanitizer's shadow is memory too";
 #endif
   constexpr size_t kBytes = size_t{32} << 20;
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t before, DumpableBytes(::getpid()));
-  void* memory =
-      ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(memory, MAP_FAILED);
-  std::fill_n(static_cast<char*>(memory), kBytes, 'x');
+  for (const int kind : {MAP_PRIVATE, MAP_SHARED}) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t before, DumpableBytes(::getpid()));
+    void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    std::fill_n(static_cast<char*>(memory), kBytes, 'x');
 
-  const Result<uint64_t> after = DumpableBytes(::getpid());
+    const Result<uint64_t> after = DumpableBytes(::getpid());
 
-  ::munmap(memory, kBytes);
-  EXPECT_THAT(after, IsOkAnd(::testing::Ge(before + kBytes)));
-  EXPECT_THAT(after, IsOkAnd(::testing::Lt(before + kBytes + (8u << 20))));
+    ::munmap(memory, kBytes);
+    EXPECT_THAT(after, IsOkAnd(::testing::Ge(before + kBytes)));
+    EXPECT_THAT(after, IsOkAnd(::testing::Lt(before + kBytes + (8u << 20))));
+  }
 }
 
-TEST(ProcTest, CountsSharedMemoryToo) {
-  constexpr size_t kBytes = size_t{16} << 20;
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t before, DumpableBytes(::getpid()));
-  void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(memory, MAP_FAILED);
-  std::fill_n(static_cast<char*>(memory), kBytes, 'x');
-
-  const Result<uint64_t> after = DumpableBytes(::getpid());
-
-  ::munmap(memory, kBytes);
-  EXPECT_THAT(after, IsOkAnd(::testing::Ge(before + kBytes)));
+TEST_F(ProcTest, SomeMemoryIsAvailable) {
+  EXPECT_THAT(AvailableMemoryBytes(), IsOkAnd(::testing::Gt(uint64_t{1} << 20)));
 }
 
-TEST(ProcTest, SomeMemoryIsAvailable) {
-  const Result<uint64_t> bytes = AvailableMemoryBytes();
+constexpr char kStatus[] =
+    "Name:\tsleep\nState:\tS (sleeping)\nUid:\t1000\t1001\t1002\t1003\nGid:\t7\t8\t9\t10\n"
+    "Groups:\t7 20 \nNStgid:\t9\nCapInh:\t0000000000000001\nCapPrm:\t0000000000000003\n"
+    "CapEff:\t0000000000000002\nCapBnd:\t000001ffffffffff\nCapAmb:\t0000000000000000\n"
+    "NoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n";
 
-  EXPECT_THAT(bytes, IsOkAnd(::testing::Gt(uint64_t{1} << 20)));
+std::string Without(const std::string& line) {
+  std::string text = kStatus;
+  const size_t begin = text.find(line);
+  return text.erase(begin, text.find('\n', begin) + 1 - begin);
+}
+
+TEST(CredentialsTest, EveryFieldOfTheStatusFileIsRead) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const TaskCredentials read, ParseTaskCredentials(kStatus));
+
+  EXPECT_EQ(read.uids[0], 1000u);
+  EXPECT_EQ(read.uids[3], 1003u);
+  EXPECT_EQ(read.gids[1], 8u);
+  EXPECT_THAT(read.groups, ElementsAre(7u, 20u));
+  EXPECT_EQ(read.capabilities.inheritable, 1u);
+  EXPECT_EQ(read.capabilities.permitted, 3u);
+  EXPECT_EQ(read.capabilities.effective, 2u);
+  EXPECT_EQ(read.capabilities.bounding, 0x1ffffffffffu);
+  EXPECT_EQ(read.capabilities.ambient, 0u);
+  EXPECT_TRUE(read.no_new_privs);
+  EXPECT_EQ(read.seccomp_mode, 2);
+}
+
+TEST(CredentialsTest, AFieldThatIsMissingOrNoNumberIsNamed) {
+  for (const std::string field : {"Uid", "Gid", "Groups", "CapBnd", "NoNewPrivs", "Seccomp"}) {
+    EXPECT_THAT(ParseTaskCredentials(Without(field + ":")),
+                StatusIs(Code::kDataLoss, HasSubstr(field)));
+  }
+  std::string text = kStatus;
+  text.replace(text.find("1001"), 4, "root");
+  EXPECT_THAT(ParseTaskCredentials(text), StatusIs(Code::kDataLoss, HasSubstr("Uid")));
+}
+
+TEST(CredentialsTest, ATaskMayHaveNoSupplementaryGroups) {
+  std::string text = kStatus;
+  text.replace(text.find("7 20 \n"), 5, " ");
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const TaskCredentials read, ParseTaskCredentials(text));
+
+  EXPECT_TRUE(read.groups.empty());
+}
+
+TEST(CredentialsTest, NoNewPrivsOfALivingChildIsSeen) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, WUNTRACED), child);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const TaskCredentials ours, ReadTaskCredentials(::getpid()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const TaskCredentials theirs, ReadTaskCredentials(child));
+
+  EXPECT_TRUE(theirs.no_new_privs);
+  EXPECT_EQ(theirs.uids[0], ::getuid());
+  EXPECT_EQ(theirs.capabilities, ours.capabilities);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_THAT(ReadTaskCredentials(child), StatusIs(Code::kNotFound));
+}
+
+TEST(CredentialsTest, NamesAndNumbersOfCapabilitiesAgree) {
+  EXPECT_EQ(CapabilityNumber("CAP_CHOWN"), 0);
+  EXPECT_EQ(CapabilityNumber("CAP_SYS_ADMIN"), 21);
+  EXPECT_EQ(CapabilityNumber("CAP_CHECKPOINT_RESTORE"), 40);
+  EXPECT_EQ(CapabilityNumber("CAP_OF_TOMORROW"), std::nullopt);
+  EXPECT_EQ(FirstCapabilityName(uint64_t{1} << 12), "CAP_NET_ADMIN");
+  EXPECT_EQ(FirstCapabilityName(uint64_t{1} << 50), "a capability without a name");
 }
 
 }  // namespace

@@ -6,8 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
-
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
@@ -16,6 +14,7 @@
 namespace cryopod {
 namespace {
 
+using test::IsOk;
 using ::testing::HasSubstr;
 
 constexpr int kRightExit = 7;
@@ -25,20 +24,12 @@ constexpr int kRightExit = 7;
 class StoppedProcessTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    Result<UniqueFd> opened =
-        OpenAt(AT_FDCWD, (temp_.path() / "file").string(), O_RDWR | O_CREAT, 0600);
-    ASSERT_THAT(opened.status(), test::IsOk());
-    file_ = std::move(opened).value();
-    int ends[2];
-    ASSERT_EQ(::pipe(ends), 0);
-    read_ = UniqueFd(ends[0]);
-    write_ = UniqueFd(ends[1]);
     child_ = ::fork();
     ASSERT_GE(child_, 0);
     if (child_ == 0) {
       ::alarm(60);
       char byte = 0;
-      ::_exit(::read(read_.get(), &byte, 1) == 1 && byte == 'x' ? kRightExit : 1);
+      ::_exit(::read(pipe_.read_end.get(), &byte, 1) == 1 && byte == 'x' ? kRightExit : 1);
     }
     WaitForState('S');
   }
@@ -62,6 +53,15 @@ class StoppedProcessTest : public ::testing::Test {
     WaitForState('T');
   }
 
+  // How it ends after it may go on, with the byte that it waits for.
+  int GoOn() {
+    EXPECT_THAT(WriteAll(pipe_.write_end.get(), "x"), IsOk());
+    EXPECT_EQ(::kill(child_, SIGCONT), 0);
+    int state = 0;
+    EXPECT_EQ(::waitpid(child_, &state, 0), child_);
+    return WIFSIGNALED(state) ? -WTERMSIG(state) : WEXITSTATUS(state);
+  }
+
   // Who holds byte 10 against us; 0 when nobody does.
   pid_t Holder() {
     struct flock lock = Lock();
@@ -78,44 +78,34 @@ class StoppedProcessTest : public ::testing::Test {
   }
 
   test::TempDirectory temp_;
-  UniqueFd file_, read_, write_;
+  UniqueFd file_ = OpenAt(AT_FDCWD, temp_.path() / "file", O_RDWR | O_CREAT, 0600).value();
+  Pipe pipe_ = MakePipe().value();
   pid_t child_ = -1;
 };
 
 TEST_F(StoppedProcessTest, TheLockBelongsToTheProcessWhichStandsAsBeforeAndThenGoesOn) {
   Stop();
   {
-    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
-    ASSERT_THAT(held.status(), test::IsOk());
-    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
-    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(StoppedProcess held, StoppedProcess::Hold(child_));
+    EXPECT_THAT(held.SetRecordLock(file_.get(), Lock()), IsOk());
+    EXPECT_THAT(held.SetRecordLock(file_.get(), Lock()), IsOk());
   }
 
   EXPECT_EQ(Holder(), child_);
   WaitForState('T');
-  ASSERT_EQ(::write(write_.get(), "x", 1), 1);
-  ASSERT_EQ(::kill(child_, SIGCONT), 0);
-  int state = 0;
-  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
-  EXPECT_TRUE(WIFEXITED(state));
-  EXPECT_EQ(WEXITSTATUS(state), kRightExit);
+  EXPECT_EQ(GoOn(), kRightExit);
 }
 
 TEST_F(StoppedProcessTest, ASignalThatWaitsIsDeliveredAfterwardsAndNotMeanwhile) {
   Stop();
   ASSERT_EQ(::kill(child_, SIGTERM), 0);
   {
-    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
-    ASSERT_THAT(held.status(), test::IsOk());
-    EXPECT_THAT(held->SetRecordLock(file_.get(), Lock()), test::IsOk());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(StoppedProcess held, StoppedProcess::Hold(child_));
+    EXPECT_THAT(held.SetRecordLock(file_.get(), Lock()), IsOk());
   }
 
   EXPECT_EQ(Holder(), child_);
-  ASSERT_EQ(::kill(child_, SIGCONT), 0);
-  int state = 0;
-  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
-  EXPECT_TRUE(WIFSIGNALED(state));
-  EXPECT_EQ(WTERMSIG(state), SIGTERM);
+  EXPECT_EQ(GoOn(), -SIGTERM);
 }
 
 TEST_F(StoppedProcessTest, ALockThatSomebodyHasIsAnErrorAndChangesNothing) {
@@ -123,21 +113,16 @@ TEST_F(StoppedProcessTest, ALockThatSomebodyHasIsAnErrorAndChangesNothing) {
   ASSERT_EQ(::fcntl(file_.get(), F_SETLK, &lock), 0);
   Stop();
   {
-    Result<StoppedProcess> held = StoppedProcess::Hold(child_);
-    ASSERT_THAT(held.status(), test::IsOk());
-    EXPECT_FALSE(held->SetRecordLock(file_.get(), Lock()).ok());
-    EXPECT_FALSE(held->SetRecordLock(9999, Lock()).ok());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(StoppedProcess held, StoppedProcess::Hold(child_));
+    EXPECT_FALSE(held.SetRecordLock(file_.get(), Lock()).ok());
+    EXPECT_FALSE(held.SetRecordLock(9999, Lock()).ok());
   }
 
-  ASSERT_EQ(::write(write_.get(), "x", 1), 1);
-  ASSERT_EQ(::kill(child_, SIGCONT), 0);
-  int state = 0;
-  ASSERT_EQ(::waitpid(child_, &state, 0), child_);
-  EXPECT_EQ(WEXITSTATUS(state), kRightExit);
+  EXPECT_EQ(GoOn(), kRightExit);
 }
 
 TEST_F(StoppedProcessTest, AProcessThatRunsIsLeftAlone) {
-  EXPECT_THAT(StoppedProcess::Hold(child_).status(),
+  EXPECT_THAT(StoppedProcess::Hold(child_),
               test::StatusIs(Code::kFailedPrecondition, HasSubstr("does not stand still")));
 }
 

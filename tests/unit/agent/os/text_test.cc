@@ -11,16 +11,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(SplitLinesTest, TheEndOfTheLastLineMakesNoLine) {
-  EXPECT_THAT(SplitLines("a\nb\n"), ElementsAre("a", "b"));
-  EXPECT_THAT(SplitLines("a\nb"), ElementsAre("a", "b"));
-}
-
-TEST(SplitLinesTest, EmptyLinesBetweenStay) {
+TEST(SplitLinesTest, TheEndOfTheLastLineMakesNoLineAndEmptyOnesBetweenStay) {
   EXPECT_THAT(SplitLines("a\n\nb\n"), ElementsAre("a", "", "b"));
-}
-
-TEST(SplitLinesTest, NoTextHasNoLines) {
+  EXPECT_THAT(SplitLines("a\nb"), ElementsAre("a", "b"));
   EXPECT_THAT(SplitLines(""), IsEmpty());
   EXPECT_THAT(SplitLines("\n"), ElementsAre(""));
 }
@@ -72,14 +65,10 @@ TEST(IsAtOrBelowTest, ANameThatBeginsAlikeIsAnother) {
   EXPECT_FALSE(IsAtOrBelow("data", "/"));
 }
 
-TEST(JoinTest, WordsStandBetweenCommas) {
+TEST(JoinTest, WordsStandBetweenCommasAndWhatIsNotNamedIsCounted) {
   EXPECT_EQ(Join({}), "");
   EXPECT_EQ(Join({"app"}), "app");
-  EXPECT_EQ(Join({"app", "db"}), "app, db");
   EXPECT_EQ(Join({"app", "db"}, "; "), "app; db");
-}
-
-TEST(JoinTest, WhatIsNotNamedIsCounted) {
   EXPECT_EQ(JoinFirst({"a", "b", "c"}, 3), "a, b, c");
   EXPECT_EQ(JoinFirst({"a", "b", "c"}, 1), "a and 2 more");
   EXPECT_EQ(JoinFirst({"a", "b", "c"}, 2, "; ", "; and "), "a; b; and 1 more");
@@ -97,7 +86,7 @@ TEST(FormatTimeTest, IsRfc3339InUtcWithSeconds) {
             "2023-11-14T22:13:20Z");
 }
 
-TEST(ParseNumberTest, TakesADecimalNumberAsAWhole) {
+TEST(ParseNumberTest, TakesANumberAsAWholeThatFits) {
   int number = 0;
   EXPECT_TRUE(ParseNumber("-17", number));
   EXPECT_EQ(number, -17);
@@ -105,13 +94,17 @@ TEST(ParseNumberTest, TakesADecimalNumberAsAWhole) {
   EXPECT_FALSE(ParseNumber("+17", number));
   EXPECT_FALSE(ParseNumber("0x11", number));
   EXPECT_FALSE(ParseNumber("", number));
+  uint32_t bounded = 0;
+  EXPECT_TRUE(ParseNumber("4294967295", bounded));
+  EXPECT_FALSE(ParseNumber("4294967296", bounded));
+  EXPECT_FALSE(ParseNumber("-1", bounded));
 }
 
-TEST(ParseNumberTest, RefusesWhatDoesNotFit) {
-  uint32_t number = 0;
-  EXPECT_TRUE(ParseNumber("4294967295", number));
-  EXPECT_FALSE(ParseNumber("4294967296", number));
-  EXPECT_FALSE(ParseNumber("-1", number));
+TEST(ParseNumbersTest, EveryWordIsOne) {
+  std::vector<int> numbers;
+  EXPECT_TRUE(ParseNumbers(" 1\t2\n", numbers));
+  EXPECT_THAT(numbers, ElementsAre(1, 2));
+  EXPECT_FALSE(ParseNumbers("3 x", numbers));
 }
 
 }  // namespace

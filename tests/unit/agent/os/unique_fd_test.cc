@@ -9,13 +9,6 @@ namespace {
 UniqueFd OpenNull() { return UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC)); }
 bool IsOpen(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
 
-TEST(UniqueFdTest, DefaultConstructedItHoldsNothing) {
-  const UniqueFd fd;
-
-  EXPECT_FALSE(fd.valid());
-  EXPECT_EQ(fd.get(), -1);
-}
-
 TEST(UniqueFdTest, ClosesWhenItGoes) {
   int number = -1;
   {
@@ -34,8 +27,7 @@ TEST(UniqueFdTest, AMoveTakesTheDescriptorAlong) {
   const UniqueFd to = std::move(from);
 
   EXPECT_EQ(to.get(), number);
-  EXPECT_FALSE(
-      from.valid());  // NOLINT(bugprone-use-after-move): its state after a move is promised
+  EXPECT_FALSE(from.valid());  // NOLINT(bugprone-use-after-move): its state is promised
   EXPECT_TRUE(IsOpen(number));
 }
 
