@@ -79,6 +79,11 @@ class BarePod:
         pod.wait_for(name)
         return pod.report(name)
 
+    def crash(self, name="one"):
+        pod = self.pod()
+        self.node.exec("kill", "-KILL", str(pod.pid(name)))
+        pod.wait_until_ended(name)
+
     def end(self):
         """Stops and removes what is there of it."""
         for sandbox in self.node.pods():

@@ -2,7 +2,6 @@
 has received a message that the other's memory does not know as sent."""
 import os
 import random
-import sys
 import time
 import unittest
 
@@ -17,15 +16,10 @@ CHECKPOINTS = 5 if SHORT else 20
 class CutTest(PodTest):
     def check_cut(self, restored):
         """Every message is checked against both memories by the workloads; here their sums."""
-        reports = {name: restored.report(name, "exchange") for name in ("left", "right")}
-        for side, other in (("left", "right"), ("right", "left")):
-            self.assertEqual(reports[side]["violations"], 0, reports)
-        wait_until(
-            lambda: all(restored.report(name, "exchange")["received"] >
-                        reports[name]["received"] for name in reports),
-            "both sides go on receiving")
-        for name in reports:
-            self.assertEqual(restored.verify(name, "exchange"), "ok", restored.report(name, "exchange"))
+        reports = self.reports(restored)
+        self.assertEqual([report["violations"] for report in reports.values()], [0, 0], reports)
+        wait_until(lambda: all(restored.report(name)["received"] > report["received"]
+                               for name, report in reports.items()), "both sides go on receiving")
 
     def test_no_side_has_received_what_the_other_has_not_sent(self):
         source = self.run_pod("cut", lab.container("left", "exchange listen"),
@@ -34,20 +28,17 @@ class CutTest(PodTest):
         for attempt in range(CHECKPOINTS):
             with self.subTest(attempt=attempt):
                 time.sleep(chance.uniform(0.05, 0.5))
-                before = {name: source.report(name, "exchange") for name in ("left", "right")}
+                before = self.reports(source)
                 archive = self.checkpoint(source)["archive"]
                 carry(archive)
                 restored = self.restore(archive)
-                for name in before:
-                    self.assert_went_on(before[name], restored.report(name, "exchange"))
                 self.check_cut(restored)
+                self.assert_all_went_on(before, restored)
                 restored.remove()
                 for node in (a, b):
                     node.ctl("delete", archive)
-        for name in ("left", "right"):
-            self.assertEqual(source.verify(name, "exchange"), "ok", "the source")
+        self.assert_ok(source)
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     unittest.main(verbosity=2)

@@ -3,7 +3,6 @@ one, with the reason and the remedy, and nothing once it is mended. (An old kern
 are unit tests: no lab has them.)"""
 import json
 import os
-import sys
 import unittest
 
 import lab
@@ -49,11 +48,6 @@ def write_program(path, text):
     a.exec("chmod", "755", path)
 
 
-def edit_drop_in(script):
-    a.exec("sed", "-i", script, DROP_IN)
-    a.containerd("restart")
-
-
 class NodeCheckTest(unittest.TestCase):
     def setUp(self):
         self.assert_fit("before")
@@ -93,6 +87,15 @@ class NodeCheckTest(unittest.TestCase):
         self.mend_later(lambda: a.exec("rm", "-f", SETTINGS), lambda: a.agent("restart"))
         a.agent("restart")
 
+    def check_drop_in(self, command, name, reason):
+        """What is lacking after this command on containerd's drop-in for the handler."""
+        text = a.read(DROP_IN)
+        self.mend_later(lambda: a.write(DROP_IN, text), lambda: a.containerd("restart"))
+        a.exec(*command, DROP_IN)
+        a.containerd("restart")
+
+        self.assert_lacks(name, reason)
+
     def run_agent(self, *words):
         """The agent in a world of its own, which `words` make before they run it."""
         a.agent("stop")
@@ -102,11 +105,6 @@ class NodeCheckTest(unittest.TestCase):
         self.mend_later(lambda: a.agent("restart"))
         wait_until(lambda: a.exec("test", "-S", "/run/cryopod/agent.sock",
                                   check=False).returncode == 0, "the agent listens")
-
-    def keep(self, path):
-        """Puts the file back at the end."""
-        text = a.read(path)
-        self.mend_later(lambda: a.write(path, text), lambda: a.containerd("restart"))
 
     def test_the_agent_does_not_run(self):
         a.agent("stop")
@@ -184,41 +182,28 @@ class NodeCheckTest(unittest.TestCase):
         self.assert_lacks("runtime", CONTAINERD_SOCKET)
 
     def test_containerd_has_no_handler(self):
-        self.keep(DROP_IN)
-        a.exec("rm", DROP_IN)
-        a.containerd("restart")
-
-        self.assert_lacks("runtime-handler", '"cryopod"')
+        self.check_drop_in(["rm"], "runtime-handler", '"cryopod"')
 
     def test_the_handler_passes_no_annotations_of_pods(self):
-        self.keep(DROP_IN)
-        edit_drop_in("/pod_annotations/d")
-
-        self.assert_lacks("runtime-annotations", "cryopod.dev/restore-from")
+        self.check_drop_in(["sed", "-i", "/pod_annotations/d"], "runtime-annotations",
+                           "cryopod.dev/restore-from")
 
     def test_the_handler_passes_no_annotations_of_containers(self):
-        self.keep(DROP_IN)
-        edit_drop_in("/container_annotations/d")
-
-        self.assert_lacks("runtime-annotations", "io.kubernetes.container.restartCount")
+        self.check_drop_in(["sed", "-i", "/container_annotations/d"], "runtime-annotations",
+                           "io.kubernetes.container.restartCount")
 
     def test_the_handler_has_another_snapshotter(self):
-        self.keep(DROP_IN)
-        edit_drop_in('s/^  pod_annotations/  snapshotter = "native"\\n&/')
-
-        self.assert_lacks("snapshotter", "overlayfs")
+        self.check_drop_in(["sed", "-i", 's/^  pod_annotations/  snapshotter = "native"\\n&/'],
+                           "snapshotter", "overlayfs")
 
     def test_the_handlers_program_is_not_there(self):
-        self.keep(DROP_IN)
-        edit_drop_in("s,/opt/cryopod/bin/cryopod-runtime,/nowhere/cryopod-runtime,")
-
-        self.assert_lacks("runtime-program", "/nowhere/cryopod-runtime")
+        self.check_drop_in(
+            ["sed", "-i", "s,/opt/cryopod/bin/cryopod-runtime,/nowhere/cryopod-runtime,"],
+            "runtime-program", "/nowhere/cryopod-runtime")
 
     def test_the_handlers_program_is_runc(self):
-        self.keep(DROP_IN)
-        edit_drop_in("s,/opt/cryopod/bin/cryopod-runtime,/usr/sbin/runc,")
-
-        self.assert_lacks("runtime-program", "it is not cryopod-runtime")
+        self.check_drop_in(["sed", "-i", "s,/opt/cryopod/bin/cryopod-runtime,/usr/sbin/runc,"],
+                           "runtime-program", "it is not cryopod-runtime")
 
     def test_the_real_runtime_is_not_there(self):
         before = a.shell(f"cat {RUNTIME_CONF} 2>/dev/null; true")
@@ -238,5 +223,4 @@ class NodeCheckTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     unittest.main(verbosity=2)

@@ -9,7 +9,6 @@ often it is checkpointed and restored on the other node.
 import json
 import os
 import random
-import sys
 import time
 import unittest
 
@@ -86,5 +85,4 @@ class OneInstantTest(PodTest):
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     unittest.main(verbosity=2)

@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 """What an archive does not carry is refused by name before anything is lost, by whatever path it is
 mounted and whenever it comes; left out only when it is asked for, and then said."""
-import json
-import sys
 import unittest
 
 import lab
@@ -35,7 +33,7 @@ for number in range(1_000_010):
 
 class ContentTest(PodTest):
     def assert_refused(self, pod, *words, options=()):
-        answer = a.ctl("--output", "json", "checkpoint", pod.sandbox, *options, check=False)
+        answer = a.ctl("checkpoint", pod.sandbox, *options, check=False)
         self.assertEqual(answer.returncode, REFUSED, answer.stderr)
         for word in words:
             self.assertIn(word, answer.stderr)
@@ -50,7 +48,7 @@ class ContentTest(PodTest):
         answer = self.checkpoint(pod, "--without-volumes")
 
         self.assertEqual(len(answer["lacks"]), 1)
-        inspection = json.loads(a.ctl("--output", "json", "inspect", answer["archive"]).stdout)
+        inspection = a.ctl_json("inspect", answer["archive"])
         self.assertEqual(inspection["pod_checkpoint"]["lacks"], answer["lacks"])
         for word in words:
             self.assertIn(word, answer["lacks"][0])
@@ -74,9 +72,12 @@ class PodVolumesTest(ContentTest):
         """The volume's folder, bound to a place of its own as the kubelet does it."""
         bound = f"{self.root}/volume-subpaths/scratch/one/0"
         a.exec("mkdir", "-p", f"{self.volume}/{path}", bound)
-        a.exec("mount", "--bind", f"{self.volume}/{path}", bound)
-        self.addCleanup(a.exec, "umount", "--lazy", bound)
+        self.mount("--bind", f"{self.volume}/{path}", bound)
         return bound
+
+    def mount(self, *arguments):
+        a.exec("mount", *arguments)
+        self.addCleanup(a.exec, "umount", "--lazy", arguments[-1])
 
     def test_files_in_an_empty_dir(self):
         pod = self.pod_with(self.volume)
@@ -99,8 +100,7 @@ class PodVolumesTest(ContentTest):
         self.assert_refused(pod, "container one", "of-an-init-container")
 
     def test_files_in_an_empty_dir_in_memory(self):
-        a.exec("mount", "-t", "tmpfs", "tmpfs", self.volume)
-        self.addCleanup(a.exec, "umount", "--lazy", self.volume)
+        self.mount("-t", "tmpfs", "tmpfs", self.volume)
         pod = self.pod_with(self.sub_path("a"))
         pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
 
@@ -108,8 +108,7 @@ class PodVolumesTest(ContentTest):
 
     def test_files_in_an_empty_dir_that_goes_by_another_name(self):
         a.exec("mkdir", "-p", "/srv/elsewhere")
-        a.exec("mount", "--bind", self.volume, "/srv/elsewhere")
-        self.addCleanup(a.exec, "umount", "--lazy", "/srv/elsewhere")
+        self.mount("--bind", self.volume, "/srv/elsewhere")
         pod = self.pod_with("/srv/elsewhere")
         pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
 
@@ -215,7 +214,7 @@ class ExternalFilesTest(ContentTest):
         self.assertEqual(self.answer["external_files"],
                          [f"container one: /volume/held (on {self.volume} of the node)"])
         self.assertIn("/volume/held", a.read(lab.AGENT_LOG))
-        inspection = json.loads(a.ctl("--output", "json", "inspect", self.answer["archive"]).stdout)
+        inspection = a.ctl_json("inspect", self.answer["archive"])
         (container,) = inspection["pod_checkpoint"]["containers"]
         (file,) = container["externalFiles"]
         self.assertEqual((file["mountPoint"], file["path"], file["volume"], file["sizeBytes"]),
@@ -248,4 +247,4 @@ class ExternalFilesTest(ContentTest):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)
