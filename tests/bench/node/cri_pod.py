@@ -3,9 +3,11 @@ import json
 import pathlib
 
 import load
+import measure
 from commands import CRI_TOOL, run, run_json
 
 HOME = pathlib.Path("/var/lib/containerd/bench")
+SOURCE_IMAGE = "lab.local/workloads:1"
 
 
 def pod_config(name):
@@ -50,6 +52,51 @@ class CriPod:
     def remove(self):
         run(CRI_TOOL, "stopp", self.sandbox)
         run(CRI_TOOL, "rmp", self.sandbox)
+
+
+class PodPeer:
+    """A peer that works on a pod of containerd's with the case's loads. A subclass says its name, whether
+    it restores, and with which image and handler its containers are run."""
+    restores = False
+    image = SOURCE_IMAGE
+    handler = "runc"
+
+    def __init__(self, case):
+        self._case = case
+        self._pod = None
+
+    def pod_name(self):
+        return self.name
+
+    def start(self):
+        self._pod = run_pod(pod_config(self.pod_name()), container_configs(self._case, self.image),
+                            self.handler)
+        self._loads = self._pod.loads()
+        for one in self._loads:
+            one.wait_ready()
+
+    def tidy(self):
+        """Removes what the last round has left."""
+
+    def stop(self):
+        self.tidy()
+        if self._pod is not None:
+            self._pod.remove()
+
+
+def restore_pod(act):
+    """What is taken of act(), which makes a restored pod; that is removed in any case."""
+    restored = []
+
+    def loads():
+        restored.append(act())
+        return restored[0].loads()
+
+    try:
+        return measure.restore(loads)
+    finally:
+        for pod in restored:
+            pod.remove()
 
 
 def write_pod(pod, containers):
