@@ -69,7 +69,7 @@ class PodsTest(BadInputTest):
                           pod.sandbox)
 
     def test_a_second_operation_on_a_pod_is_refused_with_the_id_of_the_first(self):
-        pod = self.run_pod("busy", lab.container("one", "memory_pages 384"))
+        pod = self.run_pod("busy", lab.container("one", "memory_load 384"))
         first = a.lab.start("exec", "a", lab.CTL, "checkpoint", pod.sandbox)
         self.addCleanup(first.wait, 120)
         operation = lab.wait_until(lambda: a.ctl_json("list")["operations"], "it runs")[0]

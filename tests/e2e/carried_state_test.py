@@ -17,7 +17,7 @@ def status_of(pod, name, *keys):
 
 class MemoryTest(PodTest):
     def test_every_page_of_256_mib_of_random_memory_verifies(self):
-        pod = self.run_pod("memory", lab.container("one", "memory_pages 256"))
+        pod = self.run_pod("memory", lab.container("one", "memory_load 256"))
         before = pod.report("one")
 
         after = self.move(pod).report("one")
@@ -27,8 +27,8 @@ class MemoryTest(PodTest):
 
     def test_a_damaged_page_of_the_source_is_found_in_the_copy(self):
         # Else the verifications above would prove nothing.
-        pod = self.run_pod("damaged", lab.container("one", "memory_pages 16"))
-        self.assertEqual(pod.ask("one", "memory_pages", "corrupt"), "corrupted")
+        pod = self.run_pod("damaged", lab.container("one", "memory_load 16"))
+        self.assertEqual(pod.ask("one", "memory_load", "corrupt"), "corrupted")
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
 
@@ -46,7 +46,7 @@ class MemoryTest(PodTest):
         self.assertEqual(after["shared_pages"], before["shared_pages"])
 
     def test_memory_keeps_its_content(self):
-        for what, load in {"written all the time": "memory_pages 64 20000",
+        for what, load in {"written all the time": "memory_load 64 1 0 random 4k 80",
                            "several large processes with threads": "memory_load 96 3 4 heap",
                            "huge pages": "memory_load 64 1 0 random huge"}.items():
             with self.subTest(what):

@@ -27,7 +27,7 @@ class DiskFullTest(PodTest):
         wait_until(lambda: a.exec("test", "-S", SOCKET, check=False).returncode == 0,
                    "the second agent listens")
         self.pod = self.run_pod("full", lab.container("count", "counter"),
-                                lab.container("memory", "memory_pages 256"))
+                                lab.container("memory", "memory_load 256"))
 
     def tearDown(self):
         a.shell("kill $(cat /run/small.pid); while kill -0 $(cat /run/small.pid); do sleep 0.05; done"

@@ -48,7 +48,7 @@ class FaultTest(PodTest):
 
     def test_an_exec_in_mid_dump_never_yields_an_archive_without_its_task(self):
         pod = self.run_pod("probe", lab.container("count", "counter"),
-                           lab.container("memory", "memory_pages 128"))
+                           lab.container("memory", "memory_load 128"))
         stop = threading.Event()
         prober = threading.Thread(target=self.exec_until,
                                   args=(pod, stop, ["/bin/sh", "-c", "echo x >>/tmp/probe"]))
@@ -75,7 +75,7 @@ class FaultTest(PodTest):
 
     def test_what_came_in_during_every_try_is_named_with_what_helps(self):
         pod = self.run_pod("probe", lab.container("count", "counter"),
-                           lab.container("memory", "memory_pages 384"))
+                           lab.container("memory", "memory_load 384"))
         # In the node itself: one after the other, without a pause that a dump could fit into.
         stop = f"/run/{unique('stop')}"
         loop = f"until [ -e {stop} ]; do {lab.CRI_TOOL} exec $1 /bin/sleep 0.02; done"

@@ -37,7 +37,7 @@ class KillTest(unittest.TestCase):
     def setUp(self):
         self.node = nodes["a"]
         self.node.agent("start")
-        self.run_pod(f"kill-{id(self)}", count="counter", memory="memory_pages 48")
+        self.run_pod(f"kill-{id(self)}", count="counter", memory="memory_load 48")
         self.kills = 0
 
     def tearDown(self):

@@ -51,6 +51,10 @@ class KubeletTest(PodTest):
         self.assert_ok(target.pod())
         return target
 
+    def assert_ended_well(self, pod, name):
+        status = pod.pod().status(name)
+        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+
     def ask(self, pod, request):
         return pod.pod().ask("one", "volume_holder", request)
 
@@ -132,26 +136,24 @@ class FinishedContainersTest(KubeletTest):
     def runs(self):
         return b.shell("cat /srv/setup/runs 2>/dev/null || true").split()
 
-    def assert_setup_has_finished(self, pod):
-        status = pod.pod().status("setup")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+    def assert_restored(self):
+        self.assertEqual(self.runs(), [])
+        self.assert_went_on(self.before, self.target.report())
 
     def test_it_is_not_run_again_and_ends_well(self):
         self.target.run()
 
-        self.assert_setup_has_finished(self.target)
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, self.target.report())
+        self.assert_ended_well(self.target, "setup")
+        self.assert_restored()
 
     def test_it_is_not_run_again_in_a_second_sandbox_as_long_as_the_pod_is_to_be_restored(self):
         self.target.run_sandbox()
         self.target.restart("setup")
-        self.assert_setup_has_finished(self.target)
+        self.assert_ended_well(self.target, "setup")
 
         self.target.run()
 
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, self.target.report())
+        self.assert_restored()
 
     def test_it_runs_with_the_pod_once_that_starts_cold(self):
         self.target.run()
@@ -178,13 +180,10 @@ class FinishedContainersTest(KubeletTest):
         self.target.run()
 
         archive = self.checkpoint(self.target.pod())["archive"]
-        third = KubeletPod(b, archive, self.target.containers[1],
-                           init=self.target.containers[:1], text="third")
-        self.addCleanup(third.end)
-        third.run()
+        self.target = self.target_of(self.target, archive)
+        self.target.run()
 
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, third.report())
+        self.assert_restored()
 
 
 class EndedContainersTest(KubeletTest):
@@ -200,7 +199,7 @@ class EndedContainersTest(KubeletTest):
         target.run()
 
         target.pod().wait_until_ended("gone")
-        self.assertEqual(target.pod().status("gone")["exit_code"], 0)
+        self.assert_ended_well(target, "gone")
         self.assert_went_on(before, target.report())
 
 
@@ -238,8 +237,7 @@ class BarrierTest(KubeletTest):
     def test_a_held_container_can_be_stopped(self):
         b.cri("stop", self.target.made["one"][-1], "60", timeout_s=30)
 
-        status = self.target.pod().status("one")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+        self.assert_ended_well(self.target, "one")
 
 
 class OrdinaryPodTest(KubeletTest):
@@ -253,8 +251,8 @@ class OrdinaryPodTest(KubeletTest):
         b.cri("stop", target.made["one"][-1], "60", timeout_s=30)
 
         self.assertIn("/dev/pts/", answer.stdout)
-        status = target.pod().status("one")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+        # SIGTERM's handler has ended it, and no SIGKILL.
+        self.assert_ended_well(target, "one")
 
 
 if __name__ == "__main__":

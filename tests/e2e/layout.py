@@ -49,6 +49,10 @@ class Layout:
             found += [(layer["mediaType"], self.blob_path(layer)) for layer in content["layers"]]
         return list(dict.fromkeys(found))
 
+    def files(self):
+        """Every blob, and the index before them."""
+        return [("index.json", f"{self.path}/index.json"), *self.blobs()]
+
     def blob(self, kind):
         """The path of the first blob of this kind."""
         return next(path for found, path in self.blobs() if found == kind)

@@ -77,7 +77,7 @@ class MetricsTest(PodTest):
 class CheckpointTest(MetricsTest):
     def test_a_success(self):
         pod = self.run_pod("good", lab.container("one", "counter"),
-                           lab.container("two", "memory_pages 16"))
+                           lab.container("two", "memory_load 16"))
         names = ("pod_checkpoint_freeze_seconds_count", "pod_checkpoint_duration_seconds_count",
                  "pod_checkpoint_size_bytes_count", "pod_checkpoint_captured_bytes_count")
         sums = ("pod_checkpoint_size_bytes_sum", "pod_checkpoint_captured_bytes_sum",
@@ -138,7 +138,7 @@ class CheckpointTest(MetricsTest):
 class HeldTest(MetricsTest):
     def test_a_source_that_is_held_is_frozen_also_to_the_next_agent(self):
         pod = self.run_pod("held", lab.container("one", "counter"),
-                           lab.container("two", "memory_pages 64"))
+                           lab.container("two", "memory_load 64"))
         stopper = self.in_node(a, "sh", "-c", STOP_WHEN_HELD)
         checkpoint = self.in_node(a, lab.CTL, "checkpoint", pod.sandbox, "--stop")
         pid = stopper.communicate(timeout=60)[0].strip()

@@ -28,7 +28,7 @@ def cgroup_namespace(node, pid="self"):
 class MoveTest(PodTest):
     def test_both_containers_go_on_where_they_were(self):
         pod = self.run_pod("move", lab.container("one", "counter"),
-                           lab.container("two", "memory_pages 16 1000"))
+                           lab.container("two", "memory_load 16 1 0 random 4k 4"))
 
         restored = self.move(pod)
 
@@ -106,8 +106,8 @@ class MoveTest(PodTest):
 class OrdinaryPodTest(PodTest):
     """What a kubelet and its user do with any pod."""
 
-    def restored(self, *containers):
-        return self.move(self.run_pod("ordinary", *containers))
+    def restored(self):
+        return self.move(self.run_pod("ordinary", lab.container("one", "counter")))
 
     def test_its_log_goes_on(self):
         pod = self.run_pod("log", lab.container("one", "counter"))
@@ -120,24 +120,15 @@ class OrdinaryPodTest(PodTest):
         self.assertGreaterEqual(int(lines[0].split()[1]), counter)
 
     def test_exec_runs_in_it(self):
-        restored = self.restored(lab.container("one", "counter"))
+        restored = self.restored()
 
         result = restored.exec("one", "sh", "-c", "echo out; echo err >&2; exit 7", check=False)
 
         self.assertEqual((result.returncode, result.stdout, result.stderr), (7, "out\n", "err\n"))
         self.assertEqual(restored.exec("one", "cat", "/proc/1/comm").stdout.strip(), "counter")
 
-    def test_stop_sends_it_sigterm_and_waits(self):
-        restored = self.restored(lab.container("one", "counter"))
-
-        b.cri("stop", restored.containers["one"], "30")
-
-        self.assertEqual(restored.state("one"), "exited")
-        # The handler has ended it, and no SIGKILL.
-        self.assertEqual(restored.status("one")["status"].get("exit_code", 0), 0)
-
     def test_a_crash_of_it_is_reported_with_its_exit_code(self):
-        restored = self.restored(lab.container("one", "counter"))
+        restored = self.restored()
 
         b.exec("kill", "-KILL", str(restored.pid("one")))
 
@@ -157,7 +148,7 @@ class OrdinaryPodTest(PodTest):
             self.assertEqual(b.shell(f"find {kind} -name '*{restored.containers['one']}*'"), "")
 
     def test_its_pod_has_an_address_of_this_node(self):
-        restored = self.restored(lab.container("one", "counter"))
+        restored = self.restored()
 
         addresses = restored.exec("one", "ip", "-o", "-4", "addr", "show", "eth0").stdout
 
@@ -166,7 +157,7 @@ class OrdinaryPodTest(PodTest):
         self.assertIn(f" {described['ip']}/", addresses)
 
     def test_exec_needs_no_agent(self):
-        restored = self.restored(lab.container("one", "counter"))
+        restored = self.restored()
         before = self.reports(restored)
 
         self.kill_agent(b)

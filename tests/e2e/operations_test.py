@@ -19,7 +19,7 @@ class OperationTest(PodTest):
 
     def run_memory_pod(self, name, mib=64):
         return self.run_pod(name, lab.container("count", "counter"),
-                            lab.container("memory", f"memory_pages {mib}"))
+                            lab.container("memory", f"memory_load {mib}"))
 
     def operations(self, node=a, *options):
         return {operation["operation_id"]: operation
@@ -134,7 +134,7 @@ class OperationsTest(OperationTest):
 
     def bare_pod(self, archive):
         pod = BarePod(b, archive, lab.container("count", "counter"),
-                      lab.container("memory", "memory_pages 64"))
+                      lab.container("memory", "memory_load 64"))
         self.addCleanup(pod.end)
         return pod
 

@@ -55,7 +55,7 @@ class StopSourceTest(PodTest):
 
     def test_nothing_of_the_source_ran_past_the_cut(self):
         # 64 MiB beside it, so that seconds lie between the cut and the end of the source.
-        pod, folder = self.run_witness(lab.container("two", "memory_pages 64"))
+        pod, folder = self.run_witness(lab.container("two", "memory_load 64"))
         archive = self.checkpoint(pod, "--stop")["archive"]
 
         restored, new_folder = self.restore_with_folder(archive)

@@ -100,8 +100,8 @@ class WorkloadsSurviveCriu:
         self.survive(StockContainer(self.node, "user", "counter", user=1000, socket="@counter",
                                     read_only_root=True))
 
-    def test_memory_pages(self):
-        container = StockContainer(self.node, "memory", "memory_pages 64 20000")
+    def test_memory_load(self):
+        container = StockContainer(self.node, "memory", "memory_load 64 1 0 random 4k 80")
         before, after = self.survive(container)
         self.assertGreater(after["pages_written"], before["pages_written"])
         self.assertEqual(container.ask("corrupt"), "corrupted")
