@@ -113,12 +113,6 @@ class ArchivesTest(BadInputTest):
         self.assert_fails(TAKEN, [self.file], "export", self.archive, "--file", self.file)
         self.assert_ok(self.source)
 
-    def test_an_impossible_name(self):
-        for name in ("../outside", "a/b", "-dash", "x" * 201):
-            with self.subTest(name=name):
-                self.assert_fails(USAGE, [name[:80]], "checkpoint", self.source.sandbox,
-                                  f"--archive={name}")
-
     def test_a_damaged_archive_is_verified_and_restored_by_nobody(self):
         archive = self.damaged()
 

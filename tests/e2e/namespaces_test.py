@@ -12,22 +12,14 @@ from two_nodes import (PodTest, a, request_for, setUpModule, tearDownModule,  # 
 NOT_FOUND = 3
 
 
-class NamespacePod(BarePod):
-    def __init__(self, node, restore_from, namespace):
-        super().__init__(node, restore_from, lab.container("the-secret-name", "counter"))
-        self.namespace = namespace
-
-    def _config(self, attempt):
-        return lab.pod(self.name, self.namespace, attempt=attempt, annotations=self.annotations)
-
-
 class NamespacesTest(PodTest):
     @classmethod
     def setUpClass(cls):
         cls.make_origin(lab.container("the-secret-name", "counter"), namespace="team-a")
 
     def pod_of(self, namespace, restore_from=None):
-        pod = NamespacePod(a, restore_from or self.archive, namespace)
+        pod = BarePod(a, restore_from or self.archive, lab.container("the-secret-name", "counter"),
+                      namespace=namespace)
         self.addCleanup(pod.end)
         return pod
 

@@ -72,12 +72,9 @@ class PodVolumesTest(ContentTest):
         """The volume's folder, bound to a place of its own as the kubelet does it."""
         bound = f"{self.root}/volume-subpaths/scratch/one/0"
         a.exec("mkdir", "-p", f"{self.volume}/{path}", bound)
-        self.mount("--bind", f"{self.volume}/{path}", bound)
+        a.exec("mount", "--bind", f"{self.volume}/{path}", bound)
+        self.addCleanup(a.exec, "umount", "--lazy", bound)
         return bound
-
-    def mount(self, *arguments):
-        a.exec("mount", *arguments)
-        self.addCleanup(a.exec, "umount", "--lazy", arguments[-1])
 
     def test_files_in_an_empty_dir(self):
         pod = self.pod_with(self.volume)
@@ -92,33 +89,6 @@ class PodVolumesTest(ContentTest):
         pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
 
         self.check_refused_and_left_out(pod, "container one", "/scratch", "left-out")
-
-    def test_files_beside_the_sub_path(self):
-        pod = self.pod_with(self.sub_path("a"))
-        a.write(f"{self.volume}/of-an-init-container", "text\n")
-
-        self.assert_refused(pod, "container one", "of-an-init-container")
-
-    def test_files_in_an_empty_dir_in_memory(self):
-        self.mount("-t", "tmpfs", "tmpfs", self.volume)
-        pod = self.pod_with(self.sub_path("a"))
-        pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
-
-        self.assert_refused(pod, "/scratch", "left-out")
-
-    def test_files_in_an_empty_dir_that_goes_by_another_name(self):
-        a.exec("mkdir", "-p", "/srv/elsewhere")
-        self.mount("--bind", self.volume, "/srv/elsewhere")
-        pod = self.pod_with("/srv/elsewhere")
-        pod.exec("one", "sh", "-c", "echo text >/scratch/left-out")
-
-        self.assert_refused(pod, "/scratch", "left-out")
-
-    def test_a_name_that_no_archive_could_hold(self):
-        pod = self.pod_with(self.volume)
-        pod.exec("one", "sh", "-c", "echo text >/scratch/$(printf 'left\\nout')")
-
-        self.check_refused_and_left_out(pod, "/scratch", "left out")
 
     def test_what_comes_between_preflight_and_the_freeze(self):
         pod = self.pod_with(self.volume)
@@ -232,18 +202,6 @@ class ExternalFilesTest(ContentTest):
 
         b.write(f"{self.volume}/held", "first\n")
         self.assert_ok(self.restore(self.answer["archive"]))
-
-    def test_one_of_a_volume_that_is_left_out_is_named_too(self):
-        uid = unique("uid")
-        volume = f"{PODS}/{uid}/volumes/kubernetes.io~empty-dir/scratch"
-        a.write(f"{volume}/held", "first\n")
-        pod = self.run_pod("left", lab.container(
-            "one", ["volume_holder", "read:/scratch/held"], mounts=[(volume, "/scratch")]), uid=uid)
-
-        answer = self.checkpoint(pod, "--without-volumes")
-
-        self.assertEqual(answer["external_files"],
-                         [f"container one: /scratch/held (on {volume} of the node)"])
 
 
 if __name__ == "__main__":
