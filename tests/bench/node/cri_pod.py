@@ -2,40 +2,23 @@
 import json
 import pathlib
 
+import lab
 import load
 import measure
 from commands import CRI_TOOL, run, run_json
 
 HOME = pathlib.Path("/var/lib/containerd/bench")
-SOURCE_IMAGE = "lab.local/workloads:1"
+SOURCE_IMAGE = lab.WORKLOADS_IMAGE
 
 
 def pod_config(name):
-    return {
-        "metadata": {"name": name, "namespace": "bench", "uid": f"uid-{name}", "attempt": 0},
-        "hostname": name,
-        "log_directory": f"/var/log/pods/bench_{name}",
-        "labels": {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "bench",
-                   "io.kubernetes.pod.uid": f"uid-{name}"},
-        "linux": {"security_context": {"namespace_options": _namespaces()}},
-    }
+    return lab.pod(name, "bench")
 
 
 def container_configs(case, image):
     count = case["containers"]
-    return [{
-        "metadata": {"name": f"load-{number}", "attempt": 0},
-        "image": {"image": image, "user_specified_image": image},
-        "command": [f"/bin/{load.PROGRAM}", *load.arguments(case, count)],
-        "labels": {"io.kubernetes.container.name": f"load-{number}"},
-        "annotations": {"io.kubernetes.container.restartCount": "0"},
-        "log_path": f"load-{number}.log",
-        "linux": {"security_context": {"namespace_options": _namespaces()}},
-    } for number in range(count)]
-
-
-def _namespaces():
-    return {"network": 0, "ipc": 0, "pid": 1}
+    return [lab.container(f"load-{number}", [f"/bin/{load.PROGRAM}", *load.arguments(case, count)], image)
+            for number in range(count)]
 
 
 class CriPod:

@@ -27,10 +27,10 @@ class CryopodPeer(cri_pod.PodPeer):
 
     def restore(self):
         request = cri_pod.HOME / "request.json"
+        pod = cri_pod.pod_config("cryopod-restored")
         request.write_text(json.dumps({
-            "config": cri_pod.pod_config("cryopod-restored"),
-            "container_configs": cri_pod.container_configs(self._case, self.image)}))
-        pathlib.Path("/var/log/pods/bench_cryopod-restored").mkdir(parents=True, exist_ok=True)
+            "config": pod, "container_configs": cri_pod.container_configs(self._case, self.image)}))
+        pathlib.Path(pod["log_directory"]).mkdir(parents=True, exist_ok=True)
         return cri_pod.restore_pod(lambda: cri_pod.find_pod(run_json(
             CTL, "--output", "json", "restore", self._archive,
             f"--request={request}")["pod_sandbox_id"]))
