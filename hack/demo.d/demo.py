@@ -34,7 +34,7 @@ def run_source(node):
     source = node.run_pod(
         lab.pod(POD),
         [lab.container("counter", "counter"),
-         lab.container("memory", f"memory_pages {MEMORY_MIB}")],
+         lab.container("memory", f"memory_load {MEMORY_MIB}")],
         handler="cryopod")
     source.wait_for("counter")
     source.wait_for("memory", timeout_s=60)
@@ -44,7 +44,7 @@ def run_source(node):
 def request_for(pod_name):
     """What a user writes for the new pod: the same containers under a new UID."""
     containers = [lab.container("counter", "counter"),
-                  lab.container("memory", f"memory_pages {MEMORY_MIB}")]
+                  lab.container("memory", f"memory_load {MEMORY_MIB}")]
     config = lab.pod(pod_name, uid=f"uid-{pod_name}-{time.time_ns()}")
     return {"config": config, "container_configs": containers}
 

@@ -1,9 +1,8 @@
 // What the machine itself can do, measured beside the peers, and the conditioning of its memory.
 //
 //   limits measure DIRECTORY   one line of JSON; files are written to DIRECTORY and removed
-//   limits condition MIB       touches so much memory and gives it back, so that the next leg does
-//   not
-//                              pay for pages that the host has taken away; prints what a page cost
+//   limits condition MIB       touches so much memory and gives it back, so that the next leg pays
+//                              for no pages that the host has taken away; prints what a page cost
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <sys/mman.h>

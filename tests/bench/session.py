@@ -56,7 +56,8 @@ class Session:
         programs = node.lab.run("workloads", timeout_s=900).stdout.strip()
         node.exec("rm", "-rf", NODE_FOLDER)
         node.lab.run("copy", REPOSITORY / "tests/bench/node", f"{node.name}:{NODE_FOLDER}")
-        node.lab.run("copy", f"{programs}/{LOAD}", f"{node.name}:{NODE_FOLDER}/{LOAD}")
+        for file in (f"{programs}/{LOAD}", lab.__file__):
+            node.lab.run("copy", file, f"{node.name}:{NODE_FOLDER}/{os.path.basename(file)}")
         node.write(f"{NODE_FOLDER}/plan.json", json.dumps(plan))
         return {**machine.of_host(), **machine.of_node(node.shell(machine.NODE_SCRIPT)),
                 "cgroup": node.lab.cgroup, "load": f"{os.getloadavg()[0]:.1f}",
@@ -85,11 +86,9 @@ class Session:
         return code == 0
 
     def _run(self, deadline_s):
-        command = [str(REPOSITORY / "hack/lab"), "exec", self._node.name, "sh", "-c",
-                   f"cd {NODE_FOLDER} && exec timeout -s KILL {deadline_s} python3 -B run.py plan.json"]
-        environment = {**os.environ, "CRYOPOD_LAB_NAME": self._node.lab.name}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                              errors="replace", env=environment) as process:
+        command = f"cd {NODE_FOLDER} && exec timeout -s KILL {deadline_s} python3 -B run.py plan.json"
+        with self._node.lab.start("exec", self._node.name, "sh", "-c", command,
+                                  stdout=subprocess.PIPE, errors="replace") as process:
             timer = threading.Timer(deadline_s + HOST_GRACE_S, process.kill)
             timer.start()
             try:

@@ -1,18 +1,14 @@
 #!/usr/bin/python3
 """What cryopodctl cannot do ends with one line that names the input, and an exit code of its own."""
 import json
-import os
-import subprocess
-import sys
 import time
 import unittest
 
 import lab
-from layout import Layout
-from two_nodes import PodTest, a, b, request_for, setUpModule, tearDownModule, unique  # noqa: F401
+from layout import CRIU_IMAGES, Layout
+from two_nodes import PodTest, a, request_for, setUpModule, tearDownModule, unique  # noqa: F401
 
-USAGE, NOT_FOUND, TAKEN, REFUSED, DAMAGED, UNREACHABLE, NO_SPACE, BUSY = 2, 3, 4, 5, 6, 7, 8, 9
-CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
+USAGE, NOT_FOUND, TAKEN, REFUSED, DAMAGED, UNREACHABLE, BUSY = 2, 3, 4, 5, 6, 7, 9
 
 # Writes a tar file with one bit flipped, 40 bytes into its first zstd stream.
 FLIP_IN_A_BLOB = """
@@ -24,9 +20,6 @@ sys.stdout.buffer.write(data)
 
 
 class BadInputTest(PodTest):
-    def ctl(self, *arguments):
-        return a.ctl("--output", "json", *arguments)
-
     def assert_fails(self, code, words, *arguments):
         """Exit code `code`, nothing on standard output, and an error that holds the words."""
         result = a.ctl("--output", "json", *arguments, check=False)
@@ -44,10 +37,6 @@ class BadInputTest(PodTest):
         self.assertRegex(stderr, r"\Acryopodctl: [^\n]*\n\Z")
         return stderr
 
-    def archives(self):
-        listing = json.loads(self.ctl("list").stdout)
-        return [archive["name"] for archive in listing["archives"]]
-
 
 class PodsTest(BadInputTest):
     def test_no_such_pod(self):
@@ -57,15 +46,18 @@ class PodsTest(BadInputTest):
     def test_a_pod_whose_container_has_failed(self):
         pod = self.run_pod("failed", lab.container("one", "counter"),
                            lab.container("two", ["sh", "-c", "exit 7"], image=lab.BUSYBOX_IMAGE))
-        lab.wait_until(lambda: pod.state("two") == "exited", "container two has ended")
+        pod.wait_until_ended("two")
         name = f"default/{pod.config['metadata']['name']}"
 
-        self.assert_fails(REFUSED, [name, "two", "exit code 7"], "checkpoint", name)
+        # One that has ended with 0 is taken for an init container, which has done its work.
+        for options in ([], ["--stop"]):
+            self.assert_fails(REFUSED, [name, "container two has ended with exit code 7"],
+                              "checkpoint", name, *options)
         self.assert_ok(pod, "one")
 
     def test_a_pod_none_of_whose_containers_runs(self):
         pod = self.run_pod("ended", lab.container("one", "true", image=lab.BUSYBOX_IMAGE))
-        lab.wait_until(lambda: pod.state("one") == "exited", "container one has ended")
+        pod.wait_until_ended("one")
 
         self.assert_fails(REFUSED, ["no running container"], "checkpoint", pod.sandbox)
 
@@ -77,14 +69,10 @@ class PodsTest(BadInputTest):
                           pod.sandbox)
 
     def test_a_second_operation_on_a_pod_is_refused_with_the_id_of_the_first(self):
-        pod = self.run_pod("busy", lab.container("one", "memory_pages 384"))
-        first = subprocess.Popen(
-            [lab.REPOSITORY / "hack" / "lab", "exec", "a", lab.CTL, "checkpoint", pod.sandbox],
-            env={**os.environ, "CRYOPOD_LAB_NAME": a.lab.name},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        pod = self.run_pod("busy", lab.container("one", "memory_load 384"))
+        first = a.lab.start("exec", "a", lab.CTL, "checkpoint", pod.sandbox)
         self.addCleanup(first.wait, 120)
-        operation = lab.wait_until(
-            lambda: json.loads(self.ctl("list").stdout)["operations"], "it runs")[0]
+        operation = lab.wait_until(lambda: a.ctl_json("list")["operations"], "it runs")[0]
 
         self.assert_fails(BUSY, [operation["operation_id"]], "checkpoint", pod.sandbox)
 
@@ -95,20 +83,14 @@ class PodsTest(BadInputTest):
 class ArchivesTest(BadInputTest):
     @classmethod
     def setUpClass(cls):
-        cls.pod = a.run_pod(lab.pod(unique("bad")), [lab.container("one", "counter")],
-                            handler="cryopod")
-        cls.addClassCleanup(cls.pod.remove)
-        cls.pod.wait_for("one")
-        cls.archive = unique("bad")
-        a.ctl("checkpoint", cls.pod.sandbox, "--archive", cls.archive)
+        cls.make_origin(lab.container("one", "counter"))
         cls.file = f"/root/{cls.archive}.tar"
         a.ctl("export", cls.archive, "--file", cls.file)
 
     def damaged(self):
         archive = Layout(a, self.archive).copy(unique("damaged"))
         self.addCleanup(archive.remove)
-        (path,) = [path for kind, path in archive.blobs() if kind == CRIU_IMAGES]
-        archive.flip_a_bit(path)
+        archive.flip_a_bit(archive.blob(CRIU_IMAGES))
         return archive
 
     def test_no_such_archive(self):
@@ -125,17 +107,11 @@ class ArchivesTest(BadInputTest):
         self.assertIn(self.archive, result.stderr)
 
     def test_a_name_that_is_taken(self):
-        self.assert_fails(TAKEN, [self.archive], "checkpoint", self.pod.sandbox, "--archive",
+        self.assert_fails(TAKEN, [self.archive], "checkpoint", self.source.sandbox, "--archive",
                           self.archive)
         self.assert_fails(TAKEN, [self.archive], "import", self.file, "--archive", self.archive)
         self.assert_fails(TAKEN, [self.file], "export", self.archive, "--file", self.file)
-        self.assert_ok(self.pod)
-
-    def test_an_impossible_name(self):
-        for name in ("../outside", "a/b", "-dash", "x" * 201):
-            with self.subTest(name=name):
-                self.assert_fails(USAGE, [name[:80]], "checkpoint", self.pod.sandbox,
-                                  f"--archive={name}")
+        self.assert_ok(self.source)
 
     def test_a_damaged_archive_is_verified_and_restored_by_nobody(self):
         archive = self.damaged()
@@ -144,8 +120,9 @@ class ArchivesTest(BadInputTest):
         self.assert_fails(DAMAGED, [archive.name, "delete"], "restore", archive.name,
                           "--request-from-archive")
 
-        pods = [entry for entry in a.pods() if entry["name"] == self.pod.config["metadata"]["name"]]
-        self.assertEqual([entry["id"] for entry in pods], [self.pod.sandbox])
+        name = self.source.config["metadata"]["name"]
+        self.assertEqual([entry["id"] for entry in a.pods() if entry["name"] == name],
+                         [self.source.sandbox])
 
     def test_a_damaged_file_is_not_imported(self):
         cases = {"short": "head -c 20000 {0}", "text": "echo text", "empty": ":",
@@ -158,10 +135,7 @@ class ArchivesTest(BadInputTest):
 
                 message = self.assert_fails(DAMAGED, [file], "import", file, "--archive", name)
 
-                self.assertNotIn(name, self.archives(), message)
-
-    def test_a_file_that_is_not_there(self):
-        self.assert_fails(USAGE, ["/root/nothing.tar"], "import", "/root/nothing.tar")
+                self.assertNotIn(name, a.archives(), message)
 
     def test_no_such_container_in_an_archive(self):
         self.assert_fails(NOT_FOUND, ["stranger"], "export", self.archive, "--container",
@@ -187,13 +161,8 @@ class ArchivesTest(BadInputTest):
 
 
 class AgentTest(BadInputTest):
-    def test_a_socket_that_is_absent(self):
-        self.assert_fails(UNREACHABLE, ["/run/nothing.sock", "cryopod-agent"], "--socket",
-                          "/run/nothing.sock", "list")
-
     def test_an_agent_that_does_not_run(self):
-        a.agent("kill")
-        self.addCleanup(a.agent, "restart")
+        self.kill_agent(a)
 
         self.assert_fails(UNREACHABLE, ["/run/cryopod/agent.sock"], "checkpoint", "default/any")
 
@@ -211,7 +180,7 @@ class AgentTest(BadInputTest):
             with self.subTest(command=command[0]):
                 self.stop_for(5, "cryopod-agent")
                 began = time.monotonic()
-                self.ctl(*command)
+                a.ctl(*command)
 
                 self.assertGreater(time.monotonic() - began, 3, "it stood still")
         self.assert_ok(pod)
@@ -221,58 +190,11 @@ class AgentTest(BadInputTest):
         self.stop_for(5, "containerd")
         began = time.monotonic()
 
-        self.ctl("checkpoint", pod.sandbox, "--archive", unique("still"))
+        self.checkpoint(pod)
 
         self.assertGreater(time.monotonic() - began, 3, "it stood still")
         self.assert_ok(pod)
 
-    def test_a_word_that_is_no_command(self):
-        self.assert_fails(USAGE, ["frobnicate", "--help"], "frobnicate")
-
-
-class DiskFullTest(BadInputTest):
-    """An agent of its own, whose archives lie on a small file system."""
-
-    STATE, RUN, SOCKET = "/mnt/small", "/run/small", "/run/small/agent.sock"
-
-    def setUp(self):
-        a.shell(f"mkdir -p {self.STATE} && mount -t tmpfs -o size=80m tmpfs {self.STATE}")
-        self.addCleanup(a.exec, "umount", "--lazy", self.STATE)
-        pid = a.shell(f"/opt/cryopod/bin/cryopod-agent --state-dir {self.STATE} --run-dir "
-                      f"{self.RUN} --runtime-root /run/containerd/runc/k8s.io "
-                      f"</dev/null >/root/small.log 2>&1 & echo $!").strip()
-        self.addCleanup(self.end, pid)
-        lab.wait_until(lambda: a.shell(f"ls {self.SOCKET} 2>/dev/null || true"), "it serves")
-
-    def end(self, pid):
-        # The next one is refused as long as this one lives.
-        a.exec("kill", pid, check=False)
-        lab.wait_until(lambda: a.exec("kill", "-0", pid, check=False).returncode, "it has ended")
-
-    def left(self):
-        return a.shell(f"ls -A {self.STATE}/archives {self.STATE}/archives/.partial 2>/dev/null |"
-                       " grep -v : || true").split()
-
-    def test_a_checkpoint_that_does_not_fit(self):
-        pod = self.run_pod("large", lab.container("one", "memory_pages 64"))
-
-        self.assert_fails(NO_SPACE, [self.STATE, "MiB"], "--socket", self.SOCKET, "checkpoint",
-                          pod.sandbox)
-
-        self.assertEqual(set(self.left()) - {".partial"}, set())
-        self.assert_ok(pod)
-
-    def test_an_import_that_does_not_fit(self):
-        pod = self.run_pod("large", lab.container("one", "memory_pages 96"))
-        archive = self.checkpoint(pod)["archive"]
-        file = f"/root/{archive}.tar"
-        a.ctl("export", archive, "--file", file)
-        self.addCleanup(a.exec, "rm", "-f", file)
-
-        self.assert_fails(NO_SPACE, [file], "--socket", self.SOCKET, "import", file)
-
-        self.assertEqual(set(self.left()) - {".partial"}, set())
-
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

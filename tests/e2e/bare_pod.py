@@ -20,8 +20,9 @@ class BarePod:
     """A pod that asks for a restore. Every sandbox and every container made anew has the next
     attempt number, and the pod's UID stays."""
 
-    def __init__(self, node, restore_from, *containers):
+    def __init__(self, node, restore_from, *containers, namespace="default"):
         self.node = node
+        self.namespace = namespace
         self.name = unique("bare")
         self.annotations = {RESTORE_FROM: restore_from} if restore_from else {}
         self.containers = containers or (lab.container("one", "counter"),)
@@ -79,6 +80,11 @@ class BarePod:
         pod.wait_for(name)
         return pod.report(name)
 
+    def crash(self, name="one"):
+        pod = self.pod()
+        self.node.exec("kill", "-KILL", str(pod.pid(name)))
+        pod.wait_until_ended(name)
+
     def end(self):
         """Stops and removes what is there of it."""
         for sandbox in self.node.pods():
@@ -92,7 +98,7 @@ class BarePod:
                 for container in sandbox["containers"] if container["state"] == "running"]
 
     def _config(self, attempt):
-        return lab.pod(self.name, attempt=attempt, annotations=self.annotations)
+        return lab.pod(self.name, self.namespace, attempt=attempt, annotations=self.annotations)
 
     def _container(self, container, attempt):
         """The configuration of one attempt, with what is made anew for each."""

@@ -5,7 +5,6 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +34,7 @@ struct Options {
   std::vector<std::string> container_files;
   int grace_seconds = 0;
   std::string location;
+  std::vector<std::string> command;
 };
 
 void Print(const json& answer, int indent = -1) {
@@ -60,7 +60,7 @@ class Tool {
     json containers = json::object();
     const Status status = StartContainers(sandbox, &containers);
     if (!status.ok()) {
-      if (options_.rollback) RemoveSandbox(sandbox);
+      if (options_.rollback) RollBack(sandbox);
       return status;
     }
     Print({{"sandbox", sandbox}, {"containers", containers}});
@@ -74,10 +74,10 @@ class Tool {
   }
 
   Status Create() {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string pod,
+    CRYOPOD_ASSIGN_OR_RETURN(pod_config_,
                              cryopod::ReadFile(options_.pod_file, kConfigFileBytesMax));
     CRYOPOD_ASSIGN_OR_RETURN(const std::string id,
-                             CreateFrom(options_.container_files.front(), options_.id, pod));
+                             CreateFrom(options_.container_files.front(), options_.id));
     std::cout << id << "\n";
     return Status();
   }
@@ -87,16 +87,15 @@ class Tool {
   Status Checkpoint() {
     return client_.CheckpointContainer(options_.id, options_.location, deadline_);
   }
-  Status Remove() { return client_.RemoveContainer(options_.id, deadline_); }
   Status StopSandbox() { return client_.StopPodSandbox(options_.id, deadline_); }
   Status RemoveSandbox() { return client_.RemovePodSandbox(options_.id, deadline_); }
 
-  Status Exec(const std::vector<std::string>& command, int* exit_code) {
+  Status Exec() {
     CRYOPOD_ASSIGN_OR_RETURN(const cryopod::cri::ExecResult result,
-                             client_.ExecSync(options_.id, command, deadline_));
+                             client_.ExecSync(options_.id, options_.command, deadline_));
     CRYOPOD_RETURN_IF_ERROR(cryopod::WriteAll(STDOUT_FILENO, result.output));
     CRYOPOD_RETURN_IF_ERROR(cryopod::WriteAll(STDERR_FILENO, result.error));
-    *exit_code = result.exit_code;
+    exit_code_ = result.exit_code;
     return Status();
   }
 
@@ -125,14 +124,8 @@ class Tool {
     return Status();
   }
 
-  Status Version() {
-    CRYOPOD_ASSIGN_OR_RETURN(const cryopod::cri::RuntimeVersion version,
-                             client_.Version(deadline_));
-    Print({{"name", version.name},
-           {"version", version.version},
-           {"api_version", version.api_version}});
-    return Status();
-  }
+  // Of the command that was run in a container.
+  int exit_code() const { return exit_code_; }
 
  private:
   static const char* StateName(ContainerState state) {
@@ -180,16 +173,15 @@ class Tool {
     return client_.RunPodSandbox(pod_config_, options_.handler, deadline_);
   }
 
-  Result<std::string> CreateFrom(const std::string& file, const std::string& sandbox,
-                                 const std::string& pod_config) {
+  Result<std::string> CreateFrom(const std::string& file, const std::string& sandbox) {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string config,
                              cryopod::ReadFile(file, kConfigFileBytesMax));
-    return client_.CreateContainer(sandbox, config, pod_config, deadline_).While(file);
+    return client_.CreateContainer(sandbox, config, pod_config_, deadline_).While(file);
   }
 
   Status StartContainers(const std::string& sandbox, json* containers) {
     for (const std::string& file : options_.container_files) {
-      CRYOPOD_ASSIGN_OR_RETURN(const std::string id, CreateFrom(file, sandbox, pod_config_));
+      CRYOPOD_ASSIGN_OR_RETURN(const std::string id, CreateFrom(file, sandbox));
       CRYOPOD_RETURN_IF_ERROR(client_.StartContainer(id, deadline_).While(file));
       CRYOPOD_ASSIGN_OR_RETURN(const Container container, client_.ContainerStatus(id, deadline_));
       (*containers)[container.name] = id;
@@ -197,7 +189,7 @@ class Tool {
     return Status();
   }
 
-  void RemoveSandbox(const std::string& sandbox) {
+  void RollBack(const std::string& sandbox) {
     const Deadline deadline = Deadline::After(std::chrono::seconds(30));
     Status status = client_.StopPodSandbox(sandbox, deadline);
     if (status.ok()) status = client_.RemovePodSandbox(sandbox, deadline);
@@ -208,6 +200,7 @@ class Tool {
   RuntimeClient client_;
   const Deadline deadline_;
   std::string pod_config_;
+  int exit_code_ = 0;
 };
 
 class CommandLine {
@@ -218,25 +211,19 @@ class CommandLine {
     app_.add_option("--socket", options_.socket, "CRI socket of the runtime");
     app_.add_option("--timeout", options_.timeout_seconds, "seconds for the whole command");
     AddCreators();
-    AddById("start", "start a container", "CID", [](Tool& tool) { return tool.Start(); });
-    AddById("stop", "stop a container", "CID", [](Tool& tool) {
-      return tool.Stop();
-    })->add_option("SECONDS", options_.grace_seconds, "between SIGTERM and SIGKILL");
-    AddById("checkpoint", "let the runtime checkpoint a container", "CID",
-            [](Tool& tool) { return tool.Checkpoint(); })
+    AddById("start", "start a container", "CID", &Tool::Start);
+    AddById("stop", "stop a container", "CID", &Tool::Stop)
+        ->add_option("SECONDS", options_.grace_seconds, "between SIGTERM and SIGKILL");
+    AddById("checkpoint", "let the runtime checkpoint a container", "CID", &Tool::Checkpoint)
         ->add_option("FILE", options_.location, "the tar file to be written")
         ->required();
-    AddById("rm", "remove a container", "CID", [](Tool& tool) { return tool.Remove(); });
-    AddById("stopp", "stop a sandbox", "SID", [](Tool& tool) { return tool.StopSandbox(); });
-    AddById("rmp", "remove a sandbox", "SID", [](Tool& tool) { return tool.RemoveSandbox(); });
-    AddById("status", "a container as JSON", "CID", [](Tool& tool) { return tool.Describe(); });
-    Add("ps", "all sandboxes and containers as JSON", [](Tool& tool) { return tool.List(); });
-    Add("version", "the runtime's version", [](Tool& tool) { return tool.Version(); });
-    CLI::App* exec = AddById("exec", "run a command in a container", "CID", [this](Tool& tool) {
-      return tool.Exec(app_.get_subcommand("exec")->remaining(), &exit_code_);
-    });
+    AddById("stopp", "stop a sandbox", "SID", &Tool::StopSandbox);
+    AddById("rmp", "remove a sandbox", "SID", &Tool::RemoveSandbox);
+    AddById("status", "a container as JSON", "CID", &Tool::Describe);
+    Add("ps", "all sandboxes and containers as JSON", &Tool::List);
     // The command's own words are never options of this program.
-    exec->fallthrough(false)->prefix_command();
+    exec_ = AddById("exec", "run a command in a container", "CID", &Tool::Exec);
+    exec_->fallthrough(false)->prefix_command();
   }
 
   int Main(int argc, char** argv) {
@@ -245,50 +232,49 @@ class CommandLine {
     } catch (const CLI::ParseError& error) {
       return app_.exit(error) == 0 ? 0 : 2;
     }
+    options_.command = exec_->remaining();
     Tool tool(options_);
-    const Status status = action_(tool);
-    if (status.ok()) return exit_code_;
+    const Status status = (tool.*action_)();
+    if (status.ok()) return tool.exit_code();
     std::cerr << "cri-tool: " << status.message() << "\n";
     return 1;
   }
 
  private:
-  using Action = std::function<Status(Tool&)>;
+  using Action = Status (Tool::*)();
 
-  CLI::App* Add(const std::string& name, const std::string& description, const Action& action) {
+  CLI::App* Add(const std::string& name, const std::string& description, Action action) {
     CLI::App* command = app_.add_subcommand(name, description);
     command->callback([this, action] { action_ = action; });
     return command;
   }
 
   CLI::App* AddById(const std::string& name, const std::string& description,
-                    const std::string& id_name, const Action& action) {
+                    const std::string& id_name, Action action) {
     CLI::App* command = Add(name, description, action);
     command->add_option(id_name, options_.id)->required();
     return command;
   }
 
   void AddCreators() {
-    CLI::App* run =
-        Add("run", "run a sandbox and its containers", [](Tool& tool) { return tool.Run(); });
+    CLI::App* run = Add("run", "run a sandbox and its containers", &Tool::Run);
     run->add_option("POD.json", options_.pod_file)->required();
     run->add_option("CTR.json", options_.container_files)->required();
     run->add_option("--handler", options_.handler, "runtime handler");
     run->add_flag("--rollback", options_.rollback, "on failure remove what was made");
-    CLI::App* run_sandbox =
-        Add("runp", "run a sandbox", [](Tool& tool) { return tool.RunSandboxOnly(); });
+    CLI::App* run_sandbox = Add("runp", "run a sandbox", &Tool::RunSandboxOnly);
     run_sandbox->add_option("POD.json", options_.pod_file)->required();
     run_sandbox->add_option("--handler", options_.handler, "runtime handler");
-    CLI::App* create = AddById("create", "create a container in a sandbox", "SANDBOX",
-                               [](Tool& tool) { return tool.Create(); });
+    CLI::App* create =
+        AddById("create", "create a container in a sandbox", "SANDBOX", &Tool::Create);
     create->add_option("POD.json", options_.pod_file)->required();
     create->add_option("CTR.json", options_.container_files)->required()->expected(1);
   }
 
   CLI::App app_{"Asks a container runtime over its CRI socket.", "cri-tool"};
   Options options_;
-  Action action_;
-  int exit_code_ = 0;
+  Action action_ = nullptr;
+  CLI::App* exec_ = nullptr;
 };
 
 }  // namespace

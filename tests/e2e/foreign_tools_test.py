@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Tools that know nothing of cryopod read and carry its archives: skopeo, a registry, checkpointctl."""
 import json
-import sys
 import unittest
 
 import lab
@@ -23,19 +22,14 @@ COPY = ("skopeo", "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=
 class ForeignToolsTest(PodTest):
     @classmethod
     def setUpClass(cls):
-        cls.pod = a.run_pod(lab.pod(unique("foreign"), labels={"app": "shown"}),
-                            [lab.container("one", "counter"), lab.container("two", "writer")],
-                            handler="cryopod")
-        for name in cls.pod.containers:
-            cls.pod.wait_for(name)
-        cls.before = {name: cls.pod.report(name) for name in cls.pod.containers}
-        cls.archive = unique("foreign")
-        a.ctl("checkpoint", cls.pod.sandbox, "--archive", cls.archive)
+        cls.make_origin(lab.container("one", "process_tree 3 2"), lab.container("two", "writer"),
+                        labels={"app": "shown"})
         cls.file = f"/root/{cls.archive}.tar"
         a.ctl("export", cls.archive, "--file", cls.file)
-        cls.digest = json.loads(
-            a.ctl("--output", "json", "inspect", cls.archive).stdout)["summary"]["digest"]
-        cls.addClassCleanup(cls.pod.remove)
+        cls.files = {}
+        for name in cls.source.containers:
+            cls.files[name] = f"/root/{cls.archive}-{name}.tar"
+            a.ctl("export", cls.archive, "--container", name, "--file", cls.files[name])
 
     def raw_index(self, reference):
         return json.loads(a.shell(f"skopeo inspect --tls-verify=false --raw {reference}"))
@@ -44,13 +38,10 @@ class ForeignToolsTest(PodTest):
         """What came back is the same archive, byte for byte, and the pod is in it."""
         archive = unique("back")
         two_nodes.copy(a, file, b)
-        imported = json.loads(
-            b.ctl("--output", "json", "import", file, "--archive", archive).stdout)
-        self.assertEqual(imported["digest"], self.digest)
-        restored = self.restore(archive)
-        for name, report in self.before.items():
-            self.assert_went_on(report, restored.report(name))
-        self.assert_ok(restored)
+        imported = b.ctl_json("import", file, "--archive", archive)
+        self.assertEqual(imported["digest"],
+                         a.ctl_json("inspect", self.archive)["summary"]["digest"])
+        self.assert_all_went_on(self.before, self.restore(archive))
 
     def start_registry(self):
         a.write("/root/registry.yml", REGISTRY_CONFIG)
@@ -94,44 +85,22 @@ class ForeignToolsTest(PodTest):
         self.assertEqual(self.raw_index(name), self.raw_index(f"oci-archive:{self.file}"))
         self.check_moved(file)
 
-
-class CheckpointctlTest(PodTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.pod = a.run_pod(lab.pod(unique("shown")), [
-            lab.container("one", "process_tree 3 2"), lab.container("two", "writer")],
-            handler="cryopod")
-        for name in cls.pod.containers:
-            cls.pod.wait_for(name)
-        archive = unique("shown")
-        a.ctl("checkpoint", cls.pod.sandbox, "--archive", archive)
-        cls.files = {}
-        for name in cls.pod.containers:
-            cls.files[name] = f"/root/{archive}-{name}.tar"
-            a.ctl("export", archive, "--container", name, "--file", cls.files[name])
-        cls.addClassCleanup(cls.pod.remove)
-
-    def test_show_tells_container_image_and_runtime(self):
-        shown = a.exec("checkpointctl", "show", self.files["one"]).stdout
-
-        self.assertIn("one", shown)
-        self.assertIn(lab.WORKLOADS_IMAGE, shown)
-        self.assertIn(self.pod.containers["one"][:12], shown)
-
-    def test_show_reads_both_containers_at_once(self):
+    def test_checkpointctl_shows_both_containers_at_once(self):
         shown = a.exec("checkpointctl", "show", *self.files.values()).stdout
 
-        for name in self.pod.containers:
+        self.assertIn(lab.WORKLOADS_IMAGE, shown)
+        for name, container in self.source.containers.items():
             self.assertRegex(shown, rf"\b{name}\b")
+            self.assertIn(container[:12], shown)
 
-    def test_inspect_all_tells_of_processes_files_and_mounts(self):
+    def test_checkpointctl_tells_of_processes_files_and_mounts(self):
         shown = a.exec("checkpointctl", "inspect", "--all", self.files["one"]).stdout
 
-        for word in (f"Pod name: {self.pod.config['metadata']['name']}", "CRIU dump statistics",
+        for word in (f"Pod name: {self.source.config['metadata']['name']}", "CRIU dump statistics",
                      "/tmp/process_tree.sock", "Destination: /etc/hostname"):
             self.assertIn(word, shown)
 
-    def test_inspect_as_json_shows_every_process(self):
+    def test_checkpointctl_shows_every_process_as_json(self):
         shown = json.loads(a.exec("checkpointctl", "inspect", "--all", "--format", "json",
                                   self.files["one"]).stdout)[0]
 
@@ -160,4 +129,4 @@ class CheckpointctlTest(PodTest):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

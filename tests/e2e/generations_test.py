@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """What is restored can be checkpointed again, and an archive can be restored again."""
-import sys
 import unittest
 
 import lab
@@ -12,7 +11,7 @@ GENERATIONS = 5
 class RestoreTwiceTest(PodTest):
     def test_two_pods_of_one_archive_live_beside_each_other(self):
         pod = self.run_pod("twice", lab.container("one", "counter"), lab.container("two", "writer"))
-        before = {name: pod.report(name) for name in pod.containers}
+        before = self.reports(pod)
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
 
@@ -21,19 +20,16 @@ class RestoreTwiceTest(PodTest):
         self.assertNotEqual(first.sandbox, second.sandbox)
         self.assertNotEqual(first.config["metadata"]["uid"], second.config["metadata"]["uid"])
         for copy in (first, second):
-            for name, report in before.items():
-                self.assert_went_on(report, copy.report(name))
-            self.assert_ok(copy)
+            self.assert_all_went_on(before, copy)
 
     def test_an_archive_can_be_restored_beside_its_source(self):
         pod = self.run_pod("beside", lab.container("one", "counter"))
-        before = pod.report("one")
+        before = self.reports(pod)
         archive = self.checkpoint(pod)["archive"]
 
         restored = self.restore(archive, node=a)
 
-        self.assert_went_on(before, restored.report("one"))
-        self.assert_ok(restored)
+        self.assert_all_went_on(before, restored)
         self.assert_ok(pod)
 
 
@@ -42,21 +38,16 @@ class GenerationsTest(PodTest):
         pod = self.run_pod("generations", lab.container("one", "counter"),
                            lab.container("two", "writer"), lab.container("three", "process_tree 3 2"))
         source, target = a, b
-        reports = [{name: pod.report(name) for name in pod.containers}]
+        counters = [pod.report("one")["counter"]]
         for generation in range(1, GENERATIONS + 1):
             is_last = generation == GENERATIONS
             self.assertEqual(pod.ask("two", "writer", "change"), "changed")
             older, pod = pod, self.move(pod, *(["--stop"] if is_last else []), target=target)
 
-            reports.append({name: pod.report(name) for name in pod.containers})
-            for name, report in reports[-2].items():
-                self.assert_went_on(report, reports[-1][name])
-            self.assertEqual(reports[-1]["two"]["changes"], generation)
-            self.assert_ok(pod)
-            is_there = older.sandbox in [entry["id"] for entry in source.pods()]
-            self.assertEqual(is_there, not is_last)
+            counters.append(pod.report("one")["counter"])
+            self.assertEqual(pod.report("two")["changes"], generation)
+            self.assertEqual(older.sandbox in source.sandboxes(), not is_last)
             source, target = target, source
-        counters = [report["one"]["counter"] for report in reports]
         self.assertEqual(counters, sorted(set(counters)))
 
     def test_a_restored_pod_is_left_running_by_its_checkpoint(self):
@@ -65,10 +56,9 @@ class GenerationsTest(PodTest):
         self.checkpoint(restored)
 
         # Stopping is an option of the restore, and must not have stuck to the container.
-        now = restored.report("one")["counter"]
-        lab.wait_until(lambda: restored.report("one")["counter"] > now + 10, "it counts on")
+        restored.wait_until_it_counts("one", beyond=10)
         self.assertEqual(b.read(f"/proc/{restored.pid('one')}/stat").split()[2], "S")
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

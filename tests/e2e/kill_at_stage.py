@@ -9,6 +9,7 @@ OPTION    of cryopodctl checkpoint
 Prints one JSON object: what was killed, and how long cgroups stayed frozen after the kill and after
 the end of the last CRIU.
 """
+import contextlib
 import glob
 import json
 import os
@@ -24,35 +25,18 @@ WATCH_S = 30
 def processes(name):
     found = []
     for path in glob.glob("/proc/[0-9]*"):
-        try:
-            command = open(f"{path}/cmdline", "rb").read().split(b"\0")
-        except OSError:
-            continue
-        if command and os.path.basename(command[0]).decode(errors="replace") == name:
-            found.append(int(os.path.basename(path)))
-    return found
-
-
-def guards():
-    found = []
-    for path in glob.glob("/proc/[0-9]*"):
-        try:
-            if open(f"{path}/comm").read().strip() == "cryopod-guard":
+        with contextlib.suppress(OSError):
+            if open(f"{path}/comm").read().strip() == name:
                 found.append(int(os.path.basename(path)))
-        except OSError:
-            continue
     return found
 
 
 def criu_runs():
     """A CRIU that works or is parked, except one that is a zombie."""
     for path in glob.glob("/proc/[0-9]*"):
-        try:
-            if not os.readlink(f"{path}/exe").endswith("/criu"):
-                continue
-        except OSError:
-            continue
-        return True
+        with contextlib.suppress(OSError):
+            if os.readlink(f"{path}/exe").endswith("/criu"):
+                return True
     return False
 
 
@@ -63,12 +47,10 @@ def frozen_files():
 
 def is_frozen(files):
     for path in files:
-        try:
+        with contextlib.suppress(OSError):
             text = open(path).read()
-        except OSError:
-            continue
-        if "FROZEN" in text or "FREEZING" in text or "frozen 1" in text:
-            return True
+            if "FROZEN" in text or "FREEZING" in text or "frozen 1" in text:
+                return True
     return False
 
 
@@ -96,14 +78,12 @@ def wait_for_instant(stage, delay_ms, client):
 def victims_of(which, job):
     pids = []
     if which == "all":
-        pids += guards()
+        pids += processes("cryopod-guard")
     if which in ("agent", "both", "all"):
         pids += processes("cryopod-agent")
     if which in ("checkpoint", "both", "all") and job:
-        try:
+        with contextlib.suppress(OSError):
             pids.append(json.load(open(f"{job}/process.json"))["pid"])
-        except OSError:
-            pass
     return pids
 
 
@@ -135,11 +115,9 @@ def main():
     seen = stages(job) if job else []
     killed = []
     for pid in victims_of(which, job):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
-        except ProcessLookupError:
-            pass
     last_frozen, last_criu = watch(files)
     output, _ = client.communicate(timeout=60)
     print(json.dumps({"killed": killed, "stage": seen[-1] if seen else "", "output": output,

@@ -3,8 +3,8 @@ the pod runs on, nothing stays frozen, nothing is left, and nothing half is ever
 import contextlib
 import json
 import os
+import pathlib
 import random
-import sys
 import unittest
 
 import lab
@@ -29,27 +29,15 @@ nodes = None
 
 def setUpModule():
     global nodes
-    nodes = lab.Lab(cgroup=CGROUP, nodes=1)
-    nodes.__enter__()
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kill_at_stage.py")
-    with open(source, encoding="utf-8") as script:
-        nodes["a"].write(SCRIPT, script.read())
-
-
-def tearDownModule():
-    nodes.__exit__(None, None, None)
+    nodes = unittest.enterModuleContext(lab.Lab(cgroup=CGROUP, nodes=1))
+    nodes["a"].write(SCRIPT, pathlib.Path(__file__).with_name("kill_at_stage.py").read_text())
 
 
 class KillTest(unittest.TestCase):
     def setUp(self):
         self.node = nodes["a"]
         self.node.agent("start")
-        self.pod = self.node.run_pod(
-            lab.pod(f"kill-{id(self)}"),
-            [lab.container("count", "counter"), lab.container("memory", "memory_pages 48")],
-            handler="cryopod")
-        self.pod.wait_for("count")
-        self.pod.wait_for("memory", timeout_s=60)
+        self.run_pod(f"kill-{id(self)}", count="counter", memory="memory_load 48")
         self.kills = 0
 
     def tearDown(self):
@@ -71,9 +59,7 @@ class KillTest(unittest.TestCase):
             limit = THAW_S + (kill["criu_s"] or 0)
             self.assertLess(kill["frozen_s"], limit, kill)
         self.assertEqual(self.node.frozen_cgroups(), [], kill)
-        before = self.pod.report("count")["counter"]
-        wait_until(lambda: self.pod.report("count")["counter"] > before,
-                   f"the pod counts after {kill}")
+        self.pod.wait_until_it_counts()
         self.assertEqual(self.pod.verify("memory"), "ok", kill)
 
     def check_nothing_is_left(self, kill):
@@ -85,16 +71,12 @@ class KillTest(unittest.TestCase):
         self.assertEqual(
             self.node.shell("find /sys/fs/cgroup -type d -path '*cryopod/*' | head -1"), "", kill)
 
-    def archives(self):
-        listing = json.loads(self.node.ctl("--output", "json", "list").stdout)
-        return {archive["name"]: archive["damage"] for archive in listing["archives"]}
-
     def check_after(self, victims, archive, kill):
         self.check_pod_runs(kill)
         if victims in ("agent", "both") and kill["killed"]:
             self.node.agent("start")
         self.check_nothing_is_left(kill)
-        archives = self.archives()
+        archives = self.node.archives()
         self.assertEqual({damage for damage in archives.values()} - {""}, set(), kill)
         if archive in archives:
             self.node.ctl("verify", archive)
@@ -106,33 +88,28 @@ class KillTest(unittest.TestCase):
             self.assertIn("runs on", kill["output"], kill)
         self.check_pod_runs(kill)
 
-    def test_an_agent_killed_at_any_stage_leaves_a_checkpoint_that_commits(self):
+    def check_kills_at_every_stage(self, victims):
         for stage in STAGES:
             with self.subTest(stage=stage):
-                archive, kill = self.kill("agent", stage)
-                self.check_after("agent", archive, kill)
+                self.check_after(victims, *self.kill(victims, stage))
+
+    def test_an_agent_killed_at_any_stage_leaves_a_checkpoint_that_commits(self):
+        self.check_kills_at_every_stage("agent")
 
     def test_a_checkpoint_process_killed_at_any_stage_leaves_a_running_pod_and_nothing_else(self):
-        for stage in STAGES:
-            with self.subTest(stage=stage):
-                archive, kill = self.kill("checkpoint", stage)
-                self.check_after("checkpoint", archive, kill)
+        self.check_kills_at_every_stage("checkpoint")
 
     def test_both_killed_at_any_stage_leave_a_running_pod_and_nothing_after_the_next_start(self):
-        for stage in STAGES:
-            with self.subTest(stage=stage):
-                archive, kill = self.kill("both", stage)
-                self.check_after("both", archive, kill)
+        self.check_kills_at_every_stage("both")
 
-    def run_two_counters(self):
-        self.pod = self.node.run_pod(lab.pod(f"stop-{id(self)}-{self.kills}"),
-                                     [lab.container(name, "counter") for name in ("one", "two")],
-                                     handler="cryopod")
-        for name in self.pod.containers:
-            self.pod.wait_for(name)
+    def run_pod(self, name, **programs):
+        self.pod = self.node.run_pod(
+            lab.pod(name), [lab.container(*program) for program in programs.items()], handler="cryopod")
+        for container in self.pod.containers:
+            self.pod.wait_for(container, timeout_s=60)
 
     def is_there(self):
-        return self.pod.sandbox in [entry["id"] for entry in self.node.pods()]
+        return self.pod.sandbox in self.node.sandboxes()
 
     def check_source_has_ended_or_runs(self, archive, kill):
         """All of it, and it has ended where the decision had been made."""
@@ -141,16 +118,14 @@ class KillTest(unittest.TestCase):
             return
         self.assertNotEqual(kill["exit_code"], 0, kill)
         for name in self.pod.containers:
-            before = self.pod.report(name)["counter"]
-            wait_until(lambda: self.pod.report(name)["counter"] > before,
-                       f"container {name} counts after {kill}")
+            self.pod.wait_until_it_counts(name)
         self.pod.remove()
 
     def test_a_kill_while_the_source_is_stopped_leaves_all_of_it_or_nothing(self):
         self.pod.remove()
         for victims, stage in STOP_KILLS:
             with self.subTest(victims=victims, stage=stage):
-                self.run_two_counters()
+                self.run_pod(f"stop-{id(self)}-{self.kills}", one="counter", two="counter")
                 archive, kill = self.kill(victims, stage, options=["--stop"])
                 if victims != "checkpoint" and kill["killed"]:
                     self.node.agent("start")
@@ -166,10 +141,8 @@ class KillTest(unittest.TestCase):
         for attempt in range(RANDOM_KILLS):
             victims = chance.choice(["agent", "checkpoint", "both"])
             with self.subTest(seed=seed, attempt=attempt, victims=victims):
-                archive, kill = self.kill(victims, "any", chance.uniform(0, 400))
-                self.check_after(victims, archive, kill)
+                self.check_after(victims, *self.kill(victims, "any", chance.uniform(0, 400)))
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     unittest.main(verbosity=2)

@@ -136,7 +136,7 @@ class KubeletPod(BarePod):
         for name in self.made:
             self.restart(name)
             if name in self.init:
-                lab.wait_until(lambda: self.pod().state(name) == "exited", f"{name} has ended")
+                self.pod().wait_until_ended(name)
 
     def end(self):
         super().end()

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """A pod moves although its kubelet makes everything anew that it mounts into it: other paths, other
 contents, other sizes, and a pod of another UID."""
-import sys
 import unittest
 
 import lab
@@ -51,6 +50,10 @@ class KubeletTest(PodTest):
         self.assert_went_on(before, target.report())
         self.assert_ok(target.pod())
         return target
+
+    def assert_ended_well(self, pod, name):
+        status = pod.pod().status(name)
+        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
 
     def ask(self, pod, request):
         return pod.pod().ask("one", "volume_holder", request)
@@ -133,37 +136,29 @@ class FinishedContainersTest(KubeletTest):
     def runs(self):
         return b.shell("cat /srv/setup/runs 2>/dev/null || true").split()
 
-    def assert_setup_has_finished(self, pod):
-        status = pod.pod().status("setup")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
-
-    def crash(self):
-        pod = self.target.pod()
-        b.exec("kill", "-KILL", str(pod.pid("one")))
-        lab.wait_until(lambda: pod.state("one") == "exited", "the container has ended")
+    def assert_restored(self):
+        self.assertEqual(self.runs(), [])
+        self.assert_went_on(self.before, self.target.report())
 
     def test_it_is_not_run_again_and_ends_well(self):
         self.target.run()
 
-        self.assert_setup_has_finished(self.target)
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, self.target.report())
+        self.assert_ended_well(self.target, "setup")
+        self.assert_restored()
 
     def test_it_is_not_run_again_in_a_second_sandbox_as_long_as_the_pod_is_to_be_restored(self):
         self.target.run_sandbox()
         self.target.restart("setup")
-        self.assert_setup_has_finished(self.target)
+        self.assert_ended_well(self.target, "setup")
 
         self.target.run()
 
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, self.target.report())
+        self.assert_restored()
 
     def test_it_runs_with_the_pod_once_that_starts_cold(self):
         self.target.run()
-        self.crash()
-        b.agent("kill")
-        self.addCleanup(b.agent, "restart")
+        self.target.crash()
+        self.kill_agent(b)
 
         self.target.run()
 
@@ -172,8 +167,7 @@ class FinishedContainersTest(KubeletTest):
 
     def test_without_an_agent_it_is_refused_again_and_again(self):
         self.target.run_sandbox()
-        b.agent("kill")
-        self.addCleanup(b.agent, "restart")
+        self.kill_agent(b)
 
         for _ in range(2):
             with self.assertRaisesRegex(Refused, "never started cold"):
@@ -186,13 +180,10 @@ class FinishedContainersTest(KubeletTest):
         self.target.run()
 
         archive = self.checkpoint(self.target.pod())["archive"]
-        third = KubeletPod(b, archive, self.target.containers[1],
-                           init=self.target.containers[:1], text="third")
-        self.addCleanup(third.end)
-        third.run()
+        self.target = self.target_of(self.target, archive)
+        self.target.run()
 
-        self.assertEqual(self.runs(), [])
-        self.assert_went_on(self.before, third.report())
+        self.assert_restored()
 
 
 class EndedContainersTest(KubeletTest):
@@ -207,25 +198,13 @@ class EndedContainersTest(KubeletTest):
 
         target.run()
 
-        lab.wait_until(lambda: target.pod().state("gone") == "exited", "it has ended")
-        self.assertEqual(target.pod().status("gone")["exit_code"], 0)
+        target.pod().wait_until_ended("gone")
+        self.assert_ended_well(target, "gone")
         self.assert_went_on(before, target.report())
-
-    def test_one_that_has_ended_badly_is_named_and_nothing_is_taken(self):
-        source = run_source(self.addCleanup, lab.container("one", "counter"),
-                            lab.container("bad", ["sh", "-c", "exit 7"]))
-        lab.wait_until(lambda: source.pod().state("bad") == "exited", "it has ended")
-
-        answer = a.ctl("checkpoint", source.sandboxes[-1], check=False)
-
-        self.assertNotEqual(answer.returncode, 0)
-        self.assertIn("container bad has ended with exit code 7", answer.stderr)
 
 
 class BarrierTest(KubeletTest):
-    """Containers that are restored one after the other are held for each other, and for nobody for
-    long."""
-    CONFIG = "/etc/cryopod/cryopod.toml"
+    """Containers that are restored one after the other are held for each other; here one for long."""
 
     @classmethod
     def setUpClass(cls):
@@ -234,14 +213,8 @@ class BarrierTest(KubeletTest):
         cls.before = {name: cls.source.report(name) for name in ("one", "two")}
         cls.archive = carried_archive(cls.source)
 
-    def hold(self, milliseconds):
-        before = b.shell(f"cat {self.CONFIG} 2>/dev/null || true")
-        b.write(self.CONFIG, f"[agent]\nrestore_hold = {milliseconds}\n")
-        self.addCleanup(b.agent, "restart")
-        self.addCleanup(b.write, self.CONFIG, before)
-        b.agent("restart")
-
-    def restore_the_first(self):
+    def setUp(self):
+        self.configure_agent(b, "[agent]\nrestore_hold = 60000\n")
         self.target = self.target_of(self.source, self.archive)
         self.target.run_sandbox()
         self.target.restart("one")
@@ -250,18 +223,7 @@ class BarrierTest(KubeletTest):
         status = b.read(f"/proc/{self.target.pod().pid(name)}/status")
         return "State:\tT" in status
 
-    def test_a_sidecar_runs_before_the_next_container_exists(self):
-        self.restore_the_first()
-
-        lab.wait_until(lambda: not self.is_stopped("one"), "it was let go")
-
-        self.target.restart("two")
-        for name in ("one", "two"):
-            self.assert_went_on(self.before[name], self.target.report(name))
-
     def test_a_hook_after_the_start_lets_its_container_go(self):
-        self.hold(60_000)
-        self.restore_the_first()
         self.assertTrue(self.is_stopped("one"))
 
         answer = self.target.pod().exec("one", "echo", "hook", timeout_s=30)
@@ -273,13 +235,9 @@ class BarrierTest(KubeletTest):
             self.assert_went_on(self.before[name], self.target.report(name))
 
     def test_a_held_container_can_be_stopped(self):
-        self.hold(60_000)
-        self.restore_the_first()
-
         b.cri("stop", self.target.made["one"][-1], "60", timeout_s=30)
 
-        status = self.target.pod().status("one")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+        self.assert_ended_well(self.target, "one")
 
 
 class OrdinaryPodTest(KubeletTest):
@@ -293,9 +251,9 @@ class OrdinaryPodTest(KubeletTest):
         b.cri("stop", target.made["one"][-1], "60", timeout_s=30)
 
         self.assertIn("/dev/pts/", answer.stdout)
-        status = target.pod().status("one")
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+        # SIGTERM's handler has ended it, and no SIGKILL.
+        self.assert_ended_well(target, "one")
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

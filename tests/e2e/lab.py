@@ -156,13 +156,10 @@ class Lab:
     def run(self, *arguments, timeout_s=COMMAND_TIMEOUT_S, check=True, stdin=None):
         """hack/lab with these arguments; its output as text. Killed when the time is over. `stdin` is
         text, or a file."""
-        command = [str(REPOSITORY / "hack" / "lab"), *map(str, arguments)]
-        environment = {**os.environ, "CRYOPOD_LAB_NAME": self.name}
-        source = {"stdin": subprocess.DEVNULL if stdin is None else stdin}
-        if isinstance(stdin, str):
-            source = {"input": stdin}
+        command = self._command(*arguments)
+        source = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin or subprocess.DEVNULL}
         try:
-            result = subprocess.run(command, env=environment, timeout=timeout_s, text=True,
+            result = subprocess.run(command, env=self._environment(), timeout=timeout_s, text=True,
                                     capture_output=True, errors="replace", **source)
         except subprocess.TimeoutExpired as error:
             raise CommandFailed(f"{shlex.join(command)}: not done after {timeout_s} s") from error
@@ -170,6 +167,17 @@ class Lab:
             raise CommandFailed(f"{shlex.join(command)}: exit code {result.returncode}\n"
                                 f"{result.stdout}{result.stderr}")
         return result
+
+    def start(self, *arguments, **options):
+        """hack/lab with these arguments, as a process that goes on."""
+        return subprocess.Popen(self._command(*arguments), env=self._environment(), text=True,
+                                **{"stdin": subprocess.DEVNULL, **options})
+
+    def _command(self, *arguments):
+        return [str(REPOSITORY / "hack" / "lab"), *map(str, arguments)]
+
+    def _environment(self):
+        return {**os.environ, "CRYOPOD_LAB_NAME": self.name}
 
 
 class Node:
@@ -193,6 +201,14 @@ class Node:
     def ctl(self, *arguments, **options):
         """cryopodctl with these arguments: the whole result, with exit code and both outputs."""
         return self.exec(CTL, *arguments, **options)
+
+    def ctl_json(self, *arguments, **options):
+        """What cryopodctl with these arguments answers."""
+        return json.loads(self.ctl("--output", "json", *arguments, **options).stdout)
+
+    def archives(self):
+        """What is damaged about each archive of the store, by name."""
+        return {archive["name"]: archive["damage"] for archive in self.ctl_json("list")["archives"]}
 
     def agent(self, action):
         self.lab.run("agent", self.name, action)
@@ -245,6 +261,10 @@ class Node:
                 return Pod(self, sandbox["id"], containers, pod(name, namespace, sandbox["uid"]))
         return None
 
+    def sandboxes(self):
+        """The IDs of all sandboxes."""
+        return [sandbox["id"] for sandbox in self.pods()]
+
     def frozen_cgroups(self):
         """Paths of the node's cgroups that are frozen; none may be once all is over."""
         return self.shell(
@@ -278,8 +298,7 @@ class Pod:
 
     def workload(self, name):
         """The program that the container was started with."""
-        command = json.loads(self.node.cri("status", self.containers[name]))["config"]["command"]
-        return os.path.basename(command[0])
+        return os.path.basename(self.status(name)["config"]["command"][0])
 
     def wait_for(self, name, timeout_s=20):
         """Waits until the workload answers, and says that its state is right."""
@@ -291,6 +310,15 @@ class Pod:
 
         wait_until(is_ok, lambda: f"the workload of container {name} is ok, it says: {answers[0]}",
                    timeout_s)
+
+    def wait_until_it_counts(self, name="count", beyond=0):
+        """Waits until a counter has counted on, by more than `beyond`."""
+        before = self.report(name)["counter"]
+        wait_until(lambda: self.report(name)["counter"] > before + beyond,
+                   f"container {name} counts on")
+
+    def wait_until_ended(self, name):
+        wait_until(lambda: self.state(name) == "exited", f"container {name} has ended")
 
     def status(self, name):
         return json.loads(self.node.cri("status", self.containers[name]))

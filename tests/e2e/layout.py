@@ -2,6 +2,7 @@
 import json
 
 STORE = "/var/lib/cryopod/archives"
+CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
 # Arguments: file, where in it (0 to 1).
 FLIP_A_BIT = """
 import os, sys
@@ -48,8 +49,9 @@ class Layout:
             found += [(layer["mediaType"], self.blob_path(layer)) for layer in content["layers"]]
         return list(dict.fromkeys(found))
 
+    def blob(self, kind):
+        """The path of the first blob of this kind."""
+        return next(path for found, path in self.blobs() if found == kind)
+
     def flip_a_bit(self, path, where=0.5):
         self.node.exec("python3", "-c", FLIP_A_BIT, path, str(where))
-
-    def truncate(self, path):
-        self.node.exec("truncate", "--size=-1", path)

@@ -10,6 +10,7 @@ import subprocess
 import unittest
 
 import lab
+import prometheus
 from two_nodes import PodTest, a, setUpModule, tearDownModule  # noqa: F401
 
 MANIFESTS = lab.REPOSITORY / "manifests"
@@ -23,10 +24,8 @@ SCRAPE = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9464/met
 
 
 def promtool(*arguments):
-    tools = subprocess.run([lab.REPOSITORY / "hack/lab", "tools"], check=True, text=True, timeout=300,
-                           stdout=subprocess.PIPE).stdout.strip()
-    result = subprocess.run([f"{tools}/promtool", *map(str, arguments)], timeout=60, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    result = subprocess.run([prometheus.tools() / "promtool", *map(str, arguments)], timeout=60,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if result.returncode != 0:
         raise AssertionError(f"promtool {' '.join(map(str, arguments))}\n{result.stdout}")
 

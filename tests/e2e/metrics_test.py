@@ -1,9 +1,7 @@
 #!/usr/bin/python3
 """What a real Prometheus knows of two nodes after one success and one failure of each kind."""
 import json
-import os
 import subprocess
-import sys
 import time
 import unittest
 
@@ -11,10 +9,9 @@ import lab
 import prometheus
 import two_nodes
 from bare_pod import BarePod, Refused
-from layout import Layout
+from layout import CRIU_IMAGES, Layout
 from two_nodes import PodTest, a, b, carry, request_for, tearDownModule, unique  # noqa: F401
 
-CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
 SERVER = None
 # Stops the operation's process as soon as its source is held and the archive is being written.
 STOP_WHEN_HELD = """
@@ -80,7 +77,7 @@ class MetricsTest(PodTest):
 class CheckpointTest(MetricsTest):
     def test_a_success(self):
         pod = self.run_pod("good", lab.container("one", "counter"),
-                           lab.container("two", "memory_pages 16"))
+                           lab.container("two", "memory_load 16"))
         names = ("pod_checkpoint_freeze_seconds_count", "pod_checkpoint_duration_seconds_count",
                  "pod_checkpoint_size_bytes_count", "pod_checkpoint_captured_bytes_count")
         sums = ("pod_checkpoint_size_bytes_sum", "pod_checkpoint_captured_bytes_sum",
@@ -127,12 +124,7 @@ class CheckpointTest(MetricsTest):
         self.assertEqual(self.value("pod_checkpoint_freeze_seconds_count"), freezes)
 
     def test_what_criu_refuses_has_been_frozen(self):
-        ghost = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=1M count=65 >&3 2>/dev/null;"
-                 "rm /tmp/ghost; while :; do sleep 1; done")
-        pod = self.run_pod("ghost", lab.container("one", "counter"),
-                           lab.container("two", ["/bin/sh", "-c", ghost], image=lab.BUSYBOX_IMAGE))
-        lab.wait_until(lambda: pod.exec("two", "ls", "/tmp", check=False).stdout.strip() == "",
-                       "the file is deleted")
+        pod = self.run_ghost(lab.container("one", "counter"))
         freezes = self.value("pod_checkpoint_freeze_seconds_count")
         archives = self.value("pod_checkpoint_size_bytes_count")
 
@@ -146,7 +138,7 @@ class CheckpointTest(MetricsTest):
 class HeldTest(MetricsTest):
     def test_a_source_that_is_held_is_frozen_also_to_the_next_agent(self):
         pod = self.run_pod("held", lab.container("one", "counter"),
-                           lab.container("two", "memory_pages 64"))
+                           lab.container("two", "memory_load 64"))
         stopper = self.in_node(a, "sh", "-c", STOP_WHEN_HELD)
         checkpoint = self.in_node(a, lab.CTL, "checkpoint", pod.sandbox, "--stop")
         pid = stopper.communicate(timeout=60)[0].strip()
@@ -172,10 +164,7 @@ class HeldTest(MetricsTest):
         self.assertEqual(self.running("checkpoint"), 0)
 
     def in_node(self, node, *command):
-        process = subprocess.Popen(
-            [lab.REPOSITORY / "hack" / "lab", "exec", node.name, *command],
-            env={**os.environ, "CRYOPOD_LAB_NAME": node.lab.name}, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process = node.lab.start("exec", node.name, *command, stdout=subprocess.PIPE)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait, 60)
         return process
@@ -184,13 +173,7 @@ class HeldTest(MetricsTest):
 class RestoreTest(MetricsTest):
     @classmethod
     def setUpClass(cls):
-        cls.config = lab.pod(unique("origin"))
-        cls.containers = [lab.container("one", "counter")]
-        pod = a.run_pod(cls.config, cls.containers, handler="cryopod")
-        cls.addClassCleanup(pod.remove)
-        pod.wait_for("one")
-        cls.archive = unique("origin")
-        a.ctl("checkpoint", pod.sandbox, "--archive", cls.archive)
+        cls.make_origin(lab.container("one", "counter"))
         carry(cls.archive)
 
     def test_a_success(self):
@@ -232,8 +215,7 @@ class RestoreTest(MetricsTest):
     def test_a_damaged_archive(self):
         archive = Layout(b, self.archive).copy(unique("damaged"))
         self.addCleanup(archive.remove)
-        (path,) = [path for kind, path in archive.blobs() if kind == CRIU_IMAGES]
-        archive.flip_a_bit(path)
+        archive.flip_a_bit(archive.blob(CRIU_IMAGES))
 
         self.assert_counted_as("restore", "archive_damaged", lambda: self.assert_ctl_fails(
             b, "restore", archive.name, "--request-from-archive"), b)
@@ -241,7 +223,7 @@ class RestoreTest(MetricsTest):
     def test_a_reason_that_only_the_restore_knows(self):
         """Processes with all capabilities do not come back into a pod that drops them."""
         restricted = [lab.container("one", "counter", restricted=True)]
-        b.write("/root/restricted.json", json.dumps(request_for(self.config, restricted)))
+        b.write("/root/restricted.json", json.dumps(request_for(self.source.config, restricted)))
 
         self.assert_counted_as("restore", "security_context", lambda: self.assert_ctl_fails(
             b, "restore", self.archive, "--request=/root/restricted.json"), b)
@@ -263,7 +245,7 @@ class NodeTest(MetricsTest):
 
     def test_node_and_versions_are_known(self):
         for node in (a, b):
-            info = json.loads(node.ctl("--output", "json", "node").stdout)
+            info = node.ctl_json("node")
             for expression in (
                     f'cryopod_criu_info{{node="{node.name}", version="{info["criu_version"]}"}}',
                     f'cryopod_runtime_info{{node="{node.name}", name="containerd"}}',
@@ -276,4 +258,4 @@ class NodeTest(MetricsTest):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main())
+    unittest.main(verbosity=2)

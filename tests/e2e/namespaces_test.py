@@ -2,7 +2,6 @@
 """An archive holds the memory of its namespace: a pod of another one is not restored from it, and
 hears nothing of it, unless the node's configuration names the pair."""
 import json
-import sys
 import unittest
 
 import lab
@@ -10,32 +9,17 @@ from bare_pod import BarePod, Refused
 from two_nodes import (PodTest, a, request_for, setUpModule, tearDownModule,  # noqa: F401
                        unique)
 
-CONFIG = "/etc/cryopod/cryopod.toml"
 NOT_FOUND = 3
-
-
-class NamespacePod(BarePod):
-    def __init__(self, node, restore_from, namespace):
-        super().__init__(node, restore_from, lab.container("the-secret-name", "counter"))
-        self.namespace = namespace
-
-    def _config(self, attempt):
-        return lab.pod(self.name, self.namespace, attempt=attempt, annotations=self.annotations)
 
 
 class NamespacesTest(PodTest):
     @classmethod
     def setUpClass(cls):
-        pod = a.run_pod(lab.pod(unique("origin"), "team-a"),
-                        [lab.container("the-secret-name", "counter")], handler="cryopod")
-        cls.addClassCleanup(pod.remove)
-        pod.wait_for("the-secret-name")
-        cls.before = pod.report("the-secret-name")
-        cls.archive = unique("origin")
-        a.ctl("checkpoint", pod.sandbox, "--archive", cls.archive)
+        cls.make_origin(lab.container("the-secret-name", "counter"), namespace="team-a")
 
     def pod_of(self, namespace, restore_from=None):
-        pod = NamespacePod(a, restore_from or self.archive, namespace)
+        pod = BarePod(a, restore_from or self.archive, lab.container("the-secret-name", "counter"),
+                      namespace=namespace)
         self.addCleanup(pod.end)
         return pod
 
@@ -49,19 +33,12 @@ class NamespacesTest(PodTest):
         self.assertEqual(pod.running(), [])
         return reasons[1]
 
-    def configure(self, text):
-        before = a.shell(f"cat {CONFIG} 2>/dev/null || true")
-        a.write(CONFIG, text)
-        self.addCleanup(a.agent, "restart")
-        self.addCleanup(a.write, CONFIG, before)
-        a.agent("restart")
+    def check_restored(self, pod):
+        pod.run()
+        self.assert_went_on(self.before["the-secret-name"], pod.report("the-secret-name"))
 
     def test_a_pod_of_the_same_namespace_is_restored(self):
-        pod = self.pod_of("team-a")
-
-        pod.run()
-
-        self.assert_went_on(self.before, pod.report("the-secret-name"))
+        self.check_restored(self.pod_of("team-a"))
 
     def test_a_pod_of_another_namespace_is_refused_and_hears_nothing_of_the_archive(self):
         foreign = self.refusal(self.pod_of("team-b"))
@@ -91,14 +68,11 @@ class NamespacesTest(PodTest):
         self.assertNotIn("the-secret-name", refused.stderr)
 
     def test_a_pair_that_the_configuration_names_may_share(self):
-        self.configure('[agent]\nrestore_namespaces = "team-a:team-b"\n')
-        pod = self.pod_of("team-b")
+        self.configure_agent(a, '[agent]\nrestore_namespaces = "team-a:team-b"\n')
 
-        pod.run()
-
-        self.assert_went_on(self.before, pod.report("the-secret-name"))
+        self.check_restored(self.pod_of("team-b"))
         self.refusal(self.pod_of("team-c"))
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

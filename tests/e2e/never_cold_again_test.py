@@ -1,15 +1,13 @@
 #!/usr/bin/python3
 """What goes wrong after a restore has begun never ends in a cold start, and what a restore has
 consumed is decided: a later crash starts the container as it would any other."""
-import sys
 import unittest
 
 import lab
 from bare_pod import BarePod, Refused
-from layout import Layout
-from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
+from layout import CRIU_IMAGES, Layout
+from two_nodes import PodTest, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
 
-CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
 ROOTFS = "application/vnd.oci.image.layer.v1.tar+zstd"
 
 
@@ -31,18 +29,9 @@ class AgainTest(PodTest):
 
     @classmethod
     def setUpClass(cls):
-        pod = a.run_pod(lab.pod(unique("origin")),
-                        [lab.container(name, "counter") for name in cls.CONTAINERS],
-                        handler="cryopod")
-        cls.addClassCleanup(pod.remove)
-        cls.pod_name = pod.config["metadata"]["name"]
-        for name in cls.CONTAINERS:
-            pod.wait_for(name)
-        cls.before = {name: pod.report(name) for name in cls.CONTAINERS}
-        name = unique("origin")
-        a.ctl("checkpoint", pod.sandbox, "--archive", name)
-        carry(name)
-        cls.origin = Layout(b, name)
+        cls.make_origin(*[lab.container(name, "counter") for name in cls.CONTAINERS])
+        carry(cls.archive)
+        cls.origin = Layout(b, cls.archive)
 
     def setUp(self):
         self.archive = self.origin.copy(unique("archive"))
@@ -57,8 +46,9 @@ class AgainTest(PodTest):
         self.assertIn(self.archive.name, caught.exception.reason)
         self.assertEqual(self.pod.running(), [])
 
-    def assert_restored(self, name="one"):
-        self.assert_went_on(self.before[name], self.pod.report(name))
+    def assert_restored(self, *names):
+        for name in names or self.pod.made:
+            self.assert_went_on(self.before[name], self.pod.report(name))
 
     def assert_cold(self, name="one"):
         self.assertNotEqual(self.pod.report(name)["instance"], self.before[name]["instance"])
@@ -77,9 +67,6 @@ class AgainTest(PodTest):
         lab.wait_until(lambda: '"staged"' in b.shell("cat /run/cryopod/jobs/r-*/state.json"),
                        "the images are staged")
 
-    def blob(self, kind):
-        return next(path for found, path in self.archive.blobs() if found == kind)
-
 
 class AfterStagingTest(AgainTest):
     def run_staged_sandbox(self):
@@ -87,7 +74,7 @@ class AfterStagingTest(AgainTest):
         self.wait_until_staged()
 
     def test_images_that_are_damaged_after_they_were_verified_do_no_harm(self):
-        path = self.blob(CRIU_IMAGES)
+        path = self.archive.blob(CRIU_IMAGES)
         self.run_staged_sandbox()
 
         self.archive.flip_a_bit(path)
@@ -96,7 +83,7 @@ class AfterStagingTest(AgainTest):
         self.assert_restored()
 
     def test_a_writable_layer_that_is_damaged_after_staging_is_refused(self):
-        path = self.blob(ROOTFS)
+        path = self.archive.blob(ROOTFS)
         self.run_staged_sandbox()
 
         self.archive.flip_a_bit(path)
@@ -143,12 +130,8 @@ class AfterStagingTest(AgainTest):
 class WithoutHelpTest(AgainTest):
     """The agent or cryopod-restore is not there when it is needed."""
 
-    def kill_agent(self):
-        b.agent("kill")
-        self.addCleanup(b.agent, "restart")
-
     def test_without_an_agent_there_is_no_sandbox(self):
-        self.kill_agent()
+        self.kill_agent(b)
 
         self.assert_refused(self.pod.run)
         self.assert_refused(self.pod.run)
@@ -159,7 +142,7 @@ class WithoutHelpTest(AgainTest):
 
     def test_an_agent_killed_between_sandbox_and_container(self):
         self.pod.run_sandbox()
-        self.kill_agent()
+        self.kill_agent(b)
 
         self.assert_refused(self.pod.restart)
         self.assert_refused(self.pod.restart)
@@ -171,7 +154,7 @@ class WithoutHelpTest(AgainTest):
     def test_an_agent_killed_between_create_and_start(self):
         self.pod.run_sandbox()
         self.pod.create()
-        self.kill_agent()
+        self.kill_agent(b)
 
         with self.assertRaises(Refused):
             self.pod.start()
@@ -204,7 +187,7 @@ class WithoutHelpTest(AgainTest):
 
     def test_agent_and_restore_process_killed_after_the_sandbox(self):
         self.pod.run_sandbox()
-        self.kill_agent()
+        self.kill_agent(b)
         kill_restore(b)
 
         self.assert_refused(self.pod.restart)
@@ -215,15 +198,10 @@ class WithoutHelpTest(AgainTest):
 
 
 class ConsumedTest(AgainTest):
-    def crash(self, name="one"):
-        pod = self.pod.pod()
-        b.exec("kill", "-KILL", str(pod.pid(name)))
-        lab.wait_until(lambda: pod.state(name) == "exited", "the container has ended")
-
     def test_a_restored_container_that_crashes_starts_cold(self):
         self.pod.run()
         self.assert_restored()
-        self.crash()
+        self.pod.crash()
 
         self.pod.restart()
 
@@ -231,10 +209,9 @@ class ConsumedTest(AgainTest):
 
     def test_it_starts_cold_also_without_agent_and_archive(self):
         self.pod.run()
-        self.crash()
+        self.pod.crash()
         self.archive.remove()
-        b.agent("kill")
-        self.addCleanup(b.agent, "restart")
+        self.kill_agent(b)
 
         self.pod.restart()
 
@@ -291,4 +268,4 @@ class TwoContainersTest(AgainTest):
 
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

@@ -1,15 +1,13 @@
 #!/usr/bin/python3
 """A pod that asks for a restore which cannot be done is refused, and its second try as well: by bare
 CRI calls, as a kubelet makes them. It never starts cold in silence."""
-import sys
 import unittest
 
 import lab
 from bare_pod import BarePod, Refused
-from layout import Layout
-from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
+from layout import CRIU_IMAGES, Layout
+from two_nodes import PodTest, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
 
-CRIU_IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
 METADATA = "application/vnd.cryopod.checkpoint.metadata.v1.tar+zstd"
 NO_DIGEST = "sha256:" + "0" * 64
 
@@ -17,19 +15,17 @@ NO_DIGEST = "sha256:" + "0" * 64
 class NeverColdTest(PodTest):
     @classmethod
     def setUpClass(cls):
-        pod = a.run_pod(lab.pod(unique("origin")), [lab.container("one", "counter")],
-                        handler="cryopod")
-        cls.addClassCleanup(pod.remove)
-        pod.wait_for("one")
-        cls.before = pod.report("one")
-        name = unique("origin")
-        a.ctl("checkpoint", pod.sandbox, "--archive", name)
-        carry(name)
-        cls.origin = Layout(b, name)
+        cls.make_origin(lab.container("one", "counter"))
+        carry(cls.archive)
+        cls.origin = Layout(b, cls.archive)
 
     def setUp(self):
-        self.archive = self.origin.copy(unique("archive"))
-        self.addCleanup(self.archive.remove)
+        self.archive = self.copy(self.origin)
+
+    def copy(self, archive):
+        copy = archive.copy(unique("archive"))
+        self.addCleanup(copy.remove)
+        return copy
 
     def bare_pod(self, restore_from=None, *containers):
         pod = BarePod(b, restore_from or self.archive.name, *containers)
@@ -51,8 +47,8 @@ class NeverColdTest(PodTest):
         self.assert_refused(pod.run, word)
         self.assertEqual(pod.running(), [])
 
-    def assert_restored(self, pod, name="one"):
-        self.assert_went_on(self.before, pod.report(name))
+    def assert_restored(self, pod):
+        self.assert_went_on(self.before["one"], pod.report())
 
     def test_an_intact_archive_is_restored(self):
         # Else the tests below would prove nothing.
@@ -68,17 +64,12 @@ class NeverColdTest(PodTest):
 
         pod.run()
 
-        self.assertNotEqual(pod.report()["instance"], self.before["instance"])
+        self.assertNotEqual(pod.report()["instance"], self.before["one"]["instance"])
 
-    def test_an_absent_archive(self):
-        self.archive.remove()
-
-        self.assert_every_try_is_refused(self.bare_pod())
-
-    def test_an_archive_that_is_absent_after_a_reboot_too(self):
+    def test_an_archive_that_is_absent_before_and_after_a_reboot(self):
         self.archive.remove()
         pod = self.bare_pod()
-        self.assert_refused(pod.run, self.archive.name)
+        self.assert_every_try_is_refused(pod)
 
         b.reboot()
         b.agent("start")
@@ -114,12 +105,11 @@ class NeverColdTest(PodTest):
         self.assert_refused(lambda: pod.restart("stranger"), self.archive.name)
         self.assertEqual(pod.running(), [])
 
-    def test_a_bit_that_flipped_in_any_blob(self):
-        for kind, path in self.archive.blobs():
+    def test_a_bit_that_flipped_in_any_file(self):
+        for kind, path in [("index.json", f"{self.archive.path}/index.json"), *self.archive.blobs()]:
             for where in (0, 0.5, 1):
                 with self.subTest(kind=kind, where=where):
-                    archive = self.archive.copy(unique("flipped"))
-                    self.addCleanup(archive.remove)
+                    archive = self.copy(self.archive)
                     archive.flip_a_bit(path.replace(self.archive.path, archive.path), where)
                     self.check_damaged(self.bare_pod(archive.name), archive.name, kind)
 
@@ -136,8 +126,7 @@ class NeverColdTest(PodTest):
         pod.end()
 
     def test_a_bit_that_flipped_in_a_page_before_and_after_a_reboot(self):
-        (path,) = [path for kind, path in self.archive.blobs() if kind == CRIU_IMAGES]
-        self.archive.flip_a_bit(path, 0.7)
+        self.archive.flip_a_bit(self.archive.blob(CRIU_IMAGES), 0.7)
         pod = self.bare_pod()
         self.assert_every_try_is_refused(pod)
 
@@ -146,26 +135,6 @@ class NeverColdTest(PodTest):
 
         self.assert_every_try_is_refused(pod)
 
-    def test_a_bit_that_flipped_in_the_index(self):
-        self.archive.flip_a_bit(f"{self.archive.path}/index.json")
-
-        self.assert_every_try_is_refused(self.bare_pod())
-
-    def test_files_that_are_too_short(self):
-        for kind, path in [("index.json", f"{self.archive.path}/index.json"),
-                           *self.archive.blobs()]:
-            with self.subTest(kind=kind):
-                archive = self.archive.copy(unique("short"))
-                self.addCleanup(archive.remove)
-                archive.truncate(path.replace(self.archive.path, archive.path))
-                self.assert_every_try_is_refused(self.bare_pod(archive.name), archive.name)
-
-    def test_a_blob_that_is_gone(self):
-        (path,) = [path for kind, path in self.archive.blobs() if kind == CRIU_IMAGES]
-        b.exec("rm", path)
-
-        self.assert_every_try_is_refused(self.bare_pod())
-
 
 if __name__ == "__main__":
-    sys.exit(unittest.main(verbosity=2))
+    unittest.main(verbosity=2)

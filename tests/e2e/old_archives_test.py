@@ -7,7 +7,6 @@ import os
 import pathlib
 import unittest
 
-import lab
 from lab import wait_until
 from two_nodes import PodTest, b, setUpModule, tearDownModule  # noqa: F401
 
@@ -43,4 +42,4 @@ class OldArchivesTest(PodTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

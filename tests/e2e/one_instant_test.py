@@ -2,14 +2,13 @@
 """A checkpoint is one instant, of everything that a pod has: no page, no byte on its way, no signal,
 no timer and no file of the restored pod is from before or after it, whenever it is taken.
 
-The pod's containers write memory at full speed, keep pipes and sockets filled, fork, signal, wait
-and sync files, and know themselves what must be true (tests/workloads). CRYOPOD_CHECKPOINTS says how
-often it is checkpointed and restored on the other node.
+The pod's containers write memory at full speed, keep pipes and sockets filled, fork, signal, wait,
+sync files and exchange numbered messages with each other, and know themselves what must be true
+(tests/workloads). CRYOPOD_CHECKPOINTS says how often it is checkpointed and restored on the other node.
 """
 import json
 import os
 import random
-import sys
 import time
 import unittest
 
@@ -19,7 +18,8 @@ from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule  # noqa:
 SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
 CHECKPOINTS = int(os.environ.get("CRYOPOD_CHECKPOINTS") or (3 if SHORT else 20))
 CONTAINERS = {"instant": "one_instant 32 2", "relay": "relay", "children": "children",
-              "clocks": "clocks", "journal": "journal"}
+              "clocks": "clocks", "journal": "journal", "left": "exchange listen",
+              "right": "exchange connect"}
 # Arguments: the program, the request, then container and workload by turns. A line for each.
 ASK_ALL = """
 program=$1 request=$2
@@ -51,6 +51,9 @@ class OneInstantTest(PodTest):
 
     def judge(self, before, restored):
         """Asks every workload of a restored pod; returns how many pages were looked at in it."""
+        messages = {side: restored.report(side)["received"] for side in ("left", "right")}
+        lab.wait_until(lambda: all(restored.report(side)["received"] > number
+                                   for side, number in messages.items()), "both sides go on receiving")
         self.assert_all_ok(restored)
         after = reports(restored)
         for name in CONTAINERS:
@@ -86,5 +89,4 @@ class OneInstantTest(PodTest):
 
 
 if __name__ == "__main__":
-    sys.dont_write_bytecode = True
     unittest.main(verbosity=2)

@@ -5,7 +5,9 @@ import pathlib
 import unittest
 
 import lab
+from bare_pod import BarePod, Refused
 from lab import wait_until
+from layout import CRIU_IMAGES, Layout
 from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,20 +19,15 @@ class OperationTest(PodTest):
 
     def run_memory_pod(self, name, mib=64):
         return self.run_pod(name, lab.container("count", "counter"),
-                            lab.container("memory", f"memory_pages {mib}"))
+                            lab.container("memory", f"memory_load {mib}"))
 
     def operations(self, node=a, *options):
-        listing = json.loads(node.ctl("--output", "json", "list", *options).stdout)
-        return {operation["operation_id"]: operation for operation in listing["operations"]}
-
-    def archives(self, node=a):
-        listing = json.loads(node.ctl("--output", "json", "list").stdout)
-        return {archive["name"] for archive in listing["archives"]}
+        return {operation["operation_id"]: operation
+                for operation in node.ctl_json("list", *options)["operations"]}
 
     def check_counts(self, pod):
         self.assertEqual(pod.node.frozen_cgroups(), [])
-        before = pod.report("count")["counter"]
-        wait_until(lambda: pod.report("count")["counter"] > before, "the pod counts")
+        pod.wait_until_it_counts()
 
     def begin(self, pod, *options):
         """A checkpoint that goes on in the background of the node, in its dump for some seconds."""
@@ -46,11 +43,10 @@ class OperationsTest(OperationTest):
         operation, archive = unique("op"), unique("retry")
         options = ("--operation", operation, "--archive", archive)
 
-        first = json.loads(a.ctl("--output", "json", "checkpoint", pod.sandbox, *options).stdout)
-        again = json.loads(a.ctl("--output", "json", "checkpoint", pod.sandbox, *options).stdout)
-        waited = json.loads(a.ctl("--output", "json", "wait", operation).stdout)
+        first, again = (a.ctl_json("checkpoint", pod.sandbox, *options) for _ in range(2))
+        waited = a.ctl_json("wait", operation)
         a.agent("restart")
-        after_a_restart = json.loads(a.ctl("--output", "json", "wait", operation).stdout)
+        after_a_restart = a.ctl_json("wait", operation)
 
         self.assertEqual(first["archive"], archive)
         for answer in (again, waited, after_a_restart):
@@ -73,7 +69,7 @@ class OperationsTest(OperationTest):
         self.assertIn("cancelled", answer.stdout)
         self.check_counts(pod)
         self.assertEqual(pod.verify("memory"), "ok")
-        self.assertNotIn(archive, self.archives())
+        self.assertNotIn(archive, a.archives())
         self.assertEqual(a.shell("ls /run/cryopod/jobs"), "")
         self.assertEqual(a.shell("pgrep -x criu; true"), "")
         self.assertEqual(self.operations(a, "--all")[operation]["state"], "cancelled")
@@ -85,12 +81,7 @@ class OperationsTest(OperationTest):
         self.assertIn("has ended", late.stderr)
 
     def test_a_failed_operation_tells_reason_and_logs_to_every_client(self):
-        hold = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=1M count=65 >&3 2>/dev/null;"
-                "rm /tmp/ghost; while :; do sleep 1; done")
-        pod = self.run_pod("ghost", lab.container("ghost", ["/bin/sh", "-c", hold],
-                                                  image=lab.BUSYBOX_IMAGE))
-        wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
-                   "the file is deleted")
+        pod = self.run_ghost()
         operation = unique("op")
 
         failed = a.ctl("--output", "json", "checkpoint", pod.sandbox, "--operation", operation,
@@ -116,12 +107,12 @@ class OperationsTest(OperationTest):
         pod = self.run_memory_pod("kubelet")
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
-        name = unique("kubelet")
+        restored = self.bare_pod(archive)
 
-        self.run_pod_from(archive, name)
+        restored.run()
 
         wait_until(lambda: self.operations(b) == {}, "its process has ended")
-        ended = self.operation_of(name, "--all")
+        ended = self.operation_of(restored, "--all")
         self.assertEqual((ended["kind"], ended["archive"], ended["state"]),
                          ("restore", archive, "succeeded"))
 
@@ -129,34 +120,27 @@ class OperationsTest(OperationTest):
         pod = self.run_memory_pod("damaged")
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
-        # The largest blob: process memory. The documents stay readable.
-        b.shell(f"cd /var/lib/cryopod/archives/{archive}/blobs/sha256; "
-                "printf x | dd of=$(ls -S | head -1) bs=1 seek=5000 conv=notrunc 2>/dev/null")
-        name = unique("damaged")
-        with self.assertRaises(lab.CommandFailed):
-            self.run_pod_from(archive, name)
-        operation = self.operation_of(name)["operation_id"]
+        layout = Layout(b, archive)
+        layout.flip_a_bit(layout.blob(CRIU_IMAGES))
+        refused = self.bare_pod(archive)
+        with self.assertRaises(Refused):
+            refused.run()
+        operation = self.operation_of(refused)["operation_id"]
 
         self.assertEqual(b.ctl("cancel", operation).returncode, 0)
 
         self.assertEqual(self.operations(b), {})
-        self.assertEqual(self.operation_of(name, "--all")["state"], "cancelled")
+        self.assertEqual(self.operation_of(refused, "--all")["state"], "cancelled")
 
-    def run_pod_from(self, archive, name):
-        self.addCleanup(lambda: self.remove_pods(name))
-        config = lab.pod(name, uid=unique("uid"),
-                         annotations={"cryopod.dev/restore-from": archive})
-        return b.run_pod(config, [lab.container("count", "counter"),
-                                  lab.container("memory", "memory_pages 64")], handler="cryopod")
+    def bare_pod(self, archive):
+        pod = BarePod(b, archive, lab.container("count", "counter"),
+                      lab.container("memory", "memory_load 64"))
+        self.addCleanup(pod.end)
+        return pod
 
-    def remove_pods(self, name):
-        for sandbox in b.pods():
-            if sandbox["name"] == name:
-                lab.Pod(b, sandbox["id"], {}, lab.pod(name)).remove()
-
-    def operation_of(self, name, *options):
+    def operation_of(self, pod, *options):
         found = [operation for operation in self.operations(b, *options).values()
-                 if operation["pod"] == f"default/{name}"]
+                 if operation["pod"] == f"default/{pod.name}"]
         self.assertEqual(len(found), 1, found)
         return found[0]
 
@@ -186,7 +170,7 @@ class JobOfAnotherVersionTest(OperationTest):
         a.agent("start")
         adopted = self.operations()[operation]
         self.go_on(left)
-        result = json.loads(a.ctl("--output", "json", "wait", operation).stdout)
+        result = a.ctl_json("wait", operation)
 
         self.assertEqual((adopted["state"], adopted["stage"]), ("running", "dump"))
         self.assertEqual(result["archive"], archive)
@@ -197,14 +181,10 @@ class JobOfAnotherVersionTest(OperationTest):
         moved = self.restore(archive)
         self.assertEqual(moved.verify("memory"), "ok")
 
-    def test_a_job_of_this_version_goes_on_under_the_next_agent(self):
-        self.check_goes_on("same")
-
-    def test_a_job_of_a_newer_neighbour_goes_on_under_this_agent(self):
-        self.check_goes_on("newer")
-
-    def test_a_job_of_an_older_neighbour_goes_on_under_this_agent(self):
-        self.check_goes_on("older")
+    def test_a_job_of_this_version_or_a_neighbours_goes_on_under_the_next_agent(self):
+        for version in ("same", "newer", "older"):
+            with self.subTest(version):
+                self.check_goes_on(version)
 
     def test_a_job_without_a_format_is_left_alone_with_its_criu_and_guard_and_shown(self):
         pod = self.run_memory_pod("foreign")
@@ -225,7 +205,7 @@ class JobOfAnotherVersionTest(OperationTest):
             self.assertIn("format", a.ctl(verb, operation, check=False).stderr)
         # Its own program ends it, as if nobody had come in between.
         self.go_on(left)
-        wait_until(lambda: archive in self.archives(), "the archive is committed", timeout_s=60)
+        wait_until(lambda: archive in a.archives(), "the archive is committed", timeout_s=60)
         wait_until(lambda: a.shell(f"cat /proc/{left['process']}/comm 2>/dev/null; true") == "",
                    "its process has ended")
         self.check_counts(pod)
@@ -238,4 +218,4 @@ class JobOfAnotherVersionTest(OperationTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

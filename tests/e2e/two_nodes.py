@@ -15,6 +15,9 @@ import lab
 
 CGROUP = os.environ.get("CRYOPOD_E2E_CGROUP", "v2")
 AGENT_LOG_LINES = 20
+CONFIG = "/etc/cryopod/cryopod.toml"
+HOLD_DELETED_FILE = ("exec 3>/tmp/ghost; dd if=/dev/zero bs=1M count=65 >&3 2>/dev/null;"
+                     "rm /tmp/ghost; while :; do sleep 1; done")
 
 _lab = lab.Lab(cgroup=CGROUP, name=os.environ.get("CRYOPOD_LAB_NAME"))
 a, b = _lab["a"], _lab["b"]
@@ -45,7 +48,7 @@ def carry(archive, source=a, target=b):
     """Takes an archive to another node, as one file."""
     file = f"/root/{archive}.tar"
     source.ctl("export", archive, "--file", file)
-    _lab.run("copy", f"{source.name}:{file}", f"{target.name}:{file}")
+    copy(source, file, target)
     target.ctl("import", file)
     for node in (source, target):
         node.exec("rm", "-f", file)
@@ -75,12 +78,31 @@ class PodTest(unittest.TestCase):
                 pod.wait_for(container)
         return pod
 
+    def run_ghost(self, *others):
+        """A pod with a container "ghost" whose dump fails: it holds a deleted file of 65 MiB, of which
+        up to 64 MiB are carried."""
+        pod = self.run_pod("ghost", *others, lab.container("ghost", ["/bin/sh", "-c", HOLD_DELETED_FILE],
+                                                           image=lab.BUSYBOX_IMAGE))
+        lab.wait_until(lambda: pod.exec("ghost", "ls", "/tmp", check=False).stdout.strip() == "",
+                       "the file is deleted")
+        return pod
+
+    @classmethod
+    def make_origin(cls, *containers, name="origin", **pod_options):
+        """For all tests of a class: `source`, a pod on node a, `before`, what its workloads have reported,
+        and `archive`, made after that."""
+        cls.source = a.run_pod(lab.pod(unique(name), **pod_options), containers, handler="cryopod")
+        cls.addClassCleanup(cls.source.remove)
+        for container in cls.source.containers:
+            cls.source.wait_for(container)
+        cls.before = {name: cls.source.report(name) for name in cls.source.containers}
+        cls.archive = unique(name)
+        a.ctl("checkpoint", cls.source.sandbox, "--archive", cls.archive)
+
     def checkpoint(self, pod, *options):
         """Checkpoints a pod into an archive of its own; returns what cryopodctl answers."""
-        archive = unique(pod.config["metadata"]["name"])
-        answer = pod.node.ctl("--output", "json", "checkpoint", pod.sandbox, "--archive", archive,
-                              *options)
-        return json.loads(answer.stdout)
+        return pod.node.ctl_json("checkpoint", pod.sandbox, "--archive",
+                                 unique(pod.config["metadata"]["name"]), *options)
 
     def restore(self, archive, node=b, request=None):
         """Restores an archive; from a request (pod, containers), or from what the archive says."""
@@ -88,8 +110,7 @@ class PodTest(unittest.TestCase):
         if request is not None:
             node.write(f"/root/{archive}.json", json.dumps(request))
             how = f"--request=/root/{archive}.json"
-        answer = json.loads(node.ctl("--output", "json", "restore", archive, how).stdout)
-        sandbox = answer["pod_sandbox_id"]
+        sandbox = node.ctl_json("restore", archive, how)["pod_sandbox_id"]
         described = next(entry for entry in node.pods() if entry["id"] == sandbox)
         containers = {entry["name"]: entry["id"] for entry in described["containers"]}
         pod = lab.Pod(node, sandbox, containers,
@@ -98,10 +119,26 @@ class PodTest(unittest.TestCase):
         return pod
 
     def move(self, pod, *options, target=b):
-        """Checkpoints a pod, takes the archive to another node and restores it there."""
+        """Checkpoints a pod, takes the archive to another node and restores it there: all of its
+        workloads go on and are ok."""
+        before = self.reports(pod)
         archive = self.checkpoint(pod, *options)["archive"]
         carry(archive, pod.node, target)
-        return self.restore(archive, target)
+        restored = self.restore(archive, target)
+        self.assert_all_went_on(before, restored)
+        return restored
+
+    def kill_agent(self, node):
+        node.agent("kill")
+        self.addCleanup(node.agent, "restart")
+
+    def configure_agent(self, node, text):
+        """The node's agent has this configuration until the test ends."""
+        before = node.shell(f"cat {CONFIG} 2>/dev/null || true")
+        self.addCleanup(node.agent, "restart")
+        self.addCleanup(node.write, CONFIG, before)
+        node.write(CONFIG, text)
+        node.agent("restart")
 
     def remove_later(self, pod):
         def remove():
@@ -110,6 +147,16 @@ class PodTest(unittest.TestCase):
                 pod.remove()
         self.addCleanup(remove)
 
+    def reports(self, pod):
+        """What the workloads of a pod report, by container."""
+        return {name: pod.report(name) for name in pod.containers if is_workload(pod, name)}
+
+    def assert_all_went_on(self, before, pod):
+        """The containers that have given these reports go on in this pod, and are ok."""
+        for name, report in before.items():
+            self.assert_went_on(report, pod.report(name))
+            self.assert_ok(pod, name)
+
     def assert_went_on(self, before, after):
         """The report `after` comes from the workload that gave `before`, later in its life."""
         self.assertEqual(after["instance"], before["instance"], "it was started cold")
@@ -117,6 +164,12 @@ class PodTest(unittest.TestCase):
                      "received_bytes", "reaped"):
             if name in before:
                 self.assertGreaterEqual(after[name], before[name], f"{name} went back")
+
+    def assert_confined(self, status):
+        """A process with these values of /proc/PID/status has no capability, and a filter of calls."""
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            self.assertEqual(int(status[capabilities], 16), 0, capabilities)
+        self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
 
     def assert_ok(self, pod, *names):
         for name in names or pod.containers:

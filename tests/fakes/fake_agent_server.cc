@@ -15,6 +15,7 @@
 #include "agent/api/cryopod.grpc.pb.h"
 #include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
+#include "tests/fakes/locked.h"
 
 namespace cryopod::test {
 namespace {
@@ -288,13 +289,11 @@ FakeAgentServer::~FakeAgentServer() { service_->Stop(); }
 
 void FakeAgentServer::AddArchive(const api::ArchiveSummary& summary, const std::string& bytes,
                                  const std::string& pod_checkpoint_json) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->archives_[summary.name] = {summary, bytes, pod_checkpoint_json};
+  Locked(*service_)->archives_[summary.name] = {summary, bytes, pod_checkpoint_json};
 }
 
 void FakeAgentServer::AddOperation(const api::Operation& operation) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->operations_.push_back(operation);
+  Locked(*service_)->operations_.push_back(operation);
 }
 
 void FakeAgentServer::SetCheckpoint(const std::vector<api::Progress>& events,
@@ -311,77 +310,53 @@ void FakeAgentServer::SetRestore(const std::vector<api::Progress>& events,
   service_->restore_result_ = result;
 }
 
-void FakeAgentServer::SetNode(const api::NodeInfo& node) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->node_ = node;
-}
-
-void FakeAgentServer::SetMetrics(const std::string& text) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->metrics_ = text;
-}
+void FakeAgentServer::SetNode(const api::NodeInfo& node) { Locked(*service_)->node_ = node; }
+void FakeAgentServer::SetMetrics(const std::string& text) { Locked(*service_)->metrics_ = text; }
 
 void FakeAgentServer::FailNext(const std::string& method, Code code, const std::string& message,
                                Reason reason) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->failures_[method] = {Status(code, message, reason), ""};
+  Locked(*service_)->failures_[method] = {Status(code, message, reason), ""};
 }
 
 void FakeAgentServer::FailNextAsNewer(const std::string& method, Code code,
                                       const std::string& message, const std::string& word) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->failures_[method] = {Status(code, message), word};
+  Locked(*service_)->failures_[method] = {Status(code, message), word};
 }
 
 void FakeAgentServer::FailAtEnd(const std::string& method, const Status& status,
                                 const api::FailureDetails& details) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->endings_[method] = {status, details};
+  Locked(*service_)->endings_[method] = {status, details};
 }
 
 void FakeAgentServer::AddLog(const std::string& name, const std::string& text) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->logs_[name] = text;
+  Locked(*service_)->logs_[name] = text;
 }
 
 void FakeAgentServer::Hang(const std::string& method) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->hanging_.insert(method);
+  Locked(*service_)->hanging_.insert(method);
 }
 
-void FakeAgentServer::WithholdResults() {
-  const std::lock_guard lock(service_->mutex_);
-  service_->withholds_results_ = true;
-}
-
-std::vector<std::string> FakeAgentServer::calls() const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->calls_;
-}
+void FakeAgentServer::WithholdResults() { Locked(*service_)->withholds_results_ = true; }
+std::vector<std::string> FakeAgentServer::calls() const { return Locked(*service_)->calls_; }
 
 api::CheckpointRequest FakeAgentServer::checkpoint_request() const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->checkpoint_request_;
+  return Locked(*service_)->checkpoint_request_;
 }
 
 api::RestoreRequest FakeAgentServer::restore_request() const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->restore_request_;
+  return Locked(*service_)->restore_request_;
 }
 
 bool FakeAgentServer::has_archive(const std::string& name) const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->archives_.count(name) > 0;
+  return Locked(*service_)->archives_.count(name) > 0;
 }
 
 std::string FakeAgentServer::archive_bytes(const std::string& name) const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->archives_.at(name).bytes;
+  return Locked(*service_)->archives_.at(name).bytes;
 }
 
 std::string FakeAgentServer::exported_container() const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->exported_container_;
+  return Locked(*service_)->exported_container_;
 }
 
 }  // namespace cryopod::test

@@ -11,11 +11,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
+#include <type_traits>
+#include <utility>
 
 #include "cri/api.grpc.pb.h"
 #include "cri/config_json.h"
 #include "tests/fakes/go_json.h"
-#include "tests/fakes/runtime_handlers.h"
+#include "tests/fakes/locked.h"
 
 namespace cryopod::test {
 namespace {
@@ -28,7 +30,7 @@ constexpr int kMessageBytesMax = 256 << 20;
 
 struct Sandbox {
   v1::PodSandboxConfig config;
-  std::string runtime_handler;
+  std::string runtime_handler = {};
   bool ready = true;
   int64_t created_at_ns = 0;
   pid_t pid = 1;
@@ -36,7 +38,7 @@ struct Sandbox {
 
 struct Container {
   v1::ContainerConfig config;
-  std::string sandbox_id;
+  std::string sandbox_id = {};
   v1::ContainerState state = v1::CONTAINER_CREATED;
   int64_t created_at_ns = 0;
   pid_t pid = 0;
@@ -51,6 +53,14 @@ std::vector<std::string> Keys(const Map& map) {
   std::vector<std::string> keys;
   for (const auto& entry : map) keys.push_back(entry.first);
   return keys;
+}
+
+// The runtimes of a configuration in containerd's JSON.
+std::vector<std::string> HandlersOf(const std::string& config_json) {
+  const nlohmann::json config = nlohmann::json::parse(config_json, nullptr, false);
+  const nlohmann::json::json_pointer runtimes("/containerd/runtimes");
+  if (!config.is_object() || !config.contains(runtimes)) return {};
+  return Keys(config.at(runtimes).get<nlohmann::json::object_t>());
 }
 
 // As containerd: an ID or a prefix of it.
@@ -87,9 +97,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
                        v1::VersionResponse* response) override {
     if (grpc::Status status = Enter(context, "Version", ""); !status.ok()) return status;
     response->set_version("0.1.0");
-    const std::lock_guard lock(mutex_);
-    response->set_runtime_name(version_.first);
-    response->set_runtime_version(version_.second);
+    response->set_runtime_name("containerd");
+    response->set_runtime_version("2.1.9");
     response->set_runtime_api_version("v1");
     return grpc::Status::OK;
   }
@@ -99,7 +108,9 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
     if (grpc::Status status = Enter(context, "Status", ""); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
     if (request->verbose()) (*response->mutable_info())["config"] = runtime_config_;
-    AddRuntimeHandlers(runtime_config_, response);
+    for (const std::string& handler : HandlersOf(runtime_config_)) {
+      response->add_runtime_handlers()->set_name(handler);
+    }
     return grpc::Status::OK;
   }
 
@@ -117,9 +128,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
     const std::string& name = request->config().metadata().name();
     if (grpc::Status status = Enter(context, "RunPodSandbox", name); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    const std::string id = NewId();
-    sandboxes_[id] = {request->config(), request->runtime_handler(), true, next_instant_++, 1};
-    response->set_pod_sandbox_id(id);
+    response->set_pod_sandbox_id(Add(
+        &sandboxes_, {.config = request->config(), .runtime_handler = request->runtime_handler()}));
     return grpc::Status::OK;
   }
 
@@ -182,10 +192,8 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
     const std::lock_guard lock(mutex_);
     if (sandboxes_.count(request->pod_sandbox_id()) == 0)
       return NotFound(request->pod_sandbox_id());
-    const std::string id = NewId();
-    containers_[id] = {request->config(), request->pod_sandbox_id(), v1::CONTAINER_CREATED,
-                       next_instant_++, 0};
-    response->set_container_id(id);
+    response->set_container_id(
+        Add(&containers_, {.config = request->config(), .sandbox_id = request->pod_sandbox_id()}));
     return grpc::Status::OK;
   }
 
@@ -282,16 +290,21 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
     return grpc::Status::OK;
   }
 
-  void ForgetLastCall() {
-    const std::lock_guard lock(mutex_);
-    calls_.pop_back();
+  // The caller holds the mutex. Returns the new ID.
+  template <typename Object>
+  std::string Add(std::map<std::string, Object>* objects, std::type_identity_t<Object> object) {
+    const std::string number = std::to_string(next_id_++);
+    // The digits that differ come first, so that a short prefix names one object.
+    const std::string id = number + std::string(64 - number.size(), 'f');
+    object.created_at_ns = next_instant_++;
+    (*objects)[id] = std::move(object);
+    return id;
   }
 
   mutable std::mutex mutex_;
   std::map<std::string, Sandbox> sandboxes_;
   std::map<std::string, Container> containers_;
   std::map<std::string, std::string> verbose_info_;
-  std::pair<std::string, std::string> version_{"containerd", "2.1.9"};
   std::string runtime_config_ = R"({"containerd":{"runtimes":{"runc":{}}}})";
   std::string snapshotter_ = "overlayfs";
   std::map<std::string, grpc::Status> failures_;
@@ -323,12 +336,6 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
     return hangs ? grpc::Status(grpc::StatusCode::CANCELLED, "hung") : grpc::Status::OK;
-  }
-
-  std::string NewId() {
-    std::string id = std::to_string(next_id_++);
-    // The digits that differ come first, so that a short prefix names one object.
-    return id + std::string(64 - id.size(), 'f');
   }
 
   template <typename Message>
@@ -384,54 +391,41 @@ FakeCriServer::~FakeCriServer() { service_->Stop(); }
 
 std::string FakeCriServer::AddPod(const std::string& sandbox_config_json,
                                   const std::string& runtime_handler) {
-  ServerContext context;
-  v1::RunPodSandboxRequest request;
-  v1::RunPodSandboxResponse response;
-  if (!cri::ParseStrictJson(sandbox_config_json, "pod", request.mutable_config()).ok())
-    std::abort();
-  request.set_runtime_handler(runtime_handler);
-  if (!service_->RunPodSandbox(&context, &request, &response).ok()) std::abort();
-  service_->ForgetLastCall();
-  return response.pod_sandbox_id();
+  Sandbox sandbox;
+  if (!cri::ParseStrictJson(sandbox_config_json, "pod", &sandbox.config).ok()) std::abort();
+  sandbox.runtime_handler = runtime_handler;
+  const std::lock_guard lock(service_->mutex_);
+  return service_->Add(&service_->sandboxes_, std::move(sandbox));
 }
 
 std::string FakeCriServer::AddContainer(const std::string& sandbox_id,
                                         const std::string& container_config_json, pid_t pid) {
-  ServerContext context;
-  v1::CreateContainerRequest request;
-  v1::CreateContainerResponse response;
-  request.set_pod_sandbox_id(sandbox_id);
-  if (!cri::ParseStrictJson(container_config_json, "container", request.mutable_config()).ok()) {
-    std::abort();
-  }
-  if (!service_->CreateContainer(&context, &request, &response).ok()) std::abort();
-  service_->ForgetLastCall();
-  const std::lock_guard lock(service_->mutex_);
-  Container& container = service_->containers_.at(response.container_id());
+  Container container;
+  const std::string& json = container_config_json;
+  if (!cri::ParseStrictJson(json, "container", &container.config).ok()) std::abort();
+  container.sandbox_id = sandbox_id;
   container.state = v1::CONTAINER_RUNNING;
   container.pid = pid;
-  return response.container_id();
+  const std::lock_guard lock(service_->mutex_);
+  if (service_->sandboxes_.count(sandbox_id) == 0) std::abort();
+  return service_->Add(&service_->containers_, std::move(container));
 }
 
 void FakeCriServer::SetSandboxReady(const std::string& sandbox_id, bool ready) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->sandboxes_.at(sandbox_id).ready = ready;
+  Locked(*service_)->sandboxes_.at(sandbox_id).ready = ready;
 }
 
 void FakeCriServer::SetContainerState(const std::string& container_id, cri::ContainerState state) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->containers_.at(container_id).state = static_cast<v1::ContainerState>(state);
+  Locked(*service_)->containers_.at(container_id).state = static_cast<v1::ContainerState>(state);
 }
 
 void FakeCriServer::SetVerboseInfo(const std::string& sandbox_or_container_id,
                                    const std::string& json) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->verbose_info_[sandbox_or_container_id] = json;
+  Locked(*service_)->verbose_info_[sandbox_or_container_id] = json;
 }
 
 void FakeCriServer::SetExecResult(const cri::ExecResult& result) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->exec_result_ = result;
+  Locked(*service_)->exec_result_ = result;
 }
 
 void FakeCriServer::SetRuntimeConfig(const std::string& json, const std::string& snapshotter) {
@@ -440,59 +434,40 @@ void FakeCriServer::SetRuntimeConfig(const std::string& json, const std::string&
   service_->snapshotter_ = snapshotter;
 }
 
-void FakeCriServer::SetVersion(const std::string& name, const std::string& version) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->version_ = {name, version};
-}
-
 void FakeCriServer::FailNext(const std::string& method, Code code, const std::string& message) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->failures_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
+  Locked(*service_)->failures_[method] = grpc::Status(static_cast<grpc::StatusCode>(code), message);
 }
 
 void FakeCriServer::BeforeEach(const std::string& method, Hook hook) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->hooks_[method] = std::move(hook);
+  Locked(*service_)->hooks_[method] = std::move(hook);
 }
 
-void FakeCriServer::Hang(const std::string& method) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->hanging_.insert(method);
-}
+void FakeCriServer::Hang(const std::string& method) { Locked(*service_)->hanging_.insert(method); }
 
 void FakeCriServer::PadVerboseAnswers(size_t size_bytes) {
-  const std::lock_guard lock(service_->mutex_);
-  service_->padding_bytes_ = size_bytes;
+  Locked(*service_)->padding_bytes_ = size_bytes;
 }
 
-std::vector<std::string> FakeCriServer::calls() const {
-  const std::lock_guard lock(service_->mutex_);
-  return service_->calls_;
-}
+std::vector<std::string> FakeCriServer::calls() const { return Locked(*service_)->calls_; }
 
 std::vector<std::string> FakeCriServer::sandbox_ids() const {
-  const std::lock_guard lock(service_->mutex_);
-  return Keys(service_->sandboxes_);
+  return Keys(Locked(*service_)->sandboxes_);
 }
 
 std::vector<std::string> FakeCriServer::container_ids() const {
-  const std::lock_guard lock(service_->mutex_);
-  return Keys(service_->containers_);
+  return Keys(Locked(*service_)->containers_);
 }
 
 std::string FakeCriServer::sandbox_config(const std::string& sandbox_id) const {
-  const std::lock_guard lock(service_->mutex_);
-  return cri::PrintJson(service_->sandboxes_.at(sandbox_id).config);
+  return cri::PrintJson(Locked(*service_)->sandboxes_.at(sandbox_id).config);
 }
 
 std::string FakeCriServer::container_config(const std::string& container_id) const {
-  const std::lock_guard lock(service_->mutex_);
-  return cri::PrintJson(service_->containers_.at(container_id).config);
+  return cri::PrintJson(Locked(*service_)->containers_.at(container_id).config);
 }
 
 cri::ContainerState FakeCriServer::container_state(const std::string& container_id) const {
-  const std::lock_guard lock(service_->mutex_);
-  return static_cast<cri::ContainerState>(service_->containers_.at(container_id).state);
+  return static_cast<cri::ContainerState>(Locked(*service_)->containers_.at(container_id).state);
 }
 
 }  // namespace cryopod::test

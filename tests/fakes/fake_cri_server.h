@@ -39,7 +39,6 @@ class FakeCriServer {
 
   // The entry "config" of Status' verbose answer, containerd's JSON; its runtimes are the handlers.
   void SetRuntimeConfig(const std::string& json, const std::string& snapshotter = "overlayfs");
-  void SetVersion(const std::string& name, const std::string& version);
 
   // The next call of `method` ("StartContainer") fails; later ones are served again.
   void FailNext(const std::string& method, Code code, const std::string& message);

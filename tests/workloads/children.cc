@@ -10,14 +10,10 @@
 // signals with the values 1, 2, 3 … to the process and to one thread of it, so that always some of
 // them are pending. Each must be seen once, in order, with its value and its sender. Any signal
 // that nobody has sent counts as a violation.
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <array>
-#include <map>
-#include <new>
 
 #include "tests/workloads/workload.h"
 
@@ -54,7 +50,6 @@ struct Board {
 
 Board* board = nullptr;  // a handler can be given nothing
 pid_t sender = 0;
-std::atomic<std::uint64_t> continued = 0;
 std::atomic<std::uint64_t> unexpected = 0;
 std::atomic<int> first_unexpected = 0;
 std::atomic<int> first_unexpected_code = 0;
@@ -78,7 +73,7 @@ void CountUnexpected(const siginfo_t& info) {
   first_unexpected_code = info.si_code;
 }
 
-void OnContinued(int) { ++continued; }
+void OnContinued(int) {}
 
 void OnUnexpected(int, siginfo_t* info, void*) { CountUnexpected(*info); }
 
@@ -86,13 +81,6 @@ void OnUserSignal(int number, siginfo_t* info, void*) {
   Stream& stream = board->streams[number == SIGUSR1 ? kHandled : kBlocked];
   const bool is_from_sender = info->si_code == SI_USER && info->si_pid == sender;
   if (!is_from_sender || ++stream.seen > stream.sent) CountUnexpected(*info);
-}
-
-sigset_t SetOf(std::initializer_list<int> signals) {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : signals) sigaddset(&set, number);
-  return set;
 }
 
 void Handle(int number, void (*handler)(int, siginfo_t*, void*)) {
@@ -156,7 +144,7 @@ class Sender {
   }
 };
 
-class Children {
+class Children final : public Workload {
  public:
   void Start() {
     for (int i = 0; i < 2; ++i) std::thread([this] { ForkForEver(); }).detach();
@@ -165,27 +153,16 @@ class Children {
     std::thread([] { HandleUserSignals(); }).detach();
   }
 
-  JsonLine Report() const {
+  JsonLine Report() override {
     return JsonLine()
-        .Number("forked", forked_)
         .Number("reaped", reaped_)
         .Number("child_signals", child_signals_)
-        .Number("user_signals", board->streams[kHandled].seen + board->streams[kBlocked].seen)
-        .Number("queued_signals",
-                board->streams[kQueued].seen + board->streams[kQueuedToThread].seen)
-        .Number("continued", continued)
         .Number("unexpected", unexpected)
         .Number("violations", violations_.count());
   }
 
-  std::string Verify() {
-    const Counts before = CountsNow();
-    const auto deadline = std::chrono::steady_clock::now() + kProgressTimeout;
-    std::string reason;
-    do {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      reason = StandsStill(before);
-    } while (!reason.empty() && std::chrono::steady_clock::now() < deadline);
+  std::string Verify() override {
+    const std::string reason = StandsStill(kProgressTimeout, [this] { return CountsNow(); });
     if (unexpected != 0) {
       return std::to_string(unexpected) + " unexpected signals, the first is " +
              std::to_string(first_unexpected) + " with code " +
@@ -196,28 +173,17 @@ class Children {
   }
 
   // As if a queued signal had been lost.
-  void Corrupt() { ++lost_; }
+  void Corrupt() override { ++lost_; }
 
  private:
-  using Counts = std::array<std::uint64_t, kStreams + 1>;
-
   Counts CountsNow() const {
-    Counts counts = {};
-    for (std::size_t i = 0; i < kStreams; ++i) counts[i] = board->streams[i].seen;
-    counts[kStreams] = reaped_;
+    Counts counts = {{"the reaping of children", reaped_}};
+    for (std::size_t i = 0; i < kStreams; ++i) counts[kStreamNames[i]] = board->streams[i].seen;
     return counts;
   }
 
-  std::string StandsStill(const Counts& before) const {
-    const Counts now = CountsNow();
-    for (std::size_t i = 0; i < kStreams; ++i) {
-      if (now[i] == before[i]) return std::string(kStreamNames[i]) + " does not come any more";
-    }
-    return now[kStreams] == before[kStreams] ? "no child is reaped any more" : "";
-  }
-
   // The new one handles no signal as its parent does.
-  pid_t Fork() {
+  pid_t ForkChild() {
     const std::lock_guard lock(mutex_);
     sigset_t all;
     sigset_t before;
@@ -246,7 +212,7 @@ class Children {
       const std::uint64_t number = ++forked_;
       int pipe[2];
       if (::pipe2(pipe, O_CLOEXEC) != 0) Die("pipe2");
-      const pid_t pid = Fork();
+      const pid_t pid = ForkChild();
       if (pid == 0) LiveAndExit(number, pipe[1]);
       ::close(pipe[1]);
       ReadToEnd(number, pipe[0]);
@@ -293,10 +259,7 @@ class Children {
       siginfo_t info = {};
       if (::sigwaitinfo(&set, &info) < 0) continue;
       ++child_signals_;
-      if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) {
-        ++continued;
-        continue;
-      }
+      if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) continue;
       const std::lock_guard lock(mutex_);
       const auto due = signals_due_.find(info.si_pid);
       if (info.si_code != CLD_EXITED || due == signals_due_.end()) {
@@ -363,14 +326,9 @@ class Children {
 int main(int argc, char** argv) {
   using namespace cryopod::workload;
   Begin("children", argc, argv);
-  void* shared =
-      ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) Die("mmap");
-  board = new (shared) Board;
-  sender = ::fork();
-  if (sender < 0) Die("fork");
+  board = &MakeShared<Board>();
+  sender = Fork();
   if (sender == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     while (board->receiver == 0) std::this_thread::sleep_for(kSignalPause);
     Sender().SendForEver();
   }
@@ -381,9 +339,5 @@ int main(int argc, char** argv) {
   HandleSignals();
   static Children children;
   children.Start();
-  Serve("children", {
-                        .report = [] { return children.Report(); },
-                        .verify = [] { return children.Verify(); },
-                        .corrupt = [] { children.Corrupt(); },
-                    });
+  Serve("children", children);
 }

@@ -70,7 +70,7 @@ class Periodic {
   std::atomic<std::uint64_t> times_ = 0;
 };
 
-class Clocks {
+class Clocks final : public Workload {
  public:
   void Start() {
     pthread_mutexattr_t attributes;
@@ -90,69 +90,51 @@ class Clocks {
     }
   }
 
-  JsonLine Report() const {
+  JsonLine Report() override {
     return JsonLine()
         .Number("ticks", ticks_)
-        .Number("waits", waits_)
-        .Number("interrupted", interrupted_)
-        .Number("timerfd", timerfd_.times())
-        .Number("posix_timer", posix_timer_.times())
-        .Number("alarms", alarms_)
-        .Number("single_shots", single_shots_)
-        .Number("turns", turns_)
-        .Number("baton", baton_)
         .Number("gaps", gaps_)
         .Number("gaps_us", static_cast<std::uint64_t>(gaps_ns_ / 1000))
         .Number("violations", violations_.count());
   }
 
-  std::string Verify() {
-    const Counts before = CountsNow();
-    const auto deadline = std::chrono::steady_clock::now() + kProgressTimeout;
-    std::string reason;
-    do {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      reason = StandsStill(before);
-    } while (!reason.empty() && std::chrono::steady_clock::now() < deadline);
+  std::string Verify() override {
+    std::string reason = StandsStill(kProgressTimeout, [this] { return CountsNow(); });
+    Soon(kProgressTimeout, [&] { return !reason.empty() || TimerThatMissesSome().empty(); });
+    if (reason.empty()) reason = TimerThatMissesSome();
     const std::string violation = violations_.Reason();
     return violation.empty() ? reason : violation;
   }
 
-  void Corrupt() {
+  void Corrupt() override {
     pthread_mutex_lock(&turn_mutex_);
     ++turns_of_[0];
     pthread_mutex_unlock(&turn_mutex_);
   }
 
  private:
-  using Counts = std::array<std::uint64_t, 8>;
-
   void Run(void (Clocks::*loop)()) {
     std::thread([this, loop] { (this->*loop)(); }).detach();
   }
 
   // Before any thread; those that want one of them wait for it.
   static void BlockSignals() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGALRM);
-    sigaddset(&set, SIGRTMIN + 1);
+    const sigset_t set = SetOf({SIGALRM, SIGRTMIN + 1});
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
   }
 
   Counts CountsNow() const {
-    return {ticks_,  waits_,        timerfd_.times(), posix_timer_.times(),
-            alarms_, single_shots_, turns_,           baton_};
+    return {{"the tick", ticks_},
+            {"a wait", waits_},
+            {"timerfd", timerfd_.times()},
+            {"POSIX timer", posix_timer_.times()},
+            {"alarm", alarms_},
+            {"single shot", single_shots_},
+            {"the turns", turns_},
+            {"the baton", baton_}};
   }
 
-  std::string StandsStill(const Counts& before) const {
-    constexpr std::array<const char*, 8> kCounts = {"the tick",    "a wait",   "timerfd",
-                                                    "POSIX timer", "alarm",    "single shot",
-                                                    "the turns",   "the baton"};
-    const Counts now = CountsNow();
-    for (std::size_t i = 0; i < now.size(); ++i) {
-      if (now[i] == before[i]) return std::string(kCounts[i]) + " stands still";
-    }
+  std::string TimerThatMissesSome() const {
     for (const Periodic* timer : {&timerfd_, &posix_timer_}) {
       if (timer->MissesSome(gaps_ns_, gaps_))
         return std::string(timer->name()) + " misses expirations";
@@ -183,10 +165,7 @@ class Clocks {
   // `result` is that of the wait; one that was interrupted has no time to keep.
   void Waited(const char* what, std::int64_t end_ns, bool is_interrupted) {
     ++waits_;
-    if (is_interrupted) {
-      ++interrupted_;
-      return;
-    }
+    if (is_interrupted) return;
     const std::int64_t early_ns = end_ns - Now(CLOCK_MONOTONIC);
     if (early_ns > 0) {
       violations_.Add(std::string(what) + " ended " + std::to_string(early_ns) + " ns too early");
@@ -230,9 +209,7 @@ class Clocks {
   }
 
   void TakePosixTimer() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGRTMIN + 1);
+    const sigset_t set = SetOf({SIGRTMIN + 1});
     sigevent event = {};
     event.sigev_notify = SIGEV_SIGNAL;
     event.sigev_signo = SIGRTMIN + 1;
@@ -256,9 +233,7 @@ class Clocks {
 
   // Expirations that nobody has taken in time become one signal, so only the most is known.
   void TakeAlarm() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGALRM);
+    const sigset_t set = SetOf({SIGALRM});
     Periodic alarm("setitimer");
     alarm.Begin();
     const timeval period = {.tv_sec = 0, .tv_usec = kPeriodNs / 1000};
@@ -318,7 +293,6 @@ class Clocks {
   Violations violations_;
   std::atomic<std::uint64_t> ticks_ = 0;
   std::atomic<std::uint64_t> waits_ = 0;
-  std::atomic<std::uint64_t> interrupted_ = 0;
   std::atomic<std::uint64_t> gaps_ = 0;
   std::atomic<std::int64_t> gaps_ns_ = 0;
   Periodic timerfd_{"timerfd"};
@@ -340,9 +314,5 @@ int main(int argc, char** argv) {
   Begin("clocks", argc, argv);
   static Clocks clocks;
   clocks.Start();
-  Serve("clocks", {
-                      .report = [] { return clocks.Report(); },
-                      .verify = [] { return clocks.Verify(); },
-                      .corrupt = [] { clocks.Corrupt(); },
-                  });
+  Serve("clocks", clocks);
 }

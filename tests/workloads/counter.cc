@@ -5,8 +5,6 @@
 // Besides the counter it keeps a hash chain of one link per count: verify walks the chain anew, so
 // a counter that lost or repeated counts, or came from another instance, does not pass. Requests:
 // reset (forgets the largest gap).
-#include <mutex>
-
 #include "tests/workloads/workload.h"
 
 namespace cryopod::workload {
@@ -21,24 +19,24 @@ struct Count {
   std::uint64_t chain = seed;
 };
 
-class Counter {
+class Counter final : public Workload {
  public:
   void Start() {
-    gaps_.Start();
+    std::thread([this] { WatchForGaps(); }).detach();
     std::thread([this] { CountForEver(); }).detach();
     std::thread([this] { PrintForEver(); }).detach();
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     const Count count = Read();
     return JsonLine()
         .Number("counter", count.counter)
         .Text("chain", Hex(count.chain))
-        .Number("largest_gap_us", gaps_.largest_gap_us())
-        .Number("ticks", gaps_.ticks());
+        .Number("largest_gap_us", largest_gap_us_)
+        .Number("ticks", ticks_);
   }
 
-  std::string Verify() {
+  std::string Verify() override {
     const Count count = Read();
     std::uint64_t chain = count.seed;
     for (std::uint64_t i = 0; i < count.counter; ++i) chain = Mix(chain);
@@ -47,17 +45,34 @@ class Counter {
     return "";
   }
 
-  void Corrupt() {
+  void Corrupt() override {
     const std::lock_guard lock(mutex_);
     ++count_.counter;
   }
 
-  void ForgetGap() { gaps_.Reset(); }
+  std::string Other(std::string_view request) override {
+    if (request != "reset") return "";
+    largest_gap_us_ = 0;
+    return "reset";
+  }
 
  private:
   Count Read() {
     const std::lock_guard lock(mutex_);
     return count_;
+  }
+
+  // Keeps the largest gap between ticks of 1 ms: what a freeze looks like to the application.
+  [[noreturn]] void WatchForGaps() {
+    auto last = std::chrono::steady_clock::now();
+    for (;; ++ticks_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const auto now = std::chrono::steady_clock::now();
+      const auto gap_us = std::chrono::duration_cast<std::chrono::microseconds>(now - last).count();
+      last = now;
+      largest_gap_us_ =
+          std::max<std::uint64_t>(largest_gap_us_, static_cast<std::uint64_t>(gap_us));
+    }
   }
 
   [[noreturn]] void CountForEver() {
@@ -79,7 +94,8 @@ class Counter {
 
   std::mutex mutex_;
   Count count_;
-  GapWatch gaps_;
+  std::atomic<std::uint64_t> largest_gap_us_ = 0;
+  std::atomic<std::uint64_t> ticks_ = 0;
 };
 
 }  // namespace
@@ -90,15 +106,5 @@ int main(int argc, char** argv) {
   Begin("counter", argc, argv);
   static Counter counter;
   counter.Start();
-  Serve("counter", {
-                       .report = [] { return counter.Report(); },
-                       .verify = [] { return counter.Verify(); },
-                       .corrupt = [] { counter.Corrupt(); },
-                       .other =
-                           [](std::string_view request) {
-                             if (request != "reset") return "";
-                             counter.ForgetGap();
-                             return "reset";
-                           },
-                   });
+  Serve("counter", counter);
 }

@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include <mutex>
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -37,7 +36,7 @@ struct Message {
   std::uint64_t highest_received;  // by the sender, at the time of sending
 };
 
-class Exchange {
+class Exchange final : public Workload {
  public:
   Exchange(std::string role, std::uint16_t own_port, std::uint16_t other_port)
       : role_(std::move(role)), seen_(kRemembered) {
@@ -57,7 +56,7 @@ class Exchange {
     std::thread([this] { ReceiveForEver(); }).detach();
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     const std::lock_guard lock(mutex_);
     return JsonLine()
         .Text("role", role_)
@@ -65,20 +64,19 @@ class Exchange {
         .Number("highest_received", highest_received_)
         .Number("received", received_)
         .Number("confirmed", confirmed_)
-        .Number("violations", violations_)
-        .Text("first_violation", first_violation_);
+        .Number("violations", violations_.count());
   }
 
   // Also bad when the exchange stands still: it would prove nothing.
-  std::string Verify() {
+  std::string Verify() override {
     const std::lock_guard lock(mutex_);
-    if (violations_ != 0) return std::to_string(violations_) + " violations: " + first_violation_;
+    if (violations_.count() != 0) return violations_.Reason();
     if (std::chrono::steady_clock::now() - last_received_ > kSilenceMax) return "hears nothing";
     return "";
   }
 
   // As if this side had been cut earlier than the other.
-  void Corrupt() {
+  void Corrupt() override {
     const std::lock_guard lock(mutex_);
     sent_ -= std::min<std::uint64_t>(sent_, 2 * kWindow);
     confirmed_ = std::min(confirmed_, sent_);
@@ -131,19 +129,16 @@ class Exchange {
     ++received_;
     std::uint64_t& slot = seen_[message.number % kRemembered];
     if (slot == message.number || message.number + kRemembered <= highest_received_) {
-      Violation("message " + std::to_string(message.number) + " came twice; the sender forgot it");
+      violations_.Add("message " + std::to_string(message.number) +
+                      " came twice; the sender forgot it");
     }
     slot = message.number;
     highest_received_ = std::max(highest_received_, message.number);
     if (message.highest_received > sent_) {
-      Violation("the other has " + std::to_string(message.highest_received) + ", sent are only " +
-                std::to_string(sent_));
+      violations_.Add("the other has " + std::to_string(message.highest_received) +
+                      ", sent are only " + std::to_string(sent_));
     }
     confirmed_ = std::max(confirmed_, message.highest_received);
-  }
-
-  void Violation(const std::string& what) {
-    if (violations_++ == 0) first_violation_ = what;
   }
 
   const std::string role_;
@@ -153,8 +148,7 @@ class Exchange {
   std::uint64_t received_ = 0;
   std::uint64_t highest_received_ = 0;
   std::uint64_t confirmed_ = 0;  // the highest of ours that the other says to have
-  std::uint64_t violations_ = 0;
-  std::string first_violation_;
+  Violations violations_;
   std::vector<std::uint64_t> seen_;
   std::chrono::steady_clock::time_point last_received_ = {};
 };
@@ -173,9 +167,5 @@ int main(int argc, char** argv) {
   const auto next = static_cast<std::uint16_t>(port + 1);
   static Exchange exchange(role, role == "listen" ? port : next, role == "listen" ? next : port);
   exchange.Start();
-  Serve("exchange", {
-                        .report = [] { return exchange.Report(); },
-                        .verify = [] { return exchange.Verify(); },
-                        .corrupt = [] { exchange.Corrupt(); },
-                    });
+  Serve("exchange", exchange);
 }

@@ -8,8 +8,6 @@
 // says, to the byte; so memory and files that come from two instants are found by the first step
 // after the cut, before it writes anything. A log that is full becomes `log.old`. verify reads
 // every record.
-#include <sys/mman.h>
-
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -30,7 +28,7 @@ struct Record {
   bool operator==(const Record&) const = default;
 };
 
-class Journal {
+class Journal final : public Workload {
  public:
   explicit Journal(const std::string& data) : directory_(data + "/journal"), table_(kTableRecords) {
     if (::mkdir(directory_.c_str(), 0777) != 0 && errno != EEXIST) Die(directory_);
@@ -61,21 +59,15 @@ class Journal {
     }).detach();
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     const std::lock_guard lock(mutex_);
-    return JsonLine()
-        .Number("steps", last_.step)
-        .Number("log_records", log_records_)
-        .Number("logs", logs_)
-        .Number("violations", violations_.count());
+    return JsonLine().Number("steps", last_.step).Number("violations", violations_.count());
   }
 
-  std::string Verify() {
-    const auto deadline = std::chrono::steady_clock::now() + kProgressTimeout;
+  std::string Verify() override {
     const std::uint64_t before = Steps();
-    while (violations_.count() == 0 && Steps() == before) {
-      if (std::chrono::steady_clock::now() > deadline) return "writes nothing any more";
-      std::this_thread::sleep_for(kPause);
+    if (!Soon(kProgressTimeout, [&] { return violations_.count() != 0 || Steps() != before; })) {
+      return "writes nothing any more";
     }
     const std::lock_guard lock(mutex_);
     LookAtFiles();
@@ -84,7 +76,7 @@ class Journal {
   }
 
   // As if the file system had been taken at an earlier instant than memory.
-  void Corrupt() {
+  void Corrupt() override {
     const std::lock_guard lock(mutex_);
     const auto size = static_cast<off_t>((log_records_ - 1) * sizeof(Record));
     if (::ftruncate(log_fd_, size) != 0) Die("ftruncate");
@@ -127,7 +119,6 @@ class Journal {
     log_fd_ = Open("log", O_RDWR | O_CREAT | O_EXCL | O_APPEND);
     log_before_ = last_;
     log_records_ = 0;
-    ++logs_;
   }
 
   void ReplaceState(const Record& record) {
@@ -216,7 +207,6 @@ class Journal {
   Record last_;
   Record log_before_;  // the last one before those of the log
   std::uint64_t log_records_ = 0;
-  std::uint64_t logs_ = 0;
   std::vector<Record> table_;
 };
 
@@ -228,9 +218,5 @@ int main(int argc, char** argv) {
   Begin("journal", argc, argv);
   static Journal journal(argc > 1 ? argv[1] : "/data");
   journal.Start();
-  Serve("journal", {
-                       .report = [] { return journal.Report(); },
-                       .verify = [] { return journal.Verify(); },
-                       .corrupt = [] { journal.Corrupt(); },
-                   });
+  Serve("journal", journal);
 }

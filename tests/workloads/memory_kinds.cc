@@ -6,11 +6,7 @@
 // The report's "shared_pages" are those pages of the second process that no write has parted from
 // the first one's.
 #include <pthread.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
-#include <new>
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -63,7 +59,7 @@ void Fill(const Area& area) {
   }
 }
 
-std::string Verify(const Area& area) {
+std::string VerifyArea(const Area& area) {
   for (std::size_t page = 0; page < kAreaPages; ++page) {
     const bool good = IsHole(area, page) ? area.bytes[page * kPageBytes] == 0
                                          : IsPage(area.bytes, area.seed, page);
@@ -107,7 +103,7 @@ std::uint64_t CountShared(const unsigned char* bytes) {
       [](std::uint64_t entry) { return (entry & kPresent) != 0 && (entry & kExclusive) == 0; }));
 }
 
-class Kinds {
+class Kinds final : public Workload {
  public:
   Kinds() {
     Add("plain", MAP_PRIVATE);
@@ -124,19 +120,22 @@ class Kinds {
     StartSecond();
   }
 
-  std::string VerifyAll() {
+  JsonLine Report() override {
+    return JsonLine().Number("shared_pages", AskSecond().empty() ? board_.shared_pages.load() : 0);
+  }
+
+  std::string Verify() override {
     for (const Area& area : areas_) {
       const bool unreadable = std::string_view(area.name) == "unreadable";
       if (unreadable) Protect(area, PROT_READ);
-      const std::string reason = Verify(area);
+      const std::string reason = VerifyArea(area);
       if (unreadable) Protect(area, PROT_NONE);
       if (!reason.empty()) return reason;
     }
     return AskSecond();
   }
 
-  std::uint64_t SharedPages() { return AskSecond().empty() ? board_->shared_pages.load() : 0; }
-  void Corrupt() { areas_.front().bytes[kPageBytes * 7] ^= 1; }
+  void Corrupt() override { areas_.front().bytes[kPageBytes * 7] ^= 1; }
 
  private:
   Area& Add(const char* name, int flags, std::size_t step = 1) {
@@ -174,45 +173,39 @@ class Kinds {
   void StartSecond() {
     common_ = {"copy on write", Map(MAP_PRIVATE), RandomNumber(), 1};
     Fill(common_);
-    board_ = new (Map(MAP_SHARED)) Board;
-    const pid_t pid = ::fork();
-    if (pid < 0) Die("fork");
-    if (pid == 0) RunSecond();
+    if (Fork() == 0) RunSecond();
     areas_.push_back(common_);
   }
 
   [[noreturn]] void RunSecond() {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     const std::uint64_t own_seed = common_.seed + 1;
     for (std::size_t page = 0; page < kOwnPages; ++page) FillPage(common_.bytes, own_seed, page);
     for (;; std::this_thread::sleep_for(std::chrono::milliseconds(5))) {
-      const std::uint64_t asked = board_->asked;
-      if (asked == board_->answered) continue;
+      const std::uint64_t asked = board_.asked;
+      if (asked == board_.answered) continue;
       std::uint64_t bad = 0;
       for (std::size_t page = 0; page < kAreaPages; ++page) {
         const std::uint64_t seed = page < kOwnPages ? own_seed : common_.seed;
         if (!IsPage(common_.bytes, seed, page)) ++bad;
       }
-      board_->bad_pages = bad;
-      board_->shared_pages = CountShared(common_.bytes);
-      board_->answered = asked;
+      board_.bad_pages = bad;
+      board_.shared_pages = CountShared(common_.bytes);
+      board_.answered = asked;
     }
   }
 
   std::string AskSecond() {
-    const std::uint64_t number = ++board_->asked;
-    const auto end = std::chrono::steady_clock::now() + kAnswerWait;
-    while (board_->answered != number) {
-      if (std::chrono::steady_clock::now() > end) return "the second process does not answer";
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    const std::uint64_t number = ++board_.asked;
+    if (!Soon(kAnswerWait, [&] { return board_.answered == number; })) {
+      return "the second process does not answer";
     }
-    const std::uint64_t bad = board_->bad_pages;
+    const std::uint64_t bad = board_.bad_pages;
     return bad == 0 ? "" : std::to_string(bad) + " pages of the second process differ";
   }
 
   std::vector<Area> areas_;
   Area common_;
-  Board* board_ = nullptr;
+  Board& board_ = MakeShared<Board>();
 };
 
 }  // namespace
@@ -222,10 +215,5 @@ int main(int argc, char** argv) {
   using namespace cryopod::workload;
   Begin("memory_kinds", argc, argv);
   static Kinds kinds;
-  Serve("memory_kinds",
-        {
-            .report = [] { return JsonLine().Number("shared_pages", kinds.SharedPages()); },
-            .verify = [] { return kinds.VerifyAll(); },
-            .corrupt = [] { kinds.Corrupt(); },
-        });
+  Serve("memory_kinds", kinds);
 }

@@ -1,12 +1,12 @@
-// The benchmark's load: memory of a chosen kind in a chosen number of processes, each with a
-// heartbeat that remembers its longest gap.
+// Memory of a chosen kind in a chosen number of processes, each with a heartbeat that remembers its
+// longest gap; also the benchmark's load.
 //
 //   memory_load MIB [PROCESSES [THREADS [CONTENT [PAGES [DIRTY_MIB_PER_SECOND]]]]]
 //
 // MIB are shared out evenly among PROCESSES (1). Each has THREADS (0) that only sleep. CONTENT is
 // random, heap (pointers, small numbers and text, as an interpreter's heap: zstd -1 makes it about
-// six times smaller) or zero (written, so that the pages exist). PAGES is 4k or huge.
-// Every page begins with its own number and ends with a hash of what stands before.
+// six times smaller) or zero (written, so that the pages exist). PAGES is 4k or huge. A hash is
+// kept of every page, apart from it: a page in another's place or of another instant does not pass.
 //
 // Requests
 //   reset   forgets the longest gap
@@ -15,11 +15,10 @@
 // The report tells the longest gap of all processes and when the last of these gaps ended, in
 // microseconds of CLOCK_REALTIME, the one clock that a restored process shares with its node:
 // after a restore that is the first heartbeat of the slowest process.
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -43,6 +42,10 @@ struct Settings {
   std::uint64_t dirty_mib_per_second = 0;
 };
 
+std::size_t PagesOfOne(const Settings& settings) {
+  return std::max<std::size_t>(1, settings.mib * kPagesPerMib / settings.processes);
+}
+
 enum class Order : std::uint64_t { kNone, kTouch, kVerify, kCorrupt };
 
 // What one process tells the first one, in memory that all of them share.
@@ -53,6 +56,8 @@ struct Seat {
   std::atomic<std::uint64_t> order = 0;  // the number of the last order; its kind is Board::kind
   std::atomic<std::uint64_t> done = 0;   // the number of the last order that was carried out
   std::atomic<std::uint64_t> bad_pages = 0;
+  std::atomic<std::uint64_t> pages_written = 0;
+  std::atomic<std::uint64_t> hash = 0;  // of all pages
   std::atomic<std::uint64_t> is_ready = 0;
 };
 
@@ -86,52 +91,43 @@ void BeatForEver(Seat& seat) {
 // One process's share of the memory.
 class Memory {
  public:
-  Memory(const Settings& settings, std::size_t pages) : settings_(settings), pages_(pages) {
-    const std::size_t bytes = pages * kPageBytes;
-    void* memory =
-        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) Die("mmap");
+  Memory(const Settings& settings, Seat& seat)
+      : settings_(settings), seat_(seat), hashes_(PagesOfOne(settings)) {
+    const std::size_t bytes = hashes_.size() * kPageBytes;
+    void* memory = MapMemory(bytes);
     ::madvise(memory, bytes, settings.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     words_ = static_cast<std::uint64_t*>(memory);
-    for (std::size_t page = 0; page < pages; ++page) Fill(page);
+    for (std::size_t page = 0; page < hashes_.size(); ++page) Fill(page);
   }
 
   void Touch() const {
     const volatile std::uint64_t* words = words_;
-    for (std::size_t page = 0; page < pages_; ++page) (void)words[page * kPageWords];
+    for (std::size_t page = 0; page < hashes_.size(); ++page) (void)words[page * kPageWords];
   }
 
   std::uint64_t BadPages() const {
     std::uint64_t bad = 0;
-    for (std::size_t page = 0; page < pages_; ++page) {
-      const std::uint64_t* words = Words(page);
-      const bool is_right =
-          settings_.content == "zero"
-              ? IsZero(words)
-              : words[0] == page &&
-                    words[kPageWords - 1] == HashBytes(words, kPageBytes - sizeof(std::uint64_t));
-      if (!is_right) ++bad;
+    for (std::size_t page = 0; page < hashes_.size(); ++page) {
+      if (HashBytes(Words(page), kPageBytes) != hashes_[page]) ++bad;
     }
     return bad;
   }
 
   void Corrupt() {
-    Words(pages_ / 2)[kPageWords / 2] ^= 1;
+    Words(hashes_.size() / 2)[kPageWords / 2] ^= 1;
     is_corrupted_ = true;  // else a page written anew would hide the damage
   }
 
   // Writes a part of the pages anew; the caller paces.
   void Dirty(std::size_t count) {
-    for (std::size_t i = 0; i < count && !is_corrupted_; ++i) Fill(random_ % pages_);
+    for (std::size_t i = 0; i < count && !is_corrupted_; ++i) {
+      Fill(random_ % hashes_.size());
+      ++seat_.pages_written;
+    }
   }
 
  private:
-  std::uint64_t* Words(std::size_t page) { return words_ + page * kPageWords; }
-  const std::uint64_t* Words(std::size_t page) const { return words_ + page * kPageWords; }
-
-  static bool IsZero(const std::uint64_t* words) {
-    return std::all_of(words, words + kPageWords, [](std::uint64_t word) { return word == 0; });
-  }
+  std::uint64_t* Words(std::size_t page) const { return words_ + page * kPageWords; }
 
   std::uint64_t HeapWord() {
     const std::uint64_t value = random_ = random_ * 6364136223846793005U + 1442695040888963407U;
@@ -148,18 +144,20 @@ class Memory {
     std::uint64_t* words = Words(page);
     if (settings_.content == "zero") {
       std::memset(words, 0, kPageBytes);
-      return;
+    } else {
+      words[0] = page;
+      const bool is_heap = settings_.content == "heap";
+      for (std::size_t i = 1; i < kPageWords; ++i) {
+        words[i] = is_heap ? HeapWord() : random_ = random_ * 6364136223846793005U + 1;
+      }
     }
-    words[0] = page;
-    const bool is_heap = settings_.content == "heap";
-    for (std::size_t i = 1; i + 1 < kPageWords; ++i) {
-      words[i] = is_heap ? HeapWord() : random_ = random_ * 6364136223846793005U + 1;
-    }
-    words[kPageWords - 1] = HashBytes(words, kPageBytes - sizeof(std::uint64_t));
+    const std::uint64_t before = std::exchange(hashes_[page], HashBytes(words, kPageBytes));
+    seat_.hash ^= Mix(before ^ page) ^ Mix(hashes_[page] ^ page);
   }
 
   const Settings settings_;
-  const std::size_t pages_;
+  Seat& seat_;
+  std::vector<std::uint64_t> hashes_;
   bool is_corrupted_ = false;
   std::uint64_t random_ = RandomNumber();
   std::uint64_t* words_ = nullptr;
@@ -186,10 +184,8 @@ void CarryOut(Order order, Memory& memory, Seat& seat) {
 }
 
 void StartProcess(const Settings& settings, Board& board, std::uint64_t index) {
-  const std::size_t pages =
-      std::max<std::size_t>(1, settings.mib * kPagesPerMib / settings.processes);
-  static Memory memory(settings, pages);
   Seat& seat = board.seats[index];
+  static Memory memory(settings, seat);
   for (std::uint64_t i = 0; i < settings.threads; ++i) {
     std::thread([] {
       for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
@@ -200,61 +196,57 @@ void StartProcess(const Settings& settings, Board& board, std::uint64_t index) {
   seat.is_ready = 1;
 }
 
-class Load {
+class Load final : public Workload {
  public:
-  explicit Load(const Settings& settings) : settings_(settings) {
-    void* memory =
-        ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) Die("mmap");
-    board_ = new (memory) Board;
-  }
+  explicit Load(const Settings& settings) : settings_(settings) {}
 
   void Start() {
     for (std::uint64_t index = 1; index < settings_.processes; ++index) {
-      const pid_t pid = ::fork();
-      if (pid < 0) Die("fork");
-      if (pid == 0) {
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        StartProcess(settings_, *board_, index);
-        for (;;) ::pause();
-      }
+      if (Fork() != 0) continue;
+      StartProcess(settings_, board_, index);
+      for (;;) ::pause();
     }
-    StartProcess(settings_, *board_, 0);
-    for (std::uint64_t index = 0; index < settings_.processes; ++index) {
-      while (board_->seats[index].is_ready == 0) std::this_thread::sleep_for(kTick);
+    StartProcess(settings_, board_, 0);
+    for (const Seat& seat : Seats()) {
+      while (seat.is_ready == 0) std::this_thread::sleep_for(kTick);
     }
   }
 
-  JsonLine Report() const {
+  JsonLine Report() override {
     std::uint64_t gap = 0;
     std::uint64_t end = 0;
     std::uint64_t ticks = 0;
-    for (std::uint64_t index = 0; index < settings_.processes; ++index) {
-      const Seat& seat = board_->seats[index];
+    std::uint64_t written = 0;
+    std::uint64_t hash = 0;
+    for (const Seat& seat : Seats()) {
       gap = std::max<std::uint64_t>(gap, seat.longest_gap_us);
       end = std::max<std::uint64_t>(end, seat.longest_gap_end_us);
       ticks += seat.ticks;
+      written += seat.pages_written;
+      hash = Mix(hash ^ seat.hash);
     }
     return JsonLine()
+        .Number("pages", Pages())
+        .Text("hash", Hex(hash))
+        .Number("pages_written", written)
         .Number("largest_gap_us", gap)
         .Number("largest_gap_end_realtime_us", end)
         .Number("ticks", ticks);
   }
 
-  std::string Verify() {
+  std::string Verify() override {
     if (!GiveOrder(Order::kVerify)) return "a process does not answer";
     std::uint64_t bad = 0;
-    for (std::uint64_t index = 0; index < settings_.processes; ++index) {
-      bad += board_->seats[index].bad_pages;
-    }
-    return bad == 0 ? "" : std::to_string(bad) + " pages differ";
+    for (const Seat& seat : Seats()) bad += seat.bad_pages;
+    if (bad == 0) return "";
+    return std::to_string(bad) + " of " + std::to_string(Pages()) + " pages differ";
   }
 
-  void Corrupt() { GiveOrder(Order::kCorrupt); }
+  void Corrupt() override { GiveOrder(Order::kCorrupt); }
 
-  std::string Other(std::string_view request) {
+  std::string Other(std::string_view request) override {
     if (request == "reset") {
-      for (Seat& seat : board_->seats) seat.longest_gap_us = 0;
+      for (Seat& seat : Seats()) seat.longest_gap_us = 0;
       return "reset";
     }
     if (request != "touch") return "";
@@ -263,13 +255,16 @@ class Load {
   }
 
  private:
+  std::span<Seat> Seats() const { return std::span(board_.seats).first(settings_.processes); }
+  std::uint64_t Pages() const { return settings_.processes * PagesOfOne(settings_); }
+
   bool GiveOrder(Order order) {
-    board_->kind = order;
+    board_.kind = order;
     const std::uint64_t number = ++orders_;
-    for (std::uint64_t i = 0; i < settings_.processes; ++i) board_->seats[i].order = number;
+    for (Seat& seat : Seats()) seat.order = number;
     const auto deadline = std::chrono::steady_clock::now() + kAnswerWait;
-    for (std::uint64_t i = 0; i < settings_.processes; ++i) {
-      while (board_->seats[i].done != number) {
+    for (const Seat& seat : Seats()) {
+      while (seat.done != number) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         std::this_thread::sleep_for(std::chrono::microseconds(100));
       }
@@ -278,7 +273,7 @@ class Load {
   }
 
   const Settings settings_;
-  Board* board_ = nullptr;
+  Board& board_ = MakeShared<Board>();
   std::uint64_t orders_ = 0;
 };
 
@@ -313,10 +308,5 @@ int main(int argc, char** argv) {
   static const Settings settings = ReadSettings(argc, argv);
   static Load load(settings);
   load.Start();
-  Serve("memory_load", {
-                           .report = [] { return load.Report(); },
-                           .verify = [] { return load.Verify(); },
-                           .corrupt = [] { load.Corrupt(); },
-                           .other = [](std::string_view request) { return load.Other(request); },
-                       });
+  Serve("memory_load", load);
 }

@@ -17,8 +17,6 @@
 // A bad page is counted once: whoever finds it sets it right. A thread rests for a moment after
 // every 8 MiB: with all processors taken without a pause, each wakeup of those that judge it would
 // wait for the end of a time slice.
-#include <sys/mman.h>
-
 #include <condition_variable>
 #include <memory>
 #include <numeric>
@@ -59,13 +57,10 @@ struct alignas(kPageBytes) Slice {
   std::size_t PageAt(std::size_t index) const { return first + index * stride % count; }
 };
 
-class Instant {
+class Instant final : public Workload {
  public:
   Instant(std::size_t page_count, std::size_t thread_count) : page_count_(page_count) {
-    void* memory = ::mmap(nullptr, page_count * kPageBytes, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) Die("mmap");
-    words_ = static_cast<std::uint64_t*>(memory);
+    words_ = static_cast<std::uint64_t*>(MapMemory(page_count * kPageBytes));
     std::uint64_t value = RandomNumber();
     for (std::size_t i = 0; i < page_count * kPageWords; ++i) {
       words_[i] = value = value * 6364136223846793005U + 1;
@@ -81,7 +76,7 @@ class Instant {
     }
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     const std::lock_guard lock(mutex_);
     return JsonLine()
         .Number("pages", page_count_)
@@ -97,7 +92,7 @@ class Instant {
         .Number("bad_positions", positions_.count());
   }
 
-  std::string Verify() {
+  std::string Verify() override {
     if (!Check(false)) return "a thread does not stamp any more";
     const std::lock_guard lock(mutex_);
     if (bad_pages_ == 0) return positions_.Reason();
@@ -105,7 +100,7 @@ class Instant {
            std::to_string(worst_check_) + " at once; the first is " + first_bad_;
   }
 
-  void Corrupt() { Check(true); }
+  void Corrupt() override { Check(true); }
 
  private:
   std::unique_ptr<Slice> MakeSlice(std::size_t index, std::size_t slice_count) const {
@@ -262,9 +257,5 @@ int main(int argc, char** argv) {
   const std::uint64_t threads = argc > 2 ? NumberArgument(argc, argv, 2, kUsage) : 1;
   static Instant instant(mib * (1024 * 1024 / kPageBytes), threads);
   instant.Start();
-  Serve("one_instant", {
-                           .report = [] { return instant.Report(); },
-                           .verify = [] { return instant.Verify(); },
-                           .corrupt = [] { instant.Corrupt(); },
-                       });
+  Serve("one_instant", instant);
 }

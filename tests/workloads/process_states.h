@@ -167,32 +167,13 @@ class ProcessStates {
   // A process whose session's leader, its parent, has ended, and whom a subreaper beneath us has
   // adopted, or the first process of the PID namespace; if it `ends`, nobody waits for it.
   bool MakeOrphan(bool has_subreaper, bool ends) {
-    int pipe_ends[2];
-    if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return false;
-    const pid_t supervisor = ::fork();
-    if (supervisor == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const auto become = [&](int report_fd) {
       if (has_subreaper) ::prctl(PR_SET_CHILD_SUBREAPER, 1);
       const pid_t leader = ::fork();
-      if (leader == 0) LeadAndLeave(pipe_ends[1], ends);
-      ::close(pipe_ends[1]);
+      if (leader == 0) LeadAndLeave(report_fd, ends);
       ::waitpid(leader, nullptr, 0);
-      for (;;) {
-        if (ends || ::waitpid(-1, nullptr, 0) < 0) ::pause();
-      }
-    }
-    ::close(pipe_ends[1]);
-    pid_t told[2] = {};
-    bool made = ::read(pipe_ends[0], told, sizeof(told)) == sizeof(told);
-    if (ends) {
-      // The end of the file: it has closed its descriptors, which is nearly its end.
-      made = made && ::read(pipe_ends[0], told, 1) == 0;
-      ::usleep(50'000);
-    } else if (made) {
-      orphans_[told[0]] = told[1];
-    }
-    ::close(pipe_ends[0]);
-    return made;
+    };
+    return KeepChild(become, ends);
   }
 
   [[noreturn]] static void LeadAndLeave(int report_fd, bool ends) {
@@ -202,8 +183,7 @@ class ProcessStates {
     if (orphan != 0) ::_exit(0);
     while (::getppid() == leader) ::usleep(1000);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    const pid_t told[2] = {::getpid(), leader};
-    (void)!::write(report_fd, told, sizeof(told));
+    Tell(report_fd);
     if (ends) ::_exit(0);
     ::close(report_fd);
     for (;;) ::pause();
@@ -238,21 +218,30 @@ class ProcessStates {
     });
   }
 
-  // Forks a process that runs `become`; so do those that it forks, and all of them wait then. One
-  // tells its PID and its session, which are to stay.
-  bool KeepChild(const std::function<void(int)>& become) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  // Forks a process that runs `become`; so do those that it forks, and all of them wait then, for
+  // children too unless the one that tells its PID and its session `ends`. Else both are to stay.
+  bool KeepChild(const std::function<void(int)>& become, bool ends = false) {
+    int pipe_ends[2];
+    if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return false;
     if (::fork() == 0) {
-      become(ends[1]);
-      ::close(ends[1]);
-      for (;;) ::pause();
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      become(pipe_ends[1]);
+      ::close(pipe_ends[1]);
+      for (;;) {
+        if (ends || ::waitpid(-1, nullptr, 0) < 0) ::pause();
+      }
     }
-    ::close(ends[1]);
+    ::close(pipe_ends[1]);
     pid_t told[2] = {};
-    const bool made = ::read(ends[0], told, sizeof(told)) == sizeof(told);
-    ::close(ends[0]);
-    if (made) orphans_[told[0]] = told[1];
+    bool made = ::read(pipe_ends[0], told, sizeof(told)) == sizeof(told);
+    if (ends) {
+      // The end of the file: it has closed its descriptors, which is nearly its end.
+      made = made && ::read(pipe_ends[0], told, 1) == 0;
+      ::usleep(50'000);
+    } else if (made) {
+      orphans_[told[0]] = told[1];
+    }
+    ::close(pipe_ends[0]);
     return made;
   }
   static void Tell(int report_fd) {

@@ -7,9 +7,7 @@
 // process asks the others over socket pairs that were made before they were born; whoever does not
 // answer within 5 s does not live. Odd processes lead a process group of their own.
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include <mutex>
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -18,6 +16,7 @@ namespace cryopod::workload {
 namespace {
 
 constexpr auto kStepInterval = std::chrono::milliseconds(20);
+constexpr auto kStepTimeout = std::chrono::seconds(2);
 constexpr int kAnswerTimeoutMs = 5000;
 
 pid_t ThreadNumber() { return static_cast<pid_t>(::syscall(SYS_gettid)); }
@@ -59,12 +58,11 @@ std::string VerifyThread(ThreadState& state) {
     if (chain != state.chain) return "is off its chain";
     if (state.number != state.expected_number) return "has another number than at its start";
   }
-  for (int round = 0; round < 100; ++round) {
-    std::this_thread::sleep_for(kStepInterval);
+  const bool runs = Soon(kStepTimeout, [&] {
     const std::lock_guard lock(state.mutex);
-    if (state.steps > before) return "";
-  }
-  return "does not run";
+    return state.steps > before;
+  });
+  return runs ? "" : "does not run";
 }
 
 // One process of the tree: its threads and what it remembers of itself.
@@ -144,12 +142,12 @@ std::size_t Grow(std::size_t index, std::size_t process_count) {
   return index;
 }
 
-class Tree {
+class Tree final : public Workload {
  public:
   Tree(std::vector<SocketPair> sockets, Process& root)
       : sockets_(std::move(sockets)), root_(root) {}
 
-  std::string Verify() {
+  std::string Verify() override {
     const std::string reason = root_.Verify();
     if (!reason.empty()) return "process 0 " + reason;
     for (std::size_t i = 1; i < sockets_.size(); ++i) {
@@ -159,7 +157,7 @@ class Tree {
     return "";
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     std::uint64_t living = 1;
     std::uint64_t steps = root_.Steps();
     for (std::size_t i = 1; i < sockets_.size(); ++i) {
@@ -174,7 +172,7 @@ class Tree {
         .Number("steps", steps);
   }
 
-  void Corrupt() {
+  void Corrupt() override {
     if (sockets_.size() == 1) return root_.Corrupt();
     AskProcess(sockets_.size() - 1, "corrupt");
   }
@@ -228,9 +226,5 @@ int main(int argc, char** argv) {
   static Process process(index, thread_count);
   if (index != 0) AnswerForEver(process, sockets[index].answering);
   static Tree tree(std::move(sockets), process);
-  Serve("process_tree", {
-                            .report = [] { return tree.Report(); },
-                            .verify = [] { return tree.Verify(); },
-                            .corrupt = [] { tree.Corrupt(); },
-                        });
+  Serve("process_tree", tree);
 }

@@ -8,11 +8,7 @@
 // until nothing is on its way, and then both ends must have counted the same. The counts stand in
 // memory that both processes share and, a second time, in that of the thread: both must be of one
 // instant.
-#include <sys/mman.h>
-#include <sys/prctl.h>
-
 #include <array>
-#include <new>
 #include <vector>
 
 #include "tests/workloads/workload.h"
@@ -52,7 +48,6 @@ struct Flow {
 
 struct Board {
   std::atomic<bool> senders_stand = false;
-  std::atomic<std::uint64_t> interrupted = 0;
   std::uint64_t seed = RandomNumber();
   std::array<Flow, kFlows> flows;
 };
@@ -140,10 +135,7 @@ class FlowEnd {
 
   // A call that no signal of the application has interrupted may still have been: by the freeze.
   void Failed(ssize_t result) {
-    if (result < 0 && errno == EINTR) {
-      ++board_.interrupted;
-      return;
-    }
+    if (result < 0 && errno == EINTR) return;
     Violation(result == 0 ? kEnd : kFailed);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
@@ -241,11 +233,11 @@ void StartThreads(Board& board, const std::vector<Channel>& channels, bool is_fi
   }
 }
 
-class Relay {
+class Relay final : public Workload {
  public:
   explicit Relay(Board& board) : board_(board) {}
 
-  JsonLine Report() const {
+  JsonLine Report() override {
     std::uint64_t received = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t violations = 0;
@@ -256,27 +248,21 @@ class Relay {
       violations += flow.violations;
     }
     return JsonLine()
-        .Number("flows", board_.flows.size())
         .Number("received_bytes", received)
         .Number("in_flight_bytes", in_flight)
-        .Number("interrupted", board_.interrupted)
         .Number("violations", violations);
   }
 
-  std::string Verify() {
+  std::string Verify() override {
     board_.senders_stand = true;
-    const auto deadline = std::chrono::steady_clock::now() + kDrainTimeout;
-    while (!NotDrained().empty() && FirstViolation().empty() &&
-           std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    Soon(kDrainTimeout, [&] { return NotDrained().empty() || !FirstViolation().empty(); });
     const std::string not_drained = NotDrained();
     board_.senders_stand = false;
     const std::string violation = FirstViolation();
     return violation.empty() ? not_drained : violation;
   }
 
-  void Corrupt() { board_.flows[0].skips_a_byte = true; }
+  void Corrupt() override { board_.flows[0].skips_a_byte = true; }
 
  private:
   static std::string Name(std::size_t flow) {
@@ -313,23 +299,14 @@ class Relay {
 int main(int argc, char** argv) {
   using namespace cryopod::workload;
   Begin("relay", argc, argv);
-  void* shared =
-      ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED) Die("mmap");
-  Board& board = *new (shared) Board;
+  Board& board = MakeShared<Board>();
   std::vector<Channel> channels;
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     channels.push_back(MakeChannel(static_cast<Kind>(i), argc > 1 ? argv[1] : "/tmp"));
   }
-  const pid_t child = ::fork();
-  if (child < 0) Die("fork");
-  if (child == 0) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const pid_t child = Fork();
   StartThreads(board, channels, child != 0);
   while (child == 0) ::pause();
   static Relay relay(board);
-  Serve("relay", {
-                     .report = [] { return relay.Report(); },
-                     .verify = [] { return relay.Verify(); },
-                     .corrupt = [] { relay.Corrupt(); },
-                 });
+  Serve("relay", relay);
 }

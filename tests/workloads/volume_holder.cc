@@ -11,9 +11,7 @@
 // directory not that directory. Requests: content PATH (what the descriptor reads), events (names
 // the paths whose watch has reported something since the last time).
 #include <sys/inotify.h>
-#include <sys/mman.h>
 
-#include <climits>
 #include <map>
 #include <set>
 
@@ -25,7 +23,7 @@ namespace {
 constexpr std::uint32_t kEvents = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_DELETE_SELF;
 constexpr std::size_t kContentBytesMax = 4096;
 
-class VolumeHolder {
+class VolumeHolder final : public Workload {
  public:
   void Hold(std::string_view argument) {
     const std::size_t colon = argument.find(':');
@@ -48,17 +46,12 @@ class VolumeHolder {
     }
   }
 
-  JsonLine Report() const {
-    char directory[PATH_MAX] = "";
-    if (::getcwd(directory, sizeof(directory)) == nullptr) directory[0] = '\0';
-    return JsonLine()
-        .Number("held", descriptors_.size() + watches_.size())
-        .Number("written", written_)
-        .Text("cwd", directory);
+  JsonLine Report() override {
+    return JsonLine().Number("held", descriptors_.size() + watches_.size());
   }
 
   // Also writes a line through every descriptor that can: it must reach the file of its path.
-  std::string Verify() {
+  std::string Verify() override {
     for (const auto& [path, fd] : descriptors_) {
       struct stat held {};
       struct stat there {};
@@ -67,18 +60,24 @@ class VolumeHolder {
       if (!IsSame(held, there)) return path + " is another file than the one that is open";
       if ((::fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY) continue;
       if (!WriteAll(fd, "line\n")) return path + " cannot be written";
-      ++written_;
     }
     return VerifyWorkingDirectory();
   }
 
-  void Corrupt() {
+  void Corrupt() override {
     for (auto& [path, fd] : descriptors_) {
       ::close(fd);
       fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
     }
   }
 
+  std::string Other(std::string_view request) override {
+    if (request == "events") return Events();
+    if (!request.starts_with("content ")) return "";
+    return "content " + Content(std::string(request.substr(8)));
+  }
+
+ private:
   std::string Content(const std::string& path) const {
     const auto mapped = mappings_.find(path);
     if (mapped != mappings_.end()) return mapped->second;
@@ -106,7 +105,6 @@ class VolumeHolder {
     return text;
   }
 
- private:
   static bool IsSame(const struct stat& one, const struct stat& other) {
     return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
   }
@@ -145,7 +143,6 @@ class VolumeHolder {
   std::map<std::string, const char*> mappings_;
   std::map<int, std::string> watches_;
   std::string working_directory_;
-  std::uint64_t written_ = 0;
   int inotify_ = -1;
 };
 
@@ -157,14 +154,5 @@ int main(int argc, char** argv) {
   Begin("volume_holder", argc, argv);
   static VolumeHolder holder;
   for (int i = 1; i < argc; ++i) holder.Hold(argv[i]);
-  Serve("volume_holder", {
-                             .report = [] { return holder.Report(); },
-                             .verify = [] { return holder.Verify(); },
-                             .corrupt = [] { holder.Corrupt(); },
-                             .other = [](std::string_view request) -> std::string {
-                               if (request == "events") return holder.Events();
-                               if (!request.starts_with("content ")) return "";
-                               return "content " + holder.Content(std::string(request.substr(8)));
-                             },
-                         });
+  Serve("volume_holder", holder);
 }

@@ -21,6 +21,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -39,7 +41,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
+#include <map>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -88,6 +93,62 @@ inline std::string Hex(std::uint64_t value) {
   std::_Exit(3);
 }
 
+// New memory, of zeros; `flags` say whether it is private or shared.
+inline void* MapMemory(std::size_t size_bytes, int flags = MAP_PRIVATE) {
+  void* memory = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) Die("mmap");
+  return memory;
+}
+
+// In memory that this process will share with those that it forks.
+template <typename Board>
+Board& MakeShared() {
+  return *new (MapMemory(sizeof(Board), MAP_SHARED)) Board;
+}
+
+// As fork does it; the child ends with this thread.
+inline pid_t Fork() {
+  const pid_t pid = ::fork();
+  if (pid < 0) Die("fork");
+  if (pid == 0) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  return pid;
+}
+
+inline sigset_t SetOf(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : signals) sigaddset(&set, number);
+  return set;
+}
+
+// Waits until `holds()`; false when it did not within the limit.
+template <typename Condition>
+bool Soon(std::chrono::seconds limit, Condition holds) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+// How often each thing has happened, by its name.
+using Counts = std::map<std::string, std::uint64_t>;
+
+// Waits until all of them have happened again; what has not, or nothing.
+inline std::string StandsStill(std::chrono::seconds limit, const std::function<Counts()>& counts) {
+  const Counts before = counts();
+  std::string still;
+  Soon(limit, [&] {
+    still.clear();
+    for (const auto& [name, count] : counts()) {
+      if (count == before.at(name)) still = name + " stands still";
+    }
+    return still.empty();
+  });
+  return still;
+}
+
 // A flat JSON object; names and texts here never need escaping beyond quotes and controls.
 class JsonLine {
  public:
@@ -111,34 +172,6 @@ class JsonLine {
     return *this;
   }
   std::string text_;
-};
-
-// Keeps the largest gap between ticks of 1 ms: what a freeze looks like to the application.
-class GapWatch {
- public:
-  void Start() {
-    std::thread([this] { Run(); }).detach();
-  }
-  void Reset() { largest_gap_us_ = 0; }
-  std::uint64_t largest_gap_us() const { return largest_gap_us_; }
-  std::uint64_t ticks() const { return ticks_; }
-
- private:
-  void Run() {
-    auto last = std::chrono::steady_clock::now();
-    for (;;) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      const auto now = std::chrono::steady_clock::now();
-      const auto gap_us = std::chrono::duration_cast<std::chrono::microseconds>(now - last).count();
-      last = now;
-      ++ticks_;
-      if (static_cast<std::uint64_t>(gap_us) > largest_gap_us_) {
-        largest_gap_us_ = static_cast<std::uint64_t>(gap_us);
-      }
-    }
-  }
-  std::atomic<std::uint64_t> largest_gap_us_ = 0;
-  std::atomic<std::uint64_t> ticks_ = 0;
 };
 
 // What was not as it should have been: how often, and what it was at first.
@@ -231,33 +264,35 @@ inline void SetTimeout(int fd, int seconds) {
   std::exit(answer.starts_with("bad") ? 1 : 0);
 }
 
-// How a workload answers. All three are called by one thread, one after another.
-struct Answers {
-  std::function<JsonLine()> report;     // "workload", "instance" and "pid" are added
-  std::function<std::string()> verify;  // empty when all is well, else the reason
-  std::function<void()> corrupt;
+// What a workload answers. All of it is asked by one thread, one request after another.
+class Workload {
+ public:
+  virtual ~Workload() = default;
+  virtual JsonLine Report() = 0;     // "workload", "instance" and "pid" are added
+  virtual std::string Verify() = 0;  // empty when all is well, else the reason
+  virtual void Corrupt() = 0;
   // Any other request; an empty answer means that there is none of that name.
-  std::function<std::string(std::string_view)> other = [](std::string_view) { return ""; };
+  virtual std::string Other(std::string_view) { return ""; }
 };
 
-inline std::string AnswerOf(const Answers& answers, const std::string& name, std::uint64_t instance,
+inline std::string AnswerOf(Workload& workload, const std::string& name, std::uint64_t instance,
                             std::string_view request) {
   if (request == "report") {
-    return answers.report()
+    return workload.Report()
         .Text("workload", name)
         .Text("instance", Hex(instance))
         .Number("pid", static_cast<std::uint64_t>(::getpid()))
         .Finish();
   }
   if (request == "verify") {
-    const std::string reason = answers.verify();
+    const std::string reason = workload.Verify();
     return reason.empty() ? "ok" : "bad: " + reason;
   }
   if (request == "corrupt") {
-    answers.corrupt();
+    workload.Corrupt();
     return "corrupted";
   }
-  const std::string answer = answers.other(request);
+  const std::string answer = workload.Other(request);
   return answer.empty() ? "bad: no such request" : answer;
 }
 
@@ -285,8 +320,8 @@ inline void OnEndSignal(int) {
   errno = saved_errno;
 }
 
-[[noreturn]] inline void EndWithVerdict(const Answers& answers) {
-  const std::string reason = answers.verify();
+[[noreturn]] inline void EndWithVerdict(Workload& workload) {
+  const std::string reason = workload.Verify();
   // A pipe that nobody empties must not keep the workload from ending.
   pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
   if (::poll(&output, 1, 1000) == 1) {
@@ -297,7 +332,7 @@ inline void OnEndSignal(int) {
 
 // Serves requests until a signal ends the workload. Call it when the workload is set up; then it is
 // also ready for others.
-[[noreturn]] inline void Serve(const std::string& name, const Answers& answers) {
+[[noreturn]] inline void Serve(const std::string& name, Workload& workload) {
   const std::uint64_t instance = RandomNumber();
   const int listener = Listen(name);
   const int end = ::eventfd(0, EFD_CLOEXEC);
@@ -307,12 +342,12 @@ inline void OnEndSignal(int) {
     pollfd ready[2] = {{.fd = listener, .events = POLLIN, .revents = 0},
                        {.fd = end, .events = POLLIN, .revents = 0}};
     if (::poll(ready, 2, -1) < 0) continue;
-    if (ready[1].revents != 0) EndWithVerdict(answers);
+    if (ready[1].revents != 0) EndWithVerdict(workload);
     const int client = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     SetTimeout(client, 5);
     const std::string request = ReadLine(client);
-    WriteAll(client, AnswerOf(answers, name, instance, request) + "\n");
+    WriteAll(client, AnswerOf(workload, name, instance, request) + "\n");
     ::close(client);
   }
 }

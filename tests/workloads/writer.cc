@@ -11,12 +11,12 @@
 namespace cryopod::workload {
 namespace {
 
-class Writer {
+class Writer final : public Workload {
  public:
   Writer(std::string data, std::string image)
       : data_(std::move(data) + "/writer"), image_(std::move(image)) {
     // What an earlier container left in a volume.
-    if (::access(data_.c_str(), F_OK) == 0) RemoveFiles(data_);
+    std::filesystem::remove_all(data_);
     if (::mkdir(data_.c_str(), 0777) != 0) Die(data_);
     files_.Expect(data_);
     MakeFiles();
@@ -26,18 +26,25 @@ class Writer {
     OpenFiles();
   }
 
-  JsonLine Report() {
+  JsonLine Report() override {
     return JsonLine().Number("expected", files_.size()).Number("changes", changes_);
   }
 
-  std::string Verify() {
+  std::string Verify() override {
     std::string reason = files_.Verify();
     if (reason.empty()) reason = VerifyOpenFiles();
     return reason;
   }
 
-  void Corrupt() { WriteFile(data_ + "/plain", "damaged\n", 0644); }
+  void Corrupt() override { WriteFile(data_ + "/plain", "damaged\n", 0644); }
 
+  std::string Other(std::string_view request) override {
+    if (request != "change") return "";
+    Change();
+    return "changed";
+  }
+
+ private:
   // Round n makes a folder of files and removes that of round n - 2.
   void Change() {
     const std::string directory = Round(++changes_);
@@ -53,7 +60,6 @@ class Writer {
     files_.Expect(data_ + "/log");
   }
 
- private:
   std::string Round(std::uint64_t number) const {
     return data_ + "/round" + std::to_string(number);
   }
@@ -64,7 +70,7 @@ class Writer {
   }
 
   void RemoveTree(const std::string& path) {
-    RemoveFiles(path);
+    std::filesystem::remove_all(path);
     files_.ExpectAbsent(path);
   }
 
@@ -206,15 +212,5 @@ int main(int argc, char** argv) {
   Begin("writer", argc, argv);
   ::umask(0);
   static Writer writer(argc > 1 ? argv[1] : "/data", argc > 2 ? argv[2] : "/srv/image");
-  Serve("writer", {
-                      .report = [] { return writer.Report(); },
-                      .verify = [] { return writer.Verify(); },
-                      .corrupt = [] { writer.Corrupt(); },
-                      .other =
-                          [](std::string_view request) {
-                            if (request != "change") return "";
-                            writer.Change();
-                            return "changed";
-                          },
-                  });
+  Serve("writer", writer);
 }

@@ -1,9 +1,9 @@
 // What `writer` expects of the file system: taken down when a file has been made, compared later.
 #pragma once
 
-#include <dirent.h>
 #include <sys/xattr.h>
 
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -42,19 +42,11 @@ inline void SetAttribute(const std::string& path, const char* name, const std::s
 
 inline std::set<std::string> NamesIn(const std::string& path) {
   std::set<std::string> names;
-  DIR* directory = ::opendir(path.c_str());
-  if (directory == nullptr) return names;
-  while (const dirent* entry = ::readdir(directory)) {
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") names.insert(name);
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(path, absent)) {
+    names.insert(entry.path().filename());
   }
-  ::closedir(directory);
   return names;
-}
-
-inline void RemoveFiles(const std::string& path) {
-  for (const std::string& name : NamesIn(path)) RemoveFiles(path + "/" + name);
-  if (::remove(path.c_str()) != 0) Die(path);
 }
 
 // All that can be seen of one file. Times are compared only where the workload set them.

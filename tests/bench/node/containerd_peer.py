@@ -1,5 +1,4 @@
 """containerd's own CheckpointContainer, one container after another, and its restore."""
-import pathlib
 import subprocess
 import time
 
@@ -10,7 +9,6 @@ from commands import CRI_TOOL, CommandFailed, run, wait_until
 # containerd's restore pulls the container's image from its registry, whether it is there or not.
 REGISTRY = "127.0.0.1:5000"
 IMAGE = f"{REGISTRY}/workloads:1"
-SOURCE_IMAGE = "lab.local/workloads:1"
 TIMEOUT_S = 300
 
 _registry = None
@@ -31,7 +29,7 @@ def start_registry():
         _registry = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log,
                                      stderr=log, stdin=subprocess.DEVNULL)
     ctr = ["ctr", "-n", "k8s.io", "images"]
-    run(*ctr, "tag", "--force", SOURCE_IMAGE, IMAGE)
+    run(*ctr, "tag", "--force", cri_pod.SOURCE_IMAGE, IMAGE)
 
     def is_pushed():
         try:
@@ -51,22 +49,15 @@ def stop_registry():
         _registry.wait(10)
 
 
-class ContainerdPeer:
+class ContainerdPeer(cri_pod.PodPeer):
     name = "containerd"
     restores = True
-
-    def __init__(self, case):
-        self._case = case
-        self._pod = None
-        self._archives = {}
+    image = IMAGE
+    _archives = {}
 
     def start(self):
         start_registry()
-        pod = cri_pod.pod_config("containerd")
-        self._pod = cri_pod.run_pod(pod, cri_pod.container_configs(self._case, IMAGE), "runc")
-        self._loads = self._pod.loads()
-        for load in self._loads:
-            load.wait_ready()
+        super().start()
 
     def checkpoint(self):
         self.tidy()
@@ -82,23 +73,9 @@ class ContainerdPeer:
         configs = cri_pod.container_configs(self._case, IMAGE)
         for config in configs:
             config["image"] = {"image": str(self._archives[config["metadata"]["name"]])}
-        restored = []
-
-        def act():
-            pod = cri_pod.pod_config("containerd-restored")
-            restored.append(cri_pod.run_pod(pod, configs, "runc"))
-            return restored[0].loads()
-
-        try:
-            return measure.restore(act)[0]
-        finally:
-            for pod in restored:
-                pod.remove()
+        return cri_pod.restore_pod(lambda: cri_pod.run_pod(
+            cri_pod.pod_config("containerd-restored"), configs, self.handler))
 
     def tidy(self):
         for path in self._archives.values():
-            pathlib.Path(path).unlink(missing_ok=True)
-
-    def stop(self):
-        if self._pod is not None:
-            self._pod.remove()
+            path.unlink(missing_ok=True)

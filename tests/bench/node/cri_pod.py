@@ -2,38 +2,23 @@
 import json
 import pathlib
 
+import lab
 import load
+import measure
 from commands import CRI_TOOL, run, run_json
 
 HOME = pathlib.Path("/var/lib/containerd/bench")
+SOURCE_IMAGE = lab.WORKLOADS_IMAGE
 
 
 def pod_config(name):
-    return {
-        "metadata": {"name": name, "namespace": "bench", "uid": f"uid-{name}", "attempt": 0},
-        "hostname": name,
-        "log_directory": f"/var/log/pods/bench_{name}",
-        "labels": {"io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "bench",
-                   "io.kubernetes.pod.uid": f"uid-{name}"},
-        "linux": {"security_context": {"namespace_options": _namespaces()}},
-    }
+    return lab.pod(name, "bench")
 
 
 def container_configs(case, image):
     count = case["containers"]
-    return [{
-        "metadata": {"name": f"load-{number}", "attempt": 0},
-        "image": {"image": image, "user_specified_image": image},
-        "command": [f"/bin/{load.PROGRAM}", *load.arguments(case, count)],
-        "labels": {"io.kubernetes.container.name": f"load-{number}"},
-        "annotations": {"io.kubernetes.container.restartCount": "0"},
-        "log_path": f"load-{number}.log",
-        "linux": {"security_context": {"namespace_options": _namespaces()}},
-    } for number in range(count)]
-
-
-def _namespaces():
-    return {"network": 0, "ipc": 0, "pid": 1}
+    return [lab.container(f"load-{number}", [f"/bin/{load.PROGRAM}", *load.arguments(case, count)], image)
+            for number in range(count)]
 
 
 class CriPod:
@@ -50,6 +35,51 @@ class CriPod:
     def remove(self):
         run(CRI_TOOL, "stopp", self.sandbox)
         run(CRI_TOOL, "rmp", self.sandbox)
+
+
+class PodPeer:
+    """A peer that works on a pod of containerd's with the case's loads. A subclass says its name, whether
+    it restores, and with which image and handler its containers are run."""
+    restores = False
+    image = SOURCE_IMAGE
+    handler = "runc"
+
+    def __init__(self, case):
+        self._case = case
+        self._pod = None
+
+    def pod_name(self):
+        return self.name
+
+    def start(self):
+        self._pod = run_pod(pod_config(self.pod_name()), container_configs(self._case, self.image),
+                            self.handler)
+        self._loads = self._pod.loads()
+        for one in self._loads:
+            one.wait_ready()
+
+    def tidy(self):
+        """Removes what the last round has left."""
+
+    def stop(self):
+        self.tidy()
+        if self._pod is not None:
+            self._pod.remove()
+
+
+def restore_pod(act):
+    """What is taken of act(), which makes a restored pod; that is removed in any case."""
+    restored = []
+
+    def loads():
+        restored.append(act())
+        return restored[0].loads()
+
+    try:
+        return measure.restore(loads)
+    finally:
+        for pod in restored:
+            pod.remove()
 
 
 def write_pod(pod, containers):

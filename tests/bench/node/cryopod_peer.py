@@ -6,25 +6,16 @@ import cri_pod
 import measure
 from commands import CTL, run, run_json
 
-IMAGE = "lab.local/workloads:1"
 
-
-class CryopodPeer:
-    name = "cryopod"
+class CryopodPeer(cri_pod.PodPeer):
+    name = handler = "cryopod"
     restores = True
+    _count = 0
+    _archive = None
 
-    def __init__(self, case):
-        self._case = case
-        self._pod = None
-        self._count = 0
-
-    def start(self):
+    def pod_name(self):
         # Two cases of ours may run side by side.
-        pod = cri_pod.pod_config(f"cryopod-{self._case['name']}")
-        self._pod = cri_pod.run_pod(pod, cri_pod.container_configs(self._case, IMAGE), "cryopod")
-        self._loads = self._pod.loads()
-        for load in self._loads:
-            load.wait_ready()
+        return f"cryopod-{self._case['name']}"
 
     def checkpoint(self):
         self._count += 1
@@ -36,26 +27,15 @@ class CryopodPeer:
 
     def restore(self):
         request = cri_pod.HOME / "request.json"
+        pod = cri_pod.pod_config("cryopod-restored")
         request.write_text(json.dumps({
-            "config": cri_pod.pod_config("cryopod-restored"),
-            "container_configs": cri_pod.container_configs(self._case, IMAGE)}))
-        pathlib.Path("/var/log/pods/bench_cryopod-restored").mkdir(parents=True, exist_ok=True)
-        restored = []
-
-        def act():
-            answer = run_json(CTL, "--output", "json", "restore", self._archive,
-                              f"--request={request}")
-            restored.append(cri_pod.find_pod(answer["pod_sandbox_id"]))
-            return restored[0].loads()
-
-        try:
-            return measure.restore(act)[0]
-        finally:
-            for pod in restored:
-                pod.remove()
+            "config": pod, "container_configs": cri_pod.container_configs(self._case, self.image)}))
+        pathlib.Path(pod["log_directory"]).mkdir(parents=True, exist_ok=True)
+        return cri_pod.restore_pod(lambda: cri_pod.find_pod(run_json(
+            CTL, "--output", "json", "restore", self._archive,
+            f"--request={request}")["pod_sandbox_id"]))
 
     def tidy(self):
-        """Removes what the last round has left."""
         run(CTL, "delete", self._archive)
 
     def stop(self):

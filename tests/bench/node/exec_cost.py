@@ -4,7 +4,6 @@ import time
 import cri_pod
 from commands import CRI_TOOL, run
 
-IMAGE = "lab.local/workloads:1"
 CASE = {"mib": 1, "processes": 1, "threads": 0, "content": "random", "pages": "4k",
         "dirty_mib_per_s": 0, "containers": 1}
 
@@ -16,7 +15,7 @@ def measure_exec(rounds):
     try:
         for handler in taken:
             pods[handler] = cri_pod.run_pod(cri_pod.pod_config(f"exec-{handler}"),
-                                            cri_pod.container_configs(CASE, IMAGE), handler)
+                                            cri_pod.container_configs(CASE, cri_pod.SOURCE_IMAGE), handler)
         for number in range(rounds):
             # First one first, then the other.
             for handler in sorted(taken, reverse=number % 2 == 1):

@@ -50,4 +50,4 @@ def restore(act):
     for load in loads:
         load.verify()
     return {"first_heartbeat_s": (beat_us - began_us) / 1e6,
-            "total_s": (touched_us - began_us) / 1e6, "cpu_s": cpu_s}, loads
+            "total_s": (touched_us - began_us) / 1e6, "cpu_s": cpu_s}

@@ -5,7 +5,7 @@ import pathlib
 import cri_pod
 import measure
 from commands import run
-from containerd_peer import SOURCE_IMAGE
+from cri_pod import SOURCE_IMAGE
 from load import PROGRAM, Load, arguments
 
 LAB_RUNTIME = "/usr/local/sbin/runc-lab"
@@ -66,7 +66,7 @@ class PodmanPeer:
             return [self._load(name) for name in restored]
 
         try:
-            return measure.restore(act)[0]
+            return measure.restore(act)
         finally:
             run(*self._podman, "rm", "--force", "--time", "0", "--ignore", *restored)
 

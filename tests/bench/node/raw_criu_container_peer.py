@@ -11,7 +11,6 @@ import shutil
 import cri_pod
 import measure
 from commands import run
-from containerd_peer import SOURCE_IMAGE
 from raw_criu_peer import TIMEOUT_S
 from runc_peer import ROOT
 
@@ -33,20 +32,8 @@ def _externals(state):
             yield f"mnt[{path}]:/dev/null"
 
 
-class RawCriuContainerPeer:
+class RawCriuContainerPeer(cri_pod.PodPeer):
     name = "raw-criu-container"
-    restores = False
-
-    def __init__(self, case):
-        self._case = case
-        self._pod = None
-
-    def start(self):
-        pod = cri_pod.pod_config("raw-criu-container")
-        self._pod = cri_pod.run_pod(pod, cri_pod.container_configs(self._case, SOURCE_IMAGE), "runc")
-        self._loads = self._pod.loads()
-        for load in self._loads:
-            load.wait_ready()
 
     def checkpoint(self):
         self.tidy()
@@ -68,8 +55,3 @@ class RawCriuContainerPeer:
 
     def tidy(self):
         shutil.rmtree(FOLDER, ignore_errors=True)
-
-    def stop(self):
-        self.tidy()
-        if self._pod is not None:
-            self._pod.remove()

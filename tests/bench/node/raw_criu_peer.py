@@ -55,7 +55,7 @@ class RawCriuPeer:
                 "--log-file", "restore.log", timeout_s=TIMEOUT_S)
             return self._loads
 
-        return measure.restore(act)[0]
+        return measure.restore(act)
 
     def tidy(self):
         shutil.rmtree(self._images(), ignore_errors=True)

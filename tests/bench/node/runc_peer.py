@@ -4,26 +4,13 @@ import shutil
 import cri_pod
 import measure
 from commands import run
-from containerd_peer import SOURCE_IMAGE
 
 ROOT = "/run/containerd/runc/k8s.io"
 FOLDER = cri_pod.HOME / "runc"
 
 
-class RuncPeer:
+class RuncPeer(cri_pod.PodPeer):
     name = "runc"
-    restores = False
-
-    def __init__(self, case):
-        self._case = case
-        self._pod = None
-
-    def start(self):
-        pod = cri_pod.pod_config("runc")
-        self._pod = cri_pod.run_pod(pod, cri_pod.container_configs(self._case, SOURCE_IMAGE), "runc")
-        self._loads = self._pod.loads()
-        for load in self._loads:
-            load.wait_ready()
 
     def checkpoint(self):
         self.tidy()
@@ -42,8 +29,3 @@ class RuncPeer:
 
     def tidy(self):
         shutil.rmtree(FOLDER, ignore_errors=True)
-
-    def stop(self):
-        self.tidy()
-        if self._pod is not None:
-            self._pod.remove()

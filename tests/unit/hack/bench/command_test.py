@@ -18,9 +18,7 @@ def bench(*arguments):
 
 class CommandTest(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def kept(self, freeze_ms, **options):
         """A file as --raw writes it: ours, against 1,000 ms of containerd."""
@@ -78,7 +76,3 @@ class CommandTest(unittest.TestCase):
     def test_a_standard_grid_that_could_not_be_judged_fails(self):
         for which in ("quick", "full"):
             self.assertEqual(1, bench("--from", self.kept(100, which=which)).returncode)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -6,11 +6,6 @@ from bench import grid
 
 
 class ParseCaseTest(unittest.TestCase):
-    def refused(self, text):
-        with self.assertRaises(grid.BadValue) as caught:
-            grid.parse_case(text)
-        return str(caught.exception)
-
     def test_a_case_is_what_its_keys_say(self):
         case = grid.parse_case("mib=256,content=heap,dirty=100,restore=no,name=mine")
 
@@ -23,24 +18,19 @@ class ParseCaseTest(unittest.TestCase):
         self.assertEqual(grid.STANDARD, grid.parse_case("mib=1024").name)
 
     def test_a_bad_value_is_named_with_what_is_allowed(self):
-        for text, named, allowed in (("mib=0", "mib=0", "from 1 to 65536"),
-                                     ("mib=-4", "mib=-4", "from 1 to 65536"),
-                                     ("content=text", "content=text", "random, heap, zero"),
-                                     ("pages=2m", "pages=2m", "4k, huge"),
-                                     ("restore=1", "restore=1", "yes, no"),
-                                     ("name=A/b", "name=A/b", "a-z, 0-9 and -"),
-                                     ("size=4", "'size=4'", "processes"),
-                                     ("mib", "'mib'", "KEY=VALUE")):
-            said = self.refused(text)
-            self.assertIn(named, said)
-            self.assertIn(allowed, said)
-
-    def test_a_key_twice_is_refused(self):
-        self.assertIn("mib is there twice", self.refused("mib=1,mib=2"))
-
-    def test_nobody_gets_less_than_one_mebibyte(self):
-        self.assertIn("at least 1 MiB", self.refused("mib=4,containers=5"))
-        self.assertIn("at least 1 MiB", self.refused("mib=4,processes=5"))
+        for text, said in (("mib=0", "mib=0: .*from 1 to 65536"),
+                           ("mib=-4", "mib=-4: .*from 1 to 65536"),
+                           ("content=text", "content=text: .*random, heap, zero"),
+                           ("pages=2m", "pages=2m: .*4k, huge"),
+                           ("restore=1", "restore=1: .*yes, no"),
+                           ("name=A/b", "name=A/b: a-z, 0-9 and -"),
+                           ("size=4", "'size=4' is not .*processes"),
+                           ("mib", "'mib' is not KEY=VALUE"),
+                           ("mib=1,mib=2", "mib is there twice"),
+                           ("mib=4,containers=5", "at least 1 MiB"),
+                           ("mib=4,processes=5", "at least 1 MiB")):
+            with self.assertRaisesRegex(grid.BadValue, said):
+                grid.parse_case(text)
 
     def test_two_cases_of_one_name_are_refused(self):
         with self.assertRaisesRegex(grid.BadValue, "two cases are named 64mib"):
@@ -74,7 +64,3 @@ class GridTest(unittest.TestCase):
         case = dataclasses.replace(grid.standard()[0], peers=("runc",))
 
         self.assertEqual(["cryopod", "runc"], grid.plan([case], 7, 0, [])["cases"][0]["peers"])
-
-
-if __name__ == "__main__":
-    unittest.main()

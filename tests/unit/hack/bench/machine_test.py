@@ -37,19 +37,11 @@ class MachineTest(unittest.TestCase):
         self.assertEqual(("4.2", "2.1.9~ds1", "1.3.6", None),
                          tuple(found[name] for name in machine.PROGRAMS))
         self.assertTrue(found["cap_sys_resource"])
-
-    def test_a_missing_right_is_missing(self):
         self.assertFalse(machine.of_node("capabilities: 000001fffeffffff\n")["cap_sys_resource"])
 
-    def test_this_machine_can_be_described(self):
+    def test_this_machine_and_a_run_that_was_cut_off_can_be_described(self):
         text = machine.described({**records.MACHINE, **machine.of_host(), **records.end()["machine"]})
 
         self.assertIn("processors", text)
         self.assertIn("without CAP_SYS_RESOURCE", text)
-
-    def test_a_run_that_was_cut_off_can_be_described(self):
         self.assertIn("the run was cut off", machine.described(records.MACHINE))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -1,6 +1,6 @@
 import unittest
 
-from bench.ratios import Legs, Side, spread
+from bench.ratios import Legs, Side, Spread, spread
 from records import leg
 
 OURS = Side("64mib", "cryopod", "checkpoint")
@@ -31,17 +31,13 @@ class PairsTest(unittest.TestCase):
         self.assertEqual([10, 13, 14, 15], [own for own, _ in pairs])
         self.assertIn("2 of 6 pairs left out", remark)
 
-    def test_all_pairs_stay_when_fewer_than_three_would(self):
-        pairs, remark = legs([(1, 1), (1, 1), (9, 1)]).pairs(OURS, PEER, "freeze_ms")
+    def test_all_pairs_stay_when_fewer_than_three_or_than_half_would(self):
+        for costs, dear in (([(1, 1), (1, 1), (9, 1)], "1 of 3"),
+                            ([(1, 1)] * 3 + [(9, 9)] * 4, "4 of 7")):
+            pairs, remark = legs(costs).pairs(OURS, PEER, "freeze_ms")
 
-        self.assertEqual(3, len(pairs))
-        self.assertIn("1 of 3 pairs was expensive; none left out", remark)
-
-    def test_all_pairs_stay_when_fewer_than_half_would(self):
-        pairs, remark = legs([(1, 1)] * 3 + [(9, 9)] * 4).pairs(OURS, PEER, "freeze_ms")
-
-        self.assertEqual(7, len(pairs))
-        self.assertIn("none left out", remark)
+            self.assertEqual(len(costs), len(pairs))
+            self.assertIn(f"{dear} pairs was expensive; none left out", remark)
 
     def test_memory_is_expensive_by_the_whole_run(self):
         records = [leg("64mib", peer, number, page_us=1)
@@ -57,17 +53,7 @@ class PairsTest(unittest.TestCase):
 
 
 class SpreadTest(unittest.TestCase):
-    def test_median_and_quartiles(self):
-        found = spread([1, 2, 3, 4, 100])
-
-        self.assertEqual((3, 2, 5), (found.median, found.iqr, found.n))
-
-    def test_a_single_value_has_no_range(self):
-        self.assertIsNone(spread([5]).iqr)
-
-    def test_nothing_has_no_spread(self):
+    def test_median_and_quartiles_of_several_no_range_of_one_and_nothing_of_none(self):
+        self.assertEqual(Spread(3, 2, 5), spread([1, 2, 3, 4, 100]))
+        self.assertEqual(Spread(5, None, 1), spread([5]))
         self.assertIsNone(spread([]))
-
-
-if __name__ == "__main__":
-    unittest.main()

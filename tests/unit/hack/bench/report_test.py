@@ -59,21 +59,13 @@ class TableTest(unittest.TestCase):
             lines = [line for line in block.splitlines() if line.startswith("|")]
             self.assertEqual(1, len({line.count("|") for line in lines} or {0}), block)
 
-    def test_the_standard_case_shows_every_peer_and_ours_as_a_part(self):
+    def test_the_standard_case_shows_every_peer_ours_as_a_part_and_every_reason_once(self):
         text = self.text(a_run())
 
         self.assertIn("| freeze | 103 ms | 10.2 s (0.0101) | 206 ms (0.502) | n/a | n/a |", text)
-
-    def test_a_reason_stands_once_on_one_line(self):
-        text = self.text(a_run())
-
         self.assertEqual(1, text.count("no | such program"))
 
     def test_figures_are_as_people_read_them(self):
         self.assertEqual(["–", "0.123", "250 ms", "12.3 s", "1234 MiB"],
                          [table.figure(None), table.figure(0.12345), table.figure(0.25, "s"),
                           table.figure(12345, "ms"), table.figure(1234.4, "MiB")])
-
-
-if __name__ == "__main__":
-    unittest.main()

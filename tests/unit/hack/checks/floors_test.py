@@ -18,9 +18,7 @@ CMAKE = {
 
 class FloorsTest(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.root = pathlib.Path(self.folder.name)
-        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.files = [self.write(f"{folder}/CMakeLists.txt", text) for folder, text in CMAKE.items()]
 
     def write(self, path, text):
@@ -90,7 +88,3 @@ class FloorsTest(unittest.TestCase):
     def test_a_comment_includes_nothing(self):
         self.assertEqual([], self.violations(
             "agent/os/a.cc", '// #include "agent/jobs.h"\n/*\n#include "agent/jobs.h"\n*/\n'))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -9,9 +9,7 @@ from checks.source_tree import SourceTree
 
 class FormattingTest(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.root = pathlib.Path(self.folder.name)
-        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         (self.root / ".clang-format").write_text("BasedOnStyle: Google\n")
 
     def violations(self, text):
@@ -26,7 +24,3 @@ class FormattingTest(unittest.TestCase):
 
         self.assertTrue(violations)
         self.assertTrue(violations[0].startswith("a.cc:2: "), violations)
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -34,7 +34,3 @@ class NoticesTest(unittest.TestCase):
 
     def test_a_comment_and_the_language_need_none(self):
         self.assertEqual([], self.violations("", "#include <vector>\n// #include <CLI/CLI.hpp>\n"))
-
-
-if __name__ == "__main__":
-    unittest.main()

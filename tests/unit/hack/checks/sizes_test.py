@@ -10,9 +10,7 @@ PROMISE = "TO" "DO"
 
 class SizesTest(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.root = pathlib.Path(self.folder.name)
-        self.addCleanup(self.folder.cleanup)
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def violations(self, files):
         for path, text in files.items():
@@ -88,7 +86,3 @@ class CodeLinesTest(unittest.TestCase):
     def test_a_line_of_code_holds_more_than_a_comment(self):
         self.assertEqual(2, code_lines("a.cc", "// x\n\nint a;  // y\n/* z\n*/\nint b;\n"))
         self.assertEqual(1, code_lines("a.py", "# x\n\na = 1  # y\n"))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -10,9 +10,7 @@ from checks import tidy
 
 class TidyTest(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.root = pathlib.Path(folder.name).resolve()
-        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())).resolve()
 
     def commit(self, name):
         for arguments in (["init", "--quiet"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit",
@@ -46,7 +44,3 @@ class TidyTest(unittest.TestCase):
 
         self.assertEqual(["a.cc:2"], sorted({finding.split(": ")[0] for finding in found}), found)
         self.assertEqual(set(), tidy.findings_of(self.root, ".", "b.cc"))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -8,9 +8,7 @@ from program_folders import NoProgram
 
 class ProgramFoldersTest(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def write(self, path, text="", executable=False):
         file = self.folder / path
@@ -116,7 +114,3 @@ class ProgramFoldersTest(unittest.TestCase):
         self.assertEqual("#!/bin/sh\nmemcached\n", (self.folder / "cache/start").read_text())
         with self.assertRaisesRegex(NoProgram, "--verify"):
             program_folders.program_of_commands("x", self.folder, [], None, {"start": "a"})
-
-
-if __name__ == "__main__":
-    unittest.main()

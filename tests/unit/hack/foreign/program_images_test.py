@@ -12,9 +12,7 @@ from program_images import NoImage
 
 class ProgramImagesTest(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def write(self, path, text=""):
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +82,3 @@ class ProgramImagesTest(unittest.TestCase):
 
         self.assertEqual(images._blob("base", fill), images._blob("base", fill))
         self.assertEqual(1, len(made))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -81,7 +81,3 @@ class ResultsTest(unittest.TestCase):
         self.assertEqual({"runs": 1, "checkpoints": 1, "restores": 1, "right": 1, "refused": False},
                          line["cryopod"])
         self.assertEqual("shop", json.loads(right(OURS).to_json())["program"])
-
-
-if __name__ == "__main__":
-    unittest.main()
