@@ -64,7 +64,7 @@ Result<api::Verification> VerifyArchive(const settings::AgentSettings& config,
   CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive opened, OpenNamed(config, archive));
   CRYOPOD_RETURN_IF_ERROR(
       opened.Verify(Deadline::After(kVerifyTimeout)).While("verifying archive " + opened.name()));
-  return api::Verification{opened.digest(), opened.size_bytes(), opened.size_bytes()};
+  return api::Verification{opened.digest(), opened.blobs().size(), opened.size_bytes()};
 }
 
 Status DeleteArchive(const settings::AgentSettings& config, const std::string& archive) {
