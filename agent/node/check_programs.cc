@@ -5,7 +5,7 @@
 
 #include <string_view>
 
-#include "agent/archive/unpack/unpack_process.h"
+#include "agent/archive/unpack/unpack.h"
 #include "agent/criu/criu_client.h"
 #include "agent/os/file.h"
 #include "agent/os/unix_socket.h"

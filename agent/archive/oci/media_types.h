@@ -29,7 +29,6 @@ inline constexpr char kPodNamespaceAnnotation[] = "org.criu.checkpoint.pod.names
 inline constexpr char kPodUidAnnotation[] = "org.criu.checkpoint.pod.uid";
 inline constexpr char kPodIdAnnotation[] = "org.criu.checkpoint.pod.id";
 inline constexpr char kEngineNameAnnotation[] = "org.criu.checkpoint.engine.name";
-inline constexpr char kEngineVersionAnnotation[] = "org.criu.checkpoint.engine.version";
 inline constexpr char kCriuVersionAnnotation[] = "org.criu.checkpoint.criu.version";
 inline constexpr char kRuntimeNameAnnotation[] = "org.criu.checkpoint.runtime.name";
 inline constexpr char kRuntimeVersionAnnotation[] = "org.criu.checkpoint.runtime.version";

@@ -1,7 +1,7 @@
 #include "agent/archive/oci/oci_json.h"
 
 #include "agent/archive/oci/media_types.h"
-#include "agent/json/fields.h"
+#include "agent/archive/oci/sha256.h"
 
 namespace cryopod::archive {
 namespace {
@@ -9,13 +9,6 @@ namespace {
 constexpr size_t kManifestsMax = 1025;  // of a pod and its containers
 constexpr size_t kLayersMax = 64;
 constexpr size_t kAnnotationsMax = 256;
-
-template <typename T>
-Result<T> Parse(std::string_view text, const std::string& where) {
-  T document;
-  CRYOPOD_RETURN_IF_ERROR(json::Read(text, where, document));
-  return document;
-}
 
 void DescribeAnnotations(json::Fields& fields, std::map<std::string, std::string>& annotations) {
   fields.OptionalNonEmpty("annotations", annotations);
@@ -30,15 +23,6 @@ void DescribeHead(json::Fields& fields, const char* media_type) {
   std::string found = media_type;
   fields.Optional("mediaType", found);
   if (found != media_type) fields.Fail("mediaType", std::string("not ") + media_type);
-}
-
-struct Layout {
-  std::string version;
-};
-
-void Describe(json::Fields& fields, Layout& layout) {
-  fields.Required("imageLayoutVersion", layout.version);
-  if (layout.version != "1.0.0") fields.Fail("imageLayoutVersion", "not 1.0.0");
 }
 
 }  // namespace
@@ -78,24 +62,6 @@ void Describe(json::Fields& fields, ContainerConfig& config) {
   fields.Optional("id", config.id);
   fields.Optional("image", config.image);
   fields.Optional("imageRef", config.image_ref);
-}
-
-std::string ToJson(const ImageIndex& index) { return json::Write(index); }
-std::string ToJson(const ImageManifest& manifest) { return json::Write(manifest); }
-std::string ToJson(const ContainerConfig& config) { return json::Write(config); }
-
-Status CheckLayoutJson(std::string_view text) { return Parse<Layout>(text, "oci-layout").status(); }
-
-Result<ImageIndex> ParseImageIndex(std::string_view text, const std::string& where) {
-  return Parse<ImageIndex>(text, where);
-}
-
-Result<ImageManifest> ParseImageManifest(std::string_view text, const std::string& where) {
-  return Parse<ImageManifest>(text, where);
-}
-
-Result<ContainerConfig> ParseContainerConfig(std::string_view text, const std::string& where) {
-  return Parse<ContainerConfig>(text, where);
 }
 
 }  // namespace cryopod::archive

@@ -1,11 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "agent/archive/oci/descriptor.h"
 #include "agent/json/fields.h"
 #include "agent/os/status.h"
 
@@ -14,10 +14,20 @@ namespace cryopod::archive {
 // The JSON documents of an image layout, written canonically and read as hostile input.
 //
 // Source  OCI image-spec v1.1: image-layout.md, image-index.md, manifest.md, descriptor.md.
-// Errors  of all Parse functions: kDataLoss, names the member.
 
 // Content of the file "oci-layout".
 inline constexpr char kLayoutJson[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+
+// A content-addressed blob.
+struct Descriptor {
+  std::string media_type;
+  std::string digest;  // "sha256:<64 lower-case hex digits>", nothing else is accepted
+  uint64_t size_bytes = 0;
+  std::string artifact_type = {};
+  std::map<std::string, std::string> annotations = {};
+
+  bool operator==(const Descriptor&) const = default;
+};
 
 struct ImageIndex {
   std::string artifact_type;
@@ -45,14 +55,12 @@ void Describe(json::Fields& fields, ImageIndex& index);
 void Describe(json::Fields& fields, ImageManifest& manifest);
 void Describe(json::Fields& fields, ContainerConfig& config);
 
-std::string ToJson(const ImageIndex& index);
-std::string ToJson(const ImageManifest& manifest);
-std::string ToJson(const ContainerConfig& config);
-
-Status CheckLayoutJson(std::string_view text);
-// `where` names the document in errors.
-Result<ImageIndex> ParseImageIndex(std::string_view text, const std::string& where);
-Result<ImageManifest> ParseImageManifest(std::string_view text, const std::string& where);
-Result<ContainerConfig> ParseContainerConfig(std::string_view text, const std::string& where);
+// `where` names the document in errors. Errors: kDataLoss, names the member.
+template <json::Described Document>
+Result<Document> Parse(std::string_view text, const std::string& where) {
+  Document document;
+  CRYOPOD_RETURN_IF_ERROR(json::Read(text, where, document));
+  return document;
+}
 
 }  // namespace cryopod::archive

@@ -112,11 +112,7 @@ struct PodCheckpoint {
   bool operator==(const PodCheckpoint&) const = default;
 };
 
-void Describe(json::Fields& fields, NodeFacts& node);
 void Describe(json::Fields& fields, MountRecord& mount);
-void Describe(json::Fields& fields, RecordLock& lock);
-void Describe(json::Fields& fields, ExternalFile& file);
-void Describe(json::Fields& fields, ContainerCheckpoint& container);
 void Describe(json::Fields& fields, FinishedContainer& container);
 void Describe(json::Fields& fields, PhaseTiming& phase);
 void Describe(json::Fields& fields, PodCheckpoint& checkpoint);

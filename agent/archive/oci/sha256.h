@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,9 +17,6 @@ namespace cryopod::archive {
 class Sha256 {
  public:
   Sha256();
-  Sha256(Sha256&&) noexcept;
-  Sha256& operator=(Sha256&&) noexcept;
-  ~Sha256();
 
   void Update(std::string_view bytes);
   // "sha256:<64 lower-case hex digits>". Ends the computation.
@@ -34,15 +30,13 @@ class Sha256 {
 };
 
 std::string DigestOf(std::string_view bytes);
+// The digest of a file from its first byte to its last, read with pread(2): its offset stays where
+// it is. Errors: kDeadlineExceeded, and what read(2) says.
+Result<std::string> HashFile(int fd, Deadline deadline);
 
-struct HashedFile {
-  std::string digest;
-  uint64_t size_bytes = 0;
-};
-// Hashes a file from its first byte to its last with pread(2): its offset stays where it is.
-// `progress` gets the bytes that went by since its last call; it may be empty.
-// Errors: kDeadlineExceeded, and what read(2) says.
-Result<HashedFile> HashFile(int fd, const std::function<void(uint64_t bytes)>& progress,
-                            Deadline deadline);
+// Exactly "sha256:" and 64 lower-case hex digits. Errors: kInvalidArgument.
+Status CheckDigest(const std::string& digest);
+// The hex digits of a checked digest: the name of its file in blobs/sha256.
+std::string DigestHex(const std::string& digest);
 
 }  // namespace cryopod::archive

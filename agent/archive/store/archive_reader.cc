@@ -7,9 +7,7 @@
 #include <utility>
 
 #include "agent/archive/oci/media_types.h"
-#include "agent/archive/oci/oci_json.h"
 #include "agent/archive/oci/sha256.h"
-#include "agent/archive/store/manifests.h"
 #include "agent/json/value.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -25,6 +23,15 @@ Status AsDamage(const Status& status) {
   const bool damage = code == Code::kNotFound || code == Code::kInvalidArgument ||
                       code == Code::kFailedPrecondition;
   return Status(damage ? Code::kDataLoss : code, status.message());
+}
+
+// oci-layout and index.json.
+Result<std::string> ReadLayoutFile(int dir_fd, const char* name) {
+  Result<UniqueFd> file = OpenBeneath(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!file.ok()) return AsDamage(file.status());
+  Result<std::string> text = ReadAll(file->get(), json::Limits().bytes_max);
+  if (!text.ok()) return Status(Code::kDataLoss, text.status().message()).While(name);
+  return text;
 }
 
 }  // namespace
@@ -50,7 +57,6 @@ class ArchiveReader {
   Result<Descriptor> ReadTop() const {
     const int dir_fd = archive_.layout_dir_.get();
     CRYOPOD_ASSIGN_OR_RETURN(const std::string layout, ReadLayoutFile(dir_fd, kLayoutName));
-    CRYOPOD_RETURN_IF_ERROR(CheckLayoutJson(layout));
     CRYOPOD_ASSIGN_OR_RETURN(Descriptor pod_index, ReadForeignIndex(dir_fd));
     CRYOPOD_ASSIGN_OR_RETURN(const std::string index, ReadLayoutFile(dir_fd, kIndexName));
     if (layout != kLayoutJson || index != LayoutIndexJson(pod_index, archive_.name_)) {
@@ -59,30 +65,9 @@ class ArchiveReader {
     return pod_index;
   }
 
- public:
-  static Result<std::string> ReadLayoutFile(int dir_fd, const char* name) {
-    Result<UniqueFd> file = OpenBeneath(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (!file.ok()) return AsDamage(file.status());
-    Result<std::string> text = ReadAll(file->get(), json::Limits().bytes_max);
-    if (!text.ok()) return Status(Code::kDataLoss, text.status().message()).While(name);
-    return text;
-  }
-
- private:
-  // A blob that is parsed: read whole, its digest checked.
   Result<std::string> ReadJsonBlob(const Descriptor& descriptor) {
     CRYOPOD_RETURN_IF_ERROR(AddBlob(descriptor));
-    if (descriptor.size_bytes > json::Limits().bytes_max) {
-      return Status(Code::kDataLoss, "blob " + descriptor.digest + " is no JSON of at most 4 MiB");
-    }
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
-                             OpenBlobAt(archive_.layout_dir_.get(), descriptor));
-    Result<std::string> text = ReadAll(file.get(), json::Limits().bytes_max);
-    if (!text.ok()) return text.status().While("blob " + descriptor.digest);
-    if (DigestOf(*text) != descriptor.digest) {
-      return Status(Code::kDataLoss, "blob " + descriptor.digest + " has other bytes");
-    }
-    return text;
+    return ReadJsonBlobAt(archive_.layout_dir_.get(), descriptor);
   }
 
   Status AddBlob(const Descriptor& descriptor) {
@@ -103,14 +88,15 @@ class ArchiveReader {
 
   Status ReadPodIndex(const Descriptor& descriptor) {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlob(descriptor));
-    CRYOPOD_ASSIGN_OR_RETURN(const ImageIndex index, ParseImageIndex(text, "pod index"));
+    CRYOPOD_ASSIGN_OR_RETURN(const ImageIndex index, Parse<ImageIndex>(text, "pod index"));
     if (index.artifact_type != kPodArtifactType) {
       return Status(Code::kDataLoss, "artifactType: not " + std::string(kPodArtifactType));
     }
     for (const Descriptor& manifest : index.manifests) {
       CRYOPOD_RETURN_IF_ERROR(ReadManifest(manifest).While("manifest " + manifest.digest));
     }
-    return has_pod_ ? Status() : Status(Code::kDataLoss, "holds no manifest of the pod");
+    if (!archive_.pod_metadata_.digest.empty()) return Status();
+    return Status(Code::kDataLoss, "holds no manifest of the pod");
   }
 
   Status ReadManifest(const Descriptor& descriptor) {
@@ -119,7 +105,7 @@ class ArchiveReader {
                                          "\" is no image manifest");
     }
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlob(descriptor));
-    CRYOPOD_ASSIGN_OR_RETURN(const ImageManifest manifest, ParseImageManifest(text, "manifest"));
+    CRYOPOD_ASSIGN_OR_RETURN(const ImageManifest manifest, Parse<ImageManifest>(text, "manifest"));
     if (manifest.artifact_type == kPodArtifactType) return ReadPod(manifest);
     if (manifest.artifact_type == kContainerArtifactType) return ReadContainer(manifest);
     return Status(Code::kUnimplemented,
@@ -127,7 +113,7 @@ class ArchiveReader {
   }
 
   Status ReadPod(const ImageManifest& manifest) {
-    if (std::exchange(has_pod_, true)) {
+    if (!archive_.pod_metadata_.digest.empty()) {
       return Status(Code::kDataLoss, "a second manifest of the pod");
     }
     if (manifest.config.media_type != kPodConfigMediaType) {
@@ -147,7 +133,7 @@ class ArchiveReader {
       return Status(Code::kDataLoss, "config: mediaType: not that of a container checkpoint");
     }
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlob(manifest.config));
-    CRYOPOD_ASSIGN_OR_RETURN(const ContainerConfig config, ParseContainerConfig(text, "config"));
+    CRYOPOD_ASSIGN_OR_RETURN(const ContainerConfig config, Parse<ContainerConfig>(text, "config"));
     ContainerParts parts;
     parts.name = config.name;
     for (const Descriptor& layer : manifest.layers) {
@@ -214,17 +200,25 @@ class ArchiveReader {
 
   Archive archive_;
   std::map<std::string, uint64_t> blobs_;
-  bool has_pod_ = false;
 };
+
+std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& archive_name) {
+  ImageIndex index;
+  index.manifests = {{.media_type = kImageIndexMediaType,
+                      .digest = pod_index.digest,
+                      .size_bytes = pod_index.size_bytes,
+                      .artifact_type = kPodArtifactType,
+                      .annotations = {{kRefNameAnnotation, archive_name}}}};
+  return json::Write(index);
+}
 
 Result<Archive> OpenLayout(int layout_dir_fd, const std::string& name) {
   return ArchiveReader(name).Read(layout_dir_fd);
 }
 
 Result<Descriptor> ReadForeignIndex(int layout_dir_fd) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
-                           ArchiveReader::ReadLayoutFile(layout_dir_fd, kIndexName));
-  CRYOPOD_ASSIGN_OR_RETURN(const ImageIndex index, ParseImageIndex(text, kIndexName));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadLayoutFile(layout_dir_fd, kIndexName));
+  CRYOPOD_ASSIGN_OR_RETURN(const ImageIndex index, Parse<ImageIndex>(text, kIndexName));
   if (index.manifests.size() != 1) {
     return Status(Code::kDataLoss,
                   "index.json: manifests: " + std::to_string(index.manifests.size()) +
@@ -253,6 +247,18 @@ Result<UniqueFd> OpenBlobAt(int layout_dir_fd, const Descriptor& descriptor) {
                                        std::to_string(descriptor.size_bytes));
   }
   return file;
+}
+
+Result<std::string> ReadJsonBlobAt(int layout_dir_fd, const Descriptor& descriptor) {
+  const std::string where = "blob " + descriptor.digest;
+  if (descriptor.size_bytes > json::Limits().bytes_max) {
+    return Status(Code::kDataLoss, where + " is no JSON of at most 4 MiB");
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenBlobAt(layout_dir_fd, descriptor));
+  CRYOPOD_ASSIGN_OR_RETURN(std::string text,
+                           ReadAll(file.get(), json::Limits().bytes_max).While(where));
+  if (DigestOf(text) == descriptor.digest) return text;
+  return Status(Code::kDataLoss, where + " has other bytes");
 }
 
 }  // namespace cryopod::archive

@@ -2,15 +2,16 @@
 
 #include <string>
 
-#include "agent/archive/oci/descriptor.h"
 #include "agent/archive/store/archive_store.h"
-#include "agent/os/status.h"
 
 namespace cryopod::archive {
 
 inline constexpr char kIndexName[] = "index.json";
 inline constexpr char kLayoutName[] = "oci-layout";
 inline constexpr char kBlobsName[] = "blobs/sha256";
+
+// Content of index.json: one descriptor, the pod's index, under the archive's name.
+std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& archive_name);
 
 // Opens the image layout in `layout_dir_fd` (borrowed) as the archive `name` and checks its
 // structure as `Archive` says. Nothing may lie in it that does not belong to it.
@@ -23,5 +24,7 @@ Result<Descriptor> ReadForeignIndex(int layout_dir_fd);
 
 // A blob by its digest, a regular file of the stated size. Errors: kDataLoss, names the digest.
 Result<UniqueFd> OpenBlobAt(int layout_dir_fd, const Descriptor& descriptor);
+// The content of one that is parsed: read whole, its digest checked.
+Result<std::string> ReadJsonBlobAt(int layout_dir_fd, const Descriptor& descriptor);
 
 }  // namespace cryopod::archive

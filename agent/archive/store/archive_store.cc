@@ -9,6 +9,7 @@
 #include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_reader.h"
 #include "agent/archive/store/partial_archive.h"
+#include "agent/archive/unpack/unpack.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
@@ -16,23 +17,69 @@
 
 namespace cryopod::archive {
 
-Result<uint64_t> Archive::Verify(const std::function<void(uint64_t done, uint64_t total)>& progress,
-                                 Deadline deadline) const {
-  uint64_t done = 0;
-  const auto advance = [&](uint64_t bytes) {
-    done += bytes;
-    if (progress) progress(done, size_bytes_);
-  };
+namespace {
+
+constexpr size_t kNameBytesMax = 200;
+
+Status NotInStore(const std::string& name, const std::string& root) {
+  return Status(Code::kNotFound, "archive \"" + name + "\" is not in the store " + root +
+                                     "; \"cryopodctl list\" shows what is");
+}
+
+Status CheckHash(int blob_fd, const std::string& archive, const Descriptor& descriptor,
+                 Deadline deadline) {
+  const std::string where = "archive \"" + archive + "\": blob " + descriptor.digest;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string digest, HashFile(blob_fd, deadline).While(where));
+  if (digest == descriptor.digest) return Status();
+  return Status(Code::kDataLoss, where + " has other bytes: it is damaged");
+}
+
+struct MemorySink : public LayerSink {
+  Status Apply(const LayerEntry& entry, const Content& content) override {
+    std::string text(entry.size_bytes, '\0');  // the checker has bounded it
+    for (size_t done = 0; done < text.size();) {
+      CRYOPOD_ASSIGN_OR_RETURN(const size_t got, content(text.data() + done, text.size() - done));
+      if (got == 0) return Status(Code::kDataLoss, JsonEscape(entry.path) + " is cut off");
+      done += got;
+    }
+    files[entry.path] = std::move(text);
+    return Status();
+  }
+
+  std::map<std::string, std::string> files;
+};
+
+}  // namespace
+
+Status CheckArchiveName(const std::string& name) {
+  const bool ok =
+      IsPlainName(name) && name.size() <= kNameBytesMax && name[0] != '_' && name[0] != '-';
+  if (ok) return Status();
+  return Status(
+      Code::kInvalidArgument,
+      "archive name \"" + JsonEscape(name.substr(0, 80)) +
+          "\" must be 1 to 200 letters, digits, '.', '_' or '-', a letter or digit first");
+}
+
+Result<ArchiveReference> ParseArchiveReference(const std::string& text) {
+  const size_t at = text.find('@');
+  ArchiveReference reference{.name = text.substr(0, at), .digest = {}};
+  Status status = CheckArchiveName(reference.name);
+  if (status.ok() && at != std::string::npos) {
+    reference.digest = text.substr(at + 1);
+    status = CheckDigest(reference.digest);
+  }
+  if (status.ok()) return reference;
+  return std::move(status).While("\"" + JsonEscape(text.substr(0, 300)) +
+                                 "\" is not NAME or NAME@sha256:HEX");
+}
+
+Status Archive::Verify(Deadline deadline) const {
   for (const Descriptor& descriptor : blobs_) {
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenBlob(descriptor));
-    const std::string where = "archive \"" + name_ + "\": blob " + descriptor.digest;
-    Result<HashedFile> hashed = HashFile(file.get(), advance, deadline);
-    if (!hashed.ok()) return hashed.status().While(where);
-    if (hashed->digest != descriptor.digest) {
-      return Status(Code::kDataLoss, where + " has other bytes: it is damaged");
-    }
+    CRYOPOD_RETURN_IF_ERROR(CheckHash(file.get(), name_, descriptor, deadline));
   }
-  return done;
+  return Status();
 }
 
 Result<const ContainerParts*> Archive::FindContainer(const std::string& name) const {
@@ -56,33 +103,38 @@ Result<UniqueFd> Archive::OpenVerifiedBlob(const Descriptor& descriptor) const {
 }
 
 Status Archive::VerifyBlob(int blob_fd, const Descriptor& descriptor) const {
-  const std::string where = "archive \"" + name_ + "\": blob " + descriptor.digest;
   // As long as it takes: its length is known, and whoever waits has a deadline of its own.
-  Result<HashedFile> hashed = HashFile(blob_fd, nullptr, Deadline::After(std::chrono::hours(24)));
-  if (!hashed.ok()) return hashed.status().While(where);
-  if (hashed->digest != descriptor.digest) {
-    return Status(Code::kDataLoss, where + " has other bytes: it is damaged");
-  }
-  return Status();
+  return CheckHash(blob_fd, name_, descriptor, Deadline::After(std::chrono::hours(24)));
+}
+
+Result<std::map<std::string, std::string>> ReadMetadata(const std::string& unpack_program,
+                                                        const Archive& archive,
+                                                        const Descriptor& descriptor,
+                                                        Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenVerifiedBlob(descriptor));
+  MemorySink sink;
+  const UnpackLimits limits{kMetadataBytesMax, kMetadataFilesMax};
+  CRYOPOD_RETURN_IF_ERROR(
+      UnpackFilesTo(unpack_program, blob.get(), sink, limits, deadline)
+          .While("archive \"" + archive.name() + "\": metadata " + descriptor.digest));
+  return std::move(sink.files);
 }
 
 Result<ArchiveStore> ArchiveStore::Open(const std::string& root) {
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(root).While("archive store"));
   ArchiveStore store;
   store.root_ = root;
-  Result<UniqueFd> dir = OpenDirectory(root);
-  if (!dir.ok()) return dir.status().While("archive store");
-  store.dir_ = std::move(*dir);
+  CRYOPOD_ASSIGN_OR_RETURN(store.dir_, OpenDirectory(root).While("archive store"));
   CRYOPOD_RETURN_IF_ERROR(
       OpenPartialDirectory(store.dir_.get()).status().While("archive store " + root));
   return store;
 }
 
 Result<std::vector<std::string>> ArchiveStore::List() const {
-  Result<std::vector<DirectoryEntry>> entries = ListDirectory(dir_.get());
-  if (!entries.ok()) return entries.status().While("archive store " + root_);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
+                           ListDirectory(dir_.get()).While("archive store " + root_));
   std::vector<std::string> names;
-  for (const DirectoryEntry& entry : *entries) {
+  for (const DirectoryEntry& entry : entries) {
     if (entry.type == DT_DIR && CheckArchiveName(entry.name).ok()) names.push_back(entry.name);
   }
   return names;
@@ -93,16 +145,12 @@ Result<Archive> ArchiveStore::OpenArchive(const ArchiveReference& reference) con
   const std::string where = "archive \"" + reference.name + "\"";
   Result<UniqueFd> layout =
       OpenBeneath(dir_.get(), reference.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!layout.ok() && layout.status().code() == Code::kNotFound) {
-    return Status(Code::kNotFound,
-                  where + " is not in the store " + root_ + "; \"cryopodctl list\" shows what is");
-  }
+  if (layout.status().code() == Code::kNotFound) return NotInStore(reference.name, root_);
   if (!layout.ok()) return layout.status().While(where);
-  Result<Archive> archive = OpenLayout(layout->get(), reference.name);
-  if (!archive.ok()) return archive.status().While(where);
-  if (!reference.digest.empty() && reference.digest != archive->digest()) {
+  CRYOPOD_ASSIGN_OR_RETURN(Archive archive, OpenLayout(layout->get(), reference.name).While(where));
+  if (!reference.digest.empty() && reference.digest != archive.digest()) {
     return Status(Code::kFailedPrecondition,
-                  where + " has the digest " + archive->digest() + ", not " + reference.digest);
+                  where + " has the digest " + archive.digest() + ", not " + reference.digest);
   }
   return archive;
 }
@@ -111,10 +159,7 @@ Status ArchiveStore::Delete(const std::string& name) const {
   CRYOPOD_RETURN_IF_ERROR(CheckArchiveName(name));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd partial, OpenPartialDirectory(dir_.get()));
   const Status removed = RemoveThroughPartial(dir_.get(), name, partial.get());
-  if (removed.code() == Code::kNotFound) {
-    return Status(Code::kNotFound, "archive \"" + name + "\" is not in the store " + root_ +
-                                       "; \"cryopodctl list\" shows what is");
-  }
+  if (removed.code() == Code::kNotFound) return NotInStore(name, root_);
   return removed.While("archive \"" + name + "\"");
 }
 

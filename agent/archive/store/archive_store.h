@@ -1,18 +1,28 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
-#include "agent/archive/oci/descriptor.h"
+#include "agent/archive/oci/oci_json.h"
 #include "agent/archive/oci/pod_checkpoint.h"
-#include "agent/archive/store/archive_name.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
 namespace cryopod::archive {
+
+// A name of an archive: 1 to 200 of [a-z0-9A-Z._-], starting with a letter or digit.
+Status CheckArchiveName(const std::string& name);
+
+// "NAME" or "NAME@sha256:<hex>".
+struct ArchiveReference {
+  std::string name;
+  std::string digest;  // empty: whatever stands under the name
+};
+// Errors: kInvalidArgument, names the input and the form.
+Result<ArchiveReference> ParseArchiveReference(const std::string& text);
 
 // Layers of one container's manifest, found by media type.
 struct ContainerParts {
@@ -39,8 +49,7 @@ class Archive {
   const std::vector<Descriptor>& blobs() const { return blobs_; }
 
   // Hashes every blob. Errors: kDataLoss, names the blob.
-  Result<uint64_t> Verify(const std::function<void(uint64_t done, uint64_t total)>& progress,
-                          Deadline deadline) const;
+  Status Verify(Deadline deadline) const;
   // A blob, read-only, at offset 0. Its bytes have not been hashed by this call.
   Result<UniqueFd> OpenBlob(const Descriptor& descriptor) const;
   // Hashes one blob through the descriptor that it returns, so that what was verified is what is
@@ -49,8 +58,6 @@ class Archive {
   // The same of one that OpenBlob has opened. Its offset stays where it is, so that somebody else
   // can read meanwhile. Threads: any.
   Status VerifyBlob(int blob_fd, const Descriptor& descriptor) const;
-  // The directory of the image layout (borrowed).
-  int layout_dir_fd() const { return layout_dir_.get(); }
 
  private:
   friend class ArchiveReader;
@@ -64,13 +71,27 @@ class Archive {
   UniqueFd layout_dir_;
 };
 
+// Files of a metadata layer, of a container as of the pod, together.
+inline constexpr uint64_t kMetadataBytesMax = uint64_t{16} << 20;
+inline constexpr uint64_t kMetadataFilesMax = 256;
+
+// Name → content of a metadata layer (`ContainerParts::metadata` or `Archive::pod_metadata`): the
+// blob is verified, read by cryopod-unpack, and what that says is checked again.
+//
+// Shape   container: config.dump spec.dump status.dump network.status stats-dump dump.log
+//         container-config.json; pod: pod.dump pod.options. None of them is guaranteed to be there.
+// Errors  kDataLoss, kResourceExhausted (above the limits), kDeadlineExceeded.
+Result<std::map<std::string, std::string>> ReadMetadata(const std::string& unpack_program,
+                                                        const Archive& archive,
+                                                        const Descriptor& descriptor,
+                                                        Deadline deadline);
+
 class ArchiveWriter;
 
 // The archives of this node: one OCI image layout a directory, named by the archive.
 //
 // Shape    <root>/<name>/{oci-layout,index.json,blobs/sha256/…}; <root>/.partial/<name> while one
-// is
-//          written or imported. Directories 0700, files 0600.
+//          is written or imported. Directories 0700, files 0600.
 // Threads  any: the state is on disk. Creating a name is exclusive.
 class ArchiveStore {
  public:
@@ -89,7 +110,6 @@ class ArchiveStore {
   // process still writes (it holds a lock).
   Status RemoveLeftovers(const std::vector<std::string>& running) const;
 
-  const std::string& root() const { return root_; }
   int dir_fd() const { return dir_.get(); }
 
  private:

@@ -4,61 +4,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <optional>
 #include <set>
 #include <utility>
 
 #include "agent/archive/oci/media_types.h"
+#include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_reader.h"
-#include "agent/archive/store/manifests.h"
 #include "agent/archive/store/partial_archive.h"
-#include "agent/archive/tar/blob_file.h"
-#include "agent/archive/tar/layer_entry.h"
 #include "agent/archive/tar/overlay_upper.h"
-#include "agent/archive/tar/tar_blob.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
 namespace cryopod::archive {
-
-struct ArchiveWriter::State {
-  State(PartialArchive claimed, UniqueFd blobs)
-      : partial(std::move(claimed)), blobs_dir(std::move(blobs)) {}
-
-  std::string NextName() { return ".blob-" + std::to_string(blob_count.fetch_add(1)); }
-  std::string Doing(const std::string& what) const {
-    return "archive \"" + partial.name() + "\": " + what;
-  }
-
-  PartialArchive partial;
-  UniqueFd blobs_dir;
-  std::atomic<uint64_t> blob_count{0};
-};
-
 namespace {
-
-Result<LayerEntry> FileEntry(const std::string& name, int fd) {
-  struct stat attributes {};
-  if (::fstat(fd, &attributes) != 0) return ErrnoStatus(errno, "fstat", name);
-  if (!S_ISREG(attributes.st_mode)) {
-    return Status(Code::kInvalidArgument, "\"" + JsonEscape(name) + "\" is not a regular file");
-  }
-  LayerEntry entry;
-  entry.path = name;
-  entry.mode = 0600;
-  entry.size_bytes = static_cast<uint64_t>(attributes.st_size);
-  return entry;
-}
 
 Status CheckPackable(const std::string& name) {
   const Status status = CheckFileName(name);
   return status.ok() ? status : Status(Code::kInvalidArgument, status.message());
 }
 
-Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob* blob) {
+Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob& blob) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(dir_fd));
   if (names.size() > kPlainFilesMax) {
     return Status(Code::kFailedPrecondition,
@@ -70,13 +39,140 @@ Status PackDirectory(int dir_fd, const ByteProgress& progress, TarBlob* blob) {
     // O_NONBLOCK: opening a FIFO would wait for its other end.
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
                              OpenAt(dir_fd, name.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    CRYOPOD_ASSIGN_OR_RETURN(const LayerEntry entry, FileEntry(name.name, file.get()));
-    CRYOPOD_RETURN_IF_ERROR(blob->AddFile(entry, file.get(), progress));
+    struct stat attributes {};
+    if (::fstat(file.get(), &attributes) != 0) return ErrnoStatus(errno, "fstat", name.name);
+    if (!S_ISREG(attributes.st_mode)) {
+      return Status(Code::kInvalidArgument,
+                    "\"" + JsonEscape(name.name) + "\" is not a regular file");
+    }
+    const LayerEntry entry{
+        .path = name.name, .mode = 0600, .size_bytes = static_cast<uint64_t>(attributes.st_size)};
+    CRYOPOD_RETURN_IF_ERROR(blob.AddFile(entry, file.get(), progress));
   }
   return Status();
 }
 
+// The org.criu.checkpoint annotations that hold for the pod and so for each of its manifests.
+std::map<std::string, std::string> PodAnnotations(const PodCheckpoint& checkpoint) {
+  const NodeFacts& node = checkpoint.node;
+  std::map<std::string, std::string> annotations = {
+      {kCreatedAnnotation, checkpoint.created},
+      {kPodNameAnnotation, checkpoint.pod_name},
+      {kPodNamespaceAnnotation, checkpoint.pod_namespace},
+      {kPodUidAnnotation, checkpoint.pod_uid},
+      {kPodIdAnnotation, checkpoint.sandbox_id},
+      {kCriuVersionAnnotation, node.criu_version},
+      {kRuntimeNameAnnotation, node.runtime_name},
+      {kRuntimeVersionAnnotation, node.runtime_version},
+      {kHostArchAnnotation, node.architecture},
+      {kHostKernelAnnotation, node.kernel},
+      {kCgroupVersionAnnotation, node.cgroup_version},
+  };
+  std::erase_if(annotations, [](const auto& annotation) { return annotation.second.empty(); });
+  return annotations;
+}
+
+ImageManifest ContainerManifest(const std::map<std::string, std::string>& pod_annotations,
+                                const ContainerCheckpoint& container, const ContainerLayers& layers,
+                                const Descriptor& config) {
+  ImageManifest manifest;
+  manifest.artifact_type = kContainerArtifactType;
+  manifest.config = config;
+  manifest.layers = {layers.metadata, layers.criu_images};
+  if (!layers.rootfs_diff.digest.empty()) manifest.layers.push_back(layers.rootfs_diff);
+  manifest.annotations = layers.annotations;
+  manifest.annotations[kContainerNameAnnotation] = container.name;
+  manifest.annotations[kCrioNameAnnotation] = container.name;
+  if (!container.image.empty()) manifest.annotations[kRootfsImageNameAnnotation] = container.image;
+  manifest.annotations.insert(pod_annotations.begin(), pod_annotations.end());
+  return manifest;
+}
+
 }  // namespace
+
+struct ArchiveWriter::State {
+  State(PartialArchive claimed, UniqueFd blobs)
+      : partial(std::move(claimed)), blobs_dir(std::move(blobs)) {}
+
+  std::string NextName() { return ".blob-" + std::to_string(blob_count.fetch_add(1)); }
+  std::string Doing(const std::string& what) const {
+    return "archive \"" + partial.name() + "\": " + what;
+  }
+  Result<std::unique_ptr<TarBlob>> NewBlob(TarWriter::Format format, uint64_t expected_bytes) {
+    return TarBlob::Create(blobs_dir.get(), NextName(), format, expected_bytes);
+  }
+
+  void Keep(const Descriptor& descriptor) {
+    if (!descriptor.digest.empty()) kept.insert(DigestHex(descriptor.digest));
+  }
+  Result<Descriptor> AddJson(std::string text, const char* media_type);
+  Result<Descriptor> AddManifest(ImageManifest manifest);
+  Result<Descriptor> WritePodIndex(const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
+                                   const std::vector<ContainerLayers>& containers);
+  Status RemoveStrays() const;
+
+  PartialArchive partial;
+  UniqueFd blobs_dir;
+  std::atomic<uint64_t> blob_count{0};
+  std::set<std::string> kept;  // the files of blobs that belong to the archive
+};
+
+Result<Descriptor> ArchiveWriter::State::AddJson(std::string text, const char* media_type) {
+  CRYOPOD_ASSIGN_OR_RETURN(Descriptor descriptor,
+                           WriteBlob(blobs_dir.get(), NextName(), std::move(text), media_type));
+  Keep(descriptor);
+  return descriptor;
+}
+
+Result<Descriptor> ArchiveWriter::State::AddManifest(ImageManifest manifest) {
+  for (const Descriptor& layer : manifest.layers) Keep(layer);
+  CRYOPOD_ASSIGN_OR_RETURN(Descriptor descriptor,
+                           AddJson(json::Write(manifest), kImageManifestMediaType));
+  descriptor.artifact_type = std::move(manifest.artifact_type);
+  descriptor.annotations = std::move(manifest.annotations);
+  return descriptor;
+}
+
+Result<Descriptor> ArchiveWriter::State::WritePodIndex(
+    const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
+    const std::vector<ContainerLayers>& containers) {
+  ImageIndex index;
+  index.artifact_type = kPodArtifactType;
+  index.annotations = PodAnnotations(checkpoint);
+  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor pod_config,
+                           AddJson(ToJson(checkpoint), kPodConfigMediaType));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      Descriptor pod,
+      AddManifest({kPodArtifactType, pod_config, {pod_metadata}, index.annotations}));
+  index.manifests.push_back(std::move(pod));
+  for (const ContainerCheckpoint& container : checkpoint.containers) {
+    const auto layers = std::ranges::find(containers, container.name, &ContainerLayers::name);
+    if (layers == containers.end()) {
+      return Status(Code::kInvalidArgument,
+                    "no layers were given for container \"" + container.name + "\"");
+    }
+    const ContainerConfig described{container.name, container.id, container.image,
+                                    container.image_ref};
+    CRYOPOD_ASSIGN_OR_RETURN(const Descriptor config,
+                             AddJson(json::Write(described), kContainerConfigMediaType));
+    CRYOPOD_ASSIGN_OR_RETURN(
+        Descriptor manifest,
+        AddManifest(ContainerManifest(index.annotations, container, *layers, config)));
+    index.manifests.push_back(std::move(manifest));
+  }
+  return AddJson(json::Write(index), kImageIndexMediaType);
+}
+
+Status ArchiveWriter::State::RemoveStrays() const {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(blobs_dir.get()));
+  for (const DirectoryEntry& name : names) {
+    if (kept.contains(name.name)) continue;
+    if (::unlinkat(blobs_dir.get(), name.name.c_str(), 0) != 0) {
+      return ErrnoStatus(errno, "unlinkat", name.name);
+    }
+  }
+  return Status();
+}
 
 ArchiveWriter::ArchiveWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ArchiveWriter::ArchiveWriter(ArchiveWriter&&) noexcept = default;
@@ -97,11 +193,10 @@ Result<Descriptor> ArchiveWriter::PackFiles(int dir_fd, const std::string& media
                                             const ByteProgress& progress) {
   const std::string doing = state_->Doing("packing files");
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, FilesBytes(dir_fd).While(doing));
-  Result<TarBlob> blob = TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
-                                         TarWriter::Format::kPlain, bytes);
-  if (!blob.ok()) return blob.status().While(doing);
-  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, progress, &*blob).While(doing));
-  return std::move(*blob).Commit(media_type).While(doing);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<TarBlob> blob,
+                           state_->NewBlob(TarWriter::Format::kPlain, bytes).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(PackDirectory(dir_fd, progress, *blob).While(doing));
+  return blob->Commit(media_type).While(doing);
 }
 
 Result<Descriptor> ArchiveWriter::PackMemory(const std::map<std::string, std::string>& files,
@@ -109,116 +204,30 @@ Result<Descriptor> ArchiveWriter::PackMemory(const std::map<std::string, std::st
   const std::string doing = state_->Doing("packing metadata");
   uint64_t bytes = 0;
   for (const auto& [name, content] : files) bytes += content.size();
-  Result<TarBlob> blob = TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
-                                         TarWriter::Format::kPlain, bytes);
-  if (!blob.ok()) return blob.status().While(doing);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<TarBlob> blob,
+                           state_->NewBlob(TarWriter::Format::kPlain, bytes).While(doing));
   for (const auto& [name, content] : files) {
     CRYOPOD_RETURN_IF_ERROR(CheckPackable(name).While(doing));
-    LayerEntry entry;
-    entry.path = name;
-    entry.mode = 0600;
-    entry.size_bytes = content.size();
-    CRYOPOD_RETURN_IF_ERROR(blob->AddBytes(entry, content).While(doing));
+    CRYOPOD_RETURN_IF_ERROR(blob->tar().AddBytes(name, 0600, content).While(doing));
   }
-  return std::move(*blob).Commit(media_type).While(doing);
+  return blob->Commit(media_type).While(doing);
 }
 
 Result<Descriptor> ArchiveWriter::PackOverlayUpper(int dir_fd, const ByteProgress& progress) {
   const std::string doing = state_->Doing("packing the writable layer");
   // Many containers write nothing.
-  std::optional<TarBlob> blob;
+  std::unique_ptr<TarBlob> blob;
   const UpperSink sink = [&](const LayerEntry& entry, int file_fd) -> Status {
     if (!blob) {
-      CRYOPOD_ASSIGN_OR_RETURN(TarBlob begun,
-                               TarBlob::Create(state_->blobs_dir.get(), state_->NextName(),
-                                               TarWriter::Format::kFull, TarBlob::kBytesUnknown));
-      blob.emplace(std::move(begun));
+      CRYOPOD_ASSIGN_OR_RETURN(blob, state_->NewBlob(TarWriter::Format::kFull, UINT64_MAX));
     }
     return entry.kind == LayerEntry::Kind::kFile ? blob->AddFile(entry, file_fd, progress)
-                                                 : blob->Add(entry);
+                                                 : blob->tar().Add(entry);
   };
-  Result<uint64_t> entries = WalkOverlayUpper(dir_fd, sink);
-  if (!entries.ok()) return entries.status().While(doing);
+  CRYOPOD_RETURN_IF_ERROR(WalkOverlayUpper(dir_fd, sink).While(doing));
   if (!blob) return Descriptor{};
-  return std::move(*blob).Commit(kImageLayerZstdMediaType).While(doing);
+  return blob->Commit(kImageLayerZstdMediaType).While(doing);
 }
-
-namespace {
-
-// Writes the JSON blobs of one archive and remembers what belongs to it.
-class LayoutWriter {
- public:
-  LayoutWriter(int blobs_dir_fd, std::function<std::string()> next_name)
-      : blobs_dir_fd_(blobs_dir_fd), next_name_(std::move(next_name)) {}
-
-  void Keep(const Descriptor& descriptor) {
-    if (!descriptor.digest.empty()) kept_.insert(DigestHex(descriptor.digest));
-  }
-
-  Result<Descriptor> AddJson(const std::string& text, const char* media_type) {
-    CRYOPOD_ASSIGN_OR_RETURN(const HashedFile written,
-                             WriteBlob(blobs_dir_fd_, next_name_(), text));
-    Descriptor descriptor;
-    descriptor.media_type = media_type;
-    descriptor.digest = written.digest;
-    descriptor.size_bytes = written.size_bytes;
-    Keep(descriptor);
-    return descriptor;
-  }
-
-  Result<Descriptor> AddManifest(ImageManifest manifest) {
-    for (const Descriptor& layer : manifest.layers) Keep(layer);
-    CRYOPOD_ASSIGN_OR_RETURN(Descriptor descriptor,
-                             AddJson(ToJson(manifest), kImageManifestMediaType));
-    descriptor.artifact_type = std::move(manifest.artifact_type);
-    descriptor.annotations = std::move(manifest.annotations);
-    return descriptor;
-  }
-
-  Status RemoveStrays() const {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> names, ListDirectory(blobs_dir_fd_));
-    for (const DirectoryEntry& name : names) {
-      if (kept_.contains(name.name)) continue;
-      if (::unlinkat(blobs_dir_fd_, name.name.c_str(), 0) != 0) {
-        return ErrnoStatus(errno, "unlinkat", name.name);
-      }
-    }
-    return Status();
-  }
-
- private:
-  const int blobs_dir_fd_;
-  const std::function<std::string()> next_name_;
-  std::set<std::string> kept_;
-};
-
-Result<Descriptor> WritePodIndex(const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
-                                 const std::vector<ContainerLayers>& containers,
-                                 LayoutWriter* layout) {
-  ImageIndex index;
-  index.artifact_type = kPodArtifactType;
-  index.annotations = PodAnnotations(checkpoint);
-  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor pod_config,
-                           layout->AddJson(ToJson(checkpoint), kPodConfigMediaType));
-  CRYOPOD_ASSIGN_OR_RETURN(Descriptor pod,
-                           layout->AddManifest(PodManifest(checkpoint, pod_config, pod_metadata)));
-  index.manifests.push_back(std::move(pod));
-  for (const ContainerCheckpoint& container : checkpoint.containers) {
-    CRYOPOD_ASSIGN_OR_RETURN(const ContainerLayers* layers, FindLayers(containers, container.name));
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const Descriptor config,
-        layout->AddJson(ContainerConfigJson(container), kContainerConfigMediaType));
-    CRYOPOD_ASSIGN_OR_RETURN(Descriptor manifest, layout->AddManifest(ContainerManifest(
-                                                      checkpoint, container, *layers, config)));
-    index.manifests.push_back(std::move(manifest));
-  }
-  CRYOPOD_ASSIGN_OR_RETURN(Descriptor written,
-                           layout->AddJson(ToJson(index), kImageIndexMediaType));
-  written.artifact_type = kPodArtifactType;
-  return written;
-}
-
-}  // namespace
 
 Result<Archive> ArchiveWriter::Commit(const PodCheckpoint& checkpoint,
                                       const Descriptor& pod_metadata,
@@ -231,14 +240,14 @@ Result<Archive> ArchiveWriter::Commit(const PodCheckpoint& checkpoint,
                                               std::to_string(checkpoint.containers.size()))
         .While(doing);
   }
-  LayoutWriter layout(state->blobs_dir.get(), [&] { return state->NextName(); });
-  Result<Descriptor> index = WritePodIndex(checkpoint, pod_metadata, containers, &layout);
-  if (!index.ok()) return index.status().While(doing);
-  CRYOPOD_RETURN_IF_ERROR(layout.RemoveStrays().While(doing));
-  CRYOPOD_RETURN_IF_ERROR(state->partial.WriteIndex(*index).While(doing));
+  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor index,
+                           state->WritePodIndex(checkpoint, pod_metadata, containers).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(state->RemoveStrays().While(doing));
+  CRYOPOD_RETURN_IF_ERROR(state->partial.WriteIndex(index).While(doing));
   // Whatever would not open again must not become visible.
-  Result<Archive> archive = OpenLayout(state->partial.layout_dir_fd(), state->partial.name());
-  if (!archive.ok()) return archive.status().While(state->Doing("reading back what was written"));
+  CRYOPOD_ASSIGN_OR_RETURN(Archive archive,
+                           OpenLayout(state->partial.layout_dir_fd(), state->partial.name())
+                               .While(state->Doing("reading back what was written")));
   CRYOPOD_RETURN_IF_ERROR(state->partial.Publish().While(doing));
   return archive;
 }

@@ -1,13 +1,10 @@
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "agent/archive/oci/descriptor.h"
-#include "agent/archive/oci/pod_checkpoint.h"
 #include "agent/archive/store/archive_store.h"
 #include "agent/archive/tar/tar_blob.h"
 #include "agent/os/status.h"
@@ -15,11 +12,7 @@
 namespace cryopod::archive {
 
 // What goes into a container's manifest.
-struct ContainerLayers {
-  std::string name;
-  Descriptor metadata;
-  Descriptor criu_images;
-  Descriptor rootfs_diff;  // digest empty: none
+struct ContainerLayers : ContainerParts {
   std::map<std::string, std::string> annotations;
 };
 

@@ -1,17 +1,14 @@
 #include "agent/archive/store/export_container.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <map>
 #include <utility>
 #include <vector>
 
-#include "agent/archive/store/metadata.h"
 #include "agent/archive/tar/tar_writer.h"
 #include "agent/archive/unpack/unpack.h"
 #include "agent/json/fields.h"
@@ -31,19 +28,6 @@ constexpr std::array kMetadataNames = {"config.dump",    "spec.dump",  "status.d
                                        "network.status", "stats-dump", "dump.log"};
 constexpr size_t kRequiredNames = 2;
 
-LayerEntry FileEntry(const std::string& path, uint64_t size_bytes) {
-  LayerEntry entry;
-  entry.path = path;
-  entry.mode = 0600;
-  entry.size_bytes = size_bytes;
-  return entry;
-}
-
-Status AddText(TarWriter& tar, const std::string& path, const std::string& text) {
-  CRYOPOD_RETURN_IF_ERROR(tar.Add(FileEntry(path, text.size())));
-  return tar.Write(text);
-}
-
 Status CopyContent(const LayerSink::Content& content, TarWriter& tar) {
   std::vector<char> buffer(kBufferBytes);
   while (true) {
@@ -58,7 +42,8 @@ class ImagesSink : public LayerSink {
  public:
   explicit ImagesSink(TarWriter& tar) : tar_(tar) {}
   Status Apply(const LayerEntry& entry, const Content& content) override {
-    CRYOPOD_RETURN_IF_ERROR(tar_.Add(FileEntry("checkpoint/" + entry.path, entry.size_bytes)));
+    CRYOPOD_RETURN_IF_ERROR(tar_.Add(
+        {.path = "checkpoint/" + entry.path, .mode = 0600, .size_bytes = entry.size_bytes}));
     return CopyContent(content, tar_);
   }
 
@@ -73,17 +58,17 @@ class RootfsSink : public LayerSink {
   explicit RootfsSink(TarWriter& tar) : tar_(tar) {}
   Status Apply(const LayerEntry& entry, const Content& content) override {
     if (entry.kind == Kind::kWhiteout) {
-      deleted_.push_back("/" + entry.path);
+      deleted.push_back("/" + entry.path);
       return Status();
     }
     CRYOPOD_RETURN_IF_ERROR(tar_.Add(entry));
     return entry.kind == Kind::kFile ? CopyContent(content, tar_) : Status();
   }
-  const std::vector<std::string>& deleted() const { return deleted_; }
+
+  std::vector<std::string> deleted;
 
  private:
   TarWriter& tar_;
-  std::vector<std::string> deleted_;
 };
 
 // A JSON array of strings. Errors: kUnimplemented for a name that is no UTF-8.
@@ -108,35 +93,26 @@ Result<UniqueFd> ScratchFile(const std::string& dir) {
 }
 
 Status AddScratchFile(TarWriter& tar, const std::string& path, int fd) {
-  struct stat attributes {};
-  if (::fstat(fd, &attributes) != 0) return ErrnoStatus(errno, "fstat", path);
-  CRYOPOD_RETURN_IF_ERROR(tar.Add(FileEntry(path, static_cast<uint64_t>(attributes.st_size))));
-  std::vector<char> buffer(kBufferBytes);
-  for (off_t done = 0; done < attributes.st_size;) {
-    const ssize_t got = ::pread(fd, buffer.data(), buffer.size(), done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, "pread", path);
-    if (got == 0) return Status(Code::kDataLoss, path + " shrank");
-    CRYOPOD_RETURN_IF_ERROR(tar.Write({buffer.data(), static_cast<size_t>(got)}));
-    done += got;
-  }
-  return Status();
+  const off_t size = ::lseek(fd, 0, SEEK_CUR);
+  if (size < 0 || ::lseek(fd, 0, SEEK_SET) != 0) return ErrnoStatus(errno, "lseek", path);
+  return tar.AddFile({.path = path, .mode = 0600, .size_bytes = static_cast<uint64_t>(size)}, fd,
+                     nullptr);
 }
 
 // One container on its way into a tar.
-class ContainerExport {
- public:
-  ContainerExport(const Archive& archive, const ContainerParts& parts,
-                  const std::string& unpack_program, Deadline deadline)
-      : archive_(archive), parts_(parts), unpack_program_(unpack_program), deadline_(deadline) {}
+struct ContainerExport {
+  const Archive& archive;
+  const ContainerParts& parts;
+  const std::string& unpack_program;
+  const Deadline deadline;
 
   Status AddMetadata(TarWriter& tar) const {
     CRYOPOD_ASSIGN_OR_RETURN(const auto metadata,
-                             ReadMetadata(unpack_program_, archive_, parts_.metadata, deadline_));
+                             ReadMetadata(unpack_program, archive, parts.metadata, deadline));
     for (size_t i = 0; i < kMetadataNames.size(); ++i) {
       const auto file = metadata.find(kMetadataNames[i]);
       if (file != metadata.end()) {
-        CRYOPOD_RETURN_IF_ERROR(AddText(tar, file->first, file->second));
+        CRYOPOD_RETURN_IF_ERROR(tar.AddBytes(file->first, 0600, file->second));
       } else if (i < kRequiredNames) {
         return Status(Code::kDataLoss, std::string("the metadata holds no ") + kMetadataNames[i]);
       }
@@ -145,37 +121,28 @@ class ContainerExport {
   }
 
   Status AddImages(TarWriter& tar) const {
-    LayerEntry directory;
-    directory.kind = Kind::kDirectory;
-    directory.path = "checkpoint";
-    directory.mode = 0700;
-    CRYOPOD_RETURN_IF_ERROR(tar.Add(directory));
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive_.OpenVerifiedBlob(parts_.criu_images));
+    CRYOPOD_RETURN_IF_ERROR(
+        tar.Add({.kind = Kind::kDirectory, .path = "checkpoint", .mode = 0700}));
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenVerifiedBlob(parts.criu_images));
     ImagesSink sink(tar);
-    return UnpackFilesTo(unpack_program_, blob.get(), sink, UnpackLimits(), deadline_);
+    return UnpackFilesTo(unpack_program, blob.get(), sink, UnpackLimits(), deadline);
   }
 
   Status AddRootfs(TarWriter& tar, const std::string& scratch_dir) const {
-    if (parts_.rootfs_diff.digest.empty()) return Status();
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive_.OpenVerifiedBlob(parts_.rootfs_diff));
+    if (parts.rootfs_diff.digest.empty()) return Status();
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenVerifiedBlob(parts.rootfs_diff));
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd scratch, ScratchFile(scratch_dir));
     TarWriter layer(TarWriter::Format::kFull,
                     [&scratch](std::string_view bytes) { return WriteAll(scratch.get(), bytes); });
     RootfsSink sink(layer);
     CRYOPOD_RETURN_IF_ERROR(
-        UnpackLayer(unpack_program_, blob.get(), sink, UnpackLimits(), deadline_));
+        UnpackLayer(unpack_program, blob.get(), sink, UnpackLimits(), deadline));
     CRYOPOD_RETURN_IF_ERROR(layer.Finish());
     CRYOPOD_RETURN_IF_ERROR(AddScratchFile(tar, "rootfs-diff.tar", scratch.get()));
-    if (sink.deleted().empty()) return Status();
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string deleted, DeletedFilesJson(sink.deleted()));
-    return AddText(tar, "deleted.files", deleted);
+    if (sink.deleted.empty()) return Status();
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string deleted, DeletedFilesJson(sink.deleted));
+    return tar.AddBytes("deleted.files", 0600, deleted);
   }
-
- private:
-  const Archive& archive_;
-  const ContainerParts& parts_;
-  const std::string& unpack_program_;
-  const Deadline deadline_;
 };
 
 }  // namespace
@@ -186,7 +153,7 @@ Status ExportContainerTar(const Archive& archive, const std::string& container,
   CRYOPOD_ASSIGN_OR_RETURN(const ContainerParts* parts, archive.FindContainer(container));
   const std::string doing = "exporting container \"" + container + "\"";
   TarWriter tar(TarWriter::Format::kPlain, sink);
-  const ContainerExport source(archive, *parts, unpack_program, deadline);
+  const ContainerExport source{archive, *parts, unpack_program, deadline};
   CRYOPOD_RETURN_IF_ERROR(source.AddMetadata(tar).While(doing));
   CRYOPOD_RETURN_IF_ERROR(source.AddImages(tar).While(doing));
   CRYOPOD_RETURN_IF_ERROR(source.AddRootfs(tar, scratch_dir).While(doing));

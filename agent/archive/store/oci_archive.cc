@@ -10,61 +10,30 @@
 #include <vector>
 
 #include "agent/archive/oci/media_types.h"
-#include "agent/archive/oci/oci_json.h"
 #include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_reader.h"
-#include "agent/archive/store/manifests.h"
 #include "agent/archive/store/partial_archive.h"
 #include "agent/archive/tar/blob_file.h"
 #include "agent/archive/tar/tar_writer.h"
 #include "agent/archive/unpack/unpack.h"
-#include "agent/json/value.h"
 #include "agent/os/file.h"
 
 namespace cryopod::archive {
 namespace {
 
-constexpr size_t kReadBytes = size_t{1} << 20;
-
-Status AddDirectory(TarWriter& tar, const std::string& path) {
-  LayerEntry entry;
-  entry.kind = LayerEntry::Kind::kDirectory;
-  entry.path = path;
-  entry.mode = 0755;
-  return tar.Add(entry);
-}
-
-Status AddText(TarWriter& tar, const std::string& path, const std::string& text) {
-  LayerEntry entry;
-  entry.path = path;
-  entry.mode = 0644;
-  entry.size_bytes = text.size();
-  CRYOPOD_RETURN_IF_ERROR(tar.Add(entry));
-  return tar.Write(text);
-}
-
 Status AddBlob(TarWriter& tar, const Archive& archive, const Descriptor& descriptor) {
-  const std::string where = "blob " + descriptor.digest;
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenBlob(descriptor));
-  LayerEntry entry;
-  entry.path = "blobs/sha256/" + DigestHex(descriptor.digest);
-  entry.mode = 0644;
-  entry.size_bytes = descriptor.size_bytes;
-  CRYOPOD_RETURN_IF_ERROR(tar.Add(entry));
   Sha256 hash;
-  std::vector<char> buffer(kReadBytes);
-  for (uint64_t left = descriptor.size_bytes; left > 0;) {
-    const ssize_t got = ::read(blob.get(), buffer.data(), std::min<uint64_t>(left, buffer.size()));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, "read", where);
-    if (got == 0) return Status(Code::kDataLoss, where + " is cut off");
-    const std::string_view bytes(buffer.data(), static_cast<size_t>(got));
+  const ByteSink update = [&hash](std::string_view bytes) {
     hash.Update(bytes);
-    CRYOPOD_RETURN_IF_ERROR(tar.Write(bytes));
-    left -= bytes.size();
-  }
+    return Status();
+  };
+  CRYOPOD_RETURN_IF_ERROR(tar.AddFile({.path = "blobs/sha256/" + DigestHex(descriptor.digest),
+                                       .mode = 0644,
+                                       .size_bytes = descriptor.size_bytes},
+                                      blob.get(), update));
   if (hash.Finish() == descriptor.digest) return Status();
-  return Status(Code::kDataLoss, where + " has other bytes: it is damaged");
+  return Status(Code::kDataLoss, "blob " + descriptor.digest + " has other bytes: it is damaged");
 }
 
 constexpr uint64_t kEntriesMax = 100'000;
@@ -88,37 +57,30 @@ Status SyncBlobs(const Archive& archive) {
   return Status();
 }
 
-Result<std::string> ReadJsonBlob(int layout_dir_fd, const Descriptor& descriptor) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, OpenBlobAt(layout_dir_fd, descriptor));
-  return ReadAll(blob.get(), json::Limits().bytes_max);
-}
-
 // `skopeo copy --all` 1.9.3 (1.22 does not) writes an index anew and drops artifactType from it and
 // from its descriptors; the manifests stay as they are, and each of them says what its descriptor
 // said. So the index becomes again what it was, byte for byte, and the archive keeps its digest.
 // Source: https://github.com/containers/image/issues/2460
 Result<Descriptor> RestoreIndex(int layout_dir_fd, const Descriptor& stripped) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlob(layout_dir_fd, stripped));
-  CRYOPOD_ASSIGN_OR_RETURN(ImageIndex index, ParseImageIndex(text, "pod index"));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlobAt(layout_dir_fd, stripped));
+  CRYOPOD_ASSIGN_OR_RETURN(ImageIndex index, Parse<ImageIndex>(text, "pod index"));
   if (!index.artifact_type.empty()) return stripped;
   for (Descriptor& descriptor : index.manifests) {
     const std::string where = "manifest " + descriptor.digest;
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string json, ReadJsonBlob(layout_dir_fd, descriptor));
-    CRYOPOD_ASSIGN_OR_RETURN(ImageManifest manifest, ParseImageManifest(json, where));
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string json, ReadJsonBlobAt(layout_dir_fd, descriptor));
+    CRYOPOD_ASSIGN_OR_RETURN(ImageManifest manifest, Parse<ImageManifest>(json, where));
     descriptor.artifact_type = std::move(manifest.artifact_type);
     descriptor.annotations = std::move(manifest.annotations);
   }
   index.artifact_type = kPodArtifactType;
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blobs_dir,
                            OpenBeneath(layout_dir_fd, kBlobsName, O_RDONLY | O_DIRECTORY));
-  CRYOPOD_ASSIGN_OR_RETURN(const HashedFile written,
-                           WriteBlob(blobs_dir.get(), ".blob-index", ToJson(index)));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      Descriptor restored,
+      WriteBlob(blobs_dir.get(), ".blob-index", json::Write(index), kImageIndexMediaType));
   if (::unlinkat(blobs_dir.get(), DigestHex(stripped.digest).c_str(), 0) != 0) {
     return ErrnoStatus(errno, "unlinkat", stripped.digest);
   }
-  Descriptor restored = stripped;
-  restored.digest = written.digest;
-  restored.size_bytes = written.size_bytes;
   return restored;
 }
 
@@ -136,7 +98,7 @@ Result<Archive> ImportInto(PartialArchive* partial, int tar_fd, const std::strin
   // Under our name and in our words: the other tool's file is covered by no digest.
   CRYOPOD_RETURN_IF_ERROR(partial->WriteIndex(restored));
   CRYOPOD_ASSIGN_OR_RETURN(Archive archive, OpenLayout(layout_dir_fd, partial->name()));
-  CRYOPOD_RETURN_IF_ERROR(archive.Verify(nullptr, deadline).status());
+  CRYOPOD_RETURN_IF_ERROR(archive.Verify(deadline));
   CRYOPOD_RETURN_IF_ERROR(SyncBlobs(archive));
   CRYOPOD_RETURN_IF_ERROR(partial->Publish());
   return archive;
@@ -147,18 +109,16 @@ Result<Archive> ImportInto(PartialArchive* partial, int tar_fd, const std::strin
 Status ExportOciArchive(const Archive& archive, const ByteSink& sink) {
   const std::string doing = "exporting archive \"" + archive.name() + "\"";
   std::vector<Descriptor> blobs = archive.blobs();
-  std::sort(blobs.begin(), blobs.end(),
-            [](const Descriptor& a, const Descriptor& b) { return a.digest < b.digest; });
+  std::ranges::sort(blobs, {}, &Descriptor::digest);
   TarWriter tar(TarWriter::Format::kPlain, sink);
-  CRYOPOD_RETURN_IF_ERROR(AddText(tar, "oci-layout", kLayoutJson).While(doing));
-  Descriptor pod_index;
-  for (const Descriptor& blob : blobs) {
-    if (blob.digest == archive.digest()) pod_index = blob;
+  CRYOPOD_RETURN_IF_ERROR(tar.AddBytes("oci-layout", 0644, kLayoutJson).While(doing));
+  const auto pod_index = std::ranges::find(blobs, archive.digest(), &Descriptor::digest);
+  const std::string index = LayoutIndexJson(*pod_index, archive.name());
+  CRYOPOD_RETURN_IF_ERROR(tar.AddBytes("index.json", 0644, index).While(doing));
+  for (const char* path : {"blobs", "blobs/sha256"}) {
+    const LayerEntry directory{.kind = LayerEntry::Kind::kDirectory, .path = path, .mode = 0755};
+    CRYOPOD_RETURN_IF_ERROR(tar.Add(directory).While(doing));
   }
-  CRYOPOD_RETURN_IF_ERROR(
-      AddText(tar, "index.json", LayoutIndexJson(pod_index, archive.name())).While(doing));
-  CRYOPOD_RETURN_IF_ERROR(AddDirectory(tar, "blobs").While(doing));
-  CRYOPOD_RETURN_IF_ERROR(AddDirectory(tar, "blobs/sha256").While(doing));
   for (const Descriptor& blob : blobs) {
     CRYOPOD_RETURN_IF_ERROR(AddBlob(tar, archive, blob).While(doing));
   }

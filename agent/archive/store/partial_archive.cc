@@ -9,11 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
-#include "agent/archive/oci/oci_json.h"
 #include "agent/archive/store/archive_reader.h"
-#include "agent/archive/store/manifests.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 
@@ -22,8 +19,8 @@ namespace {
 
 constexpr char kPartialName[] = ".partial";
 
-Status Lock(int fd, int operation) {
-  while (::flock(fd, operation) != 0) {
+Status Lock(int fd) {
+  while (::flock(fd, LOCK_EX) != 0) {
     if (errno != EINTR) return ErrnoStatus(errno, "flock", kPartialName);
   }
   return Status();
@@ -32,7 +29,7 @@ Status Lock(int fd, int operation) {
 // Held while names are claimed or taken away: between mkdir and flock a claim looks abandoned.
 Result<UniqueFd> LockPartialDirectory(int partial_dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd lock, OpenAt(partial_dir_fd, ".", O_RDONLY | O_DIRECTORY));
-  CRYOPOD_RETURN_IF_ERROR(Lock(lock.get(), LOCK_EX));
+  CRYOPOD_RETURN_IF_ERROR(Lock(lock.get()));
   return lock;
 }
 
@@ -49,34 +46,16 @@ bool ExistsAt(int dir_fd, const std::string& name) {
   return ::fstatat(dir_fd, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-// True when no living process holds the directory; `lock` then holds it.
-Result<bool> IsAbandoned(int partial_dir_fd, const std::string& name, UniqueFd* lock) {
-  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir,
+// Removes the directory when no living process holds it. False: one does.
+Result<bool> RemoveIfAbandoned(int partial_dir_fd, const std::string& name) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
                            OpenAt(partial_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   while (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) return false;
     if (errno != EINTR) return ErrnoStatus(errno, "flock", name);
   }
-  *lock = std::move(dir);
+  CRYOPOD_RETURN_IF_ERROR(RemoveThroughPartial(partial_dir_fd, name, partial_dir_fd));
   return true;
-}
-
-// What a killed writer left stands in the way of a new one of the same name.
-Status RemoveAbandoned(int partial_dir_fd, const std::string& name) {
-  UniqueFd lock;
-  CRYOPOD_ASSIGN_OR_RETURN(const bool abandoned, IsAbandoned(partial_dir_fd, name, &lock));
-  if (!abandoned) {
-    return Status(Code::kAlreadyExists, "archive \"" + name + "\" is being written right now");
-  }
-  return RemoveThroughPartial(partial_dir_fd, name, partial_dir_fd);
-}
-
-Status RemoveIfAbandoned(int partial_dir_fd, const DirectoryEntry& entry) {
-  if (entry.type != DT_DIR) return RemoveTreeAt(partial_dir_fd, entry.name);
-  UniqueFd lock;
-  CRYOPOD_ASSIGN_OR_RETURN(const bool abandoned, IsAbandoned(partial_dir_fd, entry.name, &lock));
-  if (!abandoned) return Status();
-  return RemoveThroughPartial(partial_dir_fd, entry.name, partial_dir_fd);
 }
 
 }  // namespace
@@ -103,7 +82,9 @@ Status RemoveAbandonedIn(int partial_dir_fd, const std::vector<std::string>& run
                            ListDirectory(partial_dir_fd));
   for (const DirectoryEntry& entry : entries) {
     if (std::find(running.begin(), running.end(), entry.name) != running.end()) continue;
-    const Status removed = RemoveIfAbandoned(partial_dir_fd, entry);
+    const Status removed = entry.type == DT_DIR
+                               ? RemoveIfAbandoned(partial_dir_fd, entry.name).status()
+                               : RemoveTreeAt(partial_dir_fd, entry.name);
     // Another process may be removing the same.
     if (!removed.ok() && removed.code() != Code::kNotFound) return removed;
   }
@@ -119,13 +100,17 @@ Result<PartialArchive> PartialArchive::Claim(const ArchiveStore& store, const st
     return Status(Code::kAlreadyExists,
                   "archive \"" + name + "\" exists already; delete it or choose another name");
   }
+  // What a killed writer left stands in the way of a new one of the same name.
   if (ExistsAt(partial_dir.get(), name)) {
-    CRYOPOD_RETURN_IF_ERROR(RemoveAbandoned(partial_dir.get(), name));
+    CRYOPOD_ASSIGN_OR_RETURN(const bool removed, RemoveIfAbandoned(partial_dir.get(), name));
+    if (!removed) {
+      return Status(Code::kAlreadyExists, "archive \"" + name + "\" is being written right now");
+    }
   }
   CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(partial_dir.get(), name, 0700));
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd layout_dir,
                            OpenAt(partial_dir.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  CRYOPOD_RETURN_IF_ERROR(Lock(layout_dir.get(), LOCK_EX));
+  CRYOPOD_RETURN_IF_ERROR(Lock(layout_dir.get()));
   return PartialArchive(name, std::move(store_dir), std::move(partial_dir), std::move(layout_dir));
 }
 

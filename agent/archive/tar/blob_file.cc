@@ -4,10 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
-#include "agent/archive/oci/descriptor.h"
 #include "agent/os/file.h"
 
 namespace cryopod::archive {
@@ -89,26 +87,27 @@ Status BlobFile::Drain() {
   return status_;
 }
 
-Result<HashedFile> BlobFile::Commit() {
+Result<Descriptor> BlobFile::Commit(std::string media_type) {
   CRYOPOD_RETURN_IF_ERROR(Drain());
   CRYOPOD_RETURN_IF_ERROR(Sync(file_.get(), "a blob"));
-  const HashedFile hashed{hash_.Finish(), size_bytes_};
-  CRYOPOD_RETURN_IF_ERROR(CheckDigest(hashed.digest).While("hashing a blob"));
+  const std::string digest = hash_.Finish();
+  CRYOPOD_RETURN_IF_ERROR(CheckDigest(digest).While("hashing a blob"));
   // An equal blob is replaced by itself.
-  if (::renameat(blobs_dir_fd_, partial_name_.c_str(), blobs_dir_fd_,
-                 DigestHex(hashed.digest).c_str()) != 0) {
-    return ErrnoStatus(errno, "renameat", hashed.digest);
+  if (::renameat(blobs_dir_fd_, partial_name_.c_str(), blobs_dir_fd_, DigestHex(digest).c_str()) !=
+      0) {
+    return ErrnoStatus(errno, "renameat", digest);
   }
   named_ = true;
-  return hashed;
+  return Descriptor{
+      .media_type = std::move(media_type), .digest = digest, .size_bytes = size_bytes_};
 }
 
-Result<HashedFile> WriteBlob(int blobs_dir_fd, const std::string& partial_name,
-                             std::string_view bytes) {
+Result<Descriptor> WriteBlob(int blobs_dir_fd, std::string partial_name, std::string bytes,
+                             std::string media_type) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<BlobFile> blob,
-                           BlobFile::Create(blobs_dir_fd, partial_name));
-  CRYOPOD_RETURN_IF_ERROR(blob->Append(std::string(bytes)));
-  return blob->Commit();
+                           BlobFile::Create(blobs_dir_fd, std::move(partial_name)));
+  CRYOPOD_RETURN_IF_ERROR(blob->Append(std::move(bytes)));
+  return blob->Commit(std::move(media_type));
 }
 
 }  // namespace cryopod::archive

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <thread>
 
+#include "agent/archive/oci/oci_json.h"
 #include "agent/archive/oci/sha256.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
@@ -33,7 +34,7 @@ class BlobFile {
   Status Append(std::string chunk);
 
   // Syncs and names the file. Errors: kResourceExhausted, or what fsync(2) says.
-  Result<HashedFile> Commit();
+  Result<Descriptor> Commit(std::string media_type);
 
  private:
   static constexpr size_t kQueueChunks = 4;
@@ -63,7 +64,7 @@ class BlobFile {
 };
 
 // A small blob at once.
-Result<HashedFile> WriteBlob(int blobs_dir_fd, const std::string& partial_name,
-                             std::string_view bytes);
+Result<Descriptor> WriteBlob(int blobs_dir_fd, std::string partial_name, std::string bytes,
+                             std::string media_type);
 
 }  // namespace cryopod::archive

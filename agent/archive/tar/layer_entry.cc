@@ -1,11 +1,13 @@
 #include "agent/archive/tar/layer_entry.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
-#include <cstring>
+#include <array>
 
 #include "agent/archive/oci/sha256.h"
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::archive {
 namespace {
@@ -17,19 +19,17 @@ constexpr uint32_t kModeMask = 07777;
 constexpr uint32_t kDeviceMajorMax = (1u << 12) - 1;  // Linux's dev_t
 constexpr uint32_t kDeviceMinorMax = (1u << 20) - 1;
 
+constexpr std::array<std::pair<Kind, mode_t>, 6> kFileTypes = {{
+    {Kind::kFile, S_IFREG},
+    {Kind::kDirectory, S_IFDIR},
+    {Kind::kSymlink, S_IFLNK},
+    {Kind::kFifo, S_IFIFO},
+    {Kind::kCharDevice, S_IFCHR},
+    {Kind::kBlockDevice, S_IFBLK},
+}};
+
 Status Refuse(std::string_view path, const std::string& why) {
   return Status(Code::kDataLoss, "entry \"" + JsonEscape(path.substr(0, 300)) + "\" " + why);
-}
-
-Status CheckComponent(std::string_view path, std::string_view component) {
-  if (component.empty()) return Refuse(path, "has an empty component");
-  if (component == "." || component == "..") {
-    return Refuse(path, "has the component \"" + std::string(component) + "\"");
-  }
-  if (component.size() > kComponentBytesMax) {
-    return Refuse(path, "has a component longer than 255 bytes");
-  }
-  return Status();
 }
 
 Status CheckLink(const LayerEntry& entry) {
@@ -75,14 +75,32 @@ Status CheckXattrs(const LayerEntry& entry) {
 
 }  // namespace
 
+mode_t FileTypeOf(Kind kind) {
+  for (const auto& [known, type] : kFileTypes) {
+    if (known == kind) return type;
+  }
+  return S_IFREG;
+}
+
+std::optional<Kind> KindOf(mode_t mode) {
+  for (const auto& [kind, type] : kFileTypes) {
+    if (type == (mode & S_IFMT)) return kind;
+  }
+  return std::nullopt;
+}
+
 Status CheckRelativePath(std::string_view path) {
   if (path.empty()) return Refuse(path, "has no name");
   if (path.size() > kPathBytesMax) return Refuse(path, "is longer than 4,096 bytes");
   if (path.find('\0') != std::string_view::npos) return Refuse(path, "has a NUL in its name");
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t end = std::min(path.find('/', begin), path.size());
-    CRYOPOD_RETURN_IF_ERROR(CheckComponent(path, path.substr(begin, end - begin)));
-    begin = end + 1;
+  for (const std::string_view component : Split(path, '/')) {
+    if (component.empty()) return Refuse(path, "has an empty component");
+    if (component == "." || component == "..") {
+      return Refuse(path, "has the component \"" + std::string(component) + "\"");
+    }
+    if (component.size() > kComponentBytesMax) {
+      return Refuse(path, "has a component longer than 255 bytes");
+    }
   }
   return Status();
 }

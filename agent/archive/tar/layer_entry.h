@@ -1,6 +1,10 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -27,7 +31,8 @@ struct LayerEntry {
   };
   Kind kind = Kind::kFile;
   std::string path;
-  std::string link_target;  // symlink: any text; hard link: a path like `path`, of an earlier file
+  // Symlink: any text; hard link: a path like `path`, of an earlier file.
+  std::string link_target = {};
   uint32_t uid = 0;
   uint32_t gid = 0;
   uint32_t mode = 0;  // permission bits
@@ -35,10 +40,17 @@ struct LayerEntry {
   uint32_t device_major = 0;
   uint32_t device_minor = 0;
   uint64_t size_bytes = 0;  // of a file; its bytes follow
-  std::vector<std::pair<std::string, std::string>> xattrs;
+  std::vector<std::pair<std::string, std::string>> xattrs = {};
 
   bool operator==(const LayerEntry&) const = default;
 };
+
+// Receives bytes in order. An error stops whoever produces them and is returned by it.
+using ByteSink = std::function<Status(std::string_view bytes)>;
+
+// S_IFREG for what is marked by a name alone, as a tar has it; nullopt for a type of no entry.
+mode_t FileTypeOf(LayerEntry::Kind kind);
+std::optional<LayerEntry::Kind> KindOf(mode_t mode);
 
 // Entries of one writable layer. Who writes an archive keeps to it like who reads one.
 inline constexpr uint64_t kLayerEntriesMax = 1'000'000;

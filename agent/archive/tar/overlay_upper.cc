@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::archive {
 namespace {
@@ -52,12 +52,11 @@ Result<Xattrs> ReadXattrs(const std::string& proc_path) {
   if (size < 0) return ErrnoStatus(errno, "llistxattr", "a file of the writable layer");
   names.resize(static_cast<size_t>(size));
   Xattrs xattrs;
-  for (size_t begin = 0; begin < names.size();) {
-    const size_t end = std::min(names.find('\0', begin), names.size());
-    std::string name = names.substr(begin, end - begin);
+  for (const std::string_view part : Split(names, '\0')) {
+    if (part.empty()) continue;  // behind the last name's end
+    std::string name(part);
     CRYOPOD_ASSIGN_OR_RETURN(std::string value, ReadXattr(proc_path, name));
     xattrs.emplace_back(std::move(name), std::move(value));
-    begin = end + 1;
   }
   std::sort(xattrs.begin(), xattrs.end());
   return xattrs;
@@ -89,14 +88,14 @@ class Walk {
  public:
   Walk(int dir_fd, const UpperSink& sink) : dir_fd_(dir_fd), sink_(sink) {}
 
-  Result<uint64_t> Run() {
+  Status Run() {
     CRYOPOD_RETURN_IF_ERROR(PushChildren(""));
     while (!pending_.empty()) {
       const std::string path = std::move(pending_.back());
       pending_.pop_back();
       CRYOPOD_RETURN_IF_ERROR(Visit(path).While("writable layer"));
     }
-    return entries_;
+    return Status();
   }
 
  private:
@@ -120,20 +119,15 @@ class Walk {
     return sink_(entry, file_fd);
   }
 
-  Status EmitWhiteout(const std::string& path) {
-    LayerEntry entry;
-    entry.kind = Kind::kWhiteout;
-    entry.path = path;
-    return Emit(entry);
-  }
-
   Status Visit(const std::string& path) {
     struct stat attributes {};
     if (::fstatat(dir_fd_, path.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoStatus(errno, "fstatat", path);
     }
     if (S_ISSOCK(attributes.st_mode)) return Status();  // nobody listens on it any more
-    if (S_ISCHR(attributes.st_mode) && attributes.st_rdev == 0) return EmitWhiteout(path);
+    if (S_ISCHR(attributes.st_mode) && attributes.st_rdev == 0) {
+      return Emit({.kind = Kind::kWhiteout, .path = path});
+    }
     if (path.starts_with(".wh.") || path.find("/.wh.") != std::string::npos) {
       return Status(Code::kUnimplemented,
                     "\"" + JsonEscape(path) + "\": an OCI layer keeps names with .wh. for itself");
@@ -142,10 +136,15 @@ class Walk {
     CRYOPOD_ASSIGN_OR_RETURN(entry.xattrs, ReadXattrs(ProcPath(dir_fd_, path)));
     CRYOPOD_ASSIGN_OR_RETURN(const OverlayMarks marks, TakeOverlayMarks(path, &entry.xattrs));
     if (marks.whiteout && S_ISREG(attributes.st_mode) && attributes.st_size == 0) {
-      return EmitWhiteout(path);
+      return Emit({.kind = Kind::kWhiteout, .path = path});
     }
+    entry.kind = KindOf(attributes.st_mode).value_or(Kind::kFile);
     entry.path = path;
-    Fill(attributes, &entry);
+    entry.uid = attributes.st_uid;
+    entry.gid = attributes.st_gid;
+    entry.mode = attributes.st_mode & 07777;
+    entry.mtime_ns =
+        int64_t{attributes.st_mtim.tv_sec} * 1'000'000'000 + int64_t{attributes.st_mtim.tv_nsec};
     if (S_ISDIR(attributes.st_mode)) return VisitDirectory(entry, marks.opaque);
     if (S_ISREG(attributes.st_mode)) return VisitFile(attributes, &entry);
     if (S_ISLNK(attributes.st_mode)) {
@@ -155,33 +154,9 @@ class Walk {
     return Emit(entry);
   }
 
-  static void Fill(const struct stat& attributes, LayerEntry* entry) {
-    const mode_t type = attributes.st_mode & S_IFMT;
-    entry->kind = type == S_IFDIR   ? Kind::kDirectory
-                  : type == S_IFLNK ? Kind::kSymlink
-                  : type == S_IFIFO ? Kind::kFifo
-                  : type == S_IFCHR ? Kind::kCharDevice
-                  : type == S_IFBLK ? Kind::kBlockDevice
-                                    : Kind::kFile;
-    entry->uid = attributes.st_uid;
-    entry->gid = attributes.st_gid;
-    entry->mode = attributes.st_mode & 07777;
-    entry->mtime_ns =
-        int64_t{attributes.st_mtim.tv_sec} * 1'000'000'000 + int64_t{attributes.st_mtim.tv_nsec};
-    if (type == S_IFCHR || type == S_IFBLK) {
-      entry->device_major = major(attributes.st_rdev);
-      entry->device_minor = minor(attributes.st_rdev);
-    }
-  }
-
   Status VisitDirectory(const LayerEntry& entry, bool opaque) {
     CRYOPOD_RETURN_IF_ERROR(Emit(entry));
-    if (opaque) {
-      LayerEntry mark;
-      mark.kind = Kind::kOpaque;
-      mark.path = entry.path;
-      CRYOPOD_RETURN_IF_ERROR(Emit(mark));
-    }
+    if (opaque) CRYOPOD_RETURN_IF_ERROR(Emit({.kind = Kind::kOpaque, .path = entry.path}));
     return PushChildren(entry.path);
   }
 
@@ -212,8 +187,6 @@ class Walk {
 
 }  // namespace
 
-Result<uint64_t> WalkOverlayUpper(int dir_fd, const UpperSink& sink) {
-  return Walk(dir_fd, sink).Run();
-}
+Status WalkOverlayUpper(int dir_fd, const UpperSink& sink) { return Walk(dir_fd, sink).Run(); }
 
 }  // namespace cryopod::archive

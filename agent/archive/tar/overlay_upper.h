@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 
 #include "agent/archive/tar/layer_entry.h"
@@ -12,13 +11,13 @@ namespace cryopod::archive {
 using UpperSink = std::function<Status(const LayerEntry& entry, int file_fd)>;
 
 // Walks a copy of an overlayfs upper directory in a fixed order, parents first, and says what it
-// means for the layers below. Returns the number of entries.
+// means for the layers below.
 //
 // Source  kernel Documentation/filesystems/overlayfs.rst: whiteouts are 0:0 character devices or
 //         (6.7 on) empty files with the xattr "overlay.whiteout"; a directory with the xattr
 //         "overlay.opaque" = "y" hides what lies below; both under "trusted." or "user.".
 // Errors  what a reader would refuse (LayerChecker, device nodes); kUnimplemented for redirect,
 // metacopy and names that start with ".wh.", names the path.
-Result<uint64_t> WalkOverlayUpper(int dir_fd, const UpperSink& sink);
+Status WalkOverlayUpper(int dir_fd, const UpperSink& sink);
 
 }  // namespace cryopod::archive

@@ -2,13 +2,16 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "agent/archive/tar/tar_source.h"
+#include "agent/archive/tar/zstd_stream.h"
 #include "agent/os/log.h"
 
 namespace cryopod::archive {
@@ -19,6 +22,7 @@ using Kind = LayerEntry::Kind;
 constexpr uint64_t kEndMarkerBytes = 1024;
 // Room for the headers of an entry, pax records and padding included.
 constexpr uint64_t kEntryOverheadBytes = 16'384;
+constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr int64_t kSecondsMax = INT64_MAX / 1'000'000'000 - 1;
 
 uint64_t StreamBytesMax(const UnpackLimits& limits) {
@@ -27,25 +31,62 @@ uint64_t StreamBytesMax(const UnpackLimits& limits) {
   return limits.bytes_max > UINT64_MAX - overhead ? UINT64_MAX : limits.bytes_max + overhead;
 }
 
-Result<Kind> KindOf(::archive_entry* entry, const std::string& path) {
-  if (::archive_entry_hardlink(entry) != nullptr) return Kind::kHardlink;
-  switch (::archive_entry_filetype(entry)) {
-    case AE_IFREG:
-      return Kind::kFile;
-    case AE_IFDIR:
-      return Kind::kDirectory;
-    case AE_IFLNK:
-      return Kind::kSymlink;
-    case AE_IFIFO:
-      return Kind::kFifo;
-    case AE_IFCHR:
-      return Kind::kCharDevice;
-    case AE_IFBLK:
-      return Kind::kBlockDevice;
-    default:
-      return Status(Code::kDataLoss, "entry \"" + JsonEscape(path) + "\" is of no known type");
+// The bytes of a tar, decompressed when need be and counted.
+class TarSource {
+ public:
+  // Without `zstd` the bytes are the tar itself.
+  TarSource(int fd, std::optional<ZstdDecompressor> zstd, uint64_t stream_bytes_max)
+      : fd_(fd), stream_bytes_max_(stream_bytes_max), zstd_(std::move(zstd)) {
+    if (zstd_) output_.resize(kBufferBytes);
   }
-}
+
+  // The next piece, empty at the end. Valid until the next call.
+  // Errors: kDataLoss (damaged or cut off), kResourceExhausted (above the limit).
+  Result<std::string_view> Next() {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view piece, zstd_ ? NextDecompressed() : NextRead());
+    const size_t last = piece.find_last_not_of('\0');
+    if (last != std::string_view::npos) nonzero_end_ = size_bytes_ + last + 1;
+    size_bytes_ += piece.size();
+    if (size_bytes_ <= stream_bytes_max_) return piece;
+    return Status(Code::kResourceExhausted,
+                  "the tar is larger than " + std::to_string(stream_bytes_max_) + " bytes");
+  }
+
+  // Bytes of the stream so far. Behind the last one that is not zero is the end of the tar.
+  uint64_t size_bytes() const { return size_bytes_; }
+  uint64_t nonzero_end() const { return nonzero_end_; }
+
+ private:
+  Result<std::string_view> NextRead() {
+    while (true) {
+      const ssize_t got = ::read(fd_, input_.data(), input_.size());
+      if (got >= 0) return std::string_view(input_.data(), static_cast<size_t>(got));
+      if (errno != EINTR) return ErrnoStatus(errno, "read", "the blob");
+    }
+  }
+
+  Result<std::string_view> NextDecompressed() {
+    while (true) {
+      CRYOPOD_ASSIGN_OR_RETURN(const size_t size,
+                               zstd_->Read(&input_left_, output_.data(), output_.size()));
+      if (size > 0) return std::string_view(output_.data(), size);
+      if (!input_left_.empty()) continue;
+      CRYOPOD_ASSIGN_OR_RETURN(input_left_, NextRead());
+      if (!input_left_.empty()) continue;
+      if (!zstd_->at_frame_end()) return Status(Code::kDataLoss, "the zstd stream is cut off");
+      return std::string_view();
+    }
+  }
+
+  int fd_;
+  uint64_t stream_bytes_max_;
+  std::optional<ZstdDecompressor> zstd_;
+  std::vector<char> input_ = std::vector<char>(kBufferBytes);
+  std::vector<char> output_;
+  std::string_view input_left_;
+  uint64_t size_bytes_ = 0;
+  uint64_t nonzero_end_ = 0;
+};
 
 Status ReadNumbers(::archive_entry* from, LayerEntry* to) {
   const la_int64_t uid = ::archive_entry_uid(from);
@@ -85,7 +126,13 @@ Result<LayerEntry> FromTarEntry(::archive_entry* from) {
   if (path == nullptr) return Status(Code::kDataLoss, "an entry without a readable name");
   LayerEntry to;
   to.path = path;
-  CRYOPOD_ASSIGN_OR_RETURN(to.kind, KindOf(from, to.path));
+  const std::optional<Kind> kind = ::archive_entry_hardlink(from) != nullptr
+                                       ? Kind::kHardlink
+                                       : KindOf(::archive_entry_filetype(from));
+  if (!kind) {
+    return Status(Code::kDataLoss, "entry \"" + JsonEscape(to.path) + "\" is of no known type");
+  }
+  to.kind = *kind;
   CRYOPOD_RETURN_IF_ERROR(ReadNumbers(from, &to));
   if (::archive_entry_sparse_count(from) > 0) {
     return Status(Code::kDataLoss, "entry \"" + JsonEscape(to.path) + "\" is sparse");
@@ -157,9 +204,11 @@ TarReader::TarReader(TarReader&&) noexcept = default;
 TarReader::~TarReader() = default;
 
 Result<TarReader> TarReader::Open(int fd, Compression compression, const UnpackLimits& limits) {
-  CRYOPOD_ASSIGN_OR_RETURN(TarSource source, TarSource::Open(fd, compression == Compression::kZstd,
-                                                             StreamBytesMax(limits)));
-  TarReader reader(std::make_unique<State>(std::move(source)));
+  std::optional<ZstdDecompressor> zstd;
+  if (compression == Compression::kZstd) {
+    CRYOPOD_ASSIGN_OR_RETURN(zstd, ZstdDecompressor::Create());
+  }
+  TarReader reader(std::make_unique<State>(TarSource(fd, std::move(zstd), StreamBytesMax(limits))));
   ::archive* tar = reader.state_->tar;
   // No other format and no filter: the compression is ours to undo.
   ::archive_read_support_format_tar(tar);
@@ -186,7 +235,7 @@ Result<bool> TarReader::Next(LayerEntry* entry) {
   return true;
 }
 
-Result<std::string_view> TarReader::Content() {
+Status TarReader::Content(const ByteSink& sink) {
   const void* bytes = nullptr;
   size_t size = 0;
   la_int64_t offset = 0;
@@ -199,9 +248,9 @@ Result<std::string_view> TarReader::Content() {
       return Status(Code::kDataLoss, "a file has holes or more bytes than it says");
     }
     state_->content_done += size;
-    if (size > 0) return std::string_view(static_cast<const char*>(bytes), size);
+    if (size > 0) CRYOPOD_RETURN_IF_ERROR(sink({static_cast<const char*>(bytes), size}));
   }
-  return std::string_view();
+  return Status();
 }
 
 }  // namespace cryopod::archive

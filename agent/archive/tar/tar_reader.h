@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <string_view>
 
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/os/status.h"
@@ -27,8 +25,8 @@ class TarReader {
   // The next entry as the tar has it: the path unchecked, whiteouts still names. False at the end.
   // Errors: kDataLoss, kResourceExhausted.
   Result<bool> Next(LayerEntry* entry);
-  // The next piece of the file's content; empty at its end. Valid until the next call.
-  Result<std::string_view> Content();
+  // The file's content, which must be had before the next entry.
+  Status Content(const ByteSink& sink);
 
  private:
   struct State;

@@ -2,10 +2,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <utility>
+#include <vector>
 
 #include "agent/os/log.h"
 
@@ -14,8 +17,8 @@ namespace {
 
 using Kind = LayerEntry::Kind;
 
-constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr uint64_t kFillBytesMax = uint64_t{64} << 20;
+constexpr size_t kReadBytes = size_t{1} << 20;
 
 struct FreeEntry {
   void operator()(::archive_entry* entry) const { ::archive_entry_free(entry); }
@@ -31,46 +34,17 @@ std::string TarPath(const LayerEntry& entry) {
   return entry.path.substr(0, slash + 1) + ".wh." + entry.path.substr(slash + 1);
 }
 
-unsigned int FileType(Kind kind) {
-  switch (kind) {
-    case Kind::kDirectory:
-      return AE_IFDIR;
-    case Kind::kSymlink:
-      return AE_IFLNK;
-    case Kind::kFifo:
-      return AE_IFIFO;
-    case Kind::kCharDevice:
-      return AE_IFCHR;
-    case Kind::kBlockDevice:
-      return AE_IFBLK;
-    case Kind::kFile:
-    case Kind::kHardlink:
-    case Kind::kWhiteout:
-    case Kind::kOpaque:
-      break;
-  }
-  return AE_IFREG;
-}
-
-void SetTime(::archive_entry* to, int64_t mtime_ns) {
-  int64_t seconds = mtime_ns / kNanosecondsPerSecond;
-  int64_t rest = mtime_ns % kNanosecondsPerSecond;
-  if (rest < 0) {
-    seconds -= 1;
-    rest += kNanosecondsPerSecond;
-  }
-  ::archive_entry_set_mtime(to, seconds, static_cast<long>(rest));
-}
-
 Entry ToTarEntry(const LayerEntry& from) {
   Entry to(::archive_entry_new());
   ::archive_entry_set_pathname(to.get(), TarPath(from).c_str());
-  ::archive_entry_set_filetype(to.get(), FileType(from.kind));
+  ::archive_entry_set_filetype(to.get(), FileTypeOf(from.kind));
   ::archive_entry_set_perm(to.get(), from.mode);
   ::archive_entry_set_uid(to.get(), from.uid);
   ::archive_entry_set_gid(to.get(), from.gid);
   ::archive_entry_set_size(to.get(), static_cast<la_int64_t>(from.size_bytes));
-  SetTime(to.get(), from.mtime_ns);
+  const std::chrono::nanoseconds time(from.mtime_ns);
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  ::archive_entry_set_mtime(to.get(), seconds.count(), (time - seconds).count());
   if (from.kind == Kind::kSymlink) {
     ::archive_entry_set_symlink(to.get(), from.link_target.c_str());
   }
@@ -95,6 +69,17 @@ Status CheckXattrNames(const LayerEntry& entry) {
                                             JsonEscape(name) + "\", which a tar cannot hold");
   }
   return Status();
+}
+
+Result<size_t> ReadSome(int fd, char* buffer, size_t size, const std::string& path) {
+  while (true) {
+    const ssize_t got = ::read(fd, buffer, size);
+    if (got > 0) return static_cast<size_t>(got);
+    if (got == 0) {
+      return Status(Code::kDataLoss, "\"" + JsonEscape(path) + "\" shrank while it was read");
+    }
+    if (errno != EINTR) return ErrnoStatus(errno, "read", path);
+  }
 }
 
 }  // namespace
@@ -130,7 +115,8 @@ struct TarWriter::State {
   ByteSink output;
   Status output_status;
   ::archive* tar;
-  uint64_t left_bytes = 0;  // of the file that is being written
+  std::vector<char> buffer;  // of AddFile
+  uint64_t left_bytes = 0;   // of the file that is being written
   bool finished = false;
   bool abandoned = false;
 };
@@ -149,7 +135,6 @@ TarWriter::TarWriter(Format format, ByteSink output)
   ::archive_write_open(tar, state_.get(), nullptr, &State::Pass, nullptr);
 }
 
-TarWriter::TarWriter(TarWriter&&) noexcept = default;
 TarWriter::~TarWriter() = default;
 
 Status TarWriter::Add(const LayerEntry& entry) {
@@ -175,6 +160,27 @@ Status TarWriter::Write(std::string_view bytes) {
     CRYOPOD_RETURN_IF_ERROR(state_->output_status);
     state_->left_bytes -= static_cast<uint64_t>(written);
     bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return Status();
+}
+
+Status TarWriter::AddBytes(std::string path, uint32_t mode, std::string_view bytes) {
+  CRYOPOD_RETURN_IF_ERROR(Add({.path = std::move(path), .mode = mode, .size_bytes = bytes.size()}));
+  return Write(bytes);
+}
+
+Status TarWriter::AddFile(const LayerEntry& entry, int file_fd, const ByteSink& seen) {
+  CRYOPOD_RETURN_IF_ERROR(Add(entry));
+  std::vector<char>& buffer = state_->buffer;
+  const size_t needed = static_cast<size_t>(std::min<uint64_t>(entry.size_bytes, kReadBytes));
+  if (buffer.size() < needed) buffer.resize(needed);
+  for (uint64_t left = entry.size_bytes; left > 0;) {
+    const size_t want = static_cast<size_t>(std::min<uint64_t>(left, buffer.size()));
+    CRYOPOD_ASSIGN_OR_RETURN(const size_t got, ReadSome(file_fd, buffer.data(), want, entry.path));
+    const std::string_view bytes(buffer.data(), got);
+    CRYOPOD_RETURN_IF_ERROR(Write(bytes));
+    if (seen) CRYOPOD_RETURN_IF_ERROR(seen(bytes));
+    left -= got;
   }
   return Status();
 }

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 
-#include "agent/archive/tar/byte_sink.h"
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/os/status.h"
 
@@ -22,7 +22,6 @@ class TarWriter {
   };
 
   TarWriter(Format format, ByteSink output);
-  TarWriter(TarWriter&&) noexcept;
   // Writes nothing more: a tar without Finish has no end marker.
   ~TarWriter();
 
@@ -30,6 +29,10 @@ class TarWriter {
   // Errors: kUnimplemented (a name or xattr that tar cannot hold), and what `output` returns.
   Status Add(const LayerEntry& entry);
   Status Write(std::string_view bytes);
+  Status AddBytes(std::string path, uint32_t mode, std::string_view bytes);
+  // Reads entry.size_bytes from the offset of `file_fd` on; `seen` gets them too, once they are
+  // written. Errors: kDataLoss when there are less, and those of `seen`.
+  Status AddFile(const LayerEntry& entry, int file_fd, const ByteSink& seen);
   // The end marker. Errors: kInternal when the last file is short.
   Status Finish();
 

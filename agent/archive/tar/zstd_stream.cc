@@ -66,8 +66,7 @@ Result<size_t> ZstdCompressor::Step(const char* bytes, size_t size, size_t* used
 Status ZstdCompressor::Write(std::string_view bytes) {
   size_t used = 0;
   while (used < bytes.size()) {
-    const Result<size_t> left = Step(bytes.data(), bytes.size(), &used, false);
-    if (!left.ok()) return left.status();
+    CRYOPOD_RETURN_IF_ERROR(Step(bytes.data(), bytes.size(), &used, false).status());
   }
   return Status();
 }

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "agent/os/status.h"
 
@@ -26,7 +25,6 @@ class ZstdCompressor {
 
   // `workers` 0 compresses in the caller's thread.
   static Result<ZstdCompressor> Create(int level, int workers, Output output);
-  ZstdCompressor(ZstdCompressor&&) noexcept = default;
 
   Status Write(std::string_view bytes);
   // Ends the frame. Nothing may follow.
@@ -52,7 +50,6 @@ class ZstdCompressor {
 class ZstdDecompressor {
  public:
   static Result<ZstdDecompressor> Create();
-  ZstdDecompressor(ZstdDecompressor&&) noexcept = default;
 
   // Moves bytes from `input`, whose front it removes, to `output`; returns how many came out. 0
   // means that more input is needed. Errors: kDataLoss.

@@ -1,5 +1,3 @@
-#include "agent/archive/unpack/confine.h"
-
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -10,6 +8,7 @@
 #include <csignal>
 #include <vector>
 
+#include "agent/archive/unpack/unpack_child.h"
 #include "agent/os/confinement.h"
 
 namespace cryopod::archive {

@@ -7,11 +7,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <utility>
 #include <vector>
 
-#include "agent/archive/oci/descriptor.h"
-#include "agent/archive/unpack/unpack_process.h"
+#include "agent/archive/oci/sha256.h"
 #include "agent/archive/unpack/unpack_stream.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -20,50 +20,49 @@
 namespace cryopod::archive {
 namespace {
 
+constexpr char kProgramName[] = "cryopod-unpack";
 constexpr int kPipeBytes = 1 << 20;
 // Between the end of the pipe and the end of the process.
 constexpr std::chrono::seconds kEndWait{10};
+// How long a process that was told to die may take; only one stuck in the kernel takes longer.
+constexpr std::chrono::seconds kReapWait{10};
+
+uint64_t CpuSeconds(Deadline deadline) {
+  const auto left = std::chrono::ceil<std::chrono::seconds>(deadline.remaining()).count();
+  return static_cast<uint64_t>(left) + 1;
+}
 
 // What the process left in a directory is looked at again: plain files with the names that the mode
-// allows, nothing reachable from elsewhere, within the limits.
-class DirectoryChecker {
- public:
-  explicit DirectoryChecker(const UnpackLimits& limits) : limits_(limits) {}
-
-  using NameCheck = Status (*)(const std::string& name);
-  Status Check(int dir_fd, NameCheck check_name) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
-    for (const DirectoryEntry& entry : entries) {
-      CRYOPOD_RETURN_IF_ERROR(check_name(entry.name));
-      CRYOPOD_RETURN_IF_ERROR(CheckFile(dir_fd, entry.name));
-    }
-    return Status();
+// allows, nothing reachable from elsewhere, within what is left of the limits.
+Status CheckFile(int dir_fd, const std::string& name, UnpackLimits& left) {
+  struct stat attributes {};
+  if (::fstatat(dir_fd, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
+    return ErrnoStatus(errno, "fstatat", name);
   }
-
-  Status CheckFile(int dir_fd, const std::string& name) {
-    struct stat attributes {};
-    if (::fstatat(dir_fd, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
-      return ErrnoStatus(errno, "fstatat", name);
-    }
-    const std::string where = "unpacked file \"" + JsonEscape(name) + "\"";
-    const bool plain = S_ISREG(attributes.st_mode) && attributes.st_nlink == 1 &&
-                       (attributes.st_mode & 07777) == 0600;
-    if (!plain) return Status(Code::kDataLoss, where + " is no plain file of mode 0600");
-    bytes_ += static_cast<uint64_t>(attributes.st_size);
-    if (++entries_ > limits_.entries_max || bytes_ > limits_.bytes_max) {
-      return Status(Code::kResourceExhausted, where + " takes it above the limits");
-    }
-    return Status();
+  const std::string where = "unpacked file \"" + JsonEscape(name) + "\"";
+  const bool plain = S_ISREG(attributes.st_mode) && attributes.st_nlink == 1 &&
+                     (attributes.st_mode & 07777) == 0600;
+  if (!plain) return Status(Code::kDataLoss, where + " is no plain file of mode 0600");
+  const auto bytes = static_cast<uint64_t>(attributes.st_size);
+  if (left.entries_max == 0 || bytes > left.bytes_max) {
+    return Status(Code::kResourceExhausted, where + " takes it above the limits");
   }
+  left.entries_max -= 1;
+  left.bytes_max -= bytes;
+  return Status();
+}
 
- private:
-  UnpackLimits limits_;
-  uint64_t entries_ = 0;
-  uint64_t bytes_ = 0;
-};
+Status CheckFiles(int dir_fd, Status (*check_name)(std::string_view), UnpackLimits left) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    CRYOPOD_RETURN_IF_ERROR(check_name(entry.name));
+    CRYOPOD_RETURN_IF_ERROR(CheckFile(dir_fd, entry.name, left));
+  }
+  return Status();
+}
 
-Status CheckPlainName(const std::string& name) { return CheckFileName(name); }
-Status CheckBlobName(const std::string& name) { return CheckDigest("sha256:" + name); }
+Status CheckBlobName(std::string_view name) { return CheckDigest("sha256:" + std::string(name)); }
+
 Status CheckEmpty(int dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
   if (entries.empty()) return Status();
@@ -71,23 +70,19 @@ Status CheckEmpty(int dir_fd) {
 }
 
 // A pages file becomes two of its length, of which each has holes where the other has none.
-UnpackLimits AfterSplit(const UnpackLimits& limits) {
-  UnpackLimits more = limits;
-  more.bytes_max += limits.bytes_max;
-  more.entries_max += limits.entries_max;
-  return more;
+Status CheckImages(int dir_fd, const UnpackLimits& limits) {
+  return CheckFiles(dir_fd, &CheckFileName, {2 * limits.bytes_max, 2 * limits.entries_max});
 }
 
-Status RunIntoDirectory(const std::string& program, const UnpackTask& task, int input_fd,
-                        int into_dir_fd, Deadline deadline) {
-  CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
+Status Run(const std::string& program, const UnpackTask& task, int input_fd, int output_fd,
+           Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(UnpackProcess process,
-                           UnpackProcess::Start(program, task, input_fd, into_dir_fd, deadline));
+                           UnpackProcess::Start(program, task, input_fd, output_fd, deadline));
   return process.Wait(deadline);
 }
 
 // oci-layout, index.json and blobs/sha256 of a layout, the two directories apart.
-Status CheckLayoutDirectory(int dir_fd, const UnpackLimits& limits) {
+Status CheckLayoutDirectory(int dir_fd, UnpackLimits left) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blobs,
                            OpenBeneath(dir_fd, "blobs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd sha256,
@@ -99,11 +94,10 @@ Status CheckLayoutDirectory(int dir_fd, const UnpackLimits& limits) {
                   "the tar is no image layout: oci-layout, index.json or blobs "
                   "are missing");
   }
-  DirectoryChecker checker(limits);
   for (const char* name : {"oci-layout", "index.json"}) {
-    CRYOPOD_RETURN_IF_ERROR(checker.CheckFile(dir_fd, name));
+    CRYOPOD_RETURN_IF_ERROR(CheckFile(dir_fd, name, left));
   }
-  return checker.Check(sha256.get(), &CheckBlobName);
+  return CheckFiles(sha256.get(), &CheckBlobName, left);
 }
 
 // Hands on what comes out of the pipe, each entry checked, each file read to its end.
@@ -144,11 +138,63 @@ Status RunIntoSink(const std::string& program, const UnpackTask& task, int blob_
 
 }  // namespace
 
+Result<Pipe> MakePipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe2", kProgramName);
+  Pipe pipe{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  if (::fcntl(pipe.read.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "fcntl", kProgramName);
+  }
+  return pipe;
+}
+
+Result<UnpackProcess> UnpackProcess::Start(const std::string& program, const UnpackTask& task,
+                                           int input_fd, int output_fd, Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(Pipe report, MakePipe());
+  UnpackTask bounded = task;
+  bounded.cpu_seconds = CpuSeconds(deadline);
+  SpawnOptions options;
+  options.argv = ToArguments(program, bounded);
+  options.descriptors = {{kUnpackInputFd, input_fd},
+                         {kUnpackOutputFd, output_fd},
+                         {kUnpackReportFd, report.write.get()}};
+  options.working_directory = "/";
+  options.new_session = true;
+  options.death_signal = SIGKILL;
+  options.umask = 077;
+  CRYOPOD_ASSIGN_OR_RETURN(Subprocess child,
+                           Subprocess::Spawn(options).While("starting " + program));
+  return UnpackProcess(std::move(child), std::move(report.read));
+}
+
+UnpackProcess::~UnpackProcess() {
+  if (ended_ || !report_.valid()) return;
+  (void)child_.Kill(SIGKILL).ok();
+  (void)child_.Wait(Deadline::After(kReapWait)).ok();
+}
+
+Status UnpackProcess::Wait(Deadline deadline) {
+  Result<ExitStatus> exit = child_.Wait(deadline);
+  ended_ = true;
+  if (!exit.ok()) return exit.status().While(kProgramName);
+  if (exit->success()) return Status();
+  // All that a pipe holds comes at once.
+  std::string report(kUnpackReportBytesMax, '\0');
+  const ssize_t got = ::read(report_.get(), report.data(), report.size());
+  report.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  if (report.empty()) {
+    return Status(Code::kInternal,
+                  std::string(kProgramName) + " ended without a report: " + exit->Describe());
+  }
+  return ParseReport(report).While(kProgramName);
+}
+
 Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir_fd,
                     const UnpackLimits& limits, Deadline deadline) {
-  CRYOPOD_RETURN_IF_ERROR(RunIntoDirectory(unpack_program, {UnpackMode::kImages, limits}, blob_fd,
-                                           into_dir_fd, deadline));
-  return DirectoryChecker(AfterSplit(limits)).Check(into_dir_fd, &CheckPlainName);
+  CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
+  CRYOPOD_RETURN_IF_ERROR(
+      Run(unpack_program, {UnpackMode::kImages, limits}, blob_fd, into_dir_fd, deadline));
+  return CheckImages(into_dir_fd, limits);
 }
 
 Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
@@ -157,17 +203,16 @@ Status RewriteImages(const std::string& unpack_program, const std::string& mount
   if (!list.valid()) return ErrnoStatus(errno, "memfd_create", "mounts");
   CRYOPOD_RETURN_IF_ERROR(WriteAll(list.get(), mounts));
   ::lseek(list.get(), 0, SEEK_SET);
-  CRYOPOD_ASSIGN_OR_RETURN(UnpackProcess process,
-                           UnpackProcess::Start(unpack_program, {UnpackMode::kRewrite, limits},
-                                                list.get(), images_dir_fd, deadline));
-  CRYOPOD_RETURN_IF_ERROR(process.Wait(deadline));
-  return DirectoryChecker(AfterSplit(limits)).Check(images_dir_fd, &CheckPlainName);
+  CRYOPOD_RETURN_IF_ERROR(
+      Run(unpack_program, {UnpackMode::kRewrite, limits}, list.get(), images_dir_fd, deadline));
+  return CheckImages(images_dir_fd, limits);
 }
 
 Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_fd,
                     const UnpackLimits& limits, Deadline deadline) {
-  CRYOPOD_RETURN_IF_ERROR(RunIntoDirectory(unpack_program, {UnpackMode::kLayout, limits}, tar_fd,
-                                           into_dir_fd, deadline));
+  CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
+  CRYOPOD_RETURN_IF_ERROR(
+      Run(unpack_program, {UnpackMode::kLayout, limits}, tar_fd, into_dir_fd, deadline));
   return CheckLayoutDirectory(into_dir_fd, limits);
 }
 

@@ -1,16 +1,13 @@
 #pragma once
 
-#include <sys/types.h>
-
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "agent/archive/tar/layer_entry.h"
+#include "agent/archive/unpack/unpack_task.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
+#include "agent/os/subprocess.h"
 #include "agent/os/unique_fd.h"
 
 namespace cryopod::archive {
@@ -64,5 +61,38 @@ Status UnpackLayer(const std::string& unpack_program, int blob_fd, LayerSink& si
 // A blob of PackFiles in the same way, instead of into a directory.
 Status UnpackFilesTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
                      const UnpackLimits& limits, Deadline deadline);
+
+// Both ends close-on-exec; `read` is non-blocking.
+struct Pipe {
+  UniqueFd read;
+  UniqueFd write;
+};
+Result<Pipe> MakePipe();
+
+// One run of cryopod-unpack, seen by whoever started it. Destroyed, it has ended and is reaped.
+//
+// Threads  the one that started it: the process dies with its thread.
+class UnpackProcess {
+ public:
+  // The descriptors are borrowed; the process gets these two, a pipe to report on, /dev/null as
+  // descriptors 0 to 2, and an empty environment.
+  static Result<UnpackProcess> Start(const std::string& program, const UnpackTask& task,
+                                     int input_fd, int output_fd, Deadline deadline);
+  UnpackProcess(UnpackProcess&&) noexcept = default;
+  UnpackProcess& operator=(UnpackProcess&&) = delete;
+  ~UnpackProcess();
+
+  // Waits for the end and says how it went. Errors: what the process reported; kInternal (it died
+  // or reported nonsense); kDeadlineExceeded, it was killed.
+  Status Wait(Deadline deadline);
+  pid_t pid() const { return child_.pid(); }
+
+ private:
+  UnpackProcess(Subprocess child, UniqueFd report)
+      : child_(std::move(child)), report_(std::move(report)) {}
+  Subprocess child_;
+  UniqueFd report_;
+  bool ended_ = false;
+};
 
 }  // namespace cryopod::archive

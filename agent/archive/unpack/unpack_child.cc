@@ -4,9 +4,7 @@
 
 #include <utility>
 
-#include "agent/archive/oci/descriptor.h"
 #include "agent/archive/oci/sha256.h"
-#include "agent/archive/tar/byte_sink.h"
 #include "agent/archive/tar/tar_reader.h"
 #include "agent/archive/unpack/unpack_stream.h"
 #include "agent/os/directory.h"
@@ -27,12 +25,6 @@ void StripDecoration(std::string* path) {
 }
 
 // A mark is its name and nothing else.
-void MakeMark(Kind kind, std::string path, LayerEntry* entry) {
-  *entry = LayerEntry{};
-  entry->kind = kind;
-  entry->path = std::move(path);
-}
-
 Status NormalizeMark(LayerEntry* entry) {
   const size_t slash = entry->path.rfind('/');
   const std::string parent = slash == std::string::npos ? "" : entry->path.substr(0, slash);
@@ -43,42 +35,26 @@ Status NormalizeMark(LayerEntry* entry) {
   }
   if (name == kOpaqueName) {
     if (parent.empty()) return Status(Code::kDataLoss, where + " would hide the whole image");
-    MakeMark(Kind::kOpaque, parent, entry);
+    *entry = {.kind = Kind::kOpaque, .path = parent};
     return Status();
   }
   const std::string hidden = name.substr(kWhiteoutPrefix.size());
   if (hidden.empty() || hidden.starts_with(kWhiteoutPrefix)) {
     return Status(Code::kDataLoss, where + " is a whiteout of nothing");
   }
-  MakeMark(Kind::kWhiteout, parent.empty() ? hidden : parent + "/" + hidden, entry);
+  *entry = {.kind = Kind::kWhiteout, .path = parent.empty() ? hidden : parent + "/" + hidden};
   return Status();
-}
-
-Status CopyContent(TarReader& tar, const ByteSink& sink) {
-  while (true) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view piece, tar.Content());
-    if (piece.empty()) return Status();
-    CRYOPOD_RETURN_IF_ERROR(sink(piece));
-  }
 }
 
 Status WriteFile(TarReader& tar, int dir_fd, const std::string& path, Sha256* hash) {
   CRYOPOD_ASSIGN_OR_RETURN(
       const UniqueFd file,
       OpenBeneath(dir_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  return CopyContent(tar,
-                     [&](std::string_view bytes) {
-                       if (hash != nullptr) hash->Update(bytes);
-                       return WriteAll(file.get(), bytes);
-                     })
-      .While(path);
-}
-
-// "./blobs/" and "blobs" are the same entry.
-std::string WithoutDecoration(std::string_view path) {
-  if (path.starts_with("./")) path.remove_prefix(2);
-  while (path.ends_with('/')) path.remove_suffix(1);
-  return std::string(path);
+  const ByteSink write = [&](std::string_view bytes) {
+    if (hash != nullptr) hash->Update(bytes);
+    return WriteAll(file.get(), bytes);
+  };
+  return tar.Content(write).While(path);
 }
 
 bool IsBlobPath(const std::string& path) {
@@ -106,31 +82,7 @@ Status UnpackLayoutFile(TarReader& tar, int dir_fd, const std::string& path) {
   return Status(Code::kDataLoss, "entry \"" + path + "\" has the digest " + digest);
 }
 
-// The tar's entries are what `checker` accepts; a layer's are in the form of a tar until then.
-Status Emit(int input_fd, int pipe_fd, const UnpackLimits& limits, LayerChecker checker,
-            bool is_layer) {
-  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
-                           TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
-  EntryWriter writer(pipe_fd);
-  LayerEntry entry;
-  while (true) {
-    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
-    if (!more) return writer.Finish();
-    if (is_layer) {
-      CRYOPOD_ASSIGN_OR_RETURN(const bool says_something, NormalizeLayerEntry(&entry));
-      if (!says_something) continue;
-    }
-    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
-    CRYOPOD_RETURN_IF_ERROR(writer.Add(entry));
-    if (entry.kind != Kind::kFile) continue;
-    CRYOPOD_RETURN_IF_ERROR(
-        CopyContent(tar, [&](std::string_view bytes) { return writer.Write(bytes); }));
-  }
-}
-
-}  // namespace
-
-Status UnpackFilesInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
+Status UnpackFiles(int input_fd, int dir_fd, const UnpackLimits& limits) {
   CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
                            TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
   LayerChecker checker(limits, LayerChecker::Accept::kPlainFiles);
@@ -143,14 +95,46 @@ Status UnpackFilesInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
   }
 }
 
-Status EmitFiles(int input_fd, int pipe_fd, const UnpackLimits& limits) {
-  return Emit(input_fd, pipe_fd, limits, LayerChecker(limits, LayerChecker::Accept::kPlainFiles),
-              /*is_layer=*/false);
+Status UnpackLayout(int input_fd, int dir_fd, const UnpackLimits& limits) {
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(dir_fd, "blobs"));
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(dir_fd, "blobs/sha256"));
+  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
+                           TarReader::Open(input_fd, TarReader::Compression::kNone, limits));
+  LayerChecker checker(limits);
+  LayerEntry entry;
+  while (true) {
+    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
+    if (!more) return Status();
+    StripDecoration(&entry.path);
+    CRYOPOD_RETURN_IF_ERROR(CheckLayoutEntry(entry));
+    if (entry.path.empty() || entry.path == ".") continue;
+    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
+    if (entry.kind == Kind::kDirectory) continue;
+    CRYOPOD_RETURN_IF_ERROR(UnpackLayoutFile(tar, dir_fd, entry.path));
+  }
 }
 
-Status EmitLayer(int input_fd, int pipe_fd, const UnpackLimits& limits) {
-  return Emit(input_fd, pipe_fd, limits, LayerChecker(limits), /*is_layer=*/true);
+// A layer's entries are in the form of a tar until they are checked.
+Status Emit(int input_fd, int pipe_fd, const UnpackLimits& limits, LayerChecker::Accept accept) {
+  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
+                           TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
+  const ByteSink write = [&](std::string_view bytes) { return WriteAll(pipe_fd, bytes); };
+  LayerChecker checker(limits, accept);
+  LayerEntry entry;
+  while (true) {
+    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
+    if (!more) return write(kEndRecord);
+    if (accept == LayerChecker::Accept::kLayer) {
+      CRYOPOD_ASSIGN_OR_RETURN(const bool says_something, NormalizeLayerEntry(&entry));
+      if (!says_something) continue;
+    }
+    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
+    CRYOPOD_RETURN_IF_ERROR(write(EncodeEntry(entry)));
+    if (entry.kind == Kind::kFile) CRYOPOD_RETURN_IF_ERROR(tar.Content(write));
+  }
 }
+
+}  // namespace
 
 Result<bool> NormalizeLayerEntry(LayerEntry* entry) {
   StripDecoration(&entry->path);
@@ -163,35 +147,16 @@ Result<bool> NormalizeLayerEntry(LayerEntry* entry) {
   return true;
 }
 
-Status UnpackLayoutInto(int input_fd, int dir_fd, const UnpackLimits& limits) {
-  CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(dir_fd, "blobs"));
-  CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(dir_fd, "blobs/sha256"));
-  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
-                           TarReader::Open(input_fd, TarReader::Compression::kNone, limits));
-  LayerChecker checker(limits);
-  LayerEntry entry;
-  while (true) {
-    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
-    if (!more) return Status();
-    entry.path = WithoutDecoration(entry.path);
-    CRYOPOD_RETURN_IF_ERROR(CheckLayoutEntry(entry));
-    if (entry.path.empty() || entry.path == ".") continue;
-    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
-    if (entry.kind == Kind::kDirectory) continue;
-    CRYOPOD_RETURN_IF_ERROR(UnpackLayoutFile(tar, dir_fd, entry.path));
-  }
-}
-
 Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd) {
   switch (task.mode) {
     case UnpackMode::kImages:
-      return UnpackFilesInto(input_fd, output_fd, task.limits);
+      return UnpackFiles(input_fd, output_fd, task.limits);
     case UnpackMode::kLayout:
-      return UnpackLayoutInto(input_fd, output_fd, task.limits);
+      return UnpackLayout(input_fd, output_fd, task.limits);
     case UnpackMode::kLayer:
-      return EmitLayer(input_fd, output_fd, task.limits);
+      return Emit(input_fd, output_fd, task.limits, LayerChecker::Accept::kLayer);
     case UnpackMode::kEmit:
-      return EmitFiles(input_fd, output_fd, task.limits);
+      return Emit(input_fd, output_fd, task.limits, LayerChecker::Accept::kPlainFiles);
     case UnpackMode::kRewrite:
       break;  // of CRIU's images, of which this module knows nothing
   }

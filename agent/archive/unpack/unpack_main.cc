@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/archive/unpack/confine.h"
 #include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_task.h"
 #include "agent/criu/images/rewrite_images.h"

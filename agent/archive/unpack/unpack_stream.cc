@@ -8,14 +8,10 @@
 #include <cstring>
 #include <utility>
 
-#include "agent/os/file.h"
-
 namespace cryopod::archive {
 namespace {
 
 constexpr char kEntryRecord = 'E';
-constexpr char kEndRecord = 'Z';
-constexpr size_t kRecordHeadBytes = 5;
 constexpr size_t kBufferBytes = size_t{256} << 10;
 
 template <typename Number>
@@ -118,16 +114,6 @@ Result<LayerEntry> DecodeEntryHeader(std::string_view bytes) {
   return entry;
 }
 
-Status EntryWriter::Add(const LayerEntry& entry) { return WriteAll(fd_, EncodeEntry(entry)); }
-
-Status EntryWriter::Write(std::string_view bytes) { return WriteAll(fd_, bytes); }
-
-Status EntryWriter::Finish() {
-  std::string record(1, kEndRecord);
-  PutNumber(&record, uint32_t{0});
-  return WriteAll(fd_, record);
-}
-
 EntryReader::EntryReader(int fd, Deadline deadline)
     : fd_(fd), deadline_(deadline), buffer_(kBufferBytes) {}
 
@@ -152,7 +138,9 @@ Result<bool> EntryReader::Fill() {
   return true;
 }
 
-size_t EntryReader::Take(char* buffer, size_t size) {
+Result<size_t> EntryReader::ReadSome(char* buffer, size_t size) {
+  CRYOPOD_ASSIGN_OR_RETURN(const bool more, Fill());
+  if (!more) return Status(Code::kUnavailable, "cryopod-unpack ended early");
   const size_t taken = std::min(size, end_ - begin_);
   std::memcpy(buffer, buffer_.data() + begin_, taken);
   begin_ += taken;
@@ -160,26 +148,22 @@ size_t EntryReader::Take(char* buffer, size_t size) {
 }
 
 Status EntryReader::ReadExactly(char* buffer, size_t size) {
-  while (size > 0) {
-    CRYOPOD_ASSIGN_OR_RETURN(const bool more, Fill());
-    if (!more) return Status(Code::kUnavailable, "cryopod-unpack ended early");
-    const size_t taken = Take(buffer, size);
-    buffer += taken;
-    size -= taken;
+  for (size_t done = 0; done < size;) {
+    CRYOPOD_ASSIGN_OR_RETURN(const size_t got, ReadSome(buffer + done, size - done));
+    done += got;
   }
   return Status();
 }
 
 Result<bool> EntryReader::Next(LayerEntry* entry) {
-  if (left_bytes_ != 0) return Status(Code::kInternal, "the last file was not read to its end");
-  char head[kRecordHeadBytes];
+  char head[kEndRecord.size()];
   CRYOPOD_RETURN_IF_ERROR(ReadExactly(head, sizeof(head)));
-  const auto size = static_cast<uint32_t>(GetLittleEndian(head + 1, kRecordHeadBytes - 1));
-  if (head[0] == kEndRecord && size == 0) {
+  if (std::string_view(head, sizeof(head)) == kEndRecord) {
     CRYOPOD_ASSIGN_OR_RETURN(const bool more, Fill());
     if (more) return Status(Code::kDataLoss, "cryopod-unpack went on after its end record");
     return false;
   }
+  const auto size = static_cast<uint32_t>(GetLittleEndian(head + 1, sizeof(head) - 1));
   if (head[0] != kEntryRecord || size > kEntryHeaderBytesMax) {
     return Status(Code::kDataLoss, "cryopod-unpack sent what is no record");
   }
@@ -193,11 +177,9 @@ Result<bool> EntryReader::Next(LayerEntry* entry) {
 Result<size_t> EntryReader::Read(char* buffer, size_t size) {
   const size_t want = static_cast<size_t>(std::min<uint64_t>(size, left_bytes_));
   if (want == 0) return size_t{0};
-  CRYOPOD_ASSIGN_OR_RETURN(const bool more, Fill());
-  if (!more) return Status(Code::kUnavailable, "cryopod-unpack ended early");
-  const size_t taken = Take(buffer, want);
-  left_bytes_ -= taken;
-  return taken;
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t got, ReadSome(buffer, want));
+  left_bytes_ -= got;
+  return got;
 }
 
 }  // namespace cryopod::archive

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,23 +21,14 @@ namespace cryopod::archive {
 
 inline constexpr uint32_t kEntryHeaderBytesMax = 1u << 20;
 
+// What ends the stream.
+inline constexpr std::string_view kEndRecord{"Z\0\0\0\0", 5};
+
 // The record of an entry, without the file's bytes. Pure.
 std::string EncodeEntry(const LayerEntry& entry);
 // The header of one, `bytes` from anywhere. Every field is there and nothing after it, or
 // kDataLoss; what the fields say is for LayerChecker to judge.
 Result<LayerEntry> DecodeEntryHeader(std::string_view bytes);
-
-// The writing side: the child. Errors of write(2).
-class EntryWriter {
- public:
-  explicit EntryWriter(int fd) : fd_(fd) {}
-  Status Add(const LayerEntry& entry);
-  Status Write(std::string_view bytes);
-  Status Finish();
-
- private:
-  int fd_;
-};
 
 // The reading side: the parent, which believes nothing. The descriptor must be non-blocking.
 class EntryReader {
@@ -55,8 +45,9 @@ class EntryReader {
  private:
   // Makes at least one byte available. False at the end of the stream.
   Result<bool> Fill();
+  // At least one byte. Errors: kUnavailable at the end of the stream.
+  Result<size_t> ReadSome(char* buffer, size_t size);
   Status ReadExactly(char* buffer, size_t size);
-  size_t Take(char* buffer, size_t size);
 
   int fd_;
   Deadline deadline_;

@@ -31,6 +31,7 @@ inline constexpr int kUnpackOutputFd = 4;
 inline constexpr int kUnpackReportFd = 5;
 inline constexpr size_t kUnpackReportBytesMax = 4096;
 
+// In the order of their names in unpack_task.cc.
 enum class UnpackMode { kImages, kLayout, kLayer, kEmit, kRewrite };
 
 struct UnpackTask {

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "agent/archive/store/archive_store.h"
-#include "agent/archive/tar/byte_sink.h"
+#include "agent/archive/tar/layer_entry.h"
 #include "agent/os/status.h"
 #include "agent/settings/agent_settings.h"
 

@@ -191,10 +191,8 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
 // archive is to blame can be found out, and the restore's own report knows the reason.
 Status Blame(const settings::AgentSettings& config, const archive::Archive& archive,
              const std::string& operation, const Status& failure) {
-  const auto nobody_watches = [](uint64_t, uint64_t) {};
-  const Result<uint64_t> verified = archive.Verify(nobody_watches, Deadline::After(kBlameTimeout));
-  const bool damaged = !verified.ok() && verified.status().code() == Code::kDataLoss;
-  if (damaged) return Status(Code::kDataLoss, failure.message());
+  const Status verified = archive.Verify(Deadline::After(kBlameTimeout));
+  if (verified.code() == Code::kDataLoss) return Status(Code::kDataLoss, failure.message());
   const Reason reason = ReasonOfRestore(config.jobs_dir(), operation);
   return Status(failure.code(), failure.message(),
                 reason == Reason::kNone ? failure.reason() : reason);

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "agent/archive/store/metadata.h"
+#include "agent/archive/store/archive_store.h"
 #include "agent/daemon/archives/archive_access.h"
 
 namespace cryopod::daemon {

@@ -62,10 +62,9 @@ Result<api::Inspection> InspectArchive(const settings::AgentSettings& config,
 Result<api::Verification> VerifyArchive(const settings::AgentSettings& config,
                                         const std::string& archive) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive opened, OpenNamed(config, archive));
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t blobs,
-                           opened.Verify([](uint64_t, uint64_t) {}, Deadline::After(kVerifyTimeout))
-                               .While("verifying archive " + opened.name()));
-  return api::Verification{opened.digest(), blobs, opened.size_bytes()};
+  CRYOPOD_RETURN_IF_ERROR(
+      opened.Verify(Deadline::After(kVerifyTimeout)).While("verifying archive " + opened.name()));
+  return api::Verification{opened.digest(), opened.blobs().size(), opened.size_bytes()};
 }
 
 Status DeleteArchive(const settings::AgentSettings& config, const std::string& archive) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/archive/oci/media_types.h"
+#include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_store.h"
 #include "agent/archive/store/archive_writer.h"
 #include "agent/archive/unpack/unpack.h"
@@ -23,9 +24,18 @@
 
 namespace cryopod::archive::test {
 
+using Kind = LayerEntry::Kind;
+using cryopod::test::IsOk;
+using cryopod::test::IsOkAnd;
 using cryopod::test::ReadText;
+using cryopod::test::StatusIs;
 using cryopod::test::TempDirectory;
 using cryopod::test::WriteText;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 // The program under test, built beside the tests.
 inline const std::string kUnpackProgram = CRYOPOD_UNPACK_PROGRAM;
@@ -39,15 +49,6 @@ inline UniqueFd OpenPath(const std::filesystem::path& path, int flags = O_RDONLY
     return UniqueFd();
   }
   return std::move(*fd);
-}
-
-// Name → content of the files in a directory.
-inline std::map<std::string, std::string> ReadFiles(const std::filesystem::path& dir) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
-    files[entry.path().filename().string()] = ReadText(entry.path());
-  }
-  return files;
 }
 
 // Every regular file beneath a directory: path from it → content.
@@ -64,6 +65,18 @@ inline void WriteFiles(const std::filesystem::path& dir,
                        const std::map<std::string, std::string>& files) {
   std::filesystem::create_directories(dir);
   for (const auto& [name, content] : files) WriteText(dir / name, content);
+}
+
+inline std::string Flipped(std::string bytes, size_t bit) {
+  bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << (bit % 8)));
+  return bytes;
+}
+
+inline ByteSink SinkInto(std::string* bytes) {
+  return [bytes](std::string_view piece) {
+    bytes->append(piece);
+    return Status();
+  };
 }
 
 // Bytes that do not compress, the same for the same seed.
@@ -118,12 +131,11 @@ inline PodCheckpoint SampleCheckpoint(const std::vector<std::string>& containers
 class ArchiveTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    Result<ArchiveStore> store = ArchiveStore::Open((temp_.path() / "store").string());
-    ASSERT_TRUE(store.ok()) << store.status().message();
-    store_.emplace(std::move(*store));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(store_, ArchiveStore::Open(store_path().string()));
   }
 
   std::filesystem::path store_path() const { return temp_.path() / "store"; }
+  std::filesystem::path partial_path() const { return store_path() / ".partial"; }
 
   // The files that each container's CRIU images consist of.
   static std::map<std::string, std::string> SampleImages(const std::string& container) {
@@ -150,8 +162,6 @@ class ArchiveTest : public ::testing::Test {
   }
 
   ContainerLayers PackContainer(ArchiveWriter& writer, const std::string& name) {
-    ContainerLayers layers;
-    layers.name = name;
     Result<Descriptor> metadata = writer.PackMemory(SampleMetadata(name), kMetadataLayerMediaType);
     const auto images_path = temp_.path() / ("images-" + name);
     WriteFiles(images_path, SampleImages(name));
@@ -161,27 +171,30 @@ class ArchiveTest : public ::testing::Test {
     WriteFiles(upper_path / "var", {{"state", "written by " + name}});
     Result<Descriptor> rootfs = writer.PackOverlayUpper(OpenPath(upper_path).get(), nullptr);
     EXPECT_TRUE(metadata.ok() && images.ok() && rootfs.ok());
-    if (metadata.ok()) layers.metadata = *metadata;
-    if (images.ok()) layers.criu_images = *images;
-    if (rootfs.ok()) layers.rootfs_diff = *rootfs;
-    return layers;
+    if (!metadata.ok() || !images.ok() || !rootfs.ok()) return {};
+    return {{name, *metadata, *images, *rootfs}, {}};
   }
 
-  Result<Archive> Commit(ArchiveWriter writer, const std::vector<std::string>& containers) {
+  // Commits sample layers, which `change` may change.
+  using Change = std::function<void(ArchiveWriter& writer, std::vector<ContainerLayers>& layers)>;
+  Result<Archive> Commit(ArchiveWriter writer, const PodCheckpoint& checkpoint,
+                         const std::vector<std::string>& containers = {"app"},
+                         const Change& change = nullptr) {
     Result<Descriptor> pod = writer.PackMemory(
         {{"pod.dump", R"({"metadata":{"name":"web-0"}})"}, {"pod.options", R"({"version":1})"}},
         kMetadataLayerMediaType);
     if (!pod.ok()) return pod.status();
     std::vector<ContainerLayers> layers;
     for (const std::string& name : containers) layers.push_back(PackContainer(writer, name));
-    return std::move(writer).Commit(SampleCheckpoint(containers), *pod, layers);
+    if (change) change(writer, layers);
+    return std::move(writer).Commit(checkpoint, *pod, layers);
   }
 
   Result<Archive> MakeArchive(const std::string& name,
-                              const std::vector<std::string>& containers = {"app"}) {
-    Result<ArchiveWriter> writer = store_->Create(name);
-    if (!writer.ok()) return writer.status();
-    return Commit(std::move(*writer), containers);
+                              const std::vector<std::string>& containers = {"app"},
+                              const Change& change = nullptr) {
+    CRYOPOD_ASSIGN_OR_RETURN(ArchiveWriter writer, store_->Create(name));
+    return Commit(std::move(writer), SampleCheckpoint(containers), containers, change);
   }
 
   Result<Archive> Open(const std::string& name) const { return store_->OpenArchive({name, ""}); }

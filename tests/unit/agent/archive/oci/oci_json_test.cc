@@ -1,37 +1,22 @@
-#include "agent/archive/oci/oci_json.h"
+#include "tests/unit/agent/archive/archive_fixture.h"
 
-#include <gtest/gtest.h>
-
-#include "agent/archive/oci/media_types.h"
-#include "tests/support/status_matchers.h"
-
-namespace cryopod::archive {
+namespace cryopod::archive::test {
 namespace {
 
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using ::testing::HasSubstr;
-
 Descriptor SampleDescriptor(char digit) {
-  Descriptor descriptor;
-  descriptor.media_type = kImageManifestMediaType;
-  descriptor.digest = "sha256:" + std::string(64, digit);
-  descriptor.size_bytes = 17;
-  descriptor.artifact_type = kContainerArtifactType;
-  descriptor.annotations = {{"org.example.key", "value"}};
-  return descriptor;
+  return {kImageManifestMediaType,
+          "sha256:" + std::string(64, digit),
+          17,
+          kContainerArtifactType,
+          {{"org.example.key", "value"}}};
 }
 
 ImageIndex SampleIndex() {
-  ImageIndex index;
-  index.artifact_type = kPodArtifactType;
-  index.manifests = {SampleDescriptor('1'), SampleDescriptor('2')};
-  index.annotations = {{"a", "b"}};
-  return index;
+  return {kPodArtifactType, {SampleDescriptor('1'), SampleDescriptor('2')}, {{"a", "b"}}};
 }
 
 std::string ChangedIndex(const std::string& from, const std::string& to) {
-  std::string text = ToJson(SampleIndex());
+  std::string text = json::Write(SampleIndex());
   const size_t at = text.find(from);
   EXPECT_NE(at, std::string::npos) << from;
   if (at != std::string::npos) text.replace(at, from.size(), to);
@@ -39,7 +24,7 @@ std::string ChangedIndex(const std::string& from, const std::string& to) {
 }
 
 TEST(ImageIndexTest, WhatWasWrittenIsRead) {
-  const Result<ImageIndex> index = ParseImageIndex(ToJson(SampleIndex()), "index");
+  const Result<ImageIndex> index = Parse<ImageIndex>(json::Write(SampleIndex()), "index");
 
   ASSERT_THAT(index, IsOk());
   EXPECT_EQ(index->artifact_type, kPodArtifactType);
@@ -66,20 +51,17 @@ TEST(ImageIndexTest, RefusesFieldsThatAreNotWhatTheyShouldBe) {
       {"\"digest\":", "\"digest\":\"\",\"digest\":"},
   };
   for (const auto& [from, to] : changes) {
-    EXPECT_THAT(ParseImageIndex(ChangedIndex(from, to), "index"),
+    EXPECT_THAT(Parse<ImageIndex>(ChangedIndex(from, to), "index"),
                 StatusIs(Code::kDataLoss, HasSubstr("index")))
         << to;
   }
 }
 
 TEST(ImageManifestTest, WhatWasWrittenIsRead) {
-  ImageManifest manifest;
-  manifest.artifact_type = kContainerArtifactType;
-  manifest.config = SampleDescriptor('3');
-  manifest.layers = {SampleDescriptor('4')};
-  manifest.annotations = {{"a", "b"}};
+  const ImageManifest manifest{
+      kContainerArtifactType, SampleDescriptor('3'), {SampleDescriptor('4')}, {{"a", "b"}}};
 
-  const Result<ImageManifest> read = ParseImageManifest(ToJson(manifest), "manifest");
+  const Result<ImageManifest> read = Parse<ImageManifest>(json::Write(manifest), "manifest");
 
   ASSERT_THAT(read, IsOk());
   EXPECT_EQ(read->artifact_type, manifest.artifact_type);
@@ -88,40 +70,27 @@ TEST(ImageManifestTest, WhatWasWrittenIsRead) {
   EXPECT_EQ(read->annotations, manifest.annotations);
 }
 
-TEST(ImageManifestTest, AnIndexIsNoManifest) {
-  EXPECT_THAT(ParseImageManifest(ToJson(SampleIndex()), "manifest"), StatusIs(Code::kDataLoss));
-}
-
-TEST(ImageManifestTest, RefusesMoreLayersThanTheLimit) {
+TEST(ImageManifestTest, RefusesAnIndexAndMoreLayersThanTheLimit) {
   ImageManifest manifest;
   manifest.config = SampleDescriptor('3');
   manifest.layers.assign(65, SampleDescriptor('4'));
 
-  EXPECT_THAT(ParseImageManifest(ToJson(manifest), "manifest"),
+  EXPECT_THAT(Parse<ImageManifest>(json::Write(manifest), "manifest"),
               StatusIs(Code::kDataLoss, HasSubstr("layers: more than 64")));
+  EXPECT_THAT(Parse<ImageManifest>(json::Write(SampleIndex()), "manifest"),
+              StatusIs(Code::kDataLoss));
 }
 
-TEST(ContainerConfigTest, WhatWasWrittenIsRead) {
-  const Result<ContainerConfig> config = ParseContainerConfig(
-      ToJson(ContainerConfig{"app", "4bf1", "img:1", "img@sha256:0"}), "config");
+TEST(ContainerConfigTest, WhatWasWrittenIsReadAndANameIsNeeded) {
+  const Result<ContainerConfig> config = Parse<ContainerConfig>(
+      json::Write(ContainerConfig{"app", "4bf1", "img:1", "img@sha256:0"}), "config");
 
   ASSERT_THAT(config, IsOk());
-  EXPECT_EQ(config->name, "app");
-  EXPECT_EQ(config->id, "4bf1");
-  EXPECT_EQ(config->image, "img:1");
-  EXPECT_EQ(config->image_ref, "img@sha256:0");
-}
-
-TEST(ContainerConfigTest, NeedsAName) {
-  EXPECT_THAT(ParseContainerConfig(R"({"id":"4bf1"})", "config"),
+  EXPECT_EQ(config->name + " " + config->id, "app 4bf1");
+  EXPECT_EQ(config->image + " " + config->image_ref, "img:1 img@sha256:0");
+  EXPECT_THAT(Parse<ContainerConfig>(R"({"id":"4bf1"})", "config"),
               StatusIs(Code::kDataLoss, HasSubstr("config: name: missing")));
 }
 
-TEST(CheckLayoutJsonTest, TakesVersionOneAlone) {
-  EXPECT_THAT(CheckLayoutJson(kLayoutJson), IsOk());
-  EXPECT_THAT(CheckLayoutJson(R"({"imageLayoutVersion":"2.0.0"})"), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(CheckLayoutJson("{}"), StatusIs(Code::kDataLoss));
-}
-
 }  // namespace
-}  // namespace cryopod::archive
+}  // namespace cryopod::archive::test

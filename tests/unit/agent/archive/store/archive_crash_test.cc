@@ -13,14 +13,6 @@
 namespace cryopod::archive::test {
 namespace {
 
-using cryopod::test::IsOk;
-using cryopod::test::IsOkAnd;
-using cryopod::test::StatusIs;
-using ::testing::AllOf;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
 class KilledWriterTest : public ArchiveTest {
  protected:
   // Runs `act` in a child until it calls the function that it is given, and kills it there.
@@ -40,7 +32,7 @@ class KilledWriterTest : public ArchiveTest {
     EXPECT_THAT(store_->List(), IsOkAnd(IsEmpty()));
     EXPECT_THAT(Open("one"), StatusIs(Code::kNotFound));
     EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
-    EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+    EXPECT_TRUE(std::filesystem::is_empty(partial_path()));
     EXPECT_THAT(MakeArchive("one"), IsOk());
   }
 };
@@ -57,23 +49,21 @@ TEST_F(KilledWriterTest, InTheMiddleOfABlob) {
                             });
   });
 
-  EXPECT_TRUE(std::filesystem::exists(store_path() / ".partial" / "one"));
+  EXPECT_TRUE(std::filesystem::exists(partial_path() / "one"));
   ExpectOnlyLeftovers();
 }
 
-TEST_F(KilledWriterTest, BetweenTwoBlobs) {
+TEST_F(KilledWriterTest, RightAfterTheClaimAndBetweenTwoBlobs) {
+  KillWithin([&](const std::function<void()>& here) {
+    Result<ArchiveWriter> writer = store_->Create("one");
+    here();
+  });
+  ExpectOnlyLeftovers();
+
+  ASSERT_THAT(store_->Delete("one"), IsOk());
   KillWithin([&](const std::function<void()>& here) {
     Result<ArchiveWriter> writer = store_->Create("one");
     (void)PackContainer(*writer, "app");
-    here();
-  });
-
-  ExpectOnlyLeftovers();
-}
-
-TEST_F(KilledWriterTest, RightAfterTheClaim) {
-  KillWithin([&](const std::function<void()>& here) {
-    Result<ArchiveWriter> writer = store_->Create("one");
     here();
   });
 
@@ -103,12 +93,12 @@ TEST_F(KilledWriterTest, AtAnyMomentOfItsCommit) {
     Result<Archive> archive = Open("one");
     if (archive.ok()) {
       ++committed;
-      EXPECT_THAT(archive->Verify(nullptr, Soon()), IsOk());
+      EXPECT_THAT(archive->Verify(Soon()), IsOk());
       EXPECT_THAT(store_->Delete("one"), IsOk());
     } else {
       EXPECT_THAT(archive, StatusIs(Code::kNotFound));
     }
-    EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+    EXPECT_TRUE(std::filesystem::is_empty(partial_path()));
   }
   std::printf("committed before the kill: %d of %d\n", committed, kRounds);
 }
@@ -120,35 +110,33 @@ TEST_F(KilledWriterTest, AfterTheCommitTheArchiveStays) {
 
   EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, Open("one"));
-  EXPECT_THAT(archive.Verify(nullptr, Soon()), IsOk());
+  EXPECT_THAT(archive.Verify(Soon()), IsOk());
 }
 
 TEST_F(KilledWriterTest, ALivingWriterOfAnotherProcessKeepsItsFiles) {
-  int ready[2];
-  int go[2];
-  ASSERT_EQ(::pipe(ready), 0);
-  ASSERT_EQ(::pipe(go), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe ready, MakePipe());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe go, MakePipe());
+  for (const Pipe* pipe : {&ready, &go}) ASSERT_EQ(::fcntl(pipe->read.get(), F_SETFL, 0), 0);
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
+  char byte = 'r';
   if (child == 0) {
     Result<ArchiveWriter> writer = store_->Create("one");
-    char byte = 'r';
-    bool ok = writer.ok() && ::write(ready[1], &byte, 1) == 1 && ::read(go[0], &byte, 1) == 1;
-    ok = ok && Commit(std::move(*writer), {"app"}).ok();
+    bool ok = writer.ok() && ::write(ready.write.get(), &byte, 1) == 1 &&
+              ::read(go.read.get(), &byte, 1) == 1;
+    ok = ok && Commit(std::move(*writer), SampleCheckpoint({"app"})).ok();
     ::_exit(ok ? 0 : 1);
   }
-  char byte = 0;
-  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(::read(ready.read.get(), &byte, 1), 1);
 
   EXPECT_THAT(store_->RemoveLeftovers({}), IsOk());
   EXPECT_THAT(store_->Create("one"), StatusIs(Code::kAlreadyExists));
 
-  ASSERT_EQ(::write(go[1], "g", 1), 1);
+  ASSERT_EQ(::write(go.write.get(), "g", 1), 1);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
   EXPECT_THAT(Open("one"), IsOk());
-  for (const int fd : {ready[0], ready[1], go[0], go[1]}) ::close(fd);
 }
 
 // A store on a tmpfs of its own that is soon full.
@@ -189,28 +177,23 @@ TEST_F(FullDiskTest, AFullDiskEndsThePackingByNameAndGivesItsSpaceBack) {
   }
 
   EXPECT_EQ(FreeBytes(), before);
-  EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+  EXPECT_TRUE(std::filesystem::is_empty(partial_path()));
 }
 
 TEST_F(FullDiskTest, AFullDiskInTheCommitMakesNothingVisible) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Descriptor pod,
-                               writer.PackMemory({{"pod.dump", "{}"}}, kMetadataLayerMediaType));
-  const ContainerLayers app = PackContainer(writer, "app");
   // Leaves less than a page.
-  WriteText(store_path() / "filler", "");
-  {
+  const auto fill = [&](ArchiveWriter&, std::vector<ContainerLayers>&) {
     std::ofstream filler(store_path() / "filler", std::ios::binary);
     const std::string bytes(4096, 'f');
     while (filler.write(bytes.data(), 4096).flush()) {
     }
-  }
+  };
 
-  EXPECT_THAT(std::move(writer).Commit(SampleCheckpoint({"app"}), pod, {app}),
+  EXPECT_THAT(MakeArchive("one", {"app"}, fill),
               StatusIs(Code::kResourceExhausted, HasSubstr("\"one\"")));
 
   EXPECT_THAT(store_->List(), IsOkAnd(IsEmpty()));
-  EXPECT_TRUE(std::filesystem::is_empty(store_path() / ".partial"));
+  EXPECT_TRUE(std::filesystem::is_empty(partial_path()));
 }
 
 TEST_F(FullDiskTest, AFullDiskWhileUnpackingIsReported) {
@@ -220,8 +203,7 @@ TEST_F(FullDiskTest, AFullDiskWhileUnpackingIsReported) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const Descriptor images,
       writer.PackFiles(OpenPath(files).get(), kCriuImagesLayerMediaType, nullptr));
-  const UniqueFd blob = OpenPath(
-      store_path() / ".partial" / "one" / "blobs" / "sha256" / DigestHex(images.digest), O_RDONLY);
+  const UniqueFd blob = OpenPath(BlobPath(".partial/one", images), O_RDONLY);
   std::filesystem::create_directory(store_path() / "into");
 
   EXPECT_THAT(

@@ -6,11 +6,6 @@
 namespace cryopod::archive::test {
 namespace {
 
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
-
 // A directory with another system in it, for tools that this one does not have.
 constexpr char kToolsRootVariable[] = "CRYOPOD_CHECKPOINTCTL_ROOT";
 
@@ -62,14 +57,11 @@ TEST_F(ExportContainerTest, RemovedFilesStandInAList) {
   upper.File("etc/new", "new");
   upper.Whiteout("etc/old \"quoted\"");
   upper.Whiteout("gone");
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Descriptor pod,
-                               writer.PackMemory({{"pod.dump", "{}"}}, kMetadataLayerMediaType));
-  ContainerLayers app = PackContainer(writer, "app");
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(app.rootfs_diff,
-                               writer.PackOverlayUpper(OpenPath(upper.path()).get(), nullptr));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive,
-                               std::move(writer).Commit(SampleCheckpoint({"app"}), pod, {app}));
+  const auto repack = [&](ArchiveWriter& writer, std::vector<ContainerLayers>& layers) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(layers[0].rootfs_diff,
+                                 writer.PackOverlayUpper(OpenPath(upper.path()).get(), nullptr));
+  };
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one", {"app"}, repack));
   std::string tar;
 
   ASSERT_THAT(Export(archive, "app", &tar), IsOk());
@@ -81,13 +73,8 @@ TEST_F(ExportContainerTest, RemovedFilesStandInAList) {
 }
 
 TEST_F(ExportContainerTest, WithoutAWritableLayerThereIsNoDiff) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Descriptor pod,
-                               writer.PackMemory({{"pod.dump", "{}"}}, kMetadataLayerMediaType));
-  ContainerLayers app = PackContainer(writer, "app");
-  app.rootfs_diff = {};
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive,
-                               std::move(writer).Commit(SampleCheckpoint({"app"}), pod, {app}));
+  const auto drop = [](ArchiveWriter&, auto& layers) { layers[0].rootfs_diff = {}; };
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one", {"app"}, drop));
   std::string tar;
 
   ASSERT_THAT(Export(archive, "app", &tar), IsOk());
@@ -105,14 +92,11 @@ TEST_F(ExportContainerTest, AnAbsentContainerIsNotFoundAndTheOthersAreListed) {
 }
 
 TEST_F(ExportContainerTest, MetadataWithoutASpecIsRefused) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(ArchiveWriter writer, store_->Create("one"));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Descriptor pod,
-                               writer.PackMemory({{"pod.dump", "{}"}}, kMetadataLayerMediaType));
-  ContainerLayers app = PackContainer(writer, "app");
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(app.metadata,
-                               writer.PackMemory({{"config.dump", "{}"}}, kMetadataLayerMediaType));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive,
-                               std::move(writer).Commit(SampleCheckpoint({"app"}), pod, {app}));
+  const auto repack = [](ArchiveWriter& writer, std::vector<ContainerLayers>& layers) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(
+        layers[0].metadata, writer.PackMemory({{"config.dump", "{}"}}, kMetadataLayerMediaType));
+  };
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one", {"app"}, repack));
   std::string tar;
 
   EXPECT_THAT(Export(archive, "app", &tar), StatusIs(Code::kDataLoss, HasSubstr("spec.dump")));
@@ -123,9 +107,7 @@ TEST_F(ExportContainerTest, ADamagedLayerEndsTheExport) {
   for (const Descriptor& blob :
        {archive.containers()[0].rootfs_diff, archive.containers()[0].criu_images,
         archive.containers()[0].metadata}) {
-    std::string bytes = ReadText(BlobPath("one", blob));
-    bytes[20] = static_cast<char>(bytes[20] ^ 1);
-    WriteText(BlobPath("one", blob), bytes);
+    WriteText(BlobPath("one", blob), Flipped(ReadText(BlobPath("one", blob)), 160));
     std::string tar;
 
     EXPECT_THAT(Export(archive, "app", &tar), StatusIs(Code::kDataLoss, HasSubstr(blob.digest)));

@@ -29,11 +29,4 @@ inline CommandOutput RunTool(const std::vector<std::string>& argv) {
   return CommandOutput{};
 }
 
-inline ByteSink SinkInto(std::string* bytes) {
-  return [bytes](std::string_view piece) {
-    bytes->append(piece);
-    return Status();
-  };
-}
-
 }  // namespace cryopod::archive::test

@@ -6,15 +6,8 @@
 
 #include "tests/unit/agent/archive/archive_fixture.h"
 
-namespace cryopod::archive {
+namespace cryopod::archive::test {
 namespace {
-
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using test::Noise;
-using test::OpenPath;
-using test::ReadFiles;
-using test::TempDirectory;
 
 class BlobFileTest : public ::testing::Test {
  protected:
@@ -30,23 +23,11 @@ TEST_F(BlobFileTest, IsNamedByItsDigestAndHoldsItsBytes) {
     ASSERT_THAT((*blob)->Append(bytes.substr(at, 700'000)), IsOk());
   }
 
-  const Result<HashedFile> written = (*blob)->Commit();
+  const Descriptor expected{"text/plain", DigestOf(bytes), bytes.size()};
+  EXPECT_THAT((*blob)->Commit("text/plain"), IsOkAnd(expected));
 
-  ASSERT_THAT(written, IsOk());
-  EXPECT_EQ(written->digest, DigestOf(bytes));
-  EXPECT_EQ(written->size_bytes, bytes.size());
-  const auto files = ReadFiles(temp_.path());
-  ASSERT_EQ(files.size(), 1u);
-  EXPECT_EQ("sha256:" + files.begin()->first, written->digest);
-  EXPECT_TRUE(files.begin()->second == bytes);
-}
-
-TEST_F(BlobFileTest, IsReadableByItsOwnerAlone) {
-  ASSERT_THAT(WriteBlob(dir_.get(), ".blob-0", "secret"), IsOk());
-
-  for (const auto& entry : std::filesystem::directory_iterator(temp_.path())) {
-    EXPECT_EQ(entry.status().permissions(), std::filesystem::perms(0600));
-  }
+  const std::map<std::string, std::string> files = {{DigestHex(expected.digest), bytes}};
+  EXPECT_TRUE(ReadTree(temp_.path()) == files);
 }
 
 TEST_F(BlobFileTest, LeavesNothingWithoutCommit) {
@@ -56,21 +37,16 @@ TEST_F(BlobFileTest, LeavesNothingWithoutCommit) {
     ASSERT_THAT((*blob)->Append("bytes"), IsOk());
   }
 
-  EXPECT_TRUE(ReadFiles(temp_.path()).empty());
+  EXPECT_TRUE(ReadTree(temp_.path()).empty());
 }
 
-TEST_F(BlobFileTest, TheSameBytesTwiceAreOneBlob) {
-  ASSERT_THAT(WriteBlob(dir_.get(), ".blob-0", "equal"), IsOk());
-  ASSERT_THAT(WriteBlob(dir_.get(), ".blob-1", "equal"), IsOk());
+TEST_F(BlobFileTest, TheSameBytesTwiceAreOneBlobEvenWhenThereAreNone) {
+  const Descriptor expected{"text/plain", DigestOf(""), 0};
 
-  EXPECT_EQ(ReadFiles(temp_.path()).size(), 1u);
-}
+  EXPECT_THAT(WriteBlob(dir_.get(), ".blob-0", "", "text/plain"), IsOkAnd(expected));
+  EXPECT_THAT(WriteBlob(dir_.get(), ".blob-1", "", "text/plain"), IsOkAnd(expected));
 
-TEST_F(BlobFileTest, AnEmptyBlobIsABlob) {
-  const Result<HashedFile> written = WriteBlob(dir_.get(), ".blob-0", "");
-
-  ASSERT_THAT(written, IsOk());
-  EXPECT_EQ(written->size_bytes, 0u);
+  EXPECT_EQ(ReadTree(temp_.path()).size(), 1u);
 }
 
 TEST_F(BlobFileTest, AFailedWriteIsReportedAndLeavesNothing) {
@@ -87,13 +63,13 @@ TEST_F(BlobFileTest, AFailedWriteIsReportedAndLeavesNothing) {
     ASSERT_THAT(blob, IsOk());
 
     for (int i = 0; i < 50 && status.ok(); ++i) status = (*blob)->Append(std::string(50'000, 'x'));
-    if (status.ok()) status = (*blob)->Commit().status();
+    if (status.ok()) status = (*blob)->Commit("text/plain").status();
   }
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
 
   EXPECT_FALSE(status.ok());
-  EXPECT_TRUE(ReadFiles(temp_.path()).empty());
+  EXPECT_TRUE(ReadTree(temp_.path()).empty());
 }
 
 }  // namespace
-}  // namespace cryopod::archive
+}  // namespace cryopod::archive::test

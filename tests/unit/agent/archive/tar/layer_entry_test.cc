@@ -1,16 +1,7 @@
-#include "agent/archive/tar/layer_entry.h"
+#include "tests/unit/agent/archive/archive_fixture.h"
 
-#include <gtest/gtest.h>
-
-#include "tests/support/status_matchers.h"
-
-namespace cryopod::archive {
+namespace cryopod::archive::test {
 namespace {
-
-using Kind = LayerEntry::Kind;
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using ::testing::HasSubstr;
 
 LayerEntry Entry(Kind kind, const std::string& path) {
   LayerEntry entry;
@@ -41,12 +32,6 @@ TEST(CheckRelativePathTest, RefusesWhatLeadsElsewhereOrNowhere) {
   }
 }
 
-TEST(CheckFileNameTest, RefusesDirectoriesAndHiddenNames) {
-  EXPECT_THAT(CheckFileName("pages-1.img"), IsOk());
-  EXPECT_THAT(CheckFileName("a/b"), StatusIs(Code::kDataLoss));
-  EXPECT_THAT(CheckFileName(".hidden"), StatusIs(Code::kDataLoss));
-}
-
 TEST(CheckLayerEntryTest, TakesEveryKind) {
   for (const Kind kind :
        {Kind::kFile, Kind::kDirectory, Kind::kSymlink, Kind::kHardlink, Kind::kFifo,
@@ -56,56 +41,36 @@ TEST(CheckLayerEntryTest, TakesEveryKind) {
 }
 
 TEST(CheckLayerEntryTest, RefusesFieldsThatDoNotBelong) {
-  std::vector<std::pair<std::string, LayerEntry>> entries;
-  const auto add = [&](const std::string& what, Kind kind, auto change) {
-    LayerEntry entry = Entry(kind, "a");
-    change(entry);
-    entries.emplace_back(what, entry);
+  std::vector<std::pair<std::string, std::string>> many;
+  for (int i = 0; i < 129; ++i) many.emplace_back("user." + std::to_string(i), "");
+  const std::string large(65'537, 'x');
+  const std::vector<std::pair<std::string, LayerEntry>> entries = {
+      {"whiteout name", {.path = "d/.wh.x"}},
+      {"whiteout directory", {.path = ".wh.d/x"}},
+      {"hard link out", {Kind::kHardlink, "a", "../etc/shadow"}},
+      {"absolute hard link", {Kind::kHardlink, "a", "/etc/shadow"}},
+      {"symlink to nothing", {Kind::kSymlink, "a", ""}},
+      {"symlink with NUL", {Kind::kSymlink, "a", std::string("t\0", 2)}},
+      {"long symlink", {Kind::kSymlink, "a", std::string(4096, 'x')}},
+      {"file with target", {Kind::kFile, "a", "x"}},
+      {"uid -1", {.path = "a", .uid = UINT32_MAX}},
+      {"gid -1", {.path = "a", .gid = UINT32_MAX}},
+      {"mode", {.path = "a", .mode = 0100644}},
+      {"major", {.kind = Kind::kBlockDevice, .path = "a", .device_major = 1 << 12}},
+      {"minor", {.kind = Kind::kBlockDevice, .path = "a", .device_minor = 1 << 20}},
+      {"0:0", {.kind = Kind::kCharDevice, .path = "a"}},
+      {"directory with bytes", {.kind = Kind::kDirectory, .path = "a", .size_bytes = 1}},
+      {"overlay xattr", {.path = "a", .xattrs = {{"trusted.overlay.redirect", "/"}}}},
+      {"user overlay xattr", {.path = "a", .xattrs = {{"user.overlay.opaque", "y"}}}},
+      {"xattr without name", {.path = "a", .xattrs = {{"user.", "y"}}}},
+      {"xattr without space", {.path = "a", .xattrs = {{"user", "y"}}}},
+      {"xattr with NUL", {.path = "a", .xattrs = {{std::string("user.a\0b", 8), ""}}}},
+      {"large xattr", {.path = "a", .xattrs = {{"user.a", large}}}},
+      {"many xattrs", {.path = "a", .xattrs = many}},
   };
-  add("whiteout name", Kind::kFile, [](LayerEntry& e) { e.path = "d/.wh.x"; });
-  add("whiteout directory", Kind::kFile, [](LayerEntry& e) { e.path = ".wh.d/x"; });
-  add("hard link out", Kind::kHardlink, [](LayerEntry& e) { e.link_target = "../etc/shadow"; });
-  add("absolute hard link", Kind::kHardlink, [](LayerEntry& e) { e.link_target = "/etc/shadow"; });
-  add("symlink to nothing", Kind::kSymlink, [](LayerEntry& e) { e.link_target = ""; });
-  add("symlink with NUL", Kind::kSymlink, [](LayerEntry& e) { e.link_target.push_back('\0'); });
-  add("long symlink", Kind::kSymlink, [](LayerEntry& e) { e.link_target.assign(4096, 'x'); });
-  add("file with target", Kind::kFile, [](LayerEntry& e) { e.link_target = "x"; });
-  add("uid -1", Kind::kFile, [](LayerEntry& e) { e.uid = UINT32_MAX; });
-  add("gid -1", Kind::kFile, [](LayerEntry& e) { e.gid = UINT32_MAX; });
-  add("mode", Kind::kFile, [](LayerEntry& e) { e.mode = 0100644; });
-  add("major", Kind::kBlockDevice, [](LayerEntry& e) { e.device_major = 1 << 12; });
-  add("minor", Kind::kBlockDevice, [](LayerEntry& e) { e.device_minor = 1 << 20; });
-  add("0:0", Kind::kCharDevice, [](LayerEntry& e) { e.device_major = 0; });
-  add("directory with bytes", Kind::kDirectory, [](LayerEntry& e) { e.size_bytes = 1; });
-  add("overlay xattr", Kind::kFile, [](LayerEntry& e) {
-    e.xattrs = {{"trusted.overlay.redirect", "/"}};
-  });
-  add("user overlay xattr", Kind::kFile, [](LayerEntry& e) {
-    e.xattrs = {{"user.overlay.opaque", "y"}};
-  });
-  add("xattr without name", Kind::kFile, [](LayerEntry& e) { e.xattrs = {{"user.", "y"}}; });
-  add("xattr without space", Kind::kFile, [](LayerEntry& e) { e.xattrs = {{"user", "y"}}; });
-  add("xattr with NUL", Kind::kFile, [](LayerEntry& e) {
-    e.xattrs = {{std::string("user.a\0b", 8), ""}};
-  });
-  add("large xattr", Kind::kFile, [](LayerEntry& e) {
-    e.xattrs = {{"user.a", std::string(65'537, 'x')}};
-  });
-  add("many xattrs", Kind::kFile, [](LayerEntry& e) {
-    for (int i = 0; i < 129; ++i) e.xattrs.emplace_back("user." + std::to_string(i), "");
-  });
   for (const auto& [what, entry] : entries) {
     EXPECT_THAT(CheckLayerEntry(entry), StatusIs(Code::kDataLoss)) << what;
   }
-}
-
-TEST(PathSetTest, KnowsWhatWasPutIn) {
-  PathSet paths;
-
-  EXPECT_TRUE(paths.Insert("a/b"));
-  EXPECT_FALSE(paths.Insert("a/b"));
-  EXPECT_TRUE(paths.Contains("a/b"));
-  EXPECT_FALSE(paths.Contains("a"));
 }
 
 class LayerCheckerTest : public ::testing::Test {
@@ -120,9 +85,7 @@ class LayerCheckerTest : public ::testing::Test {
   }
 
   static LayerEntry Link(const std::string& path, const std::string& target) {
-    LayerEntry link = Entry(Kind::kHardlink, path);
-    link.link_target = target;
-    return link;
+    return {Kind::kHardlink, path, target};
   }
 };
 
@@ -159,26 +122,17 @@ TEST_F(LayerCheckerTest, RefusesAHardLinkToWhatIsNoEarlierFile) {
   EXPECT_THAT(CheckAll({Entry(Kind::kSymlink, "s"), Link("a", "s")}), StatusIs(Code::kDataLoss));
 }
 
-TEST_F(LayerCheckerTest, CountsEntries) {
-  UnpackLimits limits;
-  limits.entries_max = 2;
+TEST_F(LayerCheckerTest, CountsEntriesAndBytesWithoutOverflow) {
+  const UnpackLimits two{.entries_max = 2};
+  const std::vector<LayerEntry> files = {{.path = "a"}, {.path = "b"}, {.path = "c"}};
+  EXPECT_THAT(CheckAll({files[0], files[1]}, two), IsOk());
+  EXPECT_THAT(CheckAll(files, two), StatusIs(Code::kResourceExhausted));
 
-  EXPECT_THAT(CheckAll({Entry(Kind::kFile, "a"), Entry(Kind::kFile, "b")}, limits), IsOk());
-  EXPECT_THAT(
-      CheckAll({Entry(Kind::kFile, "a"), Entry(Kind::kFile, "b"), Entry(Kind::kFile, "c")}, limits),
-      StatusIs(Code::kResourceExhausted));
-}
-
-TEST_F(LayerCheckerTest, CountsBytesWithoutOverflow) {
-  UnpackLimits limits;
-  limits.bytes_max = 10;
-  LayerEntry six = Entry(Kind::kFile, "six");
-  six.size_bytes = 6;
-  LayerEntry huge = Entry(Kind::kFile, "huge");
-  huge.size_bytes = UINT64_MAX - 5;
-
-  EXPECT_THAT(CheckAll({six}, limits), IsOk());
-  EXPECT_THAT(CheckAll({six, huge}, limits), StatusIs(Code::kResourceExhausted));
+  const UnpackLimits ten{.bytes_max = 10};
+  const LayerEntry six{.path = "six", .size_bytes = 6};
+  const LayerEntry huge{.path = "huge", .size_bytes = UINT64_MAX - 5};
+  EXPECT_THAT(CheckAll({six}, ten), IsOk());
+  EXPECT_THAT(CheckAll({six, huge}, ten), StatusIs(Code::kResourceExhausted));
 }
 
 TEST_F(LayerCheckerTest, PlainFilesAreNothingElse) {
@@ -191,4 +145,4 @@ TEST_F(LayerCheckerTest, PlainFilesAreNothingElse) {
 }
 
 }  // namespace
-}  // namespace cryopod::archive
+}  // namespace cryopod::archive::test

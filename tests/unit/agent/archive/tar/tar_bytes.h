@@ -15,17 +15,17 @@ namespace cryopod::archive::test {
 // Source  POSIX.1-2017, pax: ustar header block and extended header records.
 
 struct RawHeader {
-  std::string name;
+  std::string name = {};
   char type = '0';
-  std::string link;
+  std::string link = {};
   uint64_t size_bytes = 0;
   std::string mode = "0000644";
   std::string uid = "0000000";
   std::string gid = "0000000";
-  std::string size_field;  // instead of size_bytes
+  std::string size_field = {};  // instead of size_bytes
   std::string major = "0000000";
   std::string minor = "0000000";
-  std::string prefix;
+  std::string prefix = {};
   std::string magic = std::string("ustar\00000", 8);
   bool wrong_checksum = false;
 };
@@ -64,18 +64,11 @@ inline std::string Padded(std::string bytes) {
 }
 
 inline std::string File(const std::string& name, const std::string& content = "evil") {
-  RawHeader header;
-  header.name = name;
-  header.size_bytes = content.size();
-  return Header(header) + Padded(content);
+  return Header({.name = name, .size_bytes = content.size()}) + Padded(content);
 }
 
 inline std::string Special(const std::string& name, char type, const std::string& link = "") {
-  RawHeader header;
-  header.name = name;
-  header.type = type;
-  header.link = link;
-  return Header(header);
+  return Header({.name = name, .type = type, .link = link});
 }
 
 // One record "LENGTH KEY=VALUE\n"; the length counts itself.
@@ -89,11 +82,8 @@ inline std::string PaxRecord(const std::string& key, const std::string& value) {
 }
 
 inline std::string Pax(const std::string& records, char type = 'x') {
-  RawHeader header;
-  header.name = "PaxHeader/x";
-  header.type = type;
-  header.size_bytes = records.size();
-  return Header(header) + Padded(records);
+  return Header({.name = "PaxHeader/x", .type = type, .size_bytes = records.size()}) +
+         Padded(records);
 }
 
 inline std::string End() { return std::string(1024, '\0'); }

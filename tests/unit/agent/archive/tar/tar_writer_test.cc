@@ -4,27 +4,17 @@
 #include "agent/archive/unpack/unpack_child.h"
 #include "tests/unit/agent/archive/archive_fixture.h"
 
-namespace cryopod::archive {
+namespace cryopod::archive::test {
 namespace {
-
-using Kind = LayerEntry::Kind;
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using test::OpenPath;
-using test::TempDirectory;
-using test::WriteText;
 
 using Content = std::vector<std::pair<LayerEntry, std::string>>;
 
 Result<std::string> WriteTar(TarWriter::Format format, const Content& entries) {
   std::string bytes;
-  TarWriter tar(format, [&](std::string_view piece) {
-    bytes += piece;
-    return Status();
-  });
+  TarWriter tar(format, SinkInto(&bytes));
   for (const auto& [entry, content] : entries) {
     CRYOPOD_RETURN_IF_ERROR(tar.Add(entry));
-    if (entry.kind == Kind::kFile) CRYOPOD_RETURN_IF_ERROR(tar.Write(content));
+    CRYOPOD_RETURN_IF_ERROR(tar.Write(content));
   }
   CRYOPOD_RETURN_IF_ERROR(tar.Finish());
   return bytes;
@@ -42,32 +32,19 @@ Result<Content> ReadTar(const std::string& bytes) {
     CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
     if (!more) return entries;
     CRYOPOD_RETURN_IF_ERROR(NormalizeLayerEntry(&entry).status());
-    std::string content;
-    while (true) {
-      CRYOPOD_ASSIGN_OR_RETURN(const std::string_view piece, tar.Content());
-      if (piece.empty()) break;
-      content += piece;
-    }
-    entries.emplace_back(entry, content);
+    entries.emplace_back(entry, "");
+    CRYOPOD_RETURN_IF_ERROR(tar.Content(SinkInto(&entries.back().second)));
   }
 }
 
-LayerEntry Entry(Kind kind, const std::string& path) {
-  LayerEntry entry;
-  entry.kind = kind;
-  entry.path = path;
-  entry.mode = 0640;
-  entry.uid = 1000;
-  entry.gid = 4'000'000'000;
-  entry.mtime_ns = 1'764'000'000'123'456'789;
-  return entry;
-}
-
-LayerEntry Mark(Kind kind, const std::string& path) {
-  LayerEntry entry;
-  entry.kind = kind;
-  entry.path = path;
-  return entry;
+LayerEntry Entry(Kind kind, const std::string& path, const std::string& link_target = "") {
+  return {.kind = kind,
+          .path = path,
+          .link_target = link_target,
+          .uid = 1000,
+          .gid = 4'000'000'000,
+          .mode = 0640,
+          .mtime_ns = 1'764'000'000'123'456'789};
 }
 
 LayerEntry File(const std::string& path, const std::string& content) {
@@ -76,11 +53,17 @@ LayerEntry File(const std::string& path, const std::string& content) {
   return entry;
 }
 
+// What the tar holds is what went in.
+void ExpectSame(TarWriter::Format format, const Content& entries) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string tar, WriteTar(format, entries));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Content read, ReadTar(tar));
+  ASSERT_EQ(read.size(), entries.size());
+  for (size_t i = 0; i < entries.size(); ++i) {
+    EXPECT_TRUE(read[i] == entries[i]) << entries[i].first.path << " became " << read[i].first.path;
+  }
+}
+
 TEST(TarWriterTest, EveryKindOfEntryComesBackAsItWas) {
-  LayerEntry symlink = Entry(Kind::kSymlink, "d/link");
-  symlink.link_target = "../../\xff/anywhere";
-  LayerEntry hardlink = Entry(Kind::kHardlink, "d/hard");
-  hardlink.link_target = "d/file";
   LayerEntry device = Entry(Kind::kCharDevice, "d/null");
   device.device_major = 1;
   device.device_minor = 3;
@@ -92,48 +75,27 @@ TEST(TarWriterTest, EveryKindOfEntryComesBackAsItWas) {
   LayerEntry file = File("d/file", "content");
   file.mode = 06755;
   file.xattrs = {{"security.capability", std::string("\1\0\0\2\0", 5)}, {"user.empty", ""}};
-  const Content entries = {{Entry(Kind::kDirectory, "d"), ""},
-                           {Mark(Kind::kOpaque, "d"), ""},
-                           {file, "content"},
-                           {hardlink, ""},
-                           {symlink, ""},
-                           {device, ""},
-                           {block, ""},
-                           {Entry(Kind::kFifo, "d/fifo"), ""},
-                           {Mark(Kind::kWhiteout, "d/gone"), ""},
-                           {Mark(Kind::kWhiteout, "gone"), ""},
-                           {before_1970, ""}};
-
-  const Result<std::string> tar = WriteTar(TarWriter::Format::kFull, entries);
-
-  ASSERT_THAT(tar, IsOk());
-  const Result<Content> read = ReadTar(*tar);
-  ASSERT_THAT(read, IsOk());
-  ASSERT_EQ(read->size(), entries.size());
-  for (size_t i = 0; i < entries.size(); ++i) {
-    EXPECT_TRUE((*read)[i] == entries[i])
-        << entries[i].first.path << " became " << (*read)[i].first.path;
-  }
+  ExpectSame(TarWriter::Format::kFull,
+             {{Entry(Kind::kDirectory, "d"), ""},
+              {{.kind = Kind::kOpaque, .path = "d"}, ""},
+              {file, "content"},
+              {Entry(Kind::kHardlink, "d/hard", "d/file"), ""},
+              {Entry(Kind::kSymlink, "d/link", "../../\xff/anywhere"), ""},
+              {device, ""},
+              {block, ""},
+              {Entry(Kind::kFifo, "d/fifo"), ""},
+              {{.kind = Kind::kWhiteout, .path = "d/gone"}, ""},
+              {{.kind = Kind::kWhiteout, .path = "gone"}, ""},
+              {before_1970, ""}});
 }
 
 TEST(TarWriterTest, NamesAreBytesOfAnyLength) {
-  Content entries;
   for (const std::string& path :
        {std::string("ascii"), std::string("gr\xc3\xbc\xc3\x9f"), std::string("\xff\xfe invalid"),
         std::string(255, 'x'), std::string(99, 'a') + "/" + std::string(150, 'b'),
         std::string("new\nline\ttab"), std::string(" leading and trailing ")}) {
-    entries.emplace_back(File(path, "x"), "x");
-  }
-  for (const auto format : {TarWriter::Format::kFull, TarWriter::Format::kPlain}) {
-    const Result<std::string> tar = WriteTar(format, entries);
-
-    ASSERT_THAT(tar, IsOk());
-    const Result<Content> read = ReadTar(*tar);
-    ASSERT_THAT(read, IsOk());
-    ASSERT_EQ(read->size(), entries.size());
-    for (size_t i = 0; i < entries.size(); ++i) {
-      EXPECT_EQ((*read)[i].first.path, entries[i].first.path);
-    }
+    ExpectSame(TarWriter::Format::kFull, {{File(path, "x"), "x"}});
+    ExpectSame(TarWriter::Format::kPlain, {{{.path = path, .mode = 0600, .size_bytes = 1}, "x"}});
   }
 }
 
@@ -155,10 +117,7 @@ TEST(TarWriterTest, AnEmptyTarIsItsEndMarker) {
 TEST(TarWriterTest, WithoutFinishThereIsNoEndMarker) {
   std::string bytes;
   {
-    TarWriter tar(TarWriter::Format::kPlain, [&](std::string_view piece) {
-      bytes += piece;
-      return Status();
-    });
+    TarWriter tar(TarWriter::Format::kPlain, SinkInto(&bytes));
     ASSERT_THAT(tar.Add(File("a", "12345")), IsOk());
     ASSERT_THAT(tar.Write("12"), IsOk());
   }
@@ -191,4 +150,4 @@ TEST(TarWriterTest, AnXattrNameWithAnEqualsSignIsRefusedByName) {
 }
 
 }  // namespace
-}  // namespace cryopod::archive
+}  // namespace cryopod::archive::test

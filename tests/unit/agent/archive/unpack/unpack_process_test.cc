@@ -1,5 +1,3 @@
-#include "agent/archive/unpack/unpack_process.h"
-
 #include <sys/stat.h>
 
 #include <csignal>
@@ -14,18 +12,8 @@
 namespace cryopod::archive::test {
 namespace {
 
-using cryopod::test::IsOk;
-using cryopod::test::StatusIs;
-using ::testing::AnyOf;
-using ::testing::HasSubstr;
-
 class EvilUnpackTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::create_directory(temp_.path() / "into");
-    WriteText(temp_.path() / "blob", "blob");
-  }
-
   // A program that does what the shell script says: descriptor 4 is its output, 5 its report.
   std::string Program(const std::string& script) {
     const auto path = temp_.path() / "evil-unpack";
@@ -35,13 +23,22 @@ class EvilUnpackTest : public ::testing::Test {
     return path.string();
   }
 
+  UniqueFd Blob() {
+    WriteText(temp_.path() / "blob", "blob");
+    return OpenPath(temp_.path() / "blob", O_RDONLY);
+  }
+  // An empty directory.
+  UniqueFd NewDirectory() {
+    std::filesystem::remove_all(temp_.path() / "into");
+    std::filesystem::create_directory(temp_.path() / "into");
+    return OpenPath(temp_.path() / "into");
+  }
+
   Status Layer(const std::string& script, Deadline deadline = Soon()) {
-    return UnpackLayer(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(), sink_, {},
-                       deadline);
+    return UnpackLayer(Program(script), Blob().get(), sink_, {}, deadline);
   }
   Status Files(const std::string& script, Deadline deadline = Soon(), UnpackLimits limits = {}) {
-    return UnpackImages(Program(script), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
-                        OpenPath(temp_.path() / "into").get(), limits, deadline);
+    return UnpackImages(Program(script), Blob().get(), NewDirectory().get(), limits, deadline);
   }
   // Script that emits these bytes on the output.
   std::string Emit(const std::string& bytes) {
@@ -63,19 +60,14 @@ class EvilUnpackTest : public ::testing::Test {
 };
 
 TEST_F(EvilUnpackTest, SilenceEndsWithTheDeadlineAndTheProcessWithIt) {
-  const Deadline deadline = Deadline::After(std::chrono::milliseconds(300));
+  const auto deadline = [] { return Deadline::After(std::chrono::milliseconds(300)); };
+  // The second closes its pipe before.
+  for (const char* script : {"exec /bin/sleep 60", "exec 4>&-; exec /bin/sleep 60"}) {
+    EXPECT_THAT(Layer(script, deadline()), StatusIs(Code::kDeadlineExceeded));
+    ExpectNoProcess();
+  }
 
-  EXPECT_THAT(Layer("exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
-
-  ExpectNoProcess();
-}
-
-TEST_F(EvilUnpackTest, AClosedPipeAndThenSilenceEndsAsWell) {
-  const Deadline deadline = Deadline::After(std::chrono::milliseconds(300));
-
-  EXPECT_THAT(Layer("exec 4>&-; exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
-  EXPECT_THAT(Files("exec /bin/sleep 60", deadline), StatusIs(Code::kDeadlineExceeded));
-
+  EXPECT_THAT(Files("exec /bin/sleep 60", deadline()), StatusIs(Code::kDeadlineExceeded));
   ExpectNoProcess();
 }
 
@@ -99,49 +91,30 @@ TEST_F(EvilUnpackTest, AFailureIsOneAlsoWhenTheReportSaysOk) {
 }
 
 TEST_F(EvilUnpackTest, ASuccessAfterACutStreamIsNone) {
-  LayerEntry entry;
-  entry.path = "f";
-  entry.size_bytes = 100;
-
-  EXPECT_THAT(Layer(Emit(EncodeEntry(entry) + "only this")),
+  EXPECT_THAT(Layer(Emit(EncodeEntry({.path = "f", .size_bytes = 100}) + "only this")),
               StatusIs(Code::kDataLoss, HasSubstr("ended early")));
 }
 
 TEST_F(EvilUnpackTest, EveryEntryIsCheckedOnThisSideToo) {
-  const std::string end("Z\0\0\0\0", 5);
-  std::vector<std::pair<std::string, std::string>> streams;
-  const auto add = [&](const std::string& what, auto change) {
-    LayerEntry entry;
-    entry.path = "a";
-    change(entry);
-    streams.emplace_back(what, EncodeEntry(entry) + end);
+  const std::string sound = EncodeEntry({.path = "a"});
+  const std::vector<std::pair<std::string, std::string>> streams = {
+      {"path out", EncodeEntry({.path = "../escape"})},
+      {"absolute path", EncodeEntry({.path = "/etc/passwd"})},
+      {"path with NUL", EncodeEntry({.path = std::string("a\0b", 3)})},
+      {"endless path", EncodeEntry({.path = std::string(100'000, 'a')})},
+      {"hard link out", EncodeEntry({Kind::kHardlink, "a", "etc/passwd"})},
+      {"size beyond the limit", EncodeEntry({.path = "a", .size_bytes = UINT64_MAX})},
+      {"owner of -1", EncodeEntry({.path = "a", .uid = UINT32_MAX})},
+      {"mode beyond bits", EncodeEntry({.path = "a", .mode = UINT32_MAX})},
+      {"content of a directory",
+       EncodeEntry({.kind = Kind::kDirectory, .path = "a", .size_bytes = 5})},
+      {"overlay's xattr", EncodeEntry({.path = "a", .xattrs = {{"trusted.overlay.opaque", "y"}}})},
+      {"twice", sound + sound},
   };
-  add("path out", [](LayerEntry& e) { e.path = "../escape"; });
-  add("absolute path", [](LayerEntry& e) { e.path = "/etc/passwd"; });
-  add("path with NUL", [](LayerEntry& e) { e.path = std::string("a\0b", 3); });
-  add("endless path", [](LayerEntry& e) { e.path.assign(100'000, 'a'); });
-  add("hard link out", [](LayerEntry& e) {
-    e.kind = LayerEntry::Kind::kHardlink;
-    e.link_target = "etc/passwd";
-  });
-  add("size beyond the limit", [](LayerEntry& e) { e.size_bytes = UINT64_MAX; });
-  add("owner of -1", [](LayerEntry& e) { e.uid = UINT32_MAX; });
-  add("mode beyond bits", [](LayerEntry& e) { e.mode = UINT32_MAX; });
-  add("content of a directory", [](LayerEntry& e) {
-    e.kind = LayerEntry::Kind::kDirectory;
-    e.size_bytes = 5;
-  });
-  add("overlay's xattr", [](LayerEntry& e) { e.xattrs = {{"trusted.overlay.opaque", "y"}}; });
-  streams.emplace_back("twice", EncodeEntry([] {
-                                  LayerEntry e;
-                                  e.path = "a";
-                                  return e;
-                                }()) +
-                                    streams[0].second);
   for (const auto& [what, stream] : streams) {
     const size_t applied = sink_.paths.size();
 
-    EXPECT_THAT(Layer(Emit(stream)),
+    EXPECT_THAT(Layer(Emit(stream + std::string(kEndRecord))),
                 AnyOf(StatusIs(Code::kDataLoss), StatusIs(Code::kResourceExhausted)))
         << what;
 
@@ -153,18 +126,15 @@ TEST_F(EvilUnpackTest, FilesThatAreNotPlainAreRefusedOnThisSideToo) {
   for (const char* command :
        {"ln -s /etc/passwd link", "mkdir dir", "mkfifo fifo", "echo x >.hidden",
         "echo x >a; ln a b", "echo x >a; chmod 4755 a", "echo x >a; chmod 644 a"}) {
-    std::filesystem::remove_all(temp_.path() / "into");
-    std::filesystem::create_directory(temp_.path() / "into");
-
     EXPECT_THAT(Files(Into(command)), StatusIs(Code::kDataLoss)) << command;
   }
 }
 
 TEST_F(EvilUnpackTest, FilesAboveTheLimitsAreRefusedOnThisSideToo) {
-  UnpackLimits limits;
-  limits.bytes_max = 3;
-
-  EXPECT_THAT(Files(Into("echo 123456 >a"), Soon(), limits), StatusIs(Code::kResourceExhausted));
+  EXPECT_THAT(Files(Into("echo 123456 >a"), Soon(), {.bytes_max = 3}),
+              StatusIs(Code::kResourceExhausted));
+  EXPECT_THAT(Files(Into("echo >a; echo >b; echo >c"), Soon(), {.entries_max = 1}),
+              StatusIs(Code::kResourceExhausted));
 }
 
 TEST_F(EvilUnpackTest, ALayoutThatIsNoneIsRefusedOnThisSideToo) {
@@ -179,52 +149,40 @@ TEST_F(EvilUnpackTest, ALayoutThatIsNoneIsRefusedOnThisSideToo) {
       "mkdir blobs; ln -s /tmp blobs/sha256; echo >oci-layout; echo >index.json",
       "mkdir -p blobs/sha256; echo >oci-layout; echo >index.json; mkfifo blobs/sha256/" + hex};
   for (const std::string& command : commands) {
-    std::filesystem::remove_all(temp_.path() / "into");
-    std::filesystem::create_directory(temp_.path() / "into");
-
     const Status status =
-        UnpackLayout(Program(Into(command)), OpenPath(temp_.path() / "blob", O_RDONLY).get(),
-                     OpenPath(temp_.path() / "into").get(), {}, Soon());
+        UnpackLayout(Program(Into(command)), Blob().get(), NewDirectory().get(), {}, Soon());
 
     EXPECT_FALSE(status.ok()) << command;
   }
 }
 
 TEST_F(EvilUnpackTest, AProgramThatIsNotThereIsNamed) {
-  EXPECT_THAT(UnpackLayer("/nonexistent/cryopod-unpack",
-                          OpenPath(temp_.path() / "blob", O_RDONLY).get(), sink_, {}, Soon()),
+  EXPECT_THAT(UnpackLayer("/nonexistent/cryopod-unpack", Blob().get(), sink_, {}, Soon()),
               StatusIs(Code::kNotFound, HasSubstr("/nonexistent/cryopod-unpack")));
 }
 
-TEST_F(EvilUnpackTest, ItIsHandedNothingButItsDescriptors) {
-  const auto seen = temp_.path() / "seen";
+TEST_F(EvilUnpackTest, ItIsHandedNothingButItsDescriptorsAndNoEnvironment) {
+  const std::string seen = (temp_.path() / "seen").string();
   // A descriptor without close-on-exec, as any library might leave one.
   const UniqueFd leaked(::open("/dev/null", O_RDONLY));
-
-  EXPECT_THAT(Layer("exec /bin/ls /proc/self/fd >" + seen.string()), StatusIs(Code::kDataLoss));
-
-  // 6 is the directory that ls itself reads.
-  EXPECT_EQ(ReadText(seen), "0\n1\n2\n3\n4\n5\n6\n");
-}
-
-TEST_F(EvilUnpackTest, ItIsHandedNoEnvironment) {
-  const auto seen = temp_.path() / "seen";
   ASSERT_EQ(::setenv("SECRET", "told", 1), 0);
 
-  EXPECT_THAT(Layer("exec /usr/bin/env >" + seen.string()), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(Layer("exec /bin/ls /proc/self/fd >" + seen), StatusIs(Code::kDataLoss));
+  // 6 is the directory that ls itself reads.
+  EXPECT_EQ(ReadText(seen), "0\n1\n2\n3\n4\n5\n6\n");
 
+  EXPECT_THAT(Layer("exec /usr/bin/env >" + seen), StatusIs(Code::kDataLoss));
   EXPECT_EQ(ReadText(seen).find("SECRET"), std::string::npos);
 }
 
 // The real program, watched while it waits for its input.
 TEST(ConfineTest, TheProcessHasNoCapabilityAndItsLimits) {
-  Result<Pipe> input = MakePipe();
-  Result<Pipe> output = MakePipe();
-  ASSERT_TRUE(input.ok() && output.ok());
-  ASSERT_EQ(::fcntl(input->read.get(), F_SETFL, 0), 0);
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(
-      UnpackProcess process, UnpackProcess::Start(kUnpackProgram, {UnpackMode::kEmit, {1234, 10}},
-                                                  input->read.get(), output->write.get(), Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe input, MakePipe());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe output, MakePipe());
+  ASSERT_EQ(::fcntl(input.read.get(), F_SETFL, 0), 0);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(UnpackProcess process,
+                               UnpackProcess::Start(kUnpackProgram, {UnpackMode::kEmit, {1234, 10}},
+                                                    input.read.get(), output.write.get(), Soon()));
   const std::string proc = "/proc/" + std::to_string(process.pid()) + "/";
   const auto bounded = [&] { return ReadText(proc + "status").find("CapEff:\t0000000000000000"); };
   const Deadline deadline = Soon();
