@@ -168,6 +168,7 @@ TEST_F(CriuClientTest, AFailureIsReportedWithWhatIsKnownOfIt) {
       {"criu-garbage", Code::kDataLoss, ""},
   };
   for (const auto& [behaviour, code, words] : failures) {
+    std::filesystem::remove(work_.path() / kDumpLogName);
     EXPECT_THAT(Dump(behaviour), StatusIs(code, HasSubstr(words))) << behaviour;
     EXPECT_TRUE(IsGone()) << behaviour;
   }
