@@ -1,6 +1,6 @@
 #pragma once
 
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 

@@ -7,7 +7,6 @@
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/jobs/restore_job.h"
-#include "agent/jobs/restore_report.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"

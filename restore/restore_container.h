@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "restore/runtime/protocol/messages.h"

@@ -8,7 +8,6 @@
 
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/restore_job.h"
-#include "agent/jobs/restore_report.h"
 #include "agent/os/log.h"
 #include "restore/pod_restore.h"
 #include "restore/restore_server.h"
@@ -19,8 +18,9 @@ constexpr int kExitUsage = 2;
 constexpr int kExitAbandoned = 3;
 
 cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
-  CRYOPOD_ASSIGN_OR_RETURN(const cryopod::jobs::RestoreJob job,
-                           cryopod::jobs::ReadRestoreJob(job_dir));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const cryopod::jobs::RestoreJob job,
+      cryopod::jobs::ReadFileOf<cryopod::jobs::RestoreJob>(job_dir, cryopod::jobs::kRequestFile));
   cryopod::SetLogContext(
       {{"operation", job.operation_id}, {"pod", job.pod_namespace + "/" + job.pod_name}});
   const auto left =

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/status.h"
 
 namespace cryopod::restore {

@@ -5,8 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "agent/criu/container_state.h"
 #include "agent/criu/remade_mounts.h"
-#include "agent/criu/rootfs_path.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
 

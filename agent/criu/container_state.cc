@@ -1,27 +1,25 @@
 #include "agent/criu/container_state.h"
 
-#include <utility>
+#include <deque>
+#include <filesystem>
+#include <system_error>
 
 #include "agent/json/value.h"
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
 
-std::vector<OciMount> Mounts(const json::Value& config) {
-  constexpr uint64_t kMsRdonly = 1;
-  std::vector<OciMount> mounts;
-  for (const json::Value& item : config.At("mounts").Elements()) {
-    mounts.push_back({item.At("destination").Text(), item.At("source").Text(),
-                      item.At("device").Text(), (item.At("flags").Number() & kMsRdonly) != 0});
-  }
-  return mounts;
-}
+namespace fs = std::filesystem;
 
-bool IsDirectoryName(const std::string& id) {
-  return !id.empty() && id != "." && id != ".." && id.find('/') == std::string::npos &&
-         id.find('\0') == std::string::npos;
+// As many as the kernel follows in one lookup (path_resolution(7)).
+constexpr int kSymlinksMax = 40;
+
+void PutBefore(std::deque<fs::path>& rest, const fs::path& path) {
+  const fs::path relative = path.relative_path();
+  rest.insert(rest.begin(), relative.begin(), relative.end());
 }
 
 }  // namespace
@@ -40,15 +38,15 @@ Result<ContainerState> ParseContainerState(std::string_view text) {
   state.init_pid = static_cast<pid_t>(init_pid);
   state.init_start_ticks = root.At("init_process_start").Number();
   state.rootfs = config.At("rootfs").Text();
-  if (state.rootfs.empty() || state.rootfs.front() != '/') {
+  if (!state.rootfs.starts_with('/')) {
     return Status(Code::kDataLoss, "config.rootfs is absent or no absolute path");
   }
   for (const json::Value& item : config.At("namespaces").Elements()) {
     state.namespace_paths[item.At("type").Text()] = item.At("path").Text();
   }
-  state.mounts = Mounts(config);
-  for (const json::Member& path : root.At("cgroup_paths").Members()) {
-    state.cgroup_paths[path.key] = path.value.Text();
+  for (const json::Value& item : config.At("mounts").Elements()) {
+    state.mounts.push_back(
+        {item.At("destination").Text(), item.At("source").Text(), item.At("device").Text()});
   }
   state.mask_paths = config.At("mask_paths").Texts();
   state.readonly_paths = config.At("readonly_paths").Texts();
@@ -61,7 +59,7 @@ Result<ContainerState> ParseContainerState(std::string_view text) {
 
 Result<ContainerState> ReadContainerState(const std::string& oci_runtime_root,
                                           const std::string& id) {
-  if (!IsDirectoryName(id)) {
+  if (!IsPlainName(id)) {
     return Status(Code::kInvalidArgument, "a container ID is one path component");
   }
   const std::string path = oci_runtime_root + "/" + id + "/state.json";
@@ -74,6 +72,40 @@ Result<ContainerState> ReadContainerState(const std::string& oci_runtime_root,
     return Status(Code::kDataLoss, text.status().message());
   }
   return ParseContainerState(*text).While("reading " + path);
+}
+
+std::string ResolveInRootfs(const std::string& rootfs, const std::string& path) {
+  fs::path resolved = "/";
+  std::deque<fs::path> rest;
+  PutBefore(rest, path);
+  int symlinks = 0;
+  while (!rest.empty()) {
+    const fs::path component = rest.front();
+    rest.pop_front();
+    if (component.empty() || component == ".") continue;
+    if (component == "..") {
+      resolved = resolved.parent_path();
+      continue;
+    }
+    const fs::path next = resolved / component;
+    std::error_code is_no_link;
+    fs::path target;
+    if (symlinks < kSymlinksMax) target = fs::read_symlink(rootfs + next.string(), is_no_link);
+    if (target.empty()) {
+      resolved = next;
+      continue;
+    }
+    ++symlinks;
+    if (target.is_absolute()) resolved = "/";
+    PutBefore(rest, target);
+  }
+  return resolved;
+}
+
+std::string MountPointOf(const ContainerState& state, const OciMount& mount) {
+  std::string destination = mount.destination;
+  if (destination.starts_with(state.rootfs + "/")) destination.erase(0, state.rootfs.size());
+  return ResolveInRootfs(state.rootfs, destination);
 }
 
 }  // namespace cryopod::criu

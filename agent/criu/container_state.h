@@ -16,14 +16,13 @@ struct OciMount {
   std::string destination;
   std::string source;
   std::string device;  // "bind", "cgroup", "tmpfs", "proc", …
-  bool read_only = false;
 };
 
 // What runc knows about one of its containers.
 //
 // Shape   <OCI runtime root>/<id>/state.json (libcontainer.State): id, init_process_pid,
-//         init_process_start, cgroup_paths, config{rootfs, namespaces, mounts, mask_paths,
-//         readonly_paths, devices}, external_descriptors.
+//         init_process_start, config{rootfs, namespaces, mounts, mask_paths, readonly_paths,
+//         devices}, external_descriptors.
 // Source  runc 1.1 to 1.3, libcontainer/container_linux.go (State) and configs/config.go.
 struct ContainerState {
   std::string id;
@@ -34,7 +33,6 @@ struct ContainerState {
   // is the node's.
   std::map<std::string, std::string> namespace_paths;
   std::vector<OciMount> mounts;
-  std::map<std::string, std::string> cgroup_paths;  // "freezer" → directory; "" for v2
   std::vector<std::string> mask_paths;
   std::vector<std::string> readonly_paths;
   std::vector<std::string> device_paths;
@@ -46,5 +44,13 @@ struct ContainerState {
 Result<ContainerState> ReadContainerState(const std::string& oci_runtime_root,
                                           const std::string& id);
 Result<ContainerState> ParseContainerState(std::string_view json);
+
+// Resolves `path` inside `rootfs` the way the container would, symlinks and "..", never leaving
+// it: "/var/run/secrets" → "/run/secrets". Components that do not exist are kept.
+std::string ResolveInRootfs(const std::string& rootfs, const std::string& path);
+
+// Where a mount of the container stands in mountinfo, whose destination may be told with the root
+// file system before it.
+std::string MountPointOf(const ContainerState& state, const OciMount& mount);
 
 }  // namespace cryopod::criu

@@ -9,8 +9,6 @@
 #include <utility>
 
 #include "agent/criu/criu_log.h"
-#include "agent/criu/criu_request.h"
-#include "agent/criu/swrk.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/text.h"
@@ -24,17 +22,18 @@ constexpr char kBeforeDump[] = "pre-dump";
 constexpr seconds kFinishTimeout{10};
 constexpr size_t kCheckOutputBytesMax = size_t{256} << 10;
 
-// Whatever has come, or did not in time, is the end of a CRIU that was asked one thing.
-Result<Answer> HearLast(const std::string& criu_program, Swrk& swrk, const Status& sent,
-                        Deadline deadline) {
-  Result<Answer> answer = Status(Code::kUnavailable, "CRIU was not asked");
-  if (!sent.ok()) {
-    answer = sent;
-  } else if (Result<std::string> message = ReceiveMessage(swrk, deadline); message.ok()) {
-    answer = ParseAnswer(*message);
-  } else {
-    answer = message.status();
-  }
+// A CRIU of its own that was asked one thing; that it is dead already its answer tells.
+Result<Swrk> Ask(const std::string& criu_program, const std::string& request, int stderr_fd = -1) {
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, stderr_fd));
+  const Status sent = Send(swrk, request);
+  if (!sent.ok() && sent.code() != Code::kUnavailable) return sent.While("asking " + criu_program);
+  return swrk;
+}
+
+// Whatever has come, or did not in time, is the end of a CRIU that was asked one thing; it is
+// killed when it does not answer and end in time.
+Result<Answer> HearLast(const std::string& criu_program, Swrk& swrk, Deadline deadline) {
+  Result<Answer> answer = Receive(swrk, deadline);
   swrk.socket.Reset();
   const Result<ExitStatus> exit = swrk.process.Wait(deadline.SoonerAfter(seconds(2)));
   if (!answer.ok() && answer.status().code() == Code::kUnavailable && exit.ok()) {
@@ -45,41 +44,27 @@ Result<Answer> HearLast(const std::string& criu_program, Swrk& swrk, const Statu
   return std::move(answer).While("asking " + criu_program);
 }
 
-// One request to a CRIU of its own, which is killed when it does not answer and end in time.
-Result<Answer> AskOnce(const std::string& criu_program, const std::string& request, int stderr_fd,
-                       Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, stderr_fd));
-  const Status sent = SendMessage(swrk, request);
-  return HearLast(criu_program, swrk, sent, deadline);
-}
-
 Result<Version> Judge(const std::string& criu_program, const Answer& answer) {
-  if (!answer.success || !answer.has_version) {
+  if (!answer.success || !answer.version) {
     return Status(Code::kFailedPrecondition,
                   criu_program + " does not tell its version: install CRIU " + MinimumText(),
                   Reason::kCriuUnfit);
   }
-  const Version version{answer.version_major, answer.version_minor, answer.version_sublevel};
-  if (std::pair(version.major, version.minor) < std::pair(kMajorMin, kMinorMin)) {
+  if (std::pair(answer.version->major, answer.version->minor) < std::pair(kMajorMin, kMinorMin)) {
     return Status(Code::kFailedPrecondition,
-                  criu_program + " is CRIU " + version.text() +
+                  criu_program + " is CRIU " + answer.version->text() +
                       ", which cannot dump a cgroup that is frozen already: install CRIU " +
                       MinimumText(),
                   Reason::kCriuUnfit);
   }
-  return version;
+  return *answer.version;
 }
 
 // What CRIU wrote to its stderr; it has ended and the pipe holds all there will be.
 std::string Drain(int pipe_fd) {
   std::string text(kCheckOutputBytesMax, '\0');
-  size_t length = 0;
-  while (length < text.size()) {
-    const ssize_t got = ::read(pipe_fd, text.data() + length, text.size() - length);
-    if (got <= 0) break;
-    length += static_cast<size_t>(got);
-  }
-  text.resize(length);
+  const ssize_t length = ::read(pipe_fd, text.data(), text.size());
+  text.resize(static_cast<size_t>(std::max<ssize_t>(0, length)));
   return text;
 }
 
@@ -90,13 +75,12 @@ Status AskWhetherFit(const std::string& criu_program, const std::string& request
     return ErrnoStatus(errno, "pipe2 for", criu_program);
   }
   const UniqueFd reading(pipe[0]);
-  UniqueFd writing(pipe[1]);
-  const Result<Answer> answer = AskOnce(criu_program, request, writing.get(), deadline);
-  writing.Reset();
-  if (!answer.ok()) return answer.status();
-  if (answer->success) return Status();
+  const UniqueFd writing(pipe[1]);
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, Ask(criu_program, request, writing.get()));
+  CRYOPOD_ASSIGN_OR_RETURN(const Answer answer, HearLast(criu_program, swrk, deadline));
+  if (answer.success) return Status();
   const Status reason = ReasonFromLog(Drain(reading.get()));
-  const std::string why = reason.ok() ? Printable(answer->error_message) : reason.message();
+  const std::string why = reason.ok() ? Printable(answer.error_message) : reason.message();
   return Status(Code::kFailedPrecondition, "CRIU cannot work on this node: " + why,
                 Reason::kCriuUnfit);
 }
@@ -156,32 +140,18 @@ std::string MinimumText() {
   return std::to_string(kMajorMin) + "." + std::to_string(kMinorMin) + " or newer";
 }
 
-std::string Version::text() const {
-  std::string text = std::to_string(major) + "." + std::to_string(minor);
-  if (sublevel > 0) text += "." + std::to_string(sublevel);
-  return text;
-}
-
 Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(VersionInquiry inquiry, VersionInquiry::Begin(criu_program));
   return std::move(inquiry).Answer(deadline);
 }
 
-VersionInquiry::VersionInquiry(std::string criu_program, std::unique_ptr<Swrk> swrk, Status sent)
-    : criu_program_(std::move(criu_program)), swrk_(std::move(swrk)), sent_(std::move(sent)) {}
-VersionInquiry::VersionInquiry(VersionInquiry&&) noexcept = default;
-VersionInquiry& VersionInquiry::operator=(VersionInquiry&&) noexcept = default;
-VersionInquiry::~VersionInquiry() = default;
-
 Result<VersionInquiry> VersionInquiry::Begin(const std::string& criu_program) {
-  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program));
-  Status sent = SendMessage(swrk, VersionRequest());
-  return VersionInquiry(criu_program, std::make_unique<Swrk>(std::move(swrk)), std::move(sent));
+  CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, Ask(criu_program, VersionRequest()));
+  return VersionInquiry(criu_program, std::move(swrk));
 }
 
 Result<Version> VersionInquiry::Answer(Deadline deadline) && {
-  CRYOPOD_ASSIGN_OR_RETURN(const criu::Answer answer,
-                           HearLast(criu_program_, *swrk_, sent_, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Answer answer, HearLast(criu_program_, swrk_, deadline));
   return Judge(criu_program_, answer);
 }
 
@@ -191,36 +161,22 @@ Status CheckFeatures(const std::string& criu_program, Deadline deadline) {
   return AskWhetherFit(criu_program, CheckRequest(), deadline);
 }
 
-CriuProcess::CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience)
-    : swrk_(std::move(swrk)), patience_(patience) {}
-CriuProcess::CriuProcess(CriuProcess&&) noexcept = default;
-CriuProcess& CriuProcess::operator=(CriuProcess&&) noexcept = default;
-CriuProcess::~CriuProcess() = default;
-
 Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience patience,
                                        const std::string& tools_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(Swrk swrk, SpawnSwrk(criu_program, -1, tools_dir));
-  return CriuProcess(std::make_unique<Swrk>(std::move(swrk)), patience);
-}
-
-int CriuProcess::pidfd() const { return swrk_->process.pidfd(); }
-pid_t CriuProcess::pid() const { return swrk_->process.pid(); }
-
-Result<Answer> CriuProcess::Hear(Deadline deadline) const {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string message, ReceiveMessage(*swrk_, deadline));
-  return ParseAnswer(message);
+  return CriuProcess(std::move(swrk), patience);
 }
 
 // What stands in the log is complete only when CRIU has ended.
 Status CriuProcess::EndAndTell(const Result<Answer>& answer, Deadline deadline) {
   const bool is_late = !answer.ok() && answer.status().code() == Code::kDeadlineExceeded;
   // It would wait for our word at its next stop; without us it unwinds.
-  if (is_late) swrk_->socket.Reset();
+  if (is_late) swrk_.socket.Reset();
   has_ended_ = true;
-  const Result<ExitStatus> exit = swrk_->process.WaitOnly(deadline);
+  const Result<ExitStatus> exit = swrk_.process.WaitOnly(deadline);
   if (is_late || (!exit.ok() && exit.status().code() == Code::kDeadlineExceeded)) {
     return Status(Code::kDeadlineExceeded,
-                  "the dump did not end in time; " + EndLate(swrk_->process, patience_));
+                  "the dump did not end in time; " + EndLate(swrk_.process, patience_));
   }
   CRYOPOD_RETURN_IF_ERROR(exit.status().While("waiting for CRIU"));
   return FailureOf(answer, *exit, work_dir_fd_);
@@ -232,10 +188,10 @@ Status CriuProcess::Park(const DumpOptions& options, int images_dir_fd, int work
     return Status(Code::kFailedPrecondition, "this CRIU process has been used already");
   }
   work_dir_fd_ = work_dir_fd;
-  CRYOPOD_RETURN_IF_ERROR(SendMessage(
-      *swrk_, DumpRequest(options, images_dir_fd, work_dir_fd, FreezeTimeout(deadline))));
+  CRYOPOD_RETURN_IF_ERROR(
+      Send(swrk_, DumpRequest(options, images_dir_fd, work_dir_fd, FreezeTimeout(deadline))));
   is_parked_ = true;
-  const Result<Answer> answer = Hear(deadline);
+  const Result<Answer> answer = Receive(swrk_, deadline);
   if (answer.ok() && answer->asks_to_go_on == kBeforeDump) return Status();
   has_begun_ = true;
   return EndAndTell(answer, deadline);
@@ -247,8 +203,8 @@ Status CriuProcess::Dump(Deadline deadline) {
   }
   has_begun_ = true;
   while (true) {
-    CRYOPOD_RETURN_IF_ERROR(SendMessage(*swrk_, GoOnRequest()));
-    const Result<Answer> answer = Hear(deadline);
+    CRYOPOD_RETURN_IF_ERROR(Send(swrk_, GoOnRequest()));
+    const Result<Answer> answer = Receive(swrk_, deadline);
     if (!answer.ok() || !answer->success) return EndAndTell(answer, deadline);
     if (answer->asks_to_go_on.empty()) return Status();
   }
@@ -256,18 +212,18 @@ Status CriuProcess::Dump(Deadline deadline) {
 
 void CriuProcess::Finish() {
   if (!has_begun_ || std::exchange(has_ended_, true)) return;
-  swrk_->socket.Reset();
-  if (swrk_->process.WaitOnly(Deadline::After(kFinishTimeout)).ok()) return;
+  swrk_.socket.Reset();
+  if (swrk_.process.WaitOnly(Deadline::After(kFinishTimeout)).ok()) return;
   Log(LogLevel::kWarning, "CRIU does not end after its dump",
-      {{"how", EndLate(swrk_->process, patience_)}});
+      {{"how", EndLate(swrk_.process, patience_)}});
 }
 
 void CriuProcess::Discard() {
   if (std::exchange(has_begun_, true)) return;
   has_ended_ = true;
   // A parked CRIU reads the end of the stream and exits.
-  swrk_->socket.Reset();
-  static_cast<void>(swrk_->process.Wait(Deadline::After(seconds(2))));
+  swrk_.socket.Reset();
+  static_cast<void>(swrk_.process.Wait(Deadline::After(seconds(2))));
 }
 
 }  // namespace cryopod::criu

@@ -3,24 +3,15 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <memory>
 #include <string>
+#include <utility>
 
 #include "agent/criu/dump_options.h"
+#include "agent/criu/swrk.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
 namespace cryopod::criu {
-
-struct Answer;
-struct Swrk;
-
-struct Version {
-  int major = 0;
-  int minor = 0;
-  int sublevel = 0;
-  std::string text() const;  // "4.2.1"
-};
 
 // The oldest CRIU that dumps a cgroup which is frozen already.
 inline constexpr int kMajorMin = 4;
@@ -39,16 +30,13 @@ Result<Version> CheckVersion(const std::string& criu_program, Deadline deadline)
 class VersionInquiry {
  public:
   static Result<VersionInquiry> Begin(const std::string& criu_program);
-  VersionInquiry(VersionInquiry&&) noexcept;
-  VersionInquiry& operator=(VersionInquiry&&) noexcept;
-  ~VersionInquiry();
   Result<Version> Answer(Deadline deadline) &&;
 
  private:
-  VersionInquiry(std::string criu_program, std::unique_ptr<Swrk> swrk, Status sent);
+  VersionInquiry(std::string criu_program, Swrk swrk)
+      : criu_program_(std::move(criu_program)), swrk_(std::move(swrk)) {}
   std::string criu_program_;
-  std::unique_ptr<Swrk> swrk_;
-  Status sent_;
+  Swrk swrk_;
 };
 
 // Can this CRIU work on this kernel? Asks for features and for `criu check`. CRIU keeps what it
@@ -65,12 +53,10 @@ struct Patience {
 };
 
 // One `criu swrk` process: started and parked right before it touches the first task, so that its
-// start-up costs nothing inside a freeze. Own session, empty environment (PATH only), umask 077,
-// stdin/out/err on /dev/null, the node's CRIU configuration files not read. CRIU is never killed
-// inside a dump: destroying a CriuProcess that is dumping closes the socket and leaves the process
-// to finish or unwind. So does the death of the process that owns it.
+// start-up costs nothing inside a freeze. CRIU is never killed inside a dump: destroying a
+// CriuProcess that is dumping closes the socket and leaves the process to finish or unwind. So does
+// the death of the process that owns it.
 //
-// Source   CRIU criu/cr-service.c (swrk), images/rpc.proto.
 // Threads  one thread at a time.
 class CriuProcess {
  public:
@@ -79,17 +65,11 @@ class CriuProcess {
   static Result<CriuProcess> Spawn(const std::string& criu_program, Patience patience = {},
                                    const std::string& tools_dir = "");
 
-  CriuProcess(CriuProcess&&) noexcept;
-  CriuProcess& operator=(CriuProcess&&) noexcept;
-  ~CriuProcess();
-
-  int pidfd() const;
-  pid_t pid() const;
+  int pidfd() const { return swrk_.process.pidfd(); }
+  pid_t pid() const { return swrk_.process.pid(); }
 
   // Asks for a dump with leave-running into `images_dir_fd`, logged to dump.log in `work_dir_fd`,
-  // and returns when CRIU has set itself up and waits for Dump. manage_cgroups IGNORE, network_lock
-  // SKIP, tcp_close, tcp_skip_in_flight, file_locks, link_remap off, force_irmap,
-  // orphan_pts_master, log level 4.
+  // and returns when CRIU has set itself up and waits for Dump.
   //
   // The directories are borrowed until the end of Dump. They need not have been open when the
   // process was spawned: CRIU opens /proc/<pid>/fd/<number> of whoever made the socket, so Park
@@ -111,11 +91,10 @@ class CriuProcess {
   void Discard();
 
  private:
-  CriuProcess(std::unique_ptr<Swrk> swrk, Patience patience);
-  Result<Answer> Hear(Deadline deadline) const;
+  CriuProcess(Swrk swrk, Patience patience) : swrk_(std::move(swrk)), patience_(patience) {}
   Status EndAndTell(const Result<Answer>& answer, Deadline deadline);
 
-  std::unique_ptr<Swrk> swrk_;
+  Swrk swrk_;
   Patience patience_;
   int work_dir_fd_ = -1;
   bool is_parked_ = false;

@@ -10,22 +10,15 @@ namespace {
 
 constexpr size_t kStrangersNamed = 8;
 
-Status RefuseStrangers(const std::vector<std::string>& strangers) {
-  return Status(Code::kFailedPrecondition,
-                "the container has mounts that a checkpoint would lose: " +
-                    JoinFirst(strangers, kStrangersNamed, "; ", "; and "));
-}
-
 // A namespace that the container joined is named by the inode behind its init's own link: the path
 // that the runtime was given may lead through the PID of a process that is gone.
-Result<std::string> ExternalNamespace(pid_t pid, const std::string& name, const std::string& key) {
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t inode, NamespaceInode(pid, name));
-  return name + "[" + std::to_string(inode) + "]:" + key;
-}
-
-bool IsJoined(const ContainerState& state, const std::string& type) {
+Status AddIfJoined(const ContainerState& state, const std::string& type, const std::string& name,
+                   const std::string& key, std::vector<std::string>& externals) {
   const auto found = state.namespace_paths.find(type);
-  return found != state.namespace_paths.end() && !found->second.empty();
+  if (found == state.namespace_paths.end() || found->second.empty()) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t inode, NamespaceInode(state.init_pid, name));
+  externals.push_back(name + "[" + std::to_string(inode) + "]:" + key);
+  return Status();
 }
 
 }  // namespace
@@ -39,26 +32,21 @@ Result<DumpOptions> BuildDumpOptions(const ContainerState& state,
         "the container has a user namespace of its own, which no runtime can restore: run "
         "the pod with hostUsers: true");
   }
-  MountLedger ledger(state);
-  ledger.Account(mounts);
-  if (!ledger.strangers().empty()) return RefuseStrangers(ledger.strangers());
+  MountLedger ledger = AccountForMounts(state, mounts);
+  if (!ledger.strangers.empty()) {
+    return Status(Code::kFailedPrecondition,
+                  "the container has mounts that a checkpoint would lose: " +
+                      JoinFirst(ledger.strangers, kStrangersNamed, "; ", "; and "));
+  }
 
   DumpOptions options;
   options.pid = state.init_pid;
   options.root = state.rootfs;
   options.freeze_cgroup = freeze_cgroup;
-  options.external_mounts = ledger.externals();
-  options.watched_paths = ledger.watched_paths();
-  if (IsJoined(state, "NEWNET")) {
-    CRYOPOD_ASSIGN_OR_RETURN(std::string net,
-                             ExternalNamespace(state.init_pid, "net", "extRootNetNS"));
-    options.externals.push_back(std::move(net));
-  }
-  if (IsJoined(state, "NEWPID")) {
-    CRYOPOD_ASSIGN_OR_RETURN(std::string pid,
-                             ExternalNamespace(state.init_pid, "pid", "extRootPidNS"));
-    options.externals.push_back(std::move(pid));
-  }
+  options.external_mounts = std::move(ledger.externals);
+  options.watched_paths = std::move(ledger.watched_paths);
+  CRYOPOD_RETURN_IF_ERROR(AddIfJoined(state, "NEWNET", "net", "extRootNetNS", options.externals));
+  CRYOPOD_RETURN_IF_ERROR(AddIfJoined(state, "NEWPID", "pid", "extRootPidNS", options.externals));
   return options;
 }
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
+
+#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
@@ -11,21 +12,16 @@ constexpr std::array<std::string_view, 4> kRemadePlugins = {
     "kubernetes.io~configmap", "kubernetes.io~secret", "kubernetes.io~projected",
     "kubernetes.io~downward-api"};
 constexpr std::array<std::string_view, 3> kSandboxFiles = {"hosts", "hostname", "resolv.conf"};
-constexpr std::array<std::pair<RemadeKind, char>, 3> kLetters = {
-    {{RemadeKind::kFile, 'F'}, {RemadeKind::kSubPath, 'S'}, {RemadeKind::kVolume, 'V'}}};
+constexpr std::string_view kLetters = "FSV";
 
 template <typename Names>
 bool IsOneOf(std::string_view name, const Names& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+  return std::ranges::find(names, name) != names.end();
 }
 
-std::vector<std::string_view> Split(std::string_view path) {
-  std::vector<std::string_view> components;
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    if (slash != 0) components.push_back(path.substr(0, slash));
-    path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
-  }
+std::vector<std::string_view> Components(std::string_view path) {
+  std::vector<std::string_view> components = Split(path, '/');
+  std::erase(components, "");
   return components;
 }
 
@@ -55,13 +51,13 @@ std::optional<RemadeKind> KindInPod(const std::vector<std::string_view>& tail) {
 }
 
 bool HasDots(const std::vector<std::string_view>& components) {
-  return IsOneOf(std::string_view(".."), components) || IsOneOf(std::string_view("."), components);
+  return IsOneOf("..", components) || IsOneOf(".", components);
 }
 
 }  // namespace
 
 bool IsMadeByContainerRuntime(std::string_view source, const PodPlaces& places) {
-  const std::vector<std::string_view> components = Split(source);
+  const std::vector<std::string_view> components = Components(source);
   if (components.size() < 3 || HasDots(components)) return false;
   if (!IsOneOf(components.back(), kSandboxFiles)) return false;
   const auto directory = components.end() - 2;
@@ -73,7 +69,7 @@ bool IsMadeByContainerRuntime(std::string_view source, const PodPlaces& places) 
 bool IsRemadePlugin(std::string_view plugin) { return IsOneOf(plugin, kRemadePlugins); }
 
 std::optional<VolumePath> VolumePathOf(std::string_view path) {
-  const std::vector<std::string_view> components = Split(path);
+  const std::vector<std::string_view> components = Components(path);
   if (!path.starts_with('/') || HasDots(components)) return std::nullopt;
   for (size_t i = 0; i + 4 < components.size(); ++i) {
     if (components[i] != "pods" || components[i + 2] != "volumes") continue;
@@ -87,7 +83,7 @@ std::optional<VolumePath> VolumePathOf(std::string_view path) {
 }
 
 std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places) {
-  const std::vector<std::string_view> components = Split(source);
+  const std::vector<std::string_view> components = Components(source);
   if (!source.starts_with('/') || HasDots(components)) return std::nullopt;
   const std::optional<RemadeKind> kind = KindInPod(BehindPod(components, places.pod_uid));
   if (kind) return kind;
@@ -123,10 +119,7 @@ bool IsStampedName(std::string_view name) {
 std::string FormatRemadeMounts(const std::vector<RemadeMount>& mounts) {
   std::string text;
   for (const RemadeMount& mount : mounts) {
-    for (const auto& [kind, letter] : kLetters) {
-      if (kind == mount.kind) text += letter;
-    }
-    text += mount.mount_point + '\0';
+    text += static_cast<char>(mount.kind) + mount.mount_point + '\0';
   }
   return text;
 }
@@ -136,14 +129,11 @@ Result<std::vector<RemadeMount>> ParseRemadeMounts(std::string_view text) {
   while (!text.empty()) {
     const size_t end = text.find('\0');
     const std::string_view line = text.substr(0, end);
-    const auto letter = std::find_if(kLetters.begin(), kLetters.end(), [&](const auto& entry) {
-      return !line.empty() && entry.second == line.front();
-    });
-    if (end == std::string_view::npos || letter == kLetters.end() ||
-        !line.substr(1).starts_with('/')) {
+    if (end == std::string_view::npos || line.empty() ||
+        kLetters.find(line.front()) == std::string_view::npos || !line.substr(1).starts_with('/')) {
       return Status(Code::kInvalidArgument, "no list of mounts");
     }
-    mounts.push_back({letter->first, std::string(line.substr(1))});
+    mounts.push_back({static_cast<RemadeKind>(line.front()), std::string(line.substr(1))});
     text.remove_prefix(end + 1);
   }
   return mounts;

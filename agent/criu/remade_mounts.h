@@ -16,10 +16,13 @@
 //         containerd 2.1, internal/cri/server/helpers.go (getSandboxHosts and the like).
 namespace cryopod::criu {
 
-enum class RemadeKind {
-  kFile,     // etc-hosts, the termination log; hosts, hostname and resolv.conf of the sandbox
-  kSubPath,  // one path out of a volume, bound to a place of its own
-  kVolume,   // configMap, secret, projected, downward API: ..data leads to a directory with a time
+// Each has its letter in a list of mounts as text.
+enum class RemadeKind : char {
+  // etc-hosts, the termination log; hosts, hostname and resolv.conf of the sandbox
+  kFile = 'F',
+  kSubPath = 'S',  // one path out of a volume, bound to a place of its own
+  // configMap, secret, projected, downward API: ..data leads to a directory with a time
+  kVolume = 'V',
 };
 
 struct RemadeMount {

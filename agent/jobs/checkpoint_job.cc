@@ -1,21 +1,18 @@
 #include "agent/jobs/checkpoint_job.h"
 
-#include "agent/jobs/job_kind.h"
+#include "agent/jobs/job_file.h"
 
-namespace cryopod::jobs {
-namespace {
-
-// Describe of a foreign type is found by its argument's namespace only: these stand in a wrapper.
-struct Dump : criu::DumpStats {};
-
-void Describe(json::Fields& fields, Dump& dump) {
+// It is looked for where its type stands.
+namespace cryopod::criu {
+static void Describe(json::Fields& fields, DumpStats& dump) {
   fields.Optional("freezing_us", dump.freezing_us);
   fields.Optional("frozen_us", dump.frozen_us);
   fields.Optional("memdump_us", dump.memdump_us);
   fields.Optional("memwrite_us", dump.memwrite_us);
 }
+}  // namespace cryopod::criu
 
-}  // namespace
+namespace cryopod::jobs {
 
 void Describe(json::Fields& fields, RequestedContainer& container) {
   fields.Required("name", container.name);
@@ -60,8 +57,6 @@ void Describe(json::Fields& fields, Journal& journal) {
 }
 
 void Describe(json::Fields& fields, CheckpointResult& result) {
-  std::vector<Dump> dumps;
-  for (const criu::DumpStats& dump : result.dumps) dumps.push_back({dump});
   fields.Required("status", result.status);
   fields.Optional("archive", result.archive);
   fields.Optional("digest", result.digest);
@@ -69,11 +64,10 @@ void Describe(json::Fields& fields, CheckpointResult& result) {
   fields.Optional("captured_bytes", result.captured_bytes);
   fields.Optional("freeze_us", result.freeze_us);
   fields.Optional("phases", result.phases);
-  fields.Optional("dumps", dumps);
+  fields.Optional("dumps", result.dumps);
   fields.Optional("lacks", result.lacks);
   fields.Optional("external_files", result.external_files);
   fields.Optional("source_killed", result.source_killed);
-  result.dumps.assign(dumps.begin(), dumps.end());
 }
 
 }  // namespace cryopod::jobs

@@ -1,23 +1,33 @@
 #include "agent/jobs/job_directory.h"
 
-#include <fcntl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 
-#include "agent/jobs/job_file.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/mount.h"
 #include "agent/os/operation_cgroup.h"
+#include "agent/os/text.h"
 
 namespace cryopod::jobs {
 namespace {
 
 constexpr std::chrono::seconds kCgroupTimeout{10};
+
+constexpr size_t kIdBytesMax = 64;
+
+bool IsIdByte(char byte) {
+  const bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+  return letter || (byte >= '0' && byte <= '9') || byte == '-';
+}
 
 struct Kind {
   JobKind kind = JobKind::kCheckpoint;
@@ -28,6 +38,27 @@ void Describe(json::Fields& fields, Kind& request) {
 }
 
 }  // namespace
+
+std::string NewOperationId(JobKind kind) {
+  uint32_t chance = 0;
+  if (::getrandom(&chance, sizeof chance, 0) != sizeof chance) {
+    chance = static_cast<uint32_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  }
+  std::array<char, 64> id{};
+  std::snprintf(id.data(), id.size(), "%c-%s-%08x", kJobKinds[static_cast<size_t>(kind)].front(),
+                NowText("%Y%m%d-%H%M%S").c_str(), chance);
+  return id.data();
+}
+
+Status CheckOperationId(const std::string& id) {
+  if (!id.empty() && id.size() <= kIdBytesMax && id.front() != '-' &&
+      std::all_of(id.begin(), id.end(), IsIdByte)) {
+    return Status();
+  }
+  return Status(Code::kInvalidArgument,
+                "operation ID \"" + JsonEscape(id.substr(0, 80)) +
+                    "\": letters, digits and '-' are allowed, at most 64, no '-' first");
+}
 
 Status CreateJobDirectory(const std::string& jobs_dir, const std::string& operation_id,
                           const std::string& request) {

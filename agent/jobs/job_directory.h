@@ -3,11 +3,16 @@
 #include <string>
 #include <vector>
 
-#include "agent/jobs/job_kind.h"
+#include "agent/jobs/job_file.h"
 #include "agent/os/status.h"
 #include "agent/os/subprocess.h"
 
 namespace cryopod::jobs {
+
+// "c-20261124-221502-1a2b3c4d": kind, UTC time, chance.
+std::string NewOperationId(JobKind kind);
+// What a caller may choose: letters, digits and '-', at most 64. Errors: kInvalidArgument.
+Status CheckOperationId(const std::string& id);
 
 // Makes <jobs dir>/<id> with `request` as its request.json, synced. Errors: kAlreadyExists.
 Status CreateJobDirectory(const std::string& jobs_dir, const std::string& operation_id,

@@ -11,18 +11,14 @@ namespace {
 
 constexpr size_t kEventsBytesMax = size_t{16} << 20;
 
+}  // namespace
+
 void Describe(json::Fields& fields, JobEvent& event) {
   fields.Required("stage", event.stage);
   fields.Optional("container", event.container);
   fields.Optional("bytes_done", event.bytes_done);
   fields.Optional("bytes_total", event.bytes_total);
 }
-
-// ADL finds no function of an unnamed namespace for a type outside it.
-struct Line : JobEvent {};
-void Describe(json::Fields& fields, Line& line) { Describe(fields, static_cast<JobEvent&>(line)); }
-
-}  // namespace
 
 Result<EventLog> EventLog::Open(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd file, OpenAt(AT_FDCWD, job_dir + "/" + kEventsFile,
@@ -31,7 +27,7 @@ Result<EventLog> EventLog::Open(const std::string& job_dir) {
 }
 
 void EventLog::Append(const JobEvent& event) const {
-  const std::string line = ToText(Line{event}) + "\n";
+  const std::string line = ToText(event) + "\n";
   if (::write(file_.get(), line.data(), line.size()) < 0) return;
 }
 
@@ -43,9 +39,9 @@ std::vector<JobEvent> ReadNewEvents(const std::string& job_dir, size_t& offset) 
   if (!text.ok()) return events;
   size_t begin = 0;
   for (size_t end; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Result<Line> line =
-        FromText<Line>(std::string_view(*text).substr(begin, end - begin), kEventsFile);
-    if (line.ok()) events.push_back(std::move(line).value());
+    Result<JobEvent> event =
+        FromText<JobEvent>(std::string_view(*text).substr(begin, end - begin), kEventsFile);
+    if (event.ok()) events.push_back(std::move(event).value());
   }
   offset += begin;
   return events;

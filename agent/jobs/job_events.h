@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/json/fields.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -17,6 +18,7 @@ struct JobEvent {
   uint64_t bytes_total = 0;
   bool operator==(const JobEvent&) const = default;
 };
+void Describe(json::Fields& fields, JobEvent& event);
 
 // The job's `events` file: one JSON line an event, appended with one write each, so that a reader
 // sees whole lines. A line that cannot be written is lost: progress is no reason to fail.

@@ -1,8 +1,12 @@
 #include "agent/jobs/job_file.h"
 
-#include "agent/os/file.h"
-
 namespace cryopod::jobs {
+
+void DescribeKind(json::Fields& fields, JobKind kind) {
+  JobKind found = kind;
+  fields.Named("kind", found, kJobKinds);
+  if (found != kind) fields.Fail("kind", "is that of another job");
+}
 
 bool IsNotUnderstood(const Status& status) {
   return status.code() == Code::kUnimplemented || status.code() == Code::kDataLoss;
@@ -10,29 +14,22 @@ bool IsNotUnderstood(const Status& status) {
 
 namespace internal {
 
-void DescribeFormat(json::Fields& fields) {
-  uint32_t format = kFormat;
-  uint32_t readable_from = kReadableFrom;
-  fields.Optional("format", format);
-  fields.Optional("readable_from", readable_from);
+void Describe(json::Fields& fields, Format& format) {
+  fields.Optional("format", format.number);
+  fields.Optional("readable_from", format.readable_from);
 }
 
 Status CheckFormat(const json::Value& document, const std::string& where) {
-  uint32_t format = 0;
-  uint32_t readable_from = 0;
+  Format format;
   json::Fields fields(document, where);
-  fields.Optional("format", format);
-  fields.Optional("readable_from", readable_from);
+  Describe(fields, format);
   CRYOPOD_RETURN_IF_ERROR(fields.status());
-  if (format >= kOldestFormat && readable_from <= kFormat) return Status();
+  if (format.number >= kOldestFormat && format.readable_from <= kFormat) return Status();
   return Status(Code::kUnimplemented,
-                where + ": written in format " + std::to_string(format) + " for readers from " +
-                    std::to_string(readable_from) + " on; this program reads " +
-                    std::to_string(kOldestFormat) + " to " + std::to_string(kFormat));
-}
-
-Result<std::string> ReadText(const std::string& path) {
-  return ReadFile(path, kJobLimits.bytes_max);
+                where + ": written in format " + std::to_string(format.number) +
+                    " for readers from " + std::to_string(format.readable_from) +
+                    " on; this program reads " + std::to_string(kOldestFormat) + " to " +
+                    std::to_string(kFormat));
 }
 
 Status WriteText(const std::string& path, const std::string& text) {

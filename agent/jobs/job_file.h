@@ -1,9 +1,11 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
 #include "agent/json/fields.h"
+#include "agent/os/file.h"
 #include "agent/os/status.h"
 
 // The files by which the agent, cryopod-checkpoint, cryopod-restore and an agent of another version
@@ -38,6 +40,16 @@ inline constexpr char kControlSocket[] = "control.sock";
 inline constexpr char kStagingDirectory[] = "staging";
 inline constexpr char kAttemptsDirectory[] = "attempts";
 
+enum class JobKind {
+  kCheckpoint,
+  kRestore,  // of a pod whose runtime asks for it: a cryopod-restore
+  kPod,      // of a pod that the agent itself makes through CRI; its runtime asks for a kRestore
+};
+inline constexpr std::array<std::string_view, 3> kJobKinds = {"checkpoint", "restore", "pod"};
+
+// The member "kind" of a request that has it; another one is an error.
+void DescribeKind(json::Fields& fields, JobKind kind);
+
 // Every file says in which format it is written, and from which one on its readers understand it:
 // whoever adds a member raises the first, whoever changes what a member means, or what its absence
 // does, raises both. So a neighbour's file is read as it is: members that are missing have their
@@ -58,9 +70,12 @@ inline constexpr json::Limits kJobLimits = {.bytes_max = size_t{64} << 20,
 bool IsNotUnderstood(const Status& status);
 
 namespace internal {
-void DescribeFormat(json::Fields& fields);
+struct Format {
+  uint32_t number = 0;
+  uint32_t readable_from = 0;
+};
+void Describe(json::Fields& fields, Format& format);
 Status CheckFormat(const json::Value& document, const std::string& where);
-Result<std::string> ReadText(const std::string& path);
 Status WriteText(const std::string& path, const std::string& text);
 }  // namespace internal
 
@@ -68,7 +83,8 @@ template <json::Described T>
 std::string ToText(const T& content) {
   json::Value::Object members;
   json::Fields fields(members);
-  internal::DescribeFormat(fields);
+  internal::Format format{kFormat, kReadableFrom};
+  Describe(fields, format);
   Describe(fields, const_cast<T&>(content));  // what writes changes nothing
   return json::Format(json::Value{std::move(members)});
 }
@@ -95,7 +111,8 @@ Status WriteFileOf(const std::string& job_dir, const char* name, const T& conten
 // Errors: as FromText; kNotFound.
 template <json::Described T>
 Result<T> ReadFileOf(const std::string& job_dir, const char* name) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, internal::ReadText(job_dir + "/" + name));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           ReadFile(job_dir + "/" + name, kJobLimits.bytes_max));
   return FromText<T>(text, name);
 }
 

@@ -1,24 +1,9 @@
 #include "agent/jobs/pod_journal.h"
 
 #include "agent/jobs/job_directory.h"
-#include "agent/jobs/job_file.h"
-#include "agent/jobs/job_kind.h"
 
 namespace cryopod::jobs {
 namespace {
-
-struct Request : PodJournal {};
-
-void Describe(json::Fields& fields, Request& request) {
-  DescribeKind(fields, JobKind::kPod);
-  // Without it nothing of the runtime's could be told to be ours.
-  fields.Required("restore_operation", request.restore_operation, json::Name);
-  fields.Required("archive", request.archive);
-  fields.Required("pod_uid", request.pod_uid);
-  fields.Required("pod_namespace", request.pod_namespace);
-  fields.Required("pod_name", request.pod_name);
-  fields.Required("containers", request.containers);
-}
 
 struct Sandbox {
   std::string id;
@@ -28,8 +13,19 @@ void Describe(json::Fields& fields, Sandbox& sandbox) { fields.Required("sandbox
 
 }  // namespace
 
+void Describe(json::Fields& fields, PodJournal& journal) {
+  DescribeKind(fields, JobKind::kPod);
+  // Without it nothing of the runtime's could be told to be ours.
+  fields.Required("restore_operation", journal.restore_operation, json::Name);
+  fields.Required("archive", journal.archive);
+  fields.Required("pod_uid", journal.pod_uid);
+  fields.Required("pod_namespace", journal.pod_namespace);
+  fields.Required("pod_name", journal.pod_name);
+  fields.Required("containers", journal.containers);
+}
+
 Status BeginPodJournal(const std::string& jobs_dir, const PodJournal& journal) {
-  return CreateJobDirectory(jobs_dir, journal.operation_id, ToText(Request{journal}));
+  return CreateJobDirectory(jobs_dir, journal.operation_id, ToText(journal));
 }
 
 Status RecordSandbox(const std::string& jobs_dir, const PodJournal& journal) {
@@ -39,7 +35,7 @@ Status RecordSandbox(const std::string& jobs_dir, const PodJournal& journal) {
 
 Result<PodJournal> ReadPodJournal(const std::string& jobs_dir, const std::string& operation_id) {
   const std::string job_dir = jobs_dir + "/" + operation_id;
-  CRYOPOD_ASSIGN_OR_RETURN(PodJournal journal, ReadFileOf<Request>(job_dir, kRequestFile));
+  CRYOPOD_ASSIGN_OR_RETURN(PodJournal journal, ReadFileOf<PodJournal>(job_dir, kRequestFile));
   journal.operation_id = operation_id;
   const Result<Sandbox> sandbox = ReadFileOf<Sandbox>(job_dir, kJournalFile);
   if (!sandbox.ok() && sandbox.status().code() != Code::kNotFound) return sandbox.status();

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/json/fields.h"
 #include "agent/os/status.h"
 
 namespace cryopod::jobs {
@@ -22,6 +23,7 @@ struct PodJournal {
   std::string sandbox_id;  // empty: the runtime has not said it yet, and may have one all the same
   bool operator==(const PodJournal&) const = default;
 };
+void Describe(json::Fields& fields, PodJournal& journal);  // of request.json
 
 // Synced when it returns. Errors: kAlreadyExists, kResourceExhausted.
 Status BeginPodJournal(const std::string& jobs_dir, const PodJournal& journal);

@@ -31,10 +31,6 @@ JobProcess::JobProcess(const ProcessIdentity& identity) {
   if (pidfd.ok() && IsAlive(identity)) pidfd_ = std::move(pidfd).value();
 }
 
-bool JobProcess::alive() const {
-  return fd() >= 0 && !PidfdEnded(fd(), Deadline::After(std::chrono::nanoseconds(0)));
-}
-
 void JobProcess::AskToEnd() const {
   if (fd() >= 0) ::syscall(SYS_pidfd_send_signal, fd(), SIGTERM, nullptr, 0);
 }

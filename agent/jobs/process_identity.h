@@ -35,7 +35,7 @@ class JobProcess {
   explicit JobProcess(Subprocess child) : child_(std::move(child)) {}
   explicit JobProcess(const ProcessIdentity& identity);
 
-  bool alive() const;
+  bool alive() const { return !Ended(Deadline::After(std::chrono::nanoseconds(0))); }
   // Waits until the deadline for its end.
   bool Ended(Deadline deadline) const { return fd() < 0 || PidfdEnded(fd(), deadline); }
   // Asks it to unwind and end: SIGTERM. One that has ended is not asked.

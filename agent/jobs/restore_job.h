@@ -1,11 +1,18 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "agent/json/fields.h"
+#include "agent/os/reason.h"
 #include "agent/os/status.h"
 
+// The files of a cryopod-restore (agent/jobs/job_file.h).
 namespace cryopod::jobs {
 
 // request.json of a cryopod-restore, which is started as `--job DIR`. Started again on the same
@@ -29,7 +36,53 @@ struct RestoreJob {
 };
 void Describe(json::Fields& fields, RestoreJob& job);
 
-// Errors: as jobs::ReadFileOf; what the fields say is checked.
-Result<RestoreJob> ReadRestoreJob(const std::string& job_dir);
+enum class Stage {
+  kChecking,   // "checking": archive and node
+  kStaging,    // "staging": CRIU images are unpacked
+  kServing,    // "serving": ready for the runtime's calls
+  kRestored,   // "restored": every container runs; final
+  kFailed,     // "failed": archive or node do not serve; the next request tries again
+  kAbandoned,  // "abandoned": ended before every container ran; final
+};
+
+enum class Phase {
+  kWaiting,      // "waiting": not staged yet
+  kStaged,       // "staged"
+  kRestoring,    // "restoring": the real runtime's restore runs
+  kRestored,     // "restored": the processes exist and have not run
+  kHeld,         // "held": started, stopped for the pod's other containers
+  kStarted,      // "started": the restored processes run
+  kFailed,       // "failed": reason says why; the next create tries again
+  kColdStarted,  // "coldStarted": consumed before, started as any container
+};
+
+struct ContainerReport {
+  std::string name;
+  std::string id;
+  Phase phase = Phase::kWaiting;
+  std::string reason;                  // of kFailed
+  Reason reason_code = Reason::kNone;  // the same as a word
+  pid_t pid = 0;                       // of the restored init process
+  uint64_t start_time_ticks = 0;       // with the PID it identifies the process
+  // Where it lives, for whoever has to go on with it.
+  std::string state_dir;
+  std::string rootfs;
+  std::string cgroup_dir;
+  std::string uts_path;
+  std::string hostname;  // of the pod, to be put back after a restore
+
+  bool operator==(const ContainerReport&) const = default;
+};
+
+// state.json: how far a restore is.
+struct Report {
+  Stage stage = Stage::kChecking;
+  Status error;
+  std::vector<ContainerReport> containers;  // in the order of the archive
+};
+void Describe(json::Fields& fields, Report& report);
+
+std::string_view StageName(Stage stage);
+std::string_view PhaseName(Phase phase);
 
 }  // namespace cryopod::jobs

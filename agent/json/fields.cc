@@ -26,8 +26,6 @@ void Fields::Fail(const std::string& key, const std::string& why) {
   if (status_.ok()) status_ = Status(Code::kDataLoss, where_ + ": " + JsonEscape(key) + ": " + why);
 }
 
-const Value* Fields::Find(const char* key) const { return source_->Find(key); }
-
 void Fields::TakeString(const std::string& key, const Value& value, std::string& field,
                         Check check) {
   const std::string* text = value.string();
@@ -41,24 +39,19 @@ void Fields::TakeString(const std::string& key, const Value& value, std::string&
   field = *text;
 }
 
-bool Fields::TakeInteger(const std::string& key, const Value& value, int64_t lowest,
-                         uint64_t highest, uint64_t& bits) {
-  const uint64_t* whole = std::get_if<uint64_t>(&value.value);
-  const int64_t* negative = std::get_if<int64_t>(&value.value);
+std::optional<uint64_t> Fields::TakeInteger(const std::string& key, const Value& value,
+                                            int64_t lowest, uint64_t highest) {
+  const uint64_t* const whole = std::get_if<uint64_t>(&value.value);
+  const int64_t* const negative = std::get_if<int64_t>(&value.value);
   if (whole == nullptr && negative == nullptr) {
     Fail(key, "not a whole number");
-    return false;
+    return std::nullopt;
   }
-  const bool fits =
-      whole != nullptr
-          ? *whole <= highest
-          : *negative >= lowest && (*negative < 0 || static_cast<uint64_t>(*negative) <= highest);
-  if (!fits) {
-    Fail(key, "not a number from " + std::to_string(lowest) + " to " + std::to_string(highest));
-    return false;
-  }
-  bits = whole != nullptr ? *whole : static_cast<uint64_t>(*negative);
-  return true;
+  const uint64_t bits = whole != nullptr ? *whole : static_cast<uint64_t>(*negative);
+  const bool is_below_zero = whole == nullptr && *negative < 0;
+  if (is_below_zero ? *negative >= lowest : bits <= highest) return bits;
+  Fail(key, "not a number from " + std::to_string(lowest) + " to " + std::to_string(highest));
+  return std::nullopt;
 }
 
 void Fields::AtMost(const char* key, size_t count, size_t count_max) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,13 +60,13 @@ class Fields {
   void Optional(const char* key, T& field, Check check = Anything) {
     if (!reading()) {
       target_->push_back({key, ToValue(field)});
-    } else if (const Value* value = Find(key)) {
+    } else if (const Value* value = source_->Find(key)) {
       Take(key, *value, field, check);
     }
   }
   template <typename T>
   void Required(const char* key, T& field, Check check = Anything) {
-    if (reading() && Find(key) == nullptr) return Fail(key, "missing");
+    if (reading() && source_->Find(key) == nullptr) return Fail(key, "missing");
     Optional(key, field, check);
   }
   // Left out where it is empty.
@@ -91,12 +92,11 @@ class Fields {
   static Value ToValue(const T& field);
 
  private:
-  const Value* Find(const char* key) const;
   void NamedNumber(const char* key, size_t& number, std::span<const std::string_view> names);
   void TakeString(const std::string& key, const Value& value, std::string& field, Check check);
   // kept within [lowest, highest]
-  bool TakeInteger(const std::string& key, const Value& value, int64_t lowest, uint64_t highest,
-                   uint64_t& bits);
+  std::optional<uint64_t> TakeInteger(const std::string& key, const Value& value, int64_t lowest,
+                                      uint64_t highest);
   template <typename T>
   void Take(const std::string& key, const Value& value, T& field, Check check);
 
@@ -153,15 +153,14 @@ void Fields::Take(const std::string& key, const Value& value, T& field, Check ch
     if (flag == nullptr) return Fail(key, "neither true nor false");
     field = *flag;
   } else if constexpr (std::integral<T>) {
-    uint64_t bits = 0;
-    if (TakeInteger(key, value, static_cast<int64_t>(std::numeric_limits<T>::min()),
-                    static_cast<uint64_t>(std::numeric_limits<T>::max()), bits)) {
-      field = static_cast<T>(bits);
+    using Range = std::numeric_limits<T>;
+    if (const auto bits = TakeInteger(key, value, static_cast<int64_t>(Range::min()),
+                                      static_cast<uint64_t>(Range::max()))) {
+      field = static_cast<T>(*bits);
     }
   } else if constexpr (internal::kIsDuration<T>) {
-    uint64_t bits = 0;
-    if (TakeInteger(key, value, 0, std::numeric_limits<int64_t>::max(), bits)) {
-      field = T(static_cast<int64_t>(bits));
+    if (const auto bits = TakeInteger(key, value, 0, INT64_MAX)) {
+      field = T(static_cast<int64_t>(*bits));
     }
   } else if constexpr (internal::kIsVector<T>) {
     if (value.array() == nullptr) return Fail(key, "not an array");

@@ -1,5 +1,6 @@
 #include "agent/json/value.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -126,39 +127,14 @@ Json ToJson(const Value& value) {
 }  // namespace
 
 const Value* Value::Find(std::string_view key) const {
-  if (object() == nullptr) return nullptr;
-  for (const Member& member : *object()) {
-    if (member.key == key) return &member.value;
-  }
-  return nullptr;
+  const auto member = std::ranges::find(Members(), key, &Member::key);
+  return member == Members().end() ? nullptr : &member->value;
 }
 
 const Value& Value::At(std::string_view key) const {
   static const Value kNothing;
   const Value* const member = Find(key);
   return member == nullptr ? kNothing : *member;
-}
-
-std::string Value::Text() const { return string() == nullptr ? std::string() : *string(); }
-
-uint64_t Value::Number() const {
-  const uint64_t* const number = std::get_if<uint64_t>(&value);
-  return number == nullptr ? 0 : *number;
-}
-
-bool Value::IsTrue() const {
-  const bool* const flag = std::get_if<bool>(&value);
-  return flag != nullptr && *flag;
-}
-
-const Value::Array& Value::Elements() const {
-  static const Array kNothing;
-  return array() == nullptr ? kNothing : *array();
-}
-
-const Value::Object& Value::Members() const {
-  static const Object kNothing;
-  return object() == nullptr ? kNothing : *object();
 }
 
 std::vector<std::string> Value::Texts() const {

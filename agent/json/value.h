@@ -34,15 +34,23 @@ struct Value {
   // For what a program of this node has written: whatever is absent, null or of another type reads
   // as empty. Whether something must be there is for the caller to say.
   const Value& At(std::string_view key) const;
-  std::string Text() const;
-  uint64_t Number() const;
-  bool IsTrue() const;
-  const Array& Elements() const;
-  const Object& Members() const;
+  std::string Text() const { return As<std::string>(); }
+  uint64_t Number() const { return As<uint64_t>(); }
+  bool IsTrue() const { return As<bool>(); }
+  const Array& Elements() const { return As<Array>(); }
+  const Object& Members() const { return As<Object>(); }
   std::vector<std::string> Texts() const;  // of the elements those that are strings
 
   // The member to be written, made when absent; what was no object becomes one.
   Value& Make(std::string_view key);
+
+ private:
+  template <typename T>
+  const T& As() const {
+    static const T kNothing{};
+    const T* const held = std::get_if<T>(&value);
+    return held == nullptr ? kNothing : *held;
+  }
 };
 
 struct Member {

@@ -1,9 +1,7 @@
 #include "agent/settings/agent_settings.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <climits>
+#include <filesystem>
+#include <system_error>
 
 namespace cryopod::settings {
 namespace {
@@ -57,12 +55,9 @@ std::map<std::string, std::string> SharedWithRuntime(const AgentSettings& settin
 }
 
 std::string LibexecBesideUs() {
-  std::string path(PATH_MAX, '\0');
-  const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size());
-  path.resize(size > 0 ? static_cast<size_t>(size) : 0);
-  const size_t bin = path.rfind('/');
-  const size_t prefix = bin == std::string::npos || bin == 0 ? bin : path.rfind('/', bin - 1);
-  return prefix == std::string::npos ? std::string() : path.substr(0, prefix) + "/libexec/cryopod";
+  std::error_code unreadable;
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", unreadable);
+  return self.empty() ? "" : self.parent_path().parent_path() / "libexec/cryopod";
 }
 
 }  // namespace cryopod::settings

@@ -39,10 +39,8 @@ Check NotEmpty() {
 
 Check OneOf(std::vector<std::string> words) {
   return [words = std::move(words)](const std::string& text) -> std::string {
-    if (std::find(words.begin(), words.end(), text) != words.end()) return "";
-    std::string list;
-    for (const std::string& word : words) list += (list.empty() ? "" : ", ") + word;
-    return "must be one of " + list;
+    if (std::ranges::find(words, text) != words.end()) return "";
+    return "must be one of " + Join(words);
   };
 }
 

@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <string_view>
-#include <utility>
 
 #include "agent/os/file.h"
 #include "agent/os/text.h"
@@ -37,14 +36,9 @@ std::string LineOf(const Setting& setting) {
   return setting.key + " = " + (is_text ? Quote(TextOf(setting)) : TextOf(setting)) + "\n";
 }
 
-bool HoldsControlCharacter(std::string_view text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; });
-}
-
 // Why `text` is no value of the setting, in words after its name; empty when it has been set.
 std::string Assign(const Setting& setting, const std::string& text) {
-  if (HoldsControlCharacter(text)) return "holds a control character";
+  if (HasControlCharacters(text)) return "holds a control character";
   if (setting.check) {
     if (const std::string why = setting.check(text); !why.empty()) {
       return why + ", not \"" + text + "\"";
@@ -62,9 +56,7 @@ std::string Assign(const Setting& setting, const std::string& text) {
 }
 
 std::string AssignEntry(const Program& program, const Entry& entry) {
-  const auto setting =
-      std::find_if(program.settings.begin(), program.settings.end(),
-                   [&entry](const Setting& known) { return known.key == entry.key; });
+  const auto setting = std::ranges::find(program.settings, entry.key, &Setting::key);
   if (setting == program.settings.end()) {
     return "[" + entry.section + "] has no key " + entry.key;
   }
@@ -83,76 +75,54 @@ Result<std::string> ReadSafely(const std::string& path) {
   if (!S_ISREG(status.st_mode)) return Status(Code::kInvalidArgument, path + " is no file");
   // It names programs that root runs.
   if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-    return Status(Code::kPermissionDenied, path +
-                                               " may be written by others than its owner; give it "
-                                               "mode 0644");
+    return Status(Code::kPermissionDenied,
+                  path + " may be written by others than its owner; give it mode 0644");
   }
   return ReadAll(file.get(), kFileBytesMax);
 }
 
-// The flags of one program, and what the command line gave for each.
-class CommandLine {
- public:
-  explicit CommandLine(const Program& program)
-      : program_(program),
-        app_(program.description, program.name),
-        texts_(program.settings.size()) {
-    app_.set_version_flag("--version", program.name + " " + program.version);
-    config_ = app_.add_option("--config", file_, "the configuration file, which must exist")
-                  ->type_name("PATH")
-                  ->take_last()
-                  ->default_str(program.file + " if there is one");
-    app_.add_flag("--print-config", print_, "print the configuration that holds, and end");
-    for (size_t i = 0; i < texts_.size(); ++i) {
-      const Setting& setting = program.settings[i];
-      options_.push_back(app_.add_option(FlagOf(setting), texts_[i], setting.help)
-                             ->type_name(setting.unit)
-                             ->take_last()
-                             ->default_str(TextOf(setting)));
-    }
-  }
-
-  Result<std::string> Read(int argc, const char* const* argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      return app_.help();
-    } catch (const CLI::Success& version) {
-      return std::string(version.what()) + "\n";
-    } catch (const CLI::ParseError& error) {
-      return Status(Code::kInvalidArgument, std::string(error.what()) + "; --help lists the flags");
-    }
-    CRYOPOD_RETURN_IF_ERROR(ReadFileOfProgram());
-    for (size_t i = 0; i < texts_.size(); ++i) {
-      if (options_[i]->count() == 0) continue;
-      const std::string why = Assign(program_.settings[i], texts_[i]);
-      if (!why.empty()) {
-        return Status(Code::kInvalidArgument, FlagOf(program_.settings[i]) + " " + why);
-      }
-    }
-    return print_ ? PrintSettings(program_) : std::string();
-  }
-
- private:
-  Status ReadFileOfProgram() const {
-    if (config_->count() > 0) return ReadSettingsFile(program_, file_);
-    const Status read = ReadSettingsFile(program_, program_.file);
-    return read.code() == Code::kNotFound ? Status() : read;
-  }
-
-  const Program& program_;
-  CLI::App app_;
-  CLI::Option* config_ = nullptr;
-  std::string file_;
-  bool print_ = false;
-  std::vector<std::string> texts_;  // as many as settings
-  std::vector<CLI::Option*> options_;
-};
-
 }  // namespace
 
 Result<std::string> ReadCommandLine(const Program& program, int argc, const char* const* argv) {
-  return CommandLine(program).Read(argc, argv);
+  CLI::App app(program.description, program.name);
+  std::string file;
+  bool print = false;
+  std::vector<std::string> texts(program.settings.size());
+  std::vector<const CLI::Option*> flags;
+  app.set_version_flag("--version", program.name + " " + program.version);
+  const CLI::Option* const config =
+      app.add_option("--config", file, "the configuration file, which must exist")
+          ->type_name("PATH")
+          ->take_last()
+          ->default_str(program.file + " if there is one");
+  app.add_flag("--print-config", print, "print the configuration that holds, and end");
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const Setting& setting = program.settings[i];
+    flags.push_back(app.add_option(FlagOf(setting), texts[i], setting.help)
+                        ->type_name(setting.unit)
+                        ->take_last()
+                        ->default_str(TextOf(setting)));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return app.help();
+  } catch (const CLI::Success& version) {
+    return std::string(version.what()) + "\n";
+  } catch (const CLI::ParseError& error) {
+    return Status(Code::kInvalidArgument, std::string(error.what()) + "; --help lists the flags");
+  }
+  const bool is_named = config->count() > 0;
+  const Status read = ReadSettingsFile(program, is_named ? file : program.file);
+  if (is_named || read.code() != Code::kNotFound) CRYOPOD_RETURN_IF_ERROR(read);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (flags[i]->count() == 0) continue;
+    const std::string why = Assign(program.settings[i], texts[i]);
+    if (!why.empty()) {
+      return Status(Code::kInvalidArgument, FlagOf(program.settings[i]) + " " + why);
+    }
+  }
+  return print ? PrintSettings(program) : std::string();
 }
 
 Status ReadSettingsFile(const Program& program, const std::string& path) {
@@ -163,7 +133,7 @@ Status ReadSettingsFile(const Program& program, const std::string& path) {
     std::string why;
     if (entry.section == program.section) {
       why = AssignEntry(program, entry);
-    } else if (std::find(kSections.begin(), kSections.end(), entry.section) == kSections.end()) {
+    } else if (std::ranges::find(kSections, entry.section) == kSections.end()) {
       why = "there is no section [" + entry.section + "]";
     }
     if (!why.empty()) {

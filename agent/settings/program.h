@@ -20,7 +20,7 @@ struct Setting {
   std::variant<std::string*, uint32_t*, bool*> value;  // holds the default until it is read
   std::string unit;                                    // "seconds", "path"; goes after the help
   std::string help;
-  Check check;
+  Check check = nullptr;  // any value
 };
 
 // A program with a section of the file to itself. Keys of other programs' sections are not looked

@@ -18,15 +18,13 @@ Status Invalid(const std::string& name, const toml::source_region& where,
           name + ":" + std::to_string(where.begin.line) + ": " + std::string(message)};
 }
 
-// The line as it stands: the parser does not say which key it was at.
-std::string_view LineOf(std::string_view text, size_t number) {
+// With the line as it stands: the parser does not say which key it was at.
+Status NotToml(const std::string& name, std::string_view text, const toml::parse_error& error) {
   constexpr size_t kLineBytesMax = 200;
   const std::vector<std::string_view> lines = SplitLines(text);
-  return number >= 1 && number <= lines.size() ? lines[number - 1].substr(0, kLineBytesMax) : "";
-}
-
-Status NotToml(const std::string& name, std::string_view text, const toml::parse_error& error) {
-  const std::string line(LineOf(text, error.source().begin.line));
+  const size_t number = error.source().begin.line;
+  const bool is_there = number >= 1 && number <= lines.size();
+  const std::string line(is_there ? lines[number - 1].substr(0, kLineBytesMax) : "");
   return Invalid(name, error.source(), "\"" + line + "\": " + std::string(error.description()));
 }
 
@@ -70,20 +68,15 @@ Result<std::vector<Entry>> ParseSettings(std::string_view text, const std::strin
     CRYOPOD_RETURN_IF_ERROR(TakeSection(name, std::string(section.str()), *keys, entries));
   }
   // A table is sorted by name; whoever reads the file's errors goes from its top.
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& one, const Entry& other) { return one.line < other.line; });
+  std::ranges::sort(entries, {}, &Entry::line);
   return entries;
 }
 
 std::string Quote(std::string_view text) {
   std::string quoted = "\"";
   for (const char byte : text) {
-    if (byte == '\n') {
-      quoted += "\\n";
-    } else {
-      if (byte == '"' || byte == '\\') quoted += '\\';
-      quoted += byte;
-    }
+    if (byte == '"' || byte == '\\' || byte == '\n') quoted += '\\';
+    quoted += byte == '\n' ? 'n' : byte;
   }
   return quoted + '"';
 }

@@ -1,6 +1,5 @@
 #include "agent/terminal/console.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "agent/os/file.h"
@@ -22,11 +21,6 @@ Status PrintAnswer(const Console& console, std::string_view text) {
 void PrintError(const Console& console, std::string_view message) {
   // Nobody is left to be told when this fails; the exit code says it too.
   (void)WriteAll(console.err, "cryopodctl: " + OneLine(message) + "\n").ok();
-}
-
-size_t TerminalColumns(int fd) {
-  winsize size = {};
-  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace cryopod::terminal

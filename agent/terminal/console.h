@@ -24,7 +24,4 @@ Status PrintAnswer(const Console& console, std::string_view text);
 // "cryopodctl: MESSAGE" in one line to `err`.
 void PrintError(const Console& console, std::string_view message);
 
-// Columns of the terminal at `fd`; 80 where it does not say.
-size_t TerminalColumns(int fd);
-
 }  // namespace cryopod::terminal

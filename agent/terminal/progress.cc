@@ -1,5 +1,7 @@
 #include "agent/terminal/progress.h"
 
+#include <sys/ioctl.h>
+
 #include <algorithm>
 
 #include "agent/os/file.h"
@@ -21,6 +23,12 @@ std::string StageName(const api::Progress& progress) {
 void Write(const Console& console, const std::string& text) {
   // Progress that cannot be shown stops nothing.
   (void)WriteAll(console.err, text).ok();
+}
+
+// 80 where the terminal does not say.
+size_t TerminalColumns(int fd) {
+  winsize size = {};
+  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -49,17 +57,12 @@ ProgressReport::~ProgressReport() {
 
 void ProgressReport::Show(const api::Progress& progress) {
   if (progress.stage.empty()) return;
-  const std::string stage = StageName(progress);
-  const bool new_stage = stage != stage_;
-  stage_ = stage;
-  if (console_.err_is_terminal) {
-    DrawBar(progress, new_stage);
-  } else if (new_stage) {
-    Write(console_, OneLine(title_) + ": " + stage + "\n");
+  const bool new_stage = StageName(progress) != stage_;
+  stage_ = StageName(progress);
+  if (!console_.err_is_terminal) {
+    if (new_stage) Write(console_, OneLine(title_) + ": " + stage_ + "\n");
+    return;
   }
-}
-
-void ProgressReport::DrawBar(const api::Progress& progress, bool new_stage) {
   const auto now = std::chrono::steady_clock::now();
   if (drawn_ && !new_stage && now - drawn_at_ < kRedrawInterval) return;
   drawn_ = true;

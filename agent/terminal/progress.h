@@ -20,8 +20,6 @@ class ProgressReport {
   void Show(const api::Progress& progress);
 
  private:
-  void DrawBar(const api::Progress& progress, bool new_stage);
-
   const Console console_;
   const std::string title_;
   std::string stage_;  // with its container, as shown last

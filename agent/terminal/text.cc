@@ -44,11 +44,9 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows,
   for (const std::vector<std::string>& row : cells) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      const bool right =
-          std::find(right_columns.begin(), right_columns.end(), i) != right_columns.end();
+      const bool right = std::ranges::find(right_columns, i) != right_columns.end();
       const std::string padding(widths[i] - Width(row[i]), ' ');
-      line += right ? padding + row[i] : row[i] + padding;
-      line += "  ";
+      line += (right ? padding + row[i] : row[i] + padding) + "  ";
     }
     line.erase(line.find_last_not_of(' ') + 1);
     table += line + "\n";

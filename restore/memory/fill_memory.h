@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 

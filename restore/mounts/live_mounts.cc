@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "agent/criu/rootfs_path.h"
+#include "agent/criu/container_state.h"
 #include "agent/json/value.h"
 #include "agent/os/file.h"
 

@@ -188,15 +188,14 @@ Status CheckNothingMore(const LiveMounts& live, const std::vector<MountEntry>& m
   criu::ContainerState state;
   state.rootfs = live.rootfs;
   for (const LiveMount& mount : live.mounts) {
-    state.mounts.push_back({mount.destination, mount.source, mount.type, false});
+    state.mounts.push_back({mount.destination, mount.source, mount.type});
   }
   state.mask_paths = live.masked_paths;
   state.readonly_paths = live.read_only_paths;
   for (const LiveDevice& device : live.devices) state.device_paths.push_back(device.path);
-  criu::MountLedger ledger(state);
-  ledger.Account(mounts);
-  if (ledger.strange_mounts().empty()) return Status();
-  const MountEntry& strange = ledger.strange_mounts().front();
+  const criu::MountLedger ledger = criu::AccountForMounts(state, mounts);
+  if (ledger.strange_mounts.empty()) return Status();
+  const MountEntry& strange = ledger.strange_mounts.front();
   return Refused(strange.mount_point, "no such mount", Describe(strange));
 }
 

@@ -6,9 +6,8 @@
 #include <set>
 #include <utility>
 
-#include "agent/criu/images/entry_reader.h"
+#include "agent/criu/images/image_file.h"
 #include "agent/criu/proto/images.pb.h"
-#include "agent/os/file.h"
 #include "agent/os/proc.h"
 
 namespace cryopod::criu {
@@ -22,9 +21,10 @@ constexpr uint32_t kFileLocksMagic = 0x54323616;
 constexpr uint32_t kPosixLock = 1;
 constexpr uint32_t kWriteLock = 1;
 
-constexpr size_t kPstreeBytesMax = size_t{64} << 20;
+constexpr char kPstreeImage[] = "pstree.img";
+constexpr char kFileLocksImage[] = "filelocks.img";
+constexpr char kStatsImage[] = "stats-dump";
 constexpr size_t kFileLocksBytesMax = size_t{4} << 20;
-constexpr size_t kFilesBytesMax = size_t{64} << 20;
 constexpr size_t kStatsBytesMax = size_t{64} << 10;
 
 // CRIU fills in no thread of a zombie: its one entry holds anything but the PID of the process,
@@ -32,8 +32,9 @@ constexpr size_t kStatsBytesMax = size_t{64} << 10;
 Status ReadThreads(const wire::pstree_entry& entry, DumpedProcess& process) {
   if (entry.threads_size() == 1 && entry.threads(0) != entry.pid()) return Status();
   for (const uint32_t thread : entry.threads()) {
-    if (thread == 0 || thread > uint32_t{kPidMax})
-      return BrokenImage("pstree.img", "a thread has no PID");
+    if (thread == 0 || thread > uint32_t{kPidMax}) {
+      return BrokenImage(kPstreeImage, "a thread has no PID");
+    }
     process.threads.push_back(static_cast<pid_t>(thread));
   }
   return Status();
@@ -41,16 +42,13 @@ Status ReadThreads(const wire::pstree_entry& entry, DumpedProcess& process) {
 
 // IDs of the files that are found in another way than by their path.
 Result<std::set<uint32_t>> ReadRemapped(int images_dir_fd) {
-  constexpr std::string_view kName = "remap-fpath.img";
   std::set<uint32_t> remapped;
-  const Result<std::string> image = ReadFileAt(images_dir_fd, std::string(kName), kFilesBytesMax);
-  if (image.status().code() == Code::kNotFound) return remapped;
-  if (!image.ok()) return image.status();
-  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                           EntryReader::Open(*image, kName, kCommonImageMagic, kRemapMagic));
-  while (!reader.AtEnd()) {
+  Result<EntryReader> reader = EntryReader::Open(images_dir_fd, kRemapImage, kRemapMagic);
+  if (reader.status().code() == Code::kNotFound) return remapped;
+  if (!reader.ok()) return reader.status();
+  while (!reader->AtEnd()) {
     wire::remap_file_path_entry entry;
-    CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
+    CRYOPOD_RETURN_IF_ERROR(reader->Next(&entry));
     remapped.insert(entry.orig_id());
   }
   return remapped;
@@ -58,17 +56,15 @@ Result<std::set<uint32_t>> ReadRemapped(int images_dir_fd) {
 
 }  // namespace
 
-Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image) {
-  constexpr std::string_view kName = "pstree.img";
-  if (image.size() > kPstreeBytesMax) return BrokenImage(kName, "larger than 64 MiB");
+Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                           EntryReader::Open(image, kName, kCommonImageMagic, kPstreeMagic));
+                           EntryReader::Open(images_dir_fd, kPstreeImage, kPstreeMagic));
   std::vector<DumpedProcess> processes;
   while (!reader.AtEnd()) {
     wire::pstree_entry entry;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
     if (entry.pid() == 0 || entry.pid() > uint32_t{kPidMax} || entry.ppid() > uint32_t{kPidMax}) {
-      return BrokenImage(kName, "an entry holds no PID");
+      return BrokenImage(kPstreeImage, "an entry holds no PID");
     }
     DumpedProcess process;
     process.pid = static_cast<pid_t>(entry.pid());
@@ -76,27 +72,22 @@ Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image) {
     CRYOPOD_RETURN_IF_ERROR(ReadThreads(entry, process));
     processes.push_back(std::move(process));
   }
-  if (processes.empty()) return BrokenImage(kName, "holds no process");
+  if (processes.empty()) return BrokenImage(kPstreeImage, "holds no process");
   return processes;
 }
 
-Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string image,
-                           ReadFileAt(images_dir_fd, "pstree.img", kPstreeBytesMax));
-  return ParsePstree(image);
-}
-
-Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image) {
-  constexpr std::string_view kName = "filelocks.img";
-  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                           EntryReader::Open(image, kName, kCommonImageMagic, kFileLocksMagic));
+Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd) {
   std::vector<RecordLock> locks;
-  while (!reader.AtEnd()) {
+  Result<EntryReader> reader =
+      EntryReader::Open(images_dir_fd, kFileLocksImage, kFileLocksMagic, kFileLocksBytesMax);
+  if (reader.status().code() == Code::kNotFound) return locks;
+  if (!reader.ok()) return reader.status();
+  while (!reader->AtEnd()) {
     wire::file_lock_entry entry;
-    CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
+    CRYOPOD_RETURN_IF_ERROR(reader->Next(&entry));
     if (entry.flag() != kPosixLock) continue;
     if (entry.pid() <= 0 || entry.fd() < 0 || entry.start() < 0 || entry.len() < 0) {
-      return BrokenImage(kName, "an entry holds no lock");
+      return BrokenImage(kFileLocksImage, "an entry holds no lock");
     }
     locks.push_back({entry.pid(), entry.fd(), entry.type() == kWriteLock,
                      static_cast<uint64_t>(entry.start()), static_cast<uint64_t>(entry.len())});
@@ -104,20 +95,10 @@ Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image) {
   return locks;
 }
 
-Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd) {
-  const Result<std::string> image = ReadFileAt(images_dir_fd, "filelocks.img", kFileLocksBytesMax);
-  if (image.status().code() == Code::kNotFound) return std::vector<RecordLock>();
-  if (!image.ok()) return image.status();
-  return ParseRecordLocks(*image);
-}
-
 Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd) {
-  constexpr std::string_view kName = "files.img";
   CRYOPOD_ASSIGN_OR_RETURN(const std::set<uint32_t> remapped, ReadRemapped(images_dir_fd));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string image,
-                           ReadFileAt(images_dir_fd, std::string(kName), kFilesBytesMax));
   CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                           EntryReader::Open(image, kName, kCommonImageMagic, kFilesMagic));
+                           EntryReader::Open(images_dir_fd, kFilesImage, kFilesMagic));
   std::map<std::string, FileByPath> files;  // one of several descriptions of a file is enough
   while (!reader.AtEnd()) {
     wire::file_entry entry;
@@ -132,28 +113,16 @@ Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd) {
   return list;
 }
 
-Result<DumpStats> ParseDumpStats(std::string_view image) {
-  constexpr std::string_view kName = "stats-dump";
-  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                           EntryReader::Open(image, kName, kServiceImageMagic, kStatsMagic));
+Result<DumpStats> ReadDumpStats(int work_dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(
+      EntryReader reader,
+      EntryReader::Open(work_dir_fd, kStatsImage, kStatsMagic, kStatsBytesMax, kServiceImageMagic));
   wire::stats_entry entry;
   CRYOPOD_RETURN_IF_ERROR(reader.Next(&entry));
-  if (!entry.has_dump()) return BrokenImage(kName, "holds no statistics of a dump");
+  if (!entry.has_dump()) return BrokenImage(kStatsImage, "holds no statistics of a dump");
   const wire::dump_stats_entry& dump = entry.dump();
-  DumpStats stats;
-  stats.freezing_us = dump.freezing_time();
-  stats.frozen_us = dump.frozen_time();
-  stats.memdump_us = dump.memdump_time();
-  stats.memwrite_us = dump.memwrite_time();
-  stats.pages_scanned = dump.pages_scanned();
-  stats.pages_written = dump.pages_written();
-  return stats;
-}
-
-Result<DumpStats> ReadDumpStats(int work_dir_fd) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string image,
-                           ReadFileAt(work_dir_fd, "stats-dump", kStatsBytesMax));
-  return ParseDumpStats(image);
+  return DumpStats{dump.freezing_time(), dump.frozen_time(), dump.memdump_time(),
+                   dump.memwrite_time()};
 }
 
 }  // namespace cryopod::criu

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "agent/os/status.h"
@@ -18,9 +17,7 @@ struct DumpedProcess {
   std::vector<pid_t> threads;  // the main thread included; none in a zombie
 };
 
-// Shape   two magic numbers (u32), then entries: u32 size, protobuf pstree_entry.
-// Source  CRIU images/pstree.proto, include/image.h (IMG_COMMON_MAGIC, PSTREE_MAGIC).
-Result<std::vector<DumpedProcess>> ParsePstree(std::string_view image);
+// Source: CRIU images/pstree.proto, include/image.h (IMG_COMMON_MAGIC, PSTREE_MAGIC).
 Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd);
 
 // A lock of fcntl(2) that belongs to a process: gone as soon as it closes any descriptor of the
@@ -34,10 +31,8 @@ struct RecordLock {
   bool operator==(const RecordLock&) const = default;
 };
 
-// Shape   as pstree.img, of file_lock_entry; locks of other kinds are left out.
-// Source  CRIU images/file-lock.proto, criu/include/file-lock.h.
-Result<std::vector<RecordLock>> ParseRecordLocks(std::string_view image);
-// None when there is no such image.
+// None when there is no such image; locks of other kinds are left out.
+// Source: CRIU images/file-lock.proto, criu/include/file-lock.h.
 Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd);
 
 // A file that a restore finds again by its path alone: open, mapped, working directory or program.
@@ -49,8 +44,7 @@ struct FileByPath {
 };
 
 // What CRIU carries itself is left out: deleted files, and those whose name is another file's now.
-// Shape   as pstree.img; file_entry, remap_file_path_entry.
-// Source  CRIU images/regfile.proto, remap-file-path.proto, criu/files-reg.c (open_path).
+// Source: CRIU images/regfile.proto, remap-file-path.proto, criu/files-reg.c (open_path).
 Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd);
 
 // stats-dump: durations in microseconds. Source: CRIU images/stats.proto.
@@ -59,10 +53,7 @@ struct DumpStats {
   uint64_t frozen_us = 0;
   uint64_t memdump_us = 0;
   uint64_t memwrite_us = 0;
-  uint64_t pages_scanned = 0;
-  uint64_t pages_written = 0;
 };
-Result<DumpStats> ParseDumpStats(std::string_view image);
 Result<DumpStats> ReadDumpStats(int work_dir_fd);
 
 }  // namespace cryopod::criu

@@ -7,12 +7,11 @@
 #include <cerrno>
 #include <map>
 #include <set>
-#include <string_view>
 #include <utility>
 
 #include "agent/criu/images/criu_images.h"
-#include "agent/criu/images/entry_reader.h"
 #include "agent/criu/images/fill_list.h"
+#include "agent/criu/images/image_file.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -28,22 +27,9 @@ constexpr uint32_t kInParent = 1u << 0;
 constexpr uint32_t kPresent = 1u << 2;
 constexpr uint32_t kGuardArea = 1u << 16;
 
-constexpr size_t kImageBytesMax = size_t{64} << 20;
 constexpr size_t kHeadBytes = 4096;
-// As many areas, and as many entries, over all processes: 32 bytes each, in a process that has 1
-// GiB.
+// Areas and entries of all processes: 32 bytes each, in a process that has 1 GiB.
 constexpr size_t kHeldMax = size_t{1} << 20;
-
-void AppendNumber(uint32_t number, std::string* bytes) {
-  bytes->append(reinterpret_cast<const char*>(&number), sizeof(number));
-}
-
-template <typename Message>
-void AppendEntry(const Message& message, std::string* bytes) {
-  const std::string entry = message.SerializeAsString();
-  AppendNumber(static_cast<uint32_t>(entry.size()), bytes);
-  bytes->append(entry);
-}
 
 class MemoryReader {
  public:
@@ -76,9 +62,8 @@ class MemoryReader {
       if (got < 0) return ErrnoStatus(errno, "pread", file.name);
       bytes.resize(static_cast<size_t>(got));
       wire::pagemap_head head;
-      CRYOPOD_ASSIGN_OR_RETURN(
-          EntryReader reader,
-          EntryReader::Open(bytes, file.name, kCommonImageMagic, kPagemapMagic));
+      CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
+                               EntryReader::Of(std::move(bytes), file.name, kPagemapMagic));
       CRYOPOD_RETURN_IF_ERROR(reader.Next(&head));
       ++users_[head.pages_id()];
     }
@@ -100,9 +85,7 @@ class MemoryReader {
 
   Status ReadAreas(ProcessMemory& memory) {
     const std::string name = "mm-" + std::to_string(memory.pid) + ".img";
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir_fd_, name, kImageBytesMax));
-    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                             EntryReader::Open(bytes, name, kCommonImageMagic, kMmMagic));
+    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd_, name, kMmMagic));
     wire::mm_entry image;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&image));
     uint64_t last = 0;
@@ -122,9 +105,7 @@ class MemoryReader {
 
   Status ReadPagemap(ProcessMemory& memory) {
     const std::string name = PagemapFile(memory.pid);
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir_fd_, name, kImageBytesMax));
-    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                             EntryReader::Open(bytes, name, kCommonImageMagic, kPagemapMagic));
+    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd_, name, kPagemapMagic));
     wire::pagemap_head head;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&head));
     memory.pages_id = head.pages_id();
@@ -161,9 +142,7 @@ class MemoryReader {
 
   Status ReadKernelPages(pid_t thread, ProcessMemory& memory) {
     const std::string name = "core-" + std::to_string(thread) + ".img";
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir_fd_, name, kImageBytesMax));
-    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                             EntryReader::Open(bytes, name, kCommonImageMagic, kCoreMagic));
+    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd_, name, kCoreMagic));
     wire::core_entry core;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&core));
     if (!core.thread_core().has_rseq_entry()) return Status();
@@ -197,13 +176,12 @@ Result<std::vector<ProcessMemory>> ReadMemoryImages(int images_dir_fd) {
   return MemoryReader(images_dir_fd).Run();
 }
 
-std::string FormatPagemap(uint32_t pages_id, const std::vector<PagemapEntry>& entries) {
-  std::string bytes;
-  AppendNumber(kCommonImageMagic, &bytes);
-  AppendNumber(kPagemapMagic, &bytes);
+Status WritePagemap(int images_dir_fd, pid_t pid, uint32_t pages_id,
+                    const std::vector<PagemapEntry>& entries) {
+  EntryWriter writer(kPagemapMagic);
   wire::pagemap_head head;
   head.set_pages_id(pages_id);
-  AppendEntry(head, &bytes);
+  writer.Append(head.SerializeAsString());
   for (const PagemapEntry& entry : entries) {
     wire::pagemap_entry image;
     image.set_vaddr(entry.address);
@@ -211,9 +189,9 @@ std::string FormatPagemap(uint32_t pages_id, const std::vector<PagemapEntry>& en
     image.set_compat_nr_pages(static_cast<uint32_t>(entry.pages));
     if (entry.has_wide_number) image.set_nr_pages(entry.pages);
     if (entry.has_flags) image.set_flags(entry.flags);
-    AppendEntry(image, &bytes);
+    writer.Append(image.SerializeAsString());
   }
-  return bytes;
+  return writer.Write(images_dir_fd, PagemapFile(pid));
 }
 
 }  // namespace cryopod::criu

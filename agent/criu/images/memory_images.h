@@ -52,7 +52,8 @@ std::string PagesFile(uint32_t pages_id);
 //         or of a kind that is not known here), kResourceExhausted (more entries than are held).
 Result<std::vector<ProcessMemory>> ReadMemoryImages(int images_dir_fd);
 
-// The bytes of a pagemap image with these entries instead.
-std::string FormatPagemap(uint32_t pages_id, const std::vector<PagemapEntry>& entries);
+// Gives a process a pagemap image with these entries instead.
+Status WritePagemap(int images_dir_fd, pid_t pid, uint32_t pages_id,
+                    const std::vector<PagemapEntry>& entries);
 
 }  // namespace cryopod::criu

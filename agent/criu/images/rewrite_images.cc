@@ -6,12 +6,10 @@
 #include <cstdio>
 #include <functional>
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
-#include <utility>
 
-#include "agent/criu/images/entry_reader.h"
+#include "agent/criu/images/image_file.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -23,63 +21,27 @@ namespace {
 // Source: CRIU 4.2, criu/include/magic.h.
 constexpr uint32_t kMountsMagic = 0x55563928;
 
-constexpr size_t kImageBytesMax = size_t{64} << 20;
 constexpr uint32_t kGhost = 1;  // remap_type
 constexpr std::string_view kData = "..data";
 
-void AppendNumber(uint32_t number, std::string* bytes) {
-  bytes->append(reinterpret_cast<const char*>(&number), sizeof(number));
-}
+enum class Verdict { kKeep, kReplace, kDrop };
 
-void AppendEntry(std::string_view entry, std::string* bytes) {
-  AppendNumber(static_cast<uint32_t>(entry.size()), bytes);
-  bytes->append(entry);
-}
-
-// The plain steps of rewriting an image: every entry is looked at, most stay as they are, byte for
-// byte.
-class Image {
- public:
-  Image(int dir_fd, std::string name, uint32_t magic)
-      : dir_fd_(dir_fd), name_(std::move(name)), magic_(magic) {}
-
-  enum class Verdict { kKeep, kReplace, kDrop };
-
-  // `rewrite` gets each entry: Result<Verdict>(Message&).
-  template <typename Message, typename Rewrite>
-  Status ForEach(Rewrite rewrite) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string bytes, ReadFileAt(dir_fd_, name_, kImageBytesMax));
-    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader,
-                             EntryReader::Open(bytes, name_, kCommonImageMagic, magic_));
-    std::string written;
-    AppendNumber(kCommonImageMagic, &written);
-    AppendNumber(magic_, &written);
-    while (!reader.AtEnd()) {
-      CRYOPOD_ASSIGN_OR_RETURN(const std::string_view entry, reader.NextBytes());
-      Message message;
-      CRYOPOD_RETURN_IF_ERROR(reader.Parse(entry, &message));
-      CRYOPOD_ASSIGN_OR_RETURN(const Verdict verdict, rewrite(message));
-      if (verdict == Verdict::kKeep) AppendEntry(entry, &written);
-      if (verdict == Verdict::kReplace) AppendEntry(message.SerializeAsString(), &written);
-    }
-    return written == bytes ? Status() : Write(written);
+// Every entry of an image is looked at, most stay as they are, byte for byte. `rewrite` gets each:
+// Verdict(Message&).
+template <typename Message, typename Rewrite>
+Status RewriteEntries(int dir_fd, const std::string& name, uint32_t magic, Rewrite rewrite) {
+  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd, name, magic));
+  EntryWriter writer(magic);
+  while (!reader.AtEnd()) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view entry, reader.NextBytes());
+    Message message;
+    CRYOPOD_RETURN_IF_ERROR(reader.Parse(entry, &message));
+    const Verdict verdict = rewrite(message);
+    if (verdict == Verdict::kKeep) writer.Append(entry);
+    if (verdict == Verdict::kReplace) writer.Append(message.SerializeAsString());
   }
-
- private:
-  Status Write(std::string_view bytes) const {
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
-                             OpenBeneath(dir_fd_, name_, O_WRONLY | O_TRUNC | O_NOFOLLOW));
-    return WriteAll(file.get(), bytes).While(name_);
-  }
-
-  int dir_fd_;
-  std::string name_;
-  uint32_t magic_;
-};
-
-using Verdict = Image::Verdict;
-
-constexpr char kFilesImage[] = "files.img";
+  return writer.image() == reader.image() ? Status() : writer.Write(dir_fd, name);
+}
 
 class Rewriting {
  public:
@@ -100,15 +62,10 @@ class Rewriting {
   }
 
  private:
-  static constexpr char kRemapImage[] = "remap-fpath.img";
-
-  struct Place {
-    RemadeKind kind;
-    std::string_view mount_point;
-  };
+  using Remade = std::map<std::string, RemadeKind, std::less<>>;  // by mount point
 
   // Where a name leads: into a mount that was made anew and into no other beneath it.
-  std::optional<Place> PlaceOf(std::string_view name) const {
+  const Remade::value_type* PlaceOf(std::string_view name) const {
     std::string_view innermost;
     for (const std::string& mount_point : mount_points_) {
       if (IsAtOrBelow(name, mount_point) && mount_point.size() >= innermost.size()) {
@@ -116,14 +73,13 @@ class Rewriting {
       }
     }
     const auto found = remade_.find(innermost);
-    if (innermost.empty() || found == remade_.end()) return std::nullopt;
-    if (found->second == RemadeKind::kFile && name != innermost) return std::nullopt;
-    return Place{found->second, found->first};
+    if (innermost.empty() || found == remade_.end()) return nullptr;
+    return found->second != RemadeKind::kFile || name == innermost ? &*found : nullptr;
   }
 
   Status RewriteMounts(const std::string& image) {
-    return Image(dir_fd_, image, kMountsMagic)
-        .ForEach<wire::mnt_entry>([&](wire::mnt_entry& mount) -> Result<Verdict> {
+    return RewriteEntries<wire::mnt_entry>(
+        dir_fd_, image, kMountsMagic, [&](wire::mnt_entry& mount) {
           mount_points_.insert(mount.mountpoint());
           if (!mount.deleted() || !remade_.contains(mount.mountpoint())) return Verdict::kKeep;
           mount.clear_deleted();
@@ -132,9 +88,9 @@ class Rewriting {
   }
 
   // Through ..data where it led through a directory with a time. True when that changed the name.
-  static bool RewriteName(const Place& place, std::string* name) {
-    if (place.kind != RemadeKind::kVolume) return false;
-    const size_t begin = place.mount_point.size() + 1;
+  static bool RewriteName(const Remade::value_type& place, std::string* name) {
+    if (place.second != RemadeKind::kVolume) return false;
+    const size_t begin = place.first.size() + 1;
     if (name->size() <= begin) return false;
     const size_t end = std::min(name->find('/', begin), name->size());
     if (!IsStampedName(std::string_view(*name).substr(begin, end - begin))) return false;
@@ -142,9 +98,9 @@ class Rewriting {
     return true;
   }
 
-  Result<Verdict> RewriteRegular(wire::reg_file_entry* file) {
-    const std::optional<Place> place = PlaceOf(file->name());
-    if (!place) return Verdict::kKeep;
+  Verdict RewriteRegular(wire::reg_file_entry* file) {
+    const Remade::value_type* const place = PlaceOf(file->name());
+    if (place == nullptr) return Verdict::kKeep;
     remade_files_.insert(file->id());
     RewriteName(*place, file->mutable_name());
     file->clear_size();
@@ -156,11 +112,11 @@ class Rewriting {
 
   bool RewriteWatch(wire::fh_entry* watch) const {
     if (!watch->has_path()) return false;
-    const std::optional<Place> place = PlaceOf(watch->path());
-    return place && RewriteName(*place, watch->mutable_path());
+    const Remade::value_type* const place = PlaceOf(watch->path());
+    return place != nullptr && RewriteName(*place, watch->mutable_path());
   }
 
-  Result<Verdict> RewriteFile(wire::file_entry& file) {
+  Verdict RewriteFile(wire::file_entry& file) {
     if (file.has_reg()) return RewriteRegular(file.mutable_reg());
     bool changed = false;
     for (int i = 0; i < file.ify().wd_size(); ++i) {
@@ -175,21 +131,21 @@ class Rewriting {
   }
 
   Status RewriteFiles() {
-    return Image(dir_fd_, kFilesImage, kFilesMagic)
-        .ForEach<wire::file_entry>([&](wire::file_entry& file) { return RewriteFile(file); });
+    return RewriteEntries<wire::file_entry>(
+        dir_fd_, kFilesImage, kFilesMagic,
+        [&](wire::file_entry& file) { return RewriteFile(file); });
   }
 
   Status RewriteRemaps() {
     std::set<uint32_t> forgotten;
     std::set<uint32_t> kept;
-    CRYOPOD_RETURN_IF_ERROR(Image(dir_fd_, kRemapImage, kRemapMagic)
-                                .ForEach<wire::remap_file_path_entry>(
-                                    [&](wire::remap_file_path_entry& remap) -> Result<Verdict> {
-                                      const bool drop = remap.remap_type() == kGhost &&
-                                                        remade_files_.contains(remap.orig_id());
-                                      (drop ? forgotten : kept).insert(remap.remap_id());
-                                      return drop ? Verdict::kDrop : Verdict::kKeep;
-                                    }));
+    const auto judge = [&](wire::remap_file_path_entry& remap) {
+      const bool drop = remap.remap_type() == kGhost && remade_files_.contains(remap.orig_id());
+      (drop ? forgotten : kept).insert(remap.remap_id());
+      return drop ? Verdict::kDrop : Verdict::kKeep;
+    };
+    CRYOPOD_RETURN_IF_ERROR(
+        RewriteEntries<wire::remap_file_path_entry>(dir_fd_, kRemapImage, kRemapMagic, judge));
     for (const uint32_t id : forgotten) {
       if (kept.contains(id)) continue;
       CRYOPOD_RETURN_IF_ERROR(EmptyGhost(id));
@@ -204,9 +160,9 @@ class Rewriting {
   }
 
   const int dir_fd_;
-  std::map<std::string, RemadeKind, std::less<>> remade_;  // by mount point
-  std::set<std::string> mount_points_;                     // all that the container has
-  std::set<uint32_t> remade_files_;                        // their IDs in files.img
+  Remade remade_;
+  std::set<std::string> mount_points_;  // all that the container has
+  std::set<uint32_t> remade_files_;     // their IDs in files.img
 };
 
 }  // namespace
@@ -216,18 +172,16 @@ Status RewriteImages(int images_dir_fd, const std::vector<RemadeMount>& mounts) 
 }
 
 Status MendTimers(int images_dir_fd) {
-  return Image(images_dir_fd, kFilesImage, kFilesMagic)
-      .ForEach<wire::file_entry>([](wire::file_entry& file) -> Result<Verdict> {
-        const wire::timerfd_entry& timer = file.tfd();
-        const bool has_period = timer.isec() != 0 || timer.insec() != 0;
-        const bool is_running = timer.vsec() != 0 || timer.vnsec() != 0;
-        // One that was stopped has a period, too, but nothing that is due.
-        if (!file.has_tfd() || !has_period || is_running || timer.ticks() == 0) {
-          return Verdict::kKeep;
-        }
-        file.mutable_tfd()->set_vnsec(1);
-        return Verdict::kReplace;
-      });
+  const auto mend = [](wire::file_entry& file) {
+    const wire::timerfd_entry& timer = file.tfd();
+    const bool has_period = timer.isec() != 0 || timer.insec() != 0;
+    const bool is_running = timer.vsec() != 0 || timer.vnsec() != 0;
+    // One that was stopped has a period, too, but nothing that is due.
+    if (!file.has_tfd() || !has_period || is_running || timer.ticks() == 0) return Verdict::kKeep;
+    file.mutable_tfd()->set_vnsec(1);
+    return Verdict::kReplace;
+  };
+  return RewriteEntries<wire::file_entry>(images_dir_fd, kFilesImage, kFilesMagic, mend);
 }
 
 }  // namespace cryopod::criu

@@ -7,14 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "agent/criu/images/entry_reader.h"
 #include "agent/criu/images/fill_list.h"
+#include "agent/criu/images/image_file.h"
 #include "agent/criu/images/memory_images.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
@@ -186,7 +185,7 @@ class Splitter {
                          piece.entry.pages * PageBytes(), piece.first * PageBytes()});
       }
     }
-    return WritePagemap(stays);
+    return WritePagemap(dir_fd_, split_.pid, split_.pages_id, stays);
   }
 
  private:
@@ -209,13 +208,6 @@ class Splitter {
       left -= size;
     }
     return Status();
-  }
-
-  Status WritePagemap(const std::vector<PagemapEntry>& entries) const {
-    const std::string name = PagemapFile(split_.pid);
-    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
-                             OpenBeneath(dir_fd_, name, O_WRONLY | O_TRUNC | O_NOFOLLOW));
-    return WriteAll(file.get(), FormatPagemap(split_.pages_id, entries)).While(name);
   }
 
   int dir_fd_;

@@ -14,7 +14,7 @@
 
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_events.h"
-#include "agent/jobs/job_kind.h"
+#include "agent/jobs/job_file.h"
 #include "agent/json/fields.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"

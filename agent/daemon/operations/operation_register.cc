@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "agent/jobs/job_file.h"
+#include "agent/jobs/job_directory.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"

@@ -279,7 +279,7 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
 
 void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
   const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
-  const Result<jobs::RestoreJob> restore = jobs::ReadRestoreJob(job_dir);
+  const auto restore = jobs::ReadFileOf<jobs::RestoreJob>(job_dir, jobs::kRequestFile);
   const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
   const auto report = jobs::ReadFileOf<jobs::Report>(job_dir, jobs::kStateFile);
   for (const Status& status : {restore.status(), identity.status(), report.status()}) {

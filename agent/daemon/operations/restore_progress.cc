@@ -110,7 +110,7 @@ Reason ReasonOfRestore(const std::string& jobs_dir, const std::string& restore_o
   for (const jobs::ListedJob& entry : *listed) {
     if (!entry.readable.ok() || entry.kind != jobs::JobKind::kRestore) continue;
     const std::string job_dir = jobs_dir + "/" + entry.id;
-    const Result<jobs::RestoreJob> job = jobs::ReadRestoreJob(job_dir);
+    const auto job = jobs::ReadFileOf<jobs::RestoreJob>(job_dir, jobs::kRequestFile);
     if (!job.ok() || job->restore_operation != restore_operation) continue;
     const Result<Report> report = jobs::ReadFileOf<Report>(job_dir, jobs::kStateFile);
     return report.ok() ? ReasonOfReport(*report) : Reason::kNone;

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "agent/daemon/operations/operation.h"
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "metrics/agent_metrics.h"

@@ -79,43 +79,39 @@ class DriverKilledTest : public test::RealCriu {
 
   void ExpectUnharmed(int round) {
     EXPECT_TRUE(Progresses()) << "round " << round;
-    const Result<std::vector<pid_t>> pids = leaf().Processes();
-    ASSERT_THAT(pids, IsOk());
-    EXPECT_EQ(pids->size(), 2u) << "round " << round;
-    for (const pid_t pid : *pids) {
-      const Result<ProcessInfo> info = ReadProcessInfo(pid);
-      ASSERT_THAT(info, IsOk());
-      EXPECT_EQ(info->tracer_pid, 0) << "round " << round;
-      EXPECT_NE(info->state, 'T') << "round " << round;
-      EXPECT_NE(info->state, 't') << "round " << round;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> pids, leaf().Processes());
+    EXPECT_EQ(pids.size(), 2u) << "round " << round;
+    for (const pid_t pid : pids) {
+      CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessInfo info, ReadProcessInfo(pid));
+      EXPECT_EQ(info.tracer_pid, 0) << "round " << round;
+      EXPECT_NE(info.state, 'T') << "round " << round;
+      EXPECT_NE(info.state, 't') << "round " << round;
     }
   }
 };
 
 TEST_P(DriverKilledTest, TheDumpFinishesOrUnwindsAloneAndTheContainerGoesOnAfterAThaw) {
-  Result<Subprocess> ticker = StartTicker("64");
-  ASSERT_THAT(ticker, IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("64"));
   microseconds whole{0};
-  ASSERT_EQ(DriveToTheEnd(ticker->pid(), &whole), 0);
+  ASSERT_EQ(DriveToTheEnd(ticker.pid(), &whole), 0);
   std::mt19937 random(20261124);
   int killed_inside = 0;
 
   for (int round = 0; killed_inside < kKills && round < kRoundsMax; ++round) {
     MakeDumpDirectory();
     ASSERT_THAT(Freeze(), IsOk());
-    Result<Orphan> orphan = StartDriver(ticker->pid());
-    ASSERT_THAT(orphan, IsOk());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Orphan orphan, StartDriver(ticker.pid()));
     std::uniform_int_distribution<int64_t> instant_us(0, whole.count());
     std::this_thread::sleep_for(microseconds(instant_us(random)));
-    if (PidfdEnded(orphan->criu_pidfd.get(), Deadline::After(seconds(0)))) {
+    if (PidfdEnded(orphan.criu_pidfd.get(), Deadline::After(seconds(0)))) {
       whole = std::max(whole * 3 / 4, microseconds(5000));
     } else {
       ++killed_inside;
     }
-    ::kill(orphan->driver, SIGKILL);
-    ::waitpid(orphan->driver, nullptr, 0);
+    ::kill(orphan.driver, SIGKILL);
+    ::waitpid(orphan.driver, nullptr, 0);
 
-    ASSERT_TRUE(PidfdEnded(orphan->criu_pidfd.get(), Deadline::After(seconds(30)))) << round;
+    ASSERT_TRUE(PidfdEnded(orphan.criu_pidfd.get(), Deadline::After(seconds(30)))) << round;
     ASSERT_THAT(leaf().Thaw(), IsOk());
 
     ExpectUnharmed(round);

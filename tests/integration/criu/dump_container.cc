@@ -14,7 +14,6 @@
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/mount_info.h"
-#include "agent/os/proc.h"
 
 namespace cryopod::criu {
 namespace {

@@ -14,7 +14,6 @@
 #include "agent/criu/criu_client.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
-#include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
@@ -42,9 +41,8 @@ class RealCriu : public ::testing::TestWithParam<CgroupVersion> {
                                          libraries + ":" + root_ + "/usr" + libraries + " " +
                                          root_ + "/usr/sbin/criu \"$@\"\n");
     std::filesystem::permissions(criu(), std::filesystem::perms::owner_all);
-    Result<Cgroup> leaf = Cgroup::Open(cgroup_.path());
-    ASSERT_THAT(leaf, cryopod::test::IsOk());
-    leaf_ = std::make_unique<Cgroup>(std::move(leaf).value());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Cgroup leaf, Cgroup::Open(cgroup_.path()));
+    leaf_ = std::make_unique<Cgroup>(std::move(leaf));
   }
 
   std::string criu() const { return temp_.path() / "criu"; }

@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "agent/criu/images/criu_images.h"
 #include "agent/os/unix_socket.h"
@@ -12,23 +11,11 @@ namespace {
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
 using std::chrono::seconds;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
 class RealDumpTest : public test::RealCriu {
  protected:
-  void SetUp() override {
-    RealCriu::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    Result<UniqueFd> images = OpenDirectory(images_.path());
-    Result<UniqueFd> work = OpenDirectory(work_.path());
-    ASSERT_THAT(images, IsOk());
-    ASSERT_THAT(work, IsOk());
-    images_fd_ = std::move(images).value();
-    work_fd_ = std::move(work).value();
-  }
-
   // As a checkpoint does it: CRIU parked, the leaf frozen, dump, thaw.
   Status DumpFrozen(pid_t pid, Deadline deadline = Deadline::After(seconds(60))) {
     CRYOPOD_ASSIGN_OR_RETURN(CriuProcess process, CriuProcess::Spawn(criu()));
@@ -62,24 +49,22 @@ class RealDumpTest : public test::RealCriu {
 
   cryopod::test::TempDirectory images_;
   cryopod::test::TempDirectory work_;
-  UniqueFd images_fd_;
-  UniqueFd work_fd_;
+  const UniqueFd images_fd_ = OpenDirectory(images_.path()).value();
+  const UniqueFd work_fd_ = OpenDirectory(work_.path()).value();
   uint64_t count_at_freeze_ = 0;
 };
 
 TEST_P(RealDumpTest, CriuIsNewEnoughAndWorksOnThisKernel) {
-  const Result<Version> version = CheckVersion(criu(), Deadline::After(seconds(10)));
-
-  ASSERT_THAT(version, IsOk());
-  EXPECT_GE(version->major, kMajorMin);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Version version,
+                               CheckVersion(criu(), Deadline::After(seconds(10))));
+  EXPECT_GE(version.major, kMajorMin);
   EXPECT_THAT(CheckFeatures(criu(), Deadline::After(seconds(10))), IsOk());
 }
 
 TEST_P(RealDumpTest, AFrozenCgroupIsDumpedAndGoesOnAfterTheThaw) {
-  Result<Subprocess> ticker = StartTicker("8");
-  ASSERT_THAT(ticker, IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
 
-  ASSERT_THAT(DumpFrozen(ticker->pid()), IsOk());
+  ASSERT_THAT(DumpFrozen(ticker.pid()), IsOk());
 
   EXPECT_TRUE(Progresses());
   const Result<std::vector<DumpedProcess>> dumped = ReadPstree(images_fd_.get());
@@ -88,27 +73,23 @@ TEST_P(RealDumpTest, AFrozenCgroupIsDumpedAndGoesOnAfterTheThaw) {
   ASSERT_THAT(living, IsOk());
   ASSERT_EQ(dumped->size(), 2u);
   EXPECT_THAT(*living, UnorderedElementsAre(dumped->at(0).pid, dumped->at(1).pid));
-  EXPECT_EQ(dumped->at(0).pid, ticker->pid());
-  EXPECT_EQ(dumped->at(1).parent_pid, ticker->pid());
-  const Result<DumpStats> stats = ReadDumpStats(work_fd_.get());
-  ASSERT_THAT(stats, IsOk());
-  EXPECT_GT(stats->frozen_us, 0u);
-  EXPECT_GE(stats->pages_written, 8u * 256);
+  EXPECT_EQ(dumped->at(0).pid, ticker.pid());
+  EXPECT_EQ(dumped->at(1).parent_pid, ticker.pid());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const DumpStats stats, ReadDumpStats(work_fd_.get()));
+  EXPECT_GT(stats.frozen_us, 0u);
 }
 
 TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
-  Result<Subprocess> ticker = StartTicker("8");
-  ASSERT_THAT(ticker, IsOk());
-  Result<CriuProcess> process = CriuProcess::Spawn(criu());
-  ASSERT_THAT(process, IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(CriuProcess process, CriuProcess::Spawn(criu()));
   const Deadline deadline = Deadline::After(seconds(60));
   ASSERT_THAT(
-      process->Park(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(), deadline),
+      process.Park(OptionsFor(ticker.pid(), leaf()), images_fd_.get(), work_fd_.get(), deadline),
       IsOk());
   ASSERT_THAT(Freeze(), IsOk());
   const uint64_t before = Count(counter());
 
-  ASSERT_THAT(process->Dump(deadline), IsOk());
+  ASSERT_THAT(process.Dump(deadline), IsOk());
 
   EXPECT_EQ(Count(counter()), before);
   EXPECT_THAT(leaf().Thaw(), IsOk());
@@ -116,37 +97,33 @@ TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
 }
 
 TEST_P(RealDumpTest, AParkedCriuThatIsNotNeededLeavesTheTasksAlone) {
-  Result<Subprocess> ticker = StartTicker("8");
-  ASSERT_THAT(ticker, IsOk());
-  Result<CriuProcess> process = CriuProcess::Spawn(criu());
-  ASSERT_THAT(process, IsOk());
-  ASSERT_THAT(process->Park(OptionsFor(ticker->pid(), leaf()), images_fd_.get(), work_fd_.get(),
-                            Deadline::After(seconds(60))),
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(CriuProcess process, CriuProcess::Spawn(criu()));
+  ASSERT_THAT(process.Park(OptionsFor(ticker.pid(), leaf()), images_fd_.get(), work_fd_.get(),
+                           Deadline::After(seconds(60))),
               IsOk());
   EXPECT_TRUE(Progresses());
 
-  process->Discard();
+  process.Discard();
 
-  EXPECT_TRUE(PidfdEnded(process->pidfd(), Deadline::After(seconds(0))));
+  EXPECT_TRUE(PidfdEnded(process.pidfd(), Deadline::After(seconds(0))));
   EXPECT_TRUE(Progresses());
 }
 
 TEST_P(RealDumpTest, TheDumpIsRestoredAndGoesOnWhereItWas) {
-  Result<Subprocess> ticker = StartTicker("8");
-  ASSERT_THAT(ticker, IsOk());
-  ASSERT_THAT(DumpFrozen(ticker->pid()), IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
+  ASSERT_THAT(DumpFrozen(ticker.pid()), IsOk());
   ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
-  ASSERT_THAT(ticker->Wait(Deadline::After(seconds(10))), IsOk());
-  WaitUntilPidIsFree(ticker->pid());
+  ASSERT_THAT(ticker.Wait(Deadline::After(seconds(10))), IsOk());
+  WaitUntilPidIsFree(ticker.pid());
 
   ASSERT_THAT(Restore(), IsOk());
 
   ASSERT_TRUE(Progresses());
   EXPECT_GT(Count(counter()), count_at_freeze_);
   EXPECT_LT(Count(counter()), count_at_freeze_ + 5000);
-  const Result<std::vector<pid_t>> living = leaf().Processes();
-  ASSERT_THAT(living, IsOk());
-  EXPECT_EQ(living->size(), 2u);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> living, leaf().Processes());
+  EXPECT_EQ(living.size(), 2u);
 }
 
 TEST_P(RealDumpTest, AFailedDumpTellsWhyAndHarmsNothing) {
@@ -155,17 +132,15 @@ TEST_P(RealDumpTest, AFailedDumpTellsWhyAndHarmsNothing) {
     std::string reason;
   };
   const std::string socket = scratch("outside");
-  const Result<UniqueFd> listener = ListenUnix(socket);
-  ASSERT_THAT(listener, IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd listener, ListenUnix(socket));
   for (const Failure& failure : {Failure{"deleted", "deleted file"}, Failure{"uring", "io_uring"},
                                  Failure{"socket:" + socket, "unix socket outside"}}) {
     Result<Subprocess> ticker = StartTicker("1", failure.hold);
     ASSERT_THAT(ticker, IsOk()) << failure.hold;
     UniqueFd accepted;
     if (failure.hold.starts_with("socket:")) {
-      Result<UniqueFd> connection = AcceptUnix(listener->get(), Deadline::After(seconds(5)));
-      ASSERT_THAT(connection, IsOk());
-      accepted = std::move(connection).value();
+      CRYOPOD_ASSERT_OK_AND_ASSIGN(accepted,
+                                   AcceptUnix(listener.get(), Deadline::After(seconds(5))));
     }
 
     EXPECT_THAT(DumpFrozen(ticker->pid()),
@@ -179,12 +154,11 @@ TEST_P(RealDumpTest, AFailedDumpTellsWhyAndHarmsNothing) {
 }
 
 TEST_P(RealDumpTest, AProcessThatIsGoneIsReportedAsThat) {
-  Result<Subprocess> ticker = StartTicker("1");
-  ASSERT_THAT(ticker, IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("1"));
   ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
-  ASSERT_THAT(ticker->Wait(Deadline::After(seconds(10))), IsOk());
+  ASSERT_THAT(ticker.Wait(Deadline::After(seconds(10))), IsOk());
 
-  const Status dumped = DumpFrozen(ticker->pid());
+  const Status dumped = DumpFrozen(ticker.pid());
 
   EXPECT_FALSE(dumped.ok());
   EXPECT_THAT(dumped.message(), ::testing::Not(HasSubstr("RLIMIT_NOFILE")));

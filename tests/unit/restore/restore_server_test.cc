@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "agent/jobs/job_file.h"
-#include "agent/jobs/restore_report.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/mount.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"

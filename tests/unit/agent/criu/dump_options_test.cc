@@ -4,8 +4,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 #include "test_data.h"
@@ -14,7 +12,6 @@
 namespace cryopod::criu {
 namespace {
 
-using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -22,129 +19,82 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Key;
-using ::testing::Not;
 
 // The recorded container with this process as its init, since namespaces are asked of the kernel.
-test::RecordedContainer Container() {
-  test::RecordedContainer container = test::Recorded("v1");
-  container.state.init_pid = ::getpid();
-  // Its root file system is not here, so that a link in it cannot be followed.
-  container.state.mounts.back().destination = "/run/secrets/kubernetes.io/serviceaccount";
-  return container;
-}
-
-MountEntry Tmpfs(const std::string& mount_point) {
-  MountEntry entry;
-  entry.mount_point = mount_point;
-  entry.file_system_type = "tmpfs";
-  entry.root = "/";
-  return entry;
-}
-
-TEST(DumpOptionsTest, TakesPidRootAndCgroupOver) {
-  const test::RecordedContainer container = Container();
-
-  const Result<DumpOptions> options =
-      BuildDumpOptions(container.state, container.mounts, "/sys/fs/cgroup/freezer/k8s.io/c");
-
-  ASSERT_THAT(options, IsOk());
-  EXPECT_EQ(options->pid, ::getpid());
-  EXPECT_EQ(options->root, container.state.rootfs);
-  EXPECT_EQ(options->freeze_cgroup, "/sys/fs/cgroup/freezer/k8s.io/c");
-  EXPECT_THAT(options->external_mounts, Contains(Key("/etc/hosts")));
-}
-
-TEST(DumpOptionsTest, AJoinedNetworkNamespaceIsExternalByTheInodeOfTheProcess) {
-  const test::RecordedContainer container = Container();
-  const Result<uint64_t> inode = NamespaceInode(::getpid(), "net");
-  ASSERT_THAT(inode, IsOk());
-
-  const Result<DumpOptions> options = BuildDumpOptions(container.state, container.mounts, "");
-
-  ASSERT_THAT(options, IsOk());
-  EXPECT_THAT(options->externals, ElementsAre("net[" + std::to_string(*inode) + "]:extRootNetNS"));
-}
-
-TEST(DumpOptionsTest, APidNamespaceSharedWithThePodIsExternalToo) {
-  test::RecordedContainer container = Container();
-  container.state.namespace_paths["NEWPID"] = "/proc/12/ns/pid";
-
-  const Result<DumpOptions> options = BuildDumpOptions(container.state, container.mounts, "");
-
-  ASSERT_THAT(options, IsOk());
-  EXPECT_THAT(options->externals, ElementsAre(HasSubstr("extRootNetNS"),
-                                              AllOf(HasSubstr("pid["), HasSubstr("extRootPidNS"))));
-}
-
-TEST(DumpOptionsTest, NamespacesOfItsOwnAreNotExternal) {
-  test::RecordedContainer container = Container();
-  container.state.namespace_paths["NEWNET"] = "";
-
-  const Result<DumpOptions> options = BuildDumpOptions(container.state, container.mounts, "");
-
-  ASSERT_THAT(options, IsOk());
-  EXPECT_THAT(options->externals, IsEmpty());
-}
-
-TEST(DumpOptionsTest, AProcessThatIsGoneIsAnErrorAndNotAnOmission) {
-  test::RecordedContainer container = Container();
-  container.state.init_pid = (1 << 22) - 1;
-
-  EXPECT_THAT(BuildDumpOptions(container.state, container.mounts, ""), StatusIs(Code::kNotFound));
-}
-
-TEST(DumpOptionsTest, EveryUndeclaredMountIsNamedInOneRefusal) {
-  test::RecordedContainer container = Container();
-  container.mounts.push_back(Tmpfs("/cache"));
-  container.mounts.push_back(Tmpfs("/work"));
-
-  const Result<DumpOptions> options = BuildDumpOptions(container.state, container.mounts, "");
-
-  EXPECT_THAT(options, StatusIs(Code::kFailedPrecondition,
-                                AllOf(HasSubstr("/cache (tmpfs)"), HasSubstr("/work (tmpfs)"))));
-}
-
-TEST(DumpOptionsTest, ARefusalOfVeryManyMountsStaysReadable) {
-  test::RecordedContainer container = Container();
-  for (int i = 0; i < 100; ++i) {
-    container.mounts.push_back(Tmpfs("/" + std::string(4000, 'x') + std::to_string(i)));
+class DumpOptionsTest : public ::testing::Test {
+ protected:
+  DumpOptionsTest() {
+    container_.state.init_pid = ::getpid();
+    // Its root file system is not here, so that a link in it cannot be followed.
+    container_.state.mounts.back().destination = "/run/secrets/kubernetes.io/serviceaccount";
+  }
+  void Mount(const std::string& mount_point) {
+    MountEntry entry;
+    entry.mount_point = mount_point;
+    entry.file_system_type = "tmpfs";
+    entry.root = "/";
+    container_.mounts.push_back(entry);
+  }
+  Result<DumpOptions> Build() const {
+    return BuildDumpOptions(container_.state, container_.mounts, "/sys/fs/cgroup/freezer/k8s.io/c");
   }
 
-  const Status refusal = BuildDumpOptions(container.state, container.mounts, "").status();
+  test::RecordedContainer container_ = test::Recorded("v1");
+};
 
+TEST_F(DumpOptionsTest, TakesPidRootAndCgroupOver) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const DumpOptions options, Build());
+
+  EXPECT_EQ(options.pid, ::getpid());
+  EXPECT_EQ(options.root, container_.state.rootfs);
+  EXPECT_EQ(options.freeze_cgroup, "/sys/fs/cgroup/freezer/k8s.io/c");
+  EXPECT_THAT(options.external_mounts, Contains(Key("/etc/hosts")));
+}
+
+TEST_F(DumpOptionsTest, JoinedNamespacesAreExternalByTheInodeOfTheProcessItsOwnAreNot) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t net, NamespaceInode(::getpid(), "net"));
+  const std::string named = "net[" + std::to_string(net) + "]:extRootNetNS";
+  EXPECT_THAT(Build()->externals, ElementsAre(named));
+
+  container_.state.namespace_paths["NEWPID"] = "/proc/12/ns/pid";
+  EXPECT_THAT(Build()->externals,
+              ElementsAre(named, AllOf(HasSubstr("pid["), HasSubstr("extRootPidNS"))));
+
+  container_.state.namespace_paths = {{"NEWNET", ""}, {"NEWPID", ""}};
+  EXPECT_THAT(Build()->externals, IsEmpty());
+}
+
+TEST_F(DumpOptionsTest, AProcessThatIsGoneIsAnErrorAndNotAnOmission) {
+  container_.state.init_pid = (1 << 22) - 1;
+
+  EXPECT_THAT(Build(), StatusIs(Code::kNotFound));
+}
+
+TEST_F(DumpOptionsTest, EveryUndeclaredMountIsNamedInOneRefusalThatStaysReadable) {
+  Mount("/cache");
+  Mount("/work");
+  EXPECT_THAT(Build(), StatusIs(Code::kFailedPrecondition,
+                                AllOf(HasSubstr("/cache (tmpfs)"), HasSubstr("/work (tmpfs)"))));
+
+  for (int i = 0; i < 98; ++i) Mount("/" + std::string(4000, 'x') + std::to_string(i));
+
+  const Status refusal = Build().status();
   EXPECT_THAT(refusal, StatusIs(Code::kFailedPrecondition, HasSubstr("and 92 more")));
   EXPECT_LT(refusal.message().size(), 4096u);
 }
 
-TEST(DumpOptionsTest, AUserNamespaceIsRefusedWithTheRemedy) {
-  test::RecordedContainer container = Container();
-  container.state.namespace_paths["NEWUSER"] = "";
+TEST_F(DumpOptionsTest, AUserNamespaceIsRefusedWithTheRemedy) {
+  container_.state.namespace_paths["NEWUSER"] = "";
 
-  EXPECT_THAT(BuildDumpOptions(container.state, container.mounts, ""),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("hostUsers")));
+  EXPECT_THAT(Build(), StatusIs(Code::kFailedPrecondition, HasSubstr("hostUsers")));
 }
 
-TEST(DescriptorsJsonTest, HoldsTheDescriptorsAsRuncWritesThem) {
+TEST(DescriptorsJsonTest, HoldsTheDescriptorsAsRuncWritesThemThreeAtLeast) {
   ContainerState state;
+  EXPECT_EQ(DescriptorsJson(state), R"(["/dev/null","/dev/null","/dev/null"])");
+
   state.external_descriptors = {"/dev/null", "pipe:[4711]", "pipe:[4712]"};
-
   EXPECT_EQ(DescriptorsJson(state), R"(["/dev/null","pipe:[4711]","pipe:[4712]"])");
-}
-
-TEST(DescriptorsJsonTest, NamesThreeAlsoWhenTheStateNamesNone) {
-  EXPECT_EQ(DescriptorsJson(ContainerState{}), R"(["/dev/null","/dev/null","/dev/null"])");
-}
-
-TEST(DescriptorsJsonTest, AnyBytesOfAPathBecomeValidJson) {
-  ContainerState state;
-  state.external_descriptors = {"/a\"b\\c", "/\xff\xfe", "\n"};
-
-  const nlohmann::json parsed =
-      nlohmann::json::parse(DescriptorsJson(state), nullptr, /*allow_exceptions=*/false);
-
-  ASSERT_TRUE(parsed.is_array());
-  EXPECT_EQ(parsed.at(0), "/a\"b\\c");
-  EXPECT_EQ(parsed.at(2), "\n");
 }
 
 }  // namespace

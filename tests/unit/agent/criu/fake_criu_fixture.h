@@ -20,7 +20,6 @@ class FakeCriuFixture : public ::testing::Test {
     return program;
   }
 
- private:
   cryopod::test::TempDirectory programs_;
 };
 

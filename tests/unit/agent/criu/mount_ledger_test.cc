@@ -37,14 +37,12 @@ class MountLedgerTest : public ::testing::Test {
   }
 
   // Mounts something more, on top of the recorded mounts.
-  void Mount(const std::string& mount_point, const std::string& type,
-             const std::string& parent_point = "/", const std::string& root = "/",
-             const std::string& device = "0:99") {
+  void Mount(const std::string& mount_point, const std::string& type) {
     MountEntry entry;
     entry.mount_id = 9000 + static_cast<int>(container_.mounts.size());
-    entry.parent_id = At(parent_point).mount_id;
-    entry.device = device;
-    entry.root = root;
+    entry.parent_id = At("/").mount_id;
+    entry.device = "0:99";
+    entry.root = "/";
     entry.mount_point = mount_point;
     entry.mount_options = "rw,relatime";
     entry.file_system_type = type;
@@ -52,33 +50,27 @@ class MountLedgerTest : public ::testing::Test {
   }
 
   MountEntry& At(const std::string& mount_point) {
-    return *std::find_if(container_.mounts.begin(), container_.mounts.end(),
-                         [&](const MountEntry& entry) { return entry.mount_point == mount_point; });
+    return *std::ranges::find(container_.mounts, mount_point, &MountEntry::mount_point);
   }
 
-  MountLedger Account() {
-    MountLedger ledger(container_.state);
-    ledger.Account(container_.mounts);
-    return ledger;
-  }
+  MountLedger Account() const { return AccountForMounts(container_.state, container_.mounts); }
+  std::vector<std::pair<std::string, std::string>> Externals() const { return Account().externals; }
+  std::vector<std::string> Strangers() const { return Account().strangers; }
 
   cryopod::test::TempDirectory rootfs_;
   test::RecordedContainer container_;
 };
 
-TEST_F(MountLedgerTest, KnowsEveryMountOfAContainerOnCgroupV1) {
-  EXPECT_THAT(Account().strangers(), IsEmpty());
-}
-
-TEST_F(MountLedgerTest, KnowsEveryMountOfAContainerWithATerminalOnCgroupV2) {
+TEST_F(MountLedgerTest, KnowsEveryMountOfAContainerOnEitherCgroupVersionWithAndWithoutATerminal) {
+  EXPECT_THAT(Strangers(), IsEmpty());
   Use("v2-tty");
-
-  EXPECT_THAT(Account().strangers(), IsEmpty());
+  EXPECT_THAT(Strangers(), IsEmpty());
 }
 
-TEST_F(MountLedgerTest, BindMountsAreExternalUnderThePathThatMountinfoShows) {
-  const auto externals = Account().externals();
+TEST_F(MountLedgerTest, BindMountsAndDevicesAreExternalUnderThePathThatMountinfoShows) {
+  const auto externals = Externals();
 
+  EXPECT_THAT(externals, Contains(Pair("/dev/null", "/dev/null")));
   EXPECT_THAT(externals, Contains(Pair("/etc/hosts", "/etc/hosts")));
   EXPECT_THAT(externals, Contains(Pair("/dev/shm", "/dev/shm")));
   EXPECT_THAT(externals, Contains(Pair("/run/secrets/kubernetes.io/serviceaccount",
@@ -86,12 +78,8 @@ TEST_F(MountLedgerTest, BindMountsAreExternalUnderThePathThatMountinfoShows) {
   EXPECT_THAT(externals, Not(Contains(Key(HasSubstr("/var/run")))));
 }
 
-TEST_F(MountLedgerTest, DevicesAreExternal) {
-  EXPECT_THAT(Account().externals(), Contains(Pair("/dev/null", "/dev/null")));
-}
-
 TEST_F(MountLedgerTest, MaskedFilesAreExternalAsDevNullAndMaskedDirectoriesAreNot) {
-  const auto externals = Account().externals();
+  const auto externals = Externals();
 
   EXPECT_THAT(externals, Contains(Pair("/proc/keys", "/dev/null")));
   EXPECT_THAT(externals, Contains(Pair("/proc/timer_list", "/dev/null")));
@@ -100,7 +88,7 @@ TEST_F(MountLedgerTest, MaskedFilesAreExternalAsDevNullAndMaskedDirectoriesAreNo
 }
 
 TEST_F(MountLedgerTest, WhatCriuMakesAnewIsNotExternal) {
-  const auto externals = Account().externals();
+  const auto externals = Externals();
 
   for (const char* path : {"/", "/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup",
                            "/tmp/scratch", "/proc/sys", "/dev/mqueue"}) {
@@ -108,112 +96,77 @@ TEST_F(MountLedgerTest, WhatCriuMakesAnewIsNotExternal) {
   }
 }
 
-TEST_F(MountLedgerTest, TheHierarchiesOfCgroupV1AreExternalWithoutACgroupNamespace) {
-  const auto externals = Account().externals();
+TEST_F(MountLedgerTest, TheHierarchiesOfCgroupV1AreExternalUnlessACgroupNamespaceMakesThemAnew) {
+  EXPECT_THAT(Externals(), Contains(Pair("/sys/fs/cgroup/freezer", "/sys/fs/cgroup/freezer")));
+  EXPECT_THAT(Externals(), Contains(Pair("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd")));
 
-  EXPECT_THAT(externals, Contains(Pair("/sys/fs/cgroup/freezer", "/sys/fs/cgroup/freezer")));
-  EXPECT_THAT(externals, Contains(Pair("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/systemd")));
-}
-
-TEST_F(MountLedgerTest, TheHierarchiesOfCgroupV1AreMadeAnewWithACgroupNamespace) {
   container_.state.namespace_paths["NEWCGROUP"] = "";
 
-  const MountLedger ledger = Account();
-
-  EXPECT_THAT(ledger.strangers(), IsEmpty());
-  EXPECT_THAT(ledger.externals(), Not(Contains(Key(HasSubstr("/sys/fs/cgroup")))));
+  EXPECT_THAT(Strangers(), IsEmpty());
+  EXPECT_THAT(Externals(), Not(Contains(Key(HasSubstr("/sys/fs/cgroup")))));
 }
 
-TEST_F(MountLedgerTest, ATmpfsThatTheApplicationMountedIsRefusedByName) {
-  Mount("/cache", "tmpfs");
-
-  EXPECT_THAT(Account().strangers(),
-              ElementsAre(AllOf(HasSubstr("/cache (tmpfs)"), HasSubstr("inside the container"),
-                                HasSubstr("unmount it"))));
-}
-
-TEST_F(MountLedgerTest, AMountOverADeclaredVolumeIsRefused) {
-  Mount("/dev/shm", "tmpfs");
-
-  EXPECT_THAT(Account().strangers(),
-              ElementsAre(AllOf(HasSubstr("/dev/shm (tmpfs)"), HasSubstr("covers"))));
-}
-
-TEST_F(MountLedgerTest, AMountOverADeclaredTmpfsIsRefused) {
-  Mount("/tmp/scratch", "tmpfs");
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/tmp/scratch")));
-}
-
-TEST_F(MountLedgerTest, AMountInsideAVolumeIsRefusedAndNamesTheVolume) {
-  Mount("/dev/shm/inner", "tmpfs", "/dev/shm");
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(AllOf(HasSubstr("/dev/shm/inner"),
-                                                       HasSubstr("inside the volume /dev/shm"))));
+TEST_F(MountLedgerTest, WhatIsOnlyMountedIsRefusedByNameAndWithWhatItIs) {
+  const struct {
+    const char* mount_point;
+    const char* type;
+    const char* named;
+    const char* words;
+  } refused[] = {
+      {"/cache", "tmpfs", "/cache (tmpfs)", "inside the container and is not declared by the pod"},
+      {"/dev/shm", "tmpfs", "/dev/shm (tmpfs)", "covers"},
+      {"/tmp/scratch", "tmpfs", "/tmp/scratch", "covers"},
+      {"/dev/shm/inner", "tmpfs", "/dev/shm/inner", "inside the volume /dev/shm"},
+      {"/cg", "cgroup", "/cg (cgroup)", ""},  // outside the declared place
+      {"/a\x1b[31m\nb", "tmpfs", "/a?[31m b", ""},
+  };
+  for (const auto& [mount_point, type, named, words] : refused) {
+    Use("v1");
+    Mount(mount_point, type);
+    EXPECT_THAT(Strangers(), ElementsAre(AllOf(HasSubstr(named), HasSubstr(words))));
+    EXPECT_EQ(Account().strange_mounts.at(0).mount_point, mount_point);
+  }
 }
 
 TEST_F(MountLedgerTest, AVolumeNextToOneWithALongerNameIsNotInsideIt) {
   Mount("/dev/shmem", "tmpfs");
 
-  EXPECT_THAT(Account().strangers(), ElementsAre(Not(HasSubstr("inside the volume"))));
+  EXPECT_THAT(Strangers(), ElementsAre(Not(HasSubstr("inside the volume"))));
 }
 
-TEST_F(MountLedgerTest, AWritableTmpfsOverAMaskedDirectoryIsRefused) {
-  At("/proc/acpi").mount_options = "rw,relatime";
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/proc/acpi")));
-}
-
-TEST_F(MountLedgerTest, AFileThatIsNotDevNullOverAMaskedFileIsRefused) {
-  At("/proc/keys").root = "/secrets/keys";
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/proc/keys")));
-}
-
-TEST_F(MountLedgerTest, AnotherFileSystemOverAReadOnlyPathIsRefused) {
-  At("/proc/bus").device = "0:77";
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/proc/bus")));
+TEST_F(MountLedgerTest, WhatIsNotAsTheRuntimeMakesItIsRefused) {
+  const struct {
+    const char* mount_point;
+    std::string MountEntry::*member;
+    const char* value;
+  } changes[] = {
+      {"/proc/acpi", &MountEntry::mount_options, "rw,relatime"},  // a writable mask
+      {"/proc/keys", &MountEntry::root, "/secrets/keys"},         // a mask that is not /dev/null
+      {"/proc/bus", &MountEntry::device, "0:77"},                 // read-only, but another's
+      {"/tmp/scratch", &MountEntry::file_system_type, "ext4"},    // of another type than declared
+  };
+  for (const auto& [mount_point, member, value] : changes) {
+    Use("v1");
+    At(mount_point).*member = value;
+    EXPECT_THAT(Strangers(), ElementsAre(HasSubstr(mount_point)));
+  }
+  Use("v2-tty");
+  At("/dev/console").device = "0:12";
+  EXPECT_THAT(Strangers(), ElementsAre(HasSubstr("/dev/console (devpts)")));
 }
 
 TEST_F(MountLedgerTest, ATypeThatCannotBeCarriedIsRefusedThoughDeclared) {
-  container_.state.mounts.push_back({"/huge", "hugetlbfs", "hugetlbfs", false});
+  container_.state.mounts.push_back({"/huge", "hugetlbfs", "hugetlbfs"});
   Mount("/huge", "hugetlbfs");
 
-  EXPECT_THAT(Account().strangers(),
-              ElementsAre(AllOf(HasSubstr("/huge (hugetlbfs)"), HasSubstr("type"))));
-}
-
-TEST_F(MountLedgerTest, ADeclaredTypeIsNoExcuseForAnotherTypeAtItsPlace) {
-  At("/tmp/scratch").file_system_type = "ext4";
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/tmp/scratch (ext4)")));
+  EXPECT_THAT(Strangers(), ElementsAre(AllOf(HasSubstr("/huge (hugetlbfs)"), HasSubstr("type"))));
 }
 
 TEST_F(MountLedgerTest, AVolumeThatIsMountedTwiceMayStandTwice) {
-  container_.state.mounts.push_back({"/etc/hosts", "/other", "bind", false});
+  container_.state.mounts.push_back({"/etc/hosts", "/other", "bind"});
   Mount("/etc/hosts", "ext4");
 
-  EXPECT_THAT(Account().strangers(), IsEmpty());
-}
-
-TEST_F(MountLedgerTest, ATerminalOfAnotherDevptsIsRefused) {
-  Use("v2-tty");
-  At("/dev/console").device = "0:12";
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/dev/console (devpts)")));
-}
-
-TEST_F(MountLedgerTest, ACgroupMountOutsideTheDeclaredPlaceIsRefused) {
-  Mount("/cg", "cgroup");
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/cg (cgroup)")));
-}
-
-TEST_F(MountLedgerTest, AMountPointThatPaintsTheTerminalIsPrintedHarmlessly) {
-  Mount("/a\x1b[31m\nb", "tmpfs");
-
-  EXPECT_THAT(Account().strangers(), ElementsAre(HasSubstr("/a?[31m b")));
+  EXPECT_THAT(Strangers(), IsEmpty());
 }
 
 }  // namespace

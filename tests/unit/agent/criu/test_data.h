@@ -1,13 +1,10 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
 
 #include "agent/criu/container_state.h"
 #include "agent/os/mount_info.h"
-#include "agent/os/proc.h"
 #include "tests/support/read_text.h"
 
 namespace cryopod::criu::test {
@@ -24,16 +21,8 @@ inline std::string ReadTestData(const std::string& name) {
 }
 
 inline RecordedContainer Recorded(const std::string& name) {
-  RecordedContainer container;
-  Result<ContainerState> state =
-      ParseContainerState(ReadTestData("containers/" + name + ".state.json"));
-  Result<std::vector<MountEntry>> mounts =
-      ParseMountInfo(ReadTestData("containers/" + name + ".mountinfo"));
-  EXPECT_TRUE(state.ok()) << state.status().message();
-  EXPECT_TRUE(mounts.ok()) << mounts.status().message();
-  if (state.ok()) container.state = *state;
-  if (mounts.ok()) container.mounts = *mounts;
-  return container;
+  return {ParseContainerState(ReadTestData("containers/" + name + ".state.json")).value(),
+          ParseMountInfo(ReadTestData("containers/" + name + ".mountinfo")).value()};
 }
 
 }  // namespace cryopod::criu::test

@@ -7,9 +7,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <regex>
+#include <set>
 #include <thread>
 
-#include "agent/jobs/job_file.h"
 #include "agent/os/cgroup_paths.h"
 #include "agent/os/mount.h"
 #include "tests/support/read_text.h"
@@ -53,8 +54,9 @@ class JobDirectoryTest : public ::testing::Test {
   cryopod::test::TempDirectory temp_;
 };
 
-TEST_F(JobDirectoryTest, IsForRootAloneAndHoldsItsRequest) {
+TEST_F(JobDirectoryTest, IsForRootAloneAndHoldsItsRequestAndAnIdIsUsedOnce) {
   ASSERT_THAT(Create(), IsOk());
+  EXPECT_THAT(Create(), StatusIs(Code::kAlreadyExists));
 
   EXPECT_EQ(ReadText(job_dir() + "/request.json"), "the request");
   struct stat status {};
@@ -62,12 +64,6 @@ TEST_F(JobDirectoryTest, IsForRootAloneAndHoldsItsRequest) {
   EXPECT_EQ(status.st_mode & 07777, 0700u);
   ASSERT_EQ(::stat((job_dir() + "/request.json").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
-}
-
-TEST_F(JobDirectoryTest, AnIdIsUsedOnce) {
-  ASSERT_THAT(Create(), IsOk());
-
-  EXPECT_THAT(Create(), StatusIs(Code::kAlreadyExists));
 }
 
 TEST_F(JobDirectoryTest, JobsAreListedWithTheirKindsWhateverTheirNames) {
@@ -139,6 +135,30 @@ TEST_F(JobDirectoryTest, RemovingAJobUnmountsItsStagingArea) {
 
   EXPECT_FALSE(fs::exists(job_dir()));
   EXPECT_THAT(RemoveJob(temp_.path(), id()), IsOk()) << "absent is success";
+}
+
+TEST(NewOperationIdTest, TellsTheKindAndDoesNotRepeat) {
+  std::set<std::string> ids;
+  for (int i = 0; i < 1000; ++i) ids.insert(NewOperationId(JobKind::kCheckpoint));
+
+  EXPECT_EQ(ids.size(), 1000u);
+  EXPECT_TRUE(std::regex_match(*ids.begin(), std::regex("c-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")))
+      << *ids.begin();
+  EXPECT_THAT(NewOperationId(JobKind::kRestore), ::testing::StartsWith("r-"));
+  EXPECT_THAT(NewOperationId(JobKind::kPod), ::testing::StartsWith("p-"));
+  EXPECT_THAT(CheckOperationId(*ids.begin()), IsOk());
+}
+
+TEST(CheckOperationIdTest, TakesWhatMayBeAFileNameAndNothingElse) {
+  for (const char* id : {"a", "migrate-42", "Z9", "0-"}) {
+    EXPECT_THAT(CheckOperationId(id), IsOk()) << id;
+  }
+  for (const std::string& id :
+       {std::string(), std::string("-a"), std::string("a/b"), std::string(".."), std::string("a b"),
+        std::string("a\n"), std::string("a\0b", 3), std::string(65, 'a')}) {
+    EXPECT_THAT(CheckOperationId(id), StatusIs(Code::kInvalidArgument)) << id;
+  }
+  EXPECT_THAT(CheckOperationId(std::string(64, 'a')), IsOk());
 }
 
 }  // namespace

@@ -6,11 +6,11 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/pod_journal.h"
 #include "agent/jobs/restore_job.h"
-#include "agent/jobs/restore_report.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -21,7 +21,6 @@ namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
-using cryopod::test::ReadText;
 using cryopod::test::StatusIs;
 using cryopod::test::WriteText;
 using nlohmann::json;
@@ -32,12 +31,14 @@ struct JobFile {
   const char* name;
   std::string text;
   std::vector<const char*> needed;  // what it means nothing without
-  std::function<Status(const std::string& text)> read;
+  // The text again, out of what was read.
+  std::function<Result<std::string>(const std::string& text)> read;
 };
 
 template <typename T>
-std::function<Status(const std::string&)> Reader() {
-  return [](const std::string& text) { return FromText<T>(text, "file").status(); };
+Result<std::string> ReadAndWrite(const std::string& text) {
+  CRYOPOD_ASSIGN_OR_RETURN(const T content, FromText<T>(text, "file"));
+  return ToText(content);
 }
 
 std::vector<JobFile> AllFiles() {
@@ -46,33 +47,46 @@ std::vector<JobFile> AllFiles() {
        ToText(test::SampleCheckpointJob()),
        {"kind", "operation_id", "archive", "sandbox_id", "pod_name", "pod_namespace", "containers",
         "runtime_root", "store_root", "state_dir"},
-       Reader<CheckpointJob>()},
+       ReadAndWrite<CheckpointJob>},
       {"request of a restore",
        ToText(test::SampleRestoreJob()),
        {"kind", "operation_id", "archive", "pod_uid", "restore_from", "store_root", "state_dir",
         "unpack_program", "staging_dir"},
-       Reader<RestoreJob>()},
+       ReadAndWrite<RestoreJob>},
       {"process",
        ToText(ProcessIdentity{11, 12}),
        {"pid", "start_ticks"},
-       Reader<ProcessIdentity>()},
-      {"journal", ToText(test::SampleJournal()), {"cgroups", "criu", "inits"}, Reader<Journal>()},
-      {"result", ToText(test::SampleResult()), {"status"}, Reader<CheckpointResult>()},
-      {"report", ToText(test::SampleReport()), {"stage", "containers"}, Reader<Report>()},
+       ReadAndWrite<ProcessIdentity>},
+      {"journal",
+       ToText(test::SampleJournal()),
+       {"cgroups", "criu", "inits"},
+       ReadAndWrite<Journal>},
+      {"result", ToText(test::SampleResult()), {"status"}, ReadAndWrite<CheckpointResult>},
+      {"report", ToText(test::SampleReport()), {"stage", "containers"}, ReadAndWrite<Report>},
   };
 }
 
 bool IsNeeded(const JobFile& file, const std::string& member) {
-  return std::find(file.needed.begin(), file.needed.end(), member) != file.needed.end();
+  return std::ranges::find(file.needed, member) != file.needed.end();
 }
 
-TEST(JobFileTest, EveryFileSaysItsFormatAndFromWhichOnReadersUnderstandIt) {
+TEST(JobFileTest, EveryFileComesBackAsItWasAndSaysItsFormatAndFromWhichOnItIsUnderstood) {
   for (const JobFile& file : AllFiles()) {
     const json document = json::parse(file.text);
     EXPECT_EQ(document.at("format"), kFormat) << file.name;
     EXPECT_EQ(document.at("readable_from"), kReadableFrom) << file.name;
-    EXPECT_THAT(file.read(file.text), IsOk()) << file.name;
+    EXPECT_THAT(file.read(file.text), IsOkAnd(file.text)) << file.name;
   }
+}
+
+TEST(JobFileTest, NoMemberIsForgotten) {
+  EXPECT_THAT(FromText<CheckpointJob>(ToText(test::SampleCheckpointJob()), kRequestFile),
+              IsOkAnd(test::SampleCheckpointJob()));
+  EXPECT_THAT(FromText<Journal>(ToText(test::SampleJournal()), kJournalFile),
+              IsOkAnd(test::SampleJournal()));
+  EXPECT_EQ(FromText<Report>(ToText(test::SampleReport()), kStateFile)->containers,
+            test::SampleReport().containers);
+  EXPECT_THAT(FromText<CheckpointResult>(ToText(CheckpointResult()), kResultFile)->status, IsOk());
 }
 
 TEST(JobFileTest, WhatANewerNeighbourAddsIsIgnoredInEveryFile) {
@@ -101,7 +115,7 @@ TEST(JobFileTest, WhatAFileMeansNothingWithoutIsNamed) {
     for (const char* member : file.needed) {
       json document = json::parse(file.text);
       document.erase(member);
-      const Status read = file.read(document.dump());
+      const Status read = file.read(document.dump()).status();
       EXPECT_THAT(read, StatusIs(Code::kDataLoss, HasSubstr(member))) << file.name;
       EXPECT_TRUE(IsNotUnderstood(read));
     }
@@ -117,7 +131,7 @@ TEST(JobFileTest, AFileWithoutAFormatOrOfOneThatHasOtherMeaningsIsNotUnderstood)
     newer["format"] = kFormat + 2;
     newer["readable_from"] = kFormat + 1;
     for (const json& document : {without, newer}) {
-      const Status read = file.read(document.dump());
+      const Status read = file.read(document.dump()).status();
       EXPECT_THAT(read, StatusIs(Code::kUnimplemented, HasSubstr("format"))) << file.name;
       EXPECT_TRUE(IsNotUnderstood(read)) << file.name;
     }
@@ -127,6 +141,83 @@ TEST(JobFileTest, AFileWithoutAFormatOrOfOneThatHasOtherMeaningsIsNotUnderstood)
 TEST(JobFileTest, ARequestOfAnotherKindIsNotUnderstood) {
   EXPECT_TRUE(IsNotUnderstood(
       FromText<RestoreJob>(ToText(test::SampleCheckpointJob()), kRequestFile).status()));
+}
+
+TEST(JobFileTest, AnElementWithoutWhatItNeedsIsNamedWithItsPlace) {
+  json job = json::parse(ToText(test::SampleCheckpointJob()));
+  job["containers"][1].erase("id");
+  EXPECT_THAT(FromText<CheckpointJob>(job.dump(), kRequestFile),
+              StatusIs(Code::kDataLoss, HasSubstr("request.json: containers[1]: id: missing")));
+
+  json journal = json::parse(ToText(test::SampleJournal()));
+  journal["criu"][1].erase("start_ticks");
+  EXPECT_THAT(FromText<Journal>(journal.dump(), kJournalFile),
+              StatusIs(Code::kDataLoss, HasSubstr("criu[1]: start_ticks")));
+}
+
+TEST(JobFileTest, BytesThatAreNoUtf8StillMakeAFile) {
+  CheckpointJob job = test::SampleCheckpointJob();
+  job.pod_name = "bad \xff byte";
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const CheckpointJob read,
+                               FromText<CheckpointJob>(ToText(job), kRequestFile));
+
+  EXPECT_THAT(read.pod_name, HasSubstr("bad "));
+}
+
+TEST(RestoreJobTest, WhatIsWrongIsNamed) {
+  const std::pair<const char*, json> wrong[] = {{"archive", 7},
+                                                {"archive", ""},
+                                                {"pod_uid", "../../etc"},
+                                                {"operation_id", "a/b"},
+                                                {"hold_ms", "soon"},
+                                                {"hold_ms", -1},
+                                                {"idle_timeout_s", 1'000'000},
+                                                {"store_root", "rel"},
+                                                {"staging_dir", "rel"},
+                                                {"unpack_program", "cryopod-unpack"}};
+  for (const auto& [name, value] : wrong) {
+    json object = json::parse(ToText(test::SampleRestoreJob()));
+    object[name] = value;
+
+    EXPECT_THAT(FromText<RestoreJob>(object.dump(), kRequestFile),
+                StatusIs(Code::kDataLoss, HasSubstr(name)))
+        << value;
+  }
+}
+
+TEST(CheckpointResultTest, ACodeThatNobodyKnowsIsAnErrorAndWithoutAReasonItIsThatOfItsCode) {
+  json result = json::parse(ToText(test::SampleResult()));
+  result["status"].erase("reason");
+  EXPECT_EQ(FromText<CheckpointResult>(result.dump(), kResultFile)->status.reason(),
+            Reason::kRefused);
+
+  result["status"]["code"] = "A_NEW_CODE";
+  EXPECT_THAT(FromText<CheckpointResult>(result.dump(), kResultFile)->status,
+              StatusIs(Code::kUnknown));
+}
+
+template <typename Enum>
+void ExpectANameOfItsOwn(Enum last, std::string_view (*name_of)(Enum)) {
+  std::set<std::string_view> names;
+  for (int number = 0; number <= static_cast<int>(last); ++number) {
+    names.insert(name_of(static_cast<Enum>(number)));
+  }
+  EXPECT_EQ(names.size(), static_cast<size_t>(last) + 1);
+}
+
+TEST(RestoreReportTest, EveryPhaseAndStageHasANameOfItsOwn) {
+  ExpectANameOfItsOwn(Phase::kColdStarted, PhaseName);
+  ExpectANameOfItsOwn(Stage::kAbandoned, StageName);
+}
+
+TEST(RestoreReportTest, AStageOrPhaseThatNobodyKnowsIsNotUnderstood) {
+  for (const char* text :
+       {R"({"format":1,"stage":"lost","containers":[]})",
+        R"({"format":1,"stage":"serving","containers":[7]})",
+        R"({"format":1,"stage":"serving","containers":[{"name":"a","state":"asleep"}]})"}) {
+    EXPECT_TRUE(IsNotUnderstood(FromText<Report>(text, kStateFile).status())) << text;
+  }
 }
 
 TEST(JobFileTest, RubbishNamesItsFile) {
@@ -165,22 +256,17 @@ TEST(PodJournalTest, ComesBackWithItsSandboxOnceThatIsKnown) {
   EXPECT_THAT(ReadPodJournal(jobs.path(), "p-1"), IsOkAnd(known));
 }
 
-TEST(PodJournalTest, WithoutItsOwnAnnotationNoPodCouldBeToldToBeOurs) {
-  const cryopod::test::TempDirectory jobs;
-  ASSERT_THAT(BeginPodJournal(jobs.path(), {"p-1", "", "a", "u", "shop", "web", {}, ""}), IsOk());
-
-  EXPECT_TRUE(IsNotUnderstood(ReadPodJournal(jobs.path(), "p-1").status()));
-}
-
-TEST(PodJournalTest, ADamagedFileIsNotUnderstoodAndAnAbsentOneNotFound) {
+TEST(PodJournalTest, AnAbsentOneIsNotFoundADamagedOneOrOneOfNobodyNotUnderstood) {
   const cryopod::test::TempDirectory jobs;
   std::filesystem::create_directory(jobs.path() / "p-1");
   EXPECT_THAT(ReadPodJournal(jobs.path(), "p-1"), StatusIs(Code::kNotFound));
-  std::filesystem::remove(jobs.path() / "p-1");
-  ASSERT_THAT(BeginPodJournal(jobs.path(), {"p-1", "op", "a", "u", "shop", "web", {}, ""}), IsOk());
+  // Without its own annotation no pod could be told to be ours.
+  ASSERT_THAT(BeginPodJournal(jobs.path(), {"p-2", "", "a", "u", "shop", "web", {}, ""}), IsOk());
+  EXPECT_TRUE(IsNotUnderstood(ReadPodJournal(jobs.path(), "p-2").status()));
+  ASSERT_THAT(BeginPodJournal(jobs.path(), {"p-3", "op", "a", "u", "shop", "web", {}, ""}), IsOk());
   for (const char* text : {"", "[]", R"({"format":1,"sandbox_id":7})"}) {
-    WriteText(jobs.path() / "p-1" / kJournalFile, text);
-    EXPECT_TRUE(IsNotUnderstood(ReadPodJournal(jobs.path(), "p-1").status())) << text;
+    WriteText(jobs.path() / "p-3" / kJournalFile, text);
+    EXPECT_TRUE(IsNotUnderstood(ReadPodJournal(jobs.path(), "p-3").status())) << text;
   }
 }
 

@@ -14,6 +14,12 @@ namespace {
 
 using cryopod::test::StatusIs;
 
+pid_t Child() {
+  const pid_t pid = ::fork();
+  while (pid == 0) ::pause();
+  return pid;
+}
+
 TEST(ProcessIdentityTest, WeLiveAndAnotherStartTimeIsSomebodyElse) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(ProcessIdentity self, IdentifyProcess(::getpid()));
   EXPECT_TRUE(IsAlive(self));
@@ -21,13 +27,12 @@ TEST(ProcessIdentityTest, WeLiveAndAnotherStartTimeIsSomebodyElse) {
   ++self.start_ticks;  // the PID was given to another process
 
   EXPECT_FALSE(IsAlive(self));
+  EXPECT_FALSE(JobProcess(self).alive());
+  EXPECT_FALSE(JobProcess().alive());
 }
 
 TEST(ProcessIdentityTest, AZombieAndAReapedChildAreDead) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    while (true) ::pause();
-  }
+  const pid_t pid = Child();
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const ProcessIdentity child, IdentifyProcess(pid));
   ASSERT_TRUE(IsAlive(child));
 
@@ -41,10 +46,7 @@ TEST(ProcessIdentityTest, AZombieAndAReapedChildAreDead) {
 }
 
 TEST(JobProcessTest, IsAskedToEndAndSeenToHaveEnded) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    while (true) ::pause();
-  }
+  const pid_t pid = Child();
   const JobProcess process(IdentifyProcess(pid).value());
   ASSERT_TRUE(process.alive());
 
@@ -56,14 +58,6 @@ TEST(JobProcessTest, IsAskedToEndAndSeenToHaveEnded) {
   EXPECT_EQ(WTERMSIG(status), SIGTERM);
   EXPECT_FALSE(process.alive());
   process.AskToEnd();
-}
-
-TEST(JobProcessTest, OneWhosePidIsSomebodyElsesHasEnded) {
-  ProcessIdentity self = IdentifyProcess(::getpid()).value();
-  ++self.start_ticks;
-
-  EXPECT_FALSE(JobProcess(self).alive());
-  EXPECT_FALSE(JobProcess().alive());
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/restore_job.h"
-#include "agent/jobs/restore_report.h"
 
 // Files of jobs in which every field says something.
 namespace cryopod::jobs::test {
@@ -57,7 +56,7 @@ inline CheckpointResult SampleResult() {
   result.captured_bytes = 2;
   result.freeze_us = 3;
   result.phases = {{"resolve", 4}, {"dump", 5}};
-  result.dumps = {{7, 8, 9, 10, 0, 0}};
+  result.dumps = {criu::DumpStats{7, 8, 9, 10}};
   result.lacks = {"container app: /dev/shm holds files (x)"};
   result.external_files = {"container app: /data/f (on /srv/data of the node)"};
   result.source_killed = true;

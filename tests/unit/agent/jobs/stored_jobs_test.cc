@@ -10,7 +10,6 @@
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/pod_journal.h"
 #include "agent/jobs/restore_job.h"
-#include "agent/jobs/restore_report.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 

@@ -73,29 +73,23 @@ TEST(JsonFieldsTest, WhatWasWrittenIsRead) {
   whole.labels = {{"k", "v"}};
   whole.colour = Colour::kBlue;
 
-  const Result<Whole> read = ReadWhole(Write(whole));
-
-  ASSERT_THAT(read, IsOk());
-  EXPECT_EQ(Write(*read), Write(whole));
-  EXPECT_EQ(read->large, UINT64_MAX);
-  EXPECT_EQ(read->negative, INT64_MIN);
-  EXPECT_THAT(read->words, ElementsAre("p", "q"));
-  EXPECT_EQ(read->parts.at(0).weight, -1);
-  EXPECT_EQ(read->colour, Colour::kBlue);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Whole read, ReadWhole(Write(whole)));
+  EXPECT_EQ(Write(read), Write(whole));
+  EXPECT_EQ(read.large, UINT64_MAX);
+  EXPECT_EQ(read.negative, INT64_MIN);
+  EXPECT_THAT(read.words, ElementsAre("p", "q"));
+  EXPECT_EQ(read.parts.at(0).weight, -1);
+  EXPECT_EQ(read.colour, Colour::kBlue);
 }
 
 TEST(JsonFieldsTest, WhatIsAbsentKeepsItsDefaultAndWhatIsUnknownIsIgnored) {
-  const Result<Whole> read =
-      ReadWhole(R"({"colour":"red","parts":[{"name":"a","new":[{}]}],"newer":{"x":1}})");
-
-  ASSERT_THAT(read, IsOk());
-  EXPECT_EQ(read->text, "unsaid");
-  EXPECT_EQ(read->wait, std::chrono::milliseconds(5));
-  EXPECT_EQ(read->parts.at(0).weight, 7);
-}
-
-TEST(JsonFieldsTest, AnEmptyListIsLeftOutWhereThatIsAskedFor) {
-  EXPECT_THAT(Write(Whole()), ::testing::Not(HasSubstr("words")));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const Whole read,
+      ReadWhole(R"({"colour":"red","parts":[{"name":"a","new":[{}]}],"newer":{"x":1}})"));
+  EXPECT_EQ(read.text, "unsaid");
+  EXPECT_EQ(read.wait, std::chrono::milliseconds(5));
+  EXPECT_EQ(read.parts.at(0).weight, 7);
+  EXPECT_THAT(Write(Whole()), ::testing::Not(HasSubstr("words"))) << "left out when empty";
 }
 
 TEST(JsonFieldsTest, RefusesByNameWhatIsNotOfItsKind) {
@@ -124,13 +118,10 @@ TEST(JsonFieldsTest, RefusesByNameWhatIsNotOfItsKind) {
   }
 }
 
-TEST(JsonFieldsTest, RefusesANameThatIsNoneOfThem) {
+TEST(JsonFieldsTest, RefusesANameThatIsNoneOfThemAndTheFirstErrorSticks) {
   EXPECT_THAT(ReadWhole(R"({"colour":"green"})"),
               StatusIs(Code::kDataLoss, HasSubstr("\"green\" is none")));
   EXPECT_THAT(ReadWhole("{}"), StatusIs(Code::kDataLoss, HasSubstr("colour: missing")));
-}
-
-TEST(JsonFieldsTest, TheFirstErrorSticks) {
   EXPECT_THAT(ReadWhole(R"({"text":1,"flag":2,"colour":3})"),
               StatusIs(Code::kDataLoss, HasSubstr("doc: text")));
 }

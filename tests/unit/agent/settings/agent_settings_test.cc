@@ -33,37 +33,27 @@ TEST(AgentSettingsTest, InnerProgramsLieBesideTheProgramWhereverThePrefixStands)
   EXPECT_THAT(LibexecBesideUs(), ::testing::EndsWith("/libexec/cryopod"));
 }
 
-TEST(AgentSettingsTest, TheExampleFileSaysWhatTheProgramKnows) {
-  AgentSettings settings;
-
-  EXPECT_THAT(cryopod::test::ReadText(CRYOPOD_EXAMPLE_SETTINGS),
-              HasSubstr(PrintExample(AgentProgram(settings, "1"))));
-  GatewaySettings gateway;
-  EXPECT_THAT(cryopod::test::ReadText(CRYOPOD_EXAMPLE_SETTINGS),
-              HasSubstr(PrintExample(GatewayProgram(gateway, "1"))));
-}
-
-TEST(AgentSettingsTest, TheExampleFileWithEveryKeyTakenGivesTheDefaults) {
+TEST(AgentSettingsTest, TheExampleFileSaysWhatTheProgramsKnowAndItsKeysGiveTheDefaults) {
   const cryopod::test::TempDirectory temp;
   const std::string path = temp.path() / "cryopod.toml";
   const std::string example = cryopod::test::ReadText(CRYOPOD_EXAMPLE_SETTINGS);
   cryopod::test::WriteText(path,
                            std::regex_replace(example, std::regex("(^|\n)# ([a-z_]+ = )"), "$1$2"));
-  AgentSettings settings;
-  const std::string defaults = PrintSettings(AgentProgram(settings, "1"));
-  settings.run_dir = "/other";
-  settings.restore_hold_ms = 7;
-
-  EXPECT_THAT(ReadSettingsFile(AgentProgram(settings, "1"), path), IsOk());
-
-  EXPECT_EQ(PrintSettings(AgentProgram(settings, "1")), defaults);
-
+  AgentSettings agent;
   GatewaySettings gateway;
-  const std::string gateway_defaults = PrintSettings(GatewayProgram(gateway, "1"));
+  const Program programs[] = {AgentProgram(agent, "1"), GatewayProgram(gateway, "1")};
+  const std::string defaults[] = {PrintSettings(programs[0]), PrintSettings(programs[1])};
+  EXPECT_THAT(example, HasSubstr(PrintExample(programs[0])));
+  EXPECT_THAT(example, HasSubstr(PrintExample(programs[1])));
+  agent.run_dir = "/other";
+  agent.restore_hold_ms = 7;
   gateway.listen = "other";
   gateway.allow_root = true;
-  EXPECT_THAT(ReadSettingsFile(GatewayProgram(gateway, "1"), path), IsOk());
-  EXPECT_EQ(PrintSettings(GatewayProgram(gateway, "1")), gateway_defaults);
+
+  for (const Program& program : programs) EXPECT_THAT(ReadSettingsFile(program, path), IsOk());
+
+  EXPECT_EQ(PrintSettings(programs[0]), defaults[0]);
+  EXPECT_EQ(PrintSettings(programs[1]), defaults[1]);
 }
 
 }  // namespace

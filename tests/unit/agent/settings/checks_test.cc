@@ -9,41 +9,26 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-TEST(ChecksTest, APathIsAbsoluteAndNotTooLong) {
-  const Check check = AbsolutePath(4);
-
-  EXPECT_THAT(check("/abc"), IsEmpty());
-  EXPECT_THAT(check("/abcd"), HasSubstr("4 bytes"));
-  EXPECT_THAT(check("abc"), HasSubstr("absolute"));
-  EXPECT_THAT(check(""), HasSubstr("absolute"));
-}
-
-TEST(ChecksTest, APathThatMayBeLeftOutIsAbsoluteOtherwise) {
-  EXPECT_THAT(PathOrEmpty()(""), IsEmpty());
-  EXPECT_THAT(PathOrEmpty()("/a"), IsEmpty());
-  EXPECT_THAT(PathOrEmpty()("a"), HasSubstr("absolute"));
-}
-
-TEST(ChecksTest, ANameIsNotEmpty) {
-  EXPECT_THAT(NotEmpty()("criu"), IsEmpty());
-  EXPECT_THAT(NotEmpty()(""), HasSubstr("empty"));
-}
-
-TEST(ChecksTest, AWordIsOneOfThoseThatAreKnown) {
-  const Check check = OneOf({"debug", "info"});
-
-  EXPECT_THAT(check("info"), IsEmpty());
-  EXPECT_THAT(check("loud"), HasSubstr("debug, info"));
-  EXPECT_THAT(check(""), HasSubstr("debug, info"));
-}
-
-TEST(ChecksTest, ANumberLiesBetweenItsEnds) {
-  const Check check = Between(1, 10);
-
-  EXPECT_THAT(check("1"), IsEmpty());
-  EXPECT_THAT(check("10"), IsEmpty());
-  for (const char* text : {"0", "11", "-1", "", "soon", "1s", " 1", "99999999999999999999"}) {
-    EXPECT_THAT(check(text), HasSubstr("1 to 10")) << text;
+TEST(ChecksTest, WhatIsNoValueIsToldWhatItMustBe) {
+  const struct {
+    Check check;
+    std::vector<std::string> values;
+    std::vector<std::string> others;
+    std::string must_be;
+  } checks[] = {
+      {AbsolutePath(4), {"/abc"}, {"abc", ""}, "absolute"},
+      {AbsolutePath(4), {}, {"/abcd"}, "4 bytes"},
+      {PathOrEmpty(), {"", "/a"}, {"a"}, "absolute"},
+      {NotEmpty(), {"criu"}, {""}, "empty"},
+      {OneOf({"debug", "info"}), {"info"}, {"loud", ""}, "debug, info"},
+      {Between(1, 10),
+       {"1", "10"},
+       {"0", "11", "-1", "", "soon", "1s", " 1", "99999999999999999999"},
+       "1 to 10"},
+  };
+  for (const auto& [check, values, others, must_be] : checks) {
+    for (const std::string& value : values) EXPECT_THAT(check(value), IsEmpty()) << value;
+    for (const std::string& other : others) EXPECT_THAT(check(other), HasSubstr(must_be)) << other;
   }
 }
 

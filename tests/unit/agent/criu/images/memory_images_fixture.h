@@ -1,25 +1,19 @@
 #pragma once
 
-#include <gtest/gtest.h>
 #include <sys/mman.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "agent/criu/images/entry_reader.h"
 #include "agent/criu/images/fill_list.h"
 #include "agent/criu/images/split_images.h"
-#include "agent/criu/proto/images.pb.h"
-#include "agent/os/file.h"
 #include "image_bytes.h"
-#include "tests/support/read_text.h"
-#include "tests/support/status_matchers.h"
-#include "tests/support/temp_directory.h"
 
 namespace cryopod::criu::test {
 
 inline constexpr uint32_t kMmMagic = 0x57492820;
+inline constexpr uint32_t kCoreMagic = 0x55053847;
 inline constexpr uint32_t kPagemapMagic = 0x56084025;
 inline constexpr uint32_t kPresent = 4;
 inline constexpr uint32_t kAnonymous = (1u << 0) | (1u << 9);  // VMA_AREA_REGULAR, VMA_ANON_PRIVATE
@@ -46,25 +40,13 @@ struct PageRun {
 
 // A directory of CRIU images of processes with memory, as CRIU writes them; page number N of an
 // address space is full of marks of N.
-class MemoryImagesTest : public ::testing::Test {
+class MemoryImagesTest : public ImagesTest {
  protected:
-  void Write(const std::string& name, const std::string& bytes) {
-    cryopod::test::WriteText(temp_.path() / name, bytes);
-    std::filesystem::permissions(temp_.path() / name, std::filesystem::perms::owner_read |
-                                                          std::filesystem::perms::owner_write);
-  }
-
   // The next entry of pstree.img, and its images.
   void AddProcess(uint32_t pid, uint32_t parent, const std::vector<Area>& areas,
                   const std::vector<PageRun>& runs, uint64_t rseq = 0) {
-    wire::pstree_entry process;
-    process.set_pid(pid);
-    process.set_ppid(parent);
-    process.set_pgid(pid);
-    process.set_sid(pid);
-    process.add_threads(pid);
-    tree_ += Entry(process);
-    Write("pstree.img", Number(kImageMagic) + Number(kPstreeMagic) + tree_);
+    tree_.push_back(Process(pid, parent, {pid}));
+    Write("pstree.img", ImageOf(kPstreeMagic, tree_));
     WriteAreas(pid, areas);
     WritePagemap(pid, pid, runs);
     WriteCore(pid, rseq);
@@ -81,8 +63,7 @@ class MemoryImagesTest : public ::testing::Test {
       entry->set_flags(area.flags);
       entry->set_status(area.status);
     }
-    Write("mm-" + std::to_string(pid) + ".img",
-          Number(kImageMagic) + Number(kMmMagic) + Entry(memory));
+    Write("mm-" + std::to_string(pid) + ".img", ImageOf<wire::mm_entry>(kMmMagic, {memory}));
   }
 
   void WritePagemap(uint32_t pid, uint32_t pages_id, const std::vector<PageRun>& runs) {
@@ -92,7 +73,7 @@ class MemoryImagesTest : public ::testing::Test {
   static std::string Pagemap(uint32_t pages_id, const std::vector<PageRun>& runs) {
     wire::pagemap_head head;
     head.set_pages_id(pages_id);
-    std::string bytes = Number(kImageMagic) + Number(kPagemapMagic) + Entry(head);
+    std::string bytes = ImageOf<wire::pagemap_head>(kPagemapMagic, {head});
     for (const PageRun& run : runs) {
       wire::pagemap_entry entry;
       entry.set_vaddr(run.first * PageBytes());
@@ -109,8 +90,7 @@ class MemoryImagesTest : public ::testing::Test {
     wire::rseq_entry* entry = core.mutable_thread_core()->mutable_rseq_entry();
     entry->set_rseq_abi_pointer(rseq);
     entry->set_rseq_abi_size(32);
-    Write("core-" + std::to_string(thread) + ".img",
-          Number(kImageMagic) + Number(kCoreMagic) + Entry(core));
+    Write("core-" + std::to_string(thread) + ".img", ImageOf<wire::core_entry>(kCoreMagic, {core}));
   }
 
   static std::string Pages(const std::vector<PageRun>& runs) {
@@ -127,35 +107,23 @@ class MemoryImagesTest : public ::testing::Test {
     return page;
   }
 
-  Status Split() {
-    Result<UniqueFd> dir = OpenDirectory(temp_.path());
-    return dir.ok() ? SplitImages(dir->get()) : dir.status();
-  }
+  Status Split() const { return SplitImages(dir_.get()); }
 
   bool Exists(const std::string& name) const {
     return std::filesystem::exists(temp_.path() / name);
   }
-  std::string Text(const std::string& name) const {
-    return cryopod::test::ReadText(temp_.path() / name);
-  }
-  std::vector<Fill> Fills() const {
-    Result<std::vector<Fill>> fills = ParseFills(Text(kFillListFile));
-    EXPECT_THAT(fills, cryopod::test::IsOk());
-    return fills.ok() ? std::move(*fills) : std::vector<Fill>();
-  }
+  std::vector<Fill> Fills() const { return ParseFills(Text(kFillListFile)).value(); }
   // What CRIU would still restore, and where from.
   std::vector<PageRun> Pagemap(uint32_t pid) const {
     const std::string name = "pagemap-" + std::to_string(pid) + ".img";
-    const std::string bytes = Text(name);
-    std::vector<PageRun> runs;
-    Result<EntryReader> reader = EntryReader::Open(bytes, name, kCommonImageMagic, kPagemapMagic);
-    EXPECT_THAT(reader, cryopod::test::IsOk());
+    EntryReader reader = EntryReader::Open(dir_.get(), name, kPagemapMagic).value();
     wire::pagemap_head head;
-    if (!reader.ok() || !reader->Next(&head).ok()) return runs;
+    EXPECT_THAT(reader.Next(&head), cryopod::test::IsOk());
     EXPECT_EQ(head.pages_id(), pid);
-    while (!reader->AtEnd()) {
+    std::vector<PageRun> runs;
+    while (!reader.AtEnd()) {
       wire::pagemap_entry entry;
-      EXPECT_THAT(reader->Next(&entry), cryopod::test::IsOk());
+      EXPECT_THAT(reader.Next(&entry), cryopod::test::IsOk());
       runs.push_back({entry.vaddr() / PageBytes(), entry.nr_pages(), entry.flags()});
     }
     return runs;
@@ -169,10 +137,8 @@ class MemoryImagesTest : public ::testing::Test {
     return bytes;
   }
 
-  cryopod::test::TempDirectory temp_;
-
  private:
-  std::string tree_;
+  std::vector<wire::pstree_entry> tree_;
 };
 
 }  // namespace cryopod::criu::test

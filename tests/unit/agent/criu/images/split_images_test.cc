@@ -35,7 +35,7 @@ class SplitImagesTest : public test::MemoryImagesTest {
     return {static_cast<pid_t>(pid), pid, first * PageBytes(), pages * PageBytes(),
             first_in_file * PageBytes()};
   }
-  void ExpectLeftAlone(uint32_t pid = 1) {
+  void ExpectLeftAlone(uint32_t pid) {
     const std::string pages = Text("pages-" + std::to_string(pid) + ".img");
     const std::vector<PageRun> runs = Pagemap(pid);
     EXPECT_THAT(Split(), IsOk());
@@ -109,21 +109,16 @@ TEST_F(SplitImagesTest, ShortRunsStay) {
   EXPECT_THAT(Pagemap(1), SizeIs(20));
 }
 
-TEST_F(SplitImagesTest, AProcessWithLittleMemoryIsLeftAlone) {
-  AddProcess(1, 0, CodeAnd({kHeap, kHeapPages}),
-             {{kCode, 4}, {kHeap, kProcessBytesMin / PageBytes() - 1}});
-  ExpectLeftAlone();
-}
-
-TEST_F(SplitImagesTest, AProcessOfWhichMostWouldHaveToBeCopiedIsLeftAlone) {
-  AddProcess(1, 0, {{kCode, 2000, kOfFile, MAP_PRIVATE}, {kHeap, kHeapPages}},
+TEST_F(SplitImagesTest, AProcessWhereItIsNotWorthItOrThatWouldKeepNoEntryIsLeftAlone) {
+  const uint64_t little = kProcessBytesMin / PageBytes() - 1;
+  AddProcess(1, 0, CodeAnd({kHeap, kHeapPages}), {{kCode, 4}, {kHeap, little}});
+  ExpectLeftAlone(1);
+  // Most would have to be copied.
+  AddProcess(2, 0, {{kCode, 2000, kOfFile, MAP_PRIVATE}, {kHeap, kHeapPages}},
              {{kCode, 1025}, {kHeap, 1024}});
-  ExpectLeftAlone();
-}
-
-TEST_F(SplitImagesTest, CriuIsNeverLeftWithoutAnEntry) {
-  AddProcess(1, 0, {{kHeap, kHeapPages}}, {{kHeap, 1024}});
-  ExpectLeftAlone();
+  ExpectLeftAlone(2);
+  AddProcess(3, 0, {{kHeap, kHeapPages}}, {{kHeap, 1024}});
+  ExpectLeftAlone(3);
 }
 
 TEST_F(SplitImagesTest, SpecialAreasAreLeftAlone) {
@@ -190,8 +185,7 @@ TEST_F(SplitImagesTest, AnEntryOfOlderCriuKeepsItsForm) {
   AddUsual();
   wire::pagemap_head head;
   head.set_pages_id(1);
-  std::string image =
-      test::Number(test::kImageMagic) + test::Number(test::kPagemapMagic) + test::Entry(head);
+  std::string image = test::ImageOf<wire::pagemap_head>(test::kPagemapMagic, {head});
   for (const PageRun& run : {PageRun{kCode, 4}, PageRun{kHeap, 1024}}) {
     wire::pagemap_entry entry;
     entry.set_vaddr(run.first * PageBytes());
@@ -211,17 +205,9 @@ TEST_F(SplitImagesTest, AnEntryOfOlderCriuKeepsItsForm) {
 
 TEST_F(SplitImagesTest, AZombieHasNoMemory) {
   AddUsual();
-  wire::pstree_entry living;
-  living.set_pid(1);
-  living.set_ppid(0);
-  living.set_pgid(1);
-  living.set_sid(1);
-  living.add_threads(1);
-  wire::pstree_entry zombie = living;
-  zombie.set_pid(7);
-  zombie.set_threads(0, 0);
-  Write("pstree.img", test::Number(test::kImageMagic) + test::Number(test::kPstreeMagic) +
-                          test::Entry(living) + test::Entry(zombie));
+  Write("pstree.img",
+        test::ImageOf<wire::pstree_entry>(test::kPstreeMagic,
+                                          {test::Process(1, 0, {1}), test::Process(7, 0, {0})}));
 
   ASSERT_THAT(Split(), IsOk());
 

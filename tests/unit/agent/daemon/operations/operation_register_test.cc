@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "agent/jobs/job_file.h"
+#include "agent/jobs/job_directory.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"

@@ -27,7 +27,7 @@ TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSizes) {
 
 TEST_F(RecordMetricsTest, EveryContainersDumpCountsByCriusOwnClock) {
   jobs::CheckpointResult result = GoodResult();
-  result.dumps = {{1000, 30000, 20000, 10000, 0, 0}, {1000, 50000, 0, 0, 0, 0}};
+  result.dumps = {{1000, 30000, 20000, 10000}, {1000, 50000, 0, 0}};
   metrics_.BeginOperation(metrics::Operation::kCheckpoint);
 
   RecordCheckpoint(metrics_, result, milliseconds(1500));
