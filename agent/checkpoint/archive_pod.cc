@@ -1,18 +1,15 @@
 #include "agent/checkpoint/archive_pod.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include <atomic>
-#include <cerrno>
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <mutex>
 
 #include "agent/archive/oci/media_types.h"
 #include "agent/checkpoint/cancellation.h"
-#include "agent/checkpoint/describe_pod.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/criu/images/rewrite_images.h"
+#include "agent/json/value.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
@@ -25,62 +22,41 @@ constexpr std::chrono::milliseconds kProgressInterval{100};
 
 class ProgressMeter {
  public:
-  ProgressMeter(const ArchiveProgress& report, uint64_t total) : report_(report), total_(total) {}
+  ProgressMeter(const jobs::EventLog& events, uint64_t total) : events_(events), total_(total) {}
 
   Status Add(uint64_t bytes) {
-    const uint64_t done = done_ += bytes;
     const std::lock_guard lock(mutex_);
+    done_ += bytes;
     const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < kProgressInterval && done < total_) return Status();
+    if (now - last_ < kProgressInterval && done_ < total_) return Status();
     last_ = now;
-    report_(done < total_ ? done : total_, total_);
+    events_.Append({"archive", "", std::min(done_, total_), total_});
     return CheckNotCancelled();
   }
 
  private:
-  const ArchiveProgress& report_;
+  const jobs::EventLog& events_;
   const uint64_t total_;
-  std::atomic<uint64_t> done_ = 0;
-  std::mutex mutex_;  // guards last_ and keeps reports in order
+  std::mutex mutex_;  // guards what follows and keeps reports in order
+  uint64_t done_ = 0;
   std::chrono::steady_clock::time_point last_;
 };
 
 // The spec stands in the bundle, of which the root file system is a part. A runtime that lays its
 // bundles out otherwise yields an archive without spec.dump, which only inspection tools miss.
 std::string SpecOf(const DumpTarget& target) {
-  const size_t slash = target.state.rootfs.rfind('/');
-  if (slash == std::string::npos) return "{}";
-  Result<std::string> spec =
-      ReadFile(target.state.rootfs.substr(0, slash) + "/config.json", kMetadataFileBytesMax);
+  const auto path = std::filesystem::path(target.state.rootfs).replace_filename("config.json");
+  Result<std::string> spec = ReadFile(path, kMetadataFileBytesMax);
   return spec.ok() ? std::move(spec).value() : "{}";
 }
 
-std::map<std::string, std::string> Annotations(const jobs::CheckpointJob& job,
-                                               const DumpTarget& target,
-                                               const archive::NodeFacts& node) {
-  const jobs::RequestedContainer& container = target.requested;
-  return {{archive::kContainerNameAnnotation, container.name},
-          {archive::kCrioNameAnnotation, container.name},
-          {archive::kPodNameAnnotation, job.pod_name},
-          {archive::kPodNamespaceAnnotation, job.pod_namespace},
-          {archive::kPodUidAnnotation, job.pod_uid},
-          {archive::kPodIdAnnotation, job.sandbox_id},
-          {archive::kEngineNameAnnotation, "cryopod"},
-          {archive::kCriuVersionAnnotation, node.criu_version},
-          {archive::kRuntimeNameAnnotation, node.runtime_name},
-          {archive::kRuntimeVersionAnnotation, node.runtime_version},
-          {archive::kHostArchAnnotation, node.architecture},
-          {archive::kHostKernelAnnotation, node.kernel},
-          {archive::kCgroupVersionAnnotation, node.cgroup_version},
-          {archive::kRootfsImageNameAnnotation, container.image}};
-}
-
-Result<archive::ContainerLayers> ArchiveContainer(
-    const jobs::CheckpointJob& job, const PreparedDump& dump, const std::string& created,
-    const archive::NodeFacts& node, archive::ArchiveWriter& writer, ProgressMeter& meter) {
+Result<archive::ContainerLayers> ArchiveContainer(const PreparedDump& dump,
+                                                  const std::string& created,
+                                                  archive::ArchiveWriter& writer,
+                                                  ProgressMeter& meter) {
   const DumpTarget& target = *dump.target;
   std::map<std::string, std::string> metadata =
-      ContainerMetadata(target.requested, "runc", SpecOf(target), created);
+      ContainerMetadata(target.requested, SpecOf(target), created);
   for (const char* name : {"dump.log", "stats-dump"}) {
     CRYOPOD_ASSIGN_OR_RETURN(metadata[name],
                              ReadFileAt(dump.work_dir.get(), name, kMetadataFileBytesMax));
@@ -88,7 +64,7 @@ Result<archive::ContainerLayers> ArchiveContainer(
   const auto progress = [&meter](uint64_t bytes) { return meter.Add(bytes); };
   archive::ContainerLayers layers;
   layers.name = target.requested.name;
-  layers.annotations = Annotations(job, target, node);
+  layers.annotations = {{archive::kEngineNameAnnotation, "cryopod"}};
   CRYOPOD_ASSIGN_OR_RETURN(layers.metadata,
                            writer.PackMemory(metadata, archive::kMetadataLayerMediaType));
   CRYOPOD_RETURN_IF_ERROR(criu::MendTimers(dump.images_dir.get()));
@@ -102,36 +78,96 @@ Result<archive::ContainerLayers> ArchiveContainer(
 
 }  // namespace
 
-Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
-                               const std::vector<PreparedDump>& dumps,
-                               const std::vector<CapturedContainer>& captured,
-                               archive::NodeFacts node, archive::ArchiveWriter& writer,
-                               const ArchiveProgress& progress) {
-  ArchivedPod archived;
-  std::vector<uint64_t> sizes_bytes;
-  for (size_t i = 0; i < dumps.size(); ++i) {
-    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, FilesBytes(dumps[i].images_dir.get()));
-    sizes_bytes.push_back(bytes);
-    archived.captured_bytes += bytes + captured[i].rootfs_bytes;
+archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
+                                   const Machine& machine, const std::string& criu_version) {
+  archive::PodCheckpoint checkpoint;
+  checkpoint.pod_name = job.pod_name;
+  checkpoint.pod_namespace = job.pod_namespace;
+  checkpoint.pod_uid = job.pod_uid;
+  checkpoint.sandbox_id = job.sandbox_id;
+  checkpoint.runtime_handler = job.runtime_handler;
+  checkpoint.hostname = pod.hostname;
+  checkpoint.shares_pid_namespace = pod.shares_pid_namespace;
+  const bool is_v2 = pod.targets.front().cgroup.version() == CgroupVersion::kV2;
+  checkpoint.node = {machine.architecture, machine.kernel,      is_v2 ? "v2" : "v1", criu_version,
+                     job.runtime_name,     job.runtime_version, machine.cpu_flags,   machine.cpu};
+  checkpoint.finished = job.finished;
+  for (const DumpTarget& target : pod.targets) {
+    archive::ContainerCheckpoint& container = checkpoint.containers.emplace_back();
+    container.name = target.requested.name;
+    container.id = target.requested.id;
+    container.image = target.requested.image;
+    container.image_ref = target.requested.image_ref;
+    container.mounts = target.requested.mounts;
   }
-  ProgressMeter meter(progress, archived.captured_bytes);
-  const std::string created = NowText();
+  return checkpoint;
+}
+
+std::map<std::string, std::string> ContainerMetadata(const jobs::RequestedContainer& container,
+                                                     const std::string& spec_json,
+                                                     const std::string& created) {
+  const std::string created_at = FormatTime(std::chrono::nanoseconds(container.created_at_ns));
+  static constexpr char kNever[] = "0001-01-01T00:00:00Z";
+  const json::Value config{json::Value::Object{{"id", {container.id}},
+                                               {"name", {container.name}},
+                                               {"rootfsImage", {container.image}},
+                                               {"rootfsImageRef", {container.image_ref}},
+                                               {"rootfsImageName", {container.image}},
+                                               {"runtime", {"runc"}},
+                                               {"createdTime", {created_at}},
+                                               {"checkpointedTime", {created}},
+                                               {"restoredTime", {kNever}},
+                                               {"restored", {false}}}};
+  const json::Value status{json::Value::Object{{"CreatedAt", {container.created_at_ns}},
+                                               {"StartedAt", {container.created_at_ns}},
+                                               {"FinishedAt", {int64_t{0}}},
+                                               {"ExitCode", {int64_t{0}}},
+                                               {"Pid", {int64_t{0}}},
+                                               {"Reason", {""}},
+                                               {"Message", {""}}}};
+  return {{"config.dump", json::Format(config, 2)},
+          {"status", json::Format(status, 2)},
+          {"status.dump", container.status_json},
+          {"spec.dump", spec_json},
+          {"container-config.json", container.config_json}};
+}
+
+std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job) {
+  json::Value options{json::Value::Object{{"version", {int64_t{1}}},
+                                          {"containers", {json::Value::Object()}},
+                                          {"annotations", {json::Value::Object()}}}};
+  for (const jobs::RequestedContainer& container : job.containers) {
+    options.Make("containers").Make(container.name).value = container.id + "-" + container.name;
+  }
+  return {{"pod.dump", job.sandbox_config_json}, {"pod.options", json::Format(options, 2)}};
+}
+
+Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job,
+                               const std::vector<PreparedDump>& dumps,
+                               archive::PodCheckpoint& checkpoint, archive::ArchiveWriter& writer,
+                               const jobs::EventLog& events) {
+  uint64_t total_bytes = 0;
+  for (size_t i = 0; i < dumps.size(); ++i) {
+    archive::ContainerCheckpoint& container = checkpoint.containers[i];
+    CRYOPOD_ASSIGN_OR_RETURN(container.images_bytes, FilesBytes(dumps[i].images_dir.get()));
+    total_bytes += container.images_bytes + container.rootfs_bytes;
+    Result<std::vector<archive::ExternalFile>> files =
+        ReadExternalFiles(*dumps[i].target, dumps[i].images_dir.get());
+    // It is CRIU's own word of just now: nobody's archive is damaged.
+    if (!files.ok()) return Status(Code::kInternal, files.status().message());
+    container.external_files = std::move(files).value();
+  }
+  ProgressMeter meter(events, total_bytes);
+  checkpoint.created = NowText();
+  ArchivedPod archived;
   for (const PreparedDump& dump : dumps) {
     CRYOPOD_ASSIGN_OR_RETURN(archive::ContainerLayers layers,
-                             ArchiveContainer(job, dump, created, node, writer, meter)
+                             ArchiveContainer(dump, checkpoint.created, writer, meter)
                                  .While("archiving container " + dump.target->requested.name));
     archived.containers.push_back(std::move(layers));
   }
   CRYOPOD_ASSIGN_OR_RETURN(archived.pod_metadata,
                            writer.PackMemory(PodMetadata(job), archive::kMetadataLayerMediaType));
-  archived.checkpoint = DescribePod(job, pod, captured, sizes_bytes, std::move(node), created);
-  for (size_t i = 0; i < dumps.size(); ++i) {
-    Result<std::vector<archive::ExternalFile>> files =
-        ReadExternalFiles(pod.targets[i], dumps[i].images_dir.get());
-    // It is CRIU's own word of just now: nobody's archive is damaged.
-    if (!files.ok()) return Status(Code::kInternal, files.status().message());
-    archived.checkpoint.containers[i].external_files = std::move(files).value();
-  }
   return archived;
 }
 

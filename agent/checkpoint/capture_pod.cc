@@ -1,14 +1,10 @@
 #include "agent/checkpoint/capture_pod.h"
 
 #include <set>
+#include <string>
 #include <thread>
 
-#include "agent/archive/oci/pod_checkpoint.h"
-#include "agent/checkpoint/check_members.h"
-#include "agent/checkpoint/newcomers.h"
 #include "agent/checkpoint/pod_content.h"
-#include "agent/checkpoint/resolve_pod.h"
-#include "agent/checkpoint/shared_mappings.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -45,15 +41,6 @@ Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<Pre
   return std::move(uncarried).While("looking for content that is not carried");
 }
 
-Status CheckNothingWasBornSince(const BirthMarks& before, const BirthWatch& births,
-                                const ResolvedPod& pod, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks now, births.Read(deadline));
-  const Status born = CheckNothingWasBorn(before, now);
-  if (born.ok()) return born;
-  return Status(born.code(), born.message() + ": " + DescribeBorn(pod.targets, before, now),
-                born.reason());
-}
-
 // The capture is lost: what is left is to say why.
 Status NameUndumped(const std::vector<PreparedDump>& dumps, const Status& unfrozen) {
   std::string names;
@@ -61,57 +48,57 @@ Status NameUndumped(const std::vector<PreparedDump>& dumps, const Status& unfroz
     const Result<std::vector<criu::DumpedProcess>> processes =
         criu::ReadPstree(dump.images_dir.get());
     if (!processes.ok()) continue;
-    std::set<pid_t> dumped;
-    for (const criu::DumpedProcess& process : *processes) {
-      dumped.insert(process.threads.begin(), process.threads.end());
-    }
-    const std::string undumped = DescribeUndumped(*dump.target, dumped);
+    const std::string undumped = DescribeUndumped(*dump.target, *processes);
     if (!undumped.empty()) names += "; container " + dump.target->requested.name + ": " + undumped;
   }
   return Status(unfrozen.code(), unfrozen.message() + names, unfrozen.reason());
 }
 
-Result<CapturedContainer> ReadCapture(const PreparedDump& dump) {
-  CapturedContainer captured;
+// Returns who was dumped. What cannot be read is CRIU's own word of just now: nobody's archive is
+// damaged.
+Result<std::vector<criu::DumpedProcess>> ReadCapture(const PreparedDump& dump,
+                                                     archive::ContainerCheckpoint& container) {
   Result<std::vector<criu::DumpedProcess>> processes = criu::ReadPstree(dump.images_dir.get());
-  // It is CRIU's own word of just now: nobody's archive is damaged.
   if (!processes.ok()) return Status(Code::kInternal, processes.status().message());
-  captured.processes = std::move(processes).value();
-  Result<std::vector<criu::RecordLock>> locks = criu::ReadRecordLocks(dump.images_dir.get());
+  const Result<std::vector<criu::RecordLock>> locks = criu::ReadRecordLocks(dump.images_dir.get());
   if (!locks.ok()) return Status(Code::kInternal, locks.status().message());
-  captured.record_locks = std::move(locks).value();
-  if (captured.record_locks.size() > archive::kRecordLocksMax) {
-    return Status(Code::kFailedPrecondition,
-                  "its processes hold " + std::to_string(captured.record_locks.size()) +
-                      " record locks, more than the " + std::to_string(archive::kRecordLocksMax) +
-                      " that an archive can hold");
+  if (locks->size() > archive::kRecordLocksMax) {
+    return Status(Code::kFailedPrecondition, "its processes hold " + std::to_string(locks->size()) +
+                                                 " record locks, more than the " +
+                                                 std::to_string(archive::kRecordLocksMax) +
+                                                 " that an archive can hold");
   }
-  captured.rootfs_bytes = dump.upper.bytes();
-  return captured;
+  container.processes = static_cast<uint32_t>(processes->size());
+  container.record_locks.clear();
+  for (const criu::RecordLock& lock : *locks) {
+    container.record_locks.push_back({static_cast<uint32_t>(lock.pid),
+                                      static_cast<uint32_t>(lock.fd), lock.exclusive, lock.start,
+                                      lock.length});
+  }
+  container.rootfs_bytes = dump.upper.bytes();
+  return processes;
 }
 
 }  // namespace
 
-Result<CapturedPod> CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
-                               const FrozenPod& frozen, const BirthWatch& births,
-                               Deadline deadline) {
+Status CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>& dumps, const FrozenPod& frozen,
+                  const BirthWatch& births, Deadline deadline, archive::PodCheckpoint& checkpoint) {
   CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
   CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, births.Read(deadline));
-  CapturedPod captured;
-  CRYOPOD_ASSIGN_OR_RETURN(captured.uncarried, DumpAll(pod, dumps, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(checkpoint.lacks, DumpAll(pod, dumps, deadline));
   // Twice: what was born may keep the pod from freezing again, and with that its end.
-  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, pod, deadline));
+  CRYOPOD_RETURN_IF_ERROR(births.CheckNothingWasBorn(before, deadline));
   const Status again = frozen.WaitFrozenAgain(deadline);
   if (!again.ok()) return NameUndumped(dumps, again);
-  CRYOPOD_RETURN_IF_ERROR(CheckNothingWasBornSince(before, births, pod, deadline));
-  for (const PreparedDump& dump : dumps) {
-    const std::string container = "container " + dump.target->requested.name;
-    CRYOPOD_ASSIGN_OR_RETURN(CapturedContainer part,
-                             ReadCapture(dump).While("reading the dump of " + container));
-    CRYOPOD_ASSIGN_OR_RETURN(part.tasks, CheckMembers(*dump.target, part.processes));
-    captured.containers.push_back(std::move(part));
+  CRYOPOD_RETURN_IF_ERROR(births.CheckNothingWasBorn(before, deadline));
+  for (size_t i = 0; i < dumps.size(); ++i) {
+    archive::ContainerCheckpoint& container = checkpoint.containers[i];
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const std::vector<criu::DumpedProcess> dumped,
+        ReadCapture(dumps[i], container).While("reading the dump of container " + container.name));
+    CRYOPOD_ASSIGN_OR_RETURN(container.tasks, CheckMembers(*dumps[i].target, dumped));
   }
-  return captured;
+  return Status();
 }
 
 }  // namespace cryopod::checkpoint

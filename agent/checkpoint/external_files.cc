@@ -1,7 +1,6 @@
 #include "agent/checkpoint/external_files.h"
 
 #include <algorithm>
-#include <optional>
 #include <set>
 #include <string_view>
 
@@ -30,21 +29,31 @@ const PlacedMount* MountOf(const DumpTarget& target, std::string_view path) {
   return nullptr;
 }
 
-std::optional<archive::ExternalFile> ExternalFileAt(const DumpTarget& target,
-                                                    const std::string& path) {
-  const PlacedMount* const mount = MountOf(target, path);
-  if (mount == nullptr || mount->origin == MountOrigin::kRemade) return std::nullopt;
-  const std::string_view inside =
-      std::string_view(path).substr(std::min(path.size(), mount->mount_point.size() + 1));
-  archive::ExternalFile file;
-  file.mount_point = Printable(mount->mount_point, kPathBytesShown);
-  file.path = Printable(inside, kPathBytesShown);
-  file.volume = Printable(mount->source, kPathBytesShown);
-  file.exact = file.path == inside && file.mount_point == mount->mount_point;
-  return file;
+std::vector<archive::ExternalFile> ExternalFilesOf(const DumpTarget& target,
+                                                   const std::vector<criu::FileByPath>& held) {
+  std::vector<archive::ExternalFile> files;
+  for (const auto& [path, regular, size_bytes] : held) {
+    const PlacedMount* const mount = MountOf(target, path);
+    if (mount == nullptr || mount->origin == MountOrigin::kRemade) continue;
+    if (files.size() == archive::kExternalFilesMax) break;
+    const std::string_view inside =
+        std::string_view(path).substr(std::min(path.size(), mount->mount_point.size() + 1));
+    archive::ExternalFile& file = files.emplace_back();
+    file.mount_point = Printable(mount->mount_point, kPathBytesShown);
+    file.path = Printable(inside, kPathBytesShown);
+    file.volume = Printable(mount->source, kPathBytesShown);
+    file.regular = regular;
+    file.size_bytes = size_bytes;
+    file.exact = file.path == inside && file.mount_point == mount->mount_point;
+  }
+  return files;
 }
 
-std::set<std::string> PathsOf(const std::vector<SeenProcess>& processes) {
+}  // namespace
+
+std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target,
+                                                     const std::vector<SeenProcess>& processes) {
+  if (target.mounts.empty()) return {};
   std::set<std::string> paths;
   const auto add = [&paths](const std::string& path) {
     if (path.starts_with('/') && !path.ends_with(kDeleted)) paths.insert(path);
@@ -55,48 +64,27 @@ std::set<std::string> PathsOf(const std::vector<SeenProcess>& processes) {
     if (!mappings.ok()) continue;  // it has ended meanwhile, and holds nothing
     for (const FileMapping& mapping : *mappings) add(mapping.path);
   }
-  return paths;
-}
-
-}  // namespace
-
-std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target,
-                                                     const std::vector<SeenProcess>& processes) {
-  std::vector<archive::ExternalFile> files;
-  if (target.mounts.empty()) return files;
-  for (const std::string& path : PathsOf(processes)) {
-    std::optional<archive::ExternalFile> file = ExternalFileAt(target, path);
-    if (file && files.size() < archive::kExternalFilesMax) files.push_back(std::move(*file));
-  }
-  return files;
+  std::vector<criu::FileByPath> held;
+  for (const std::string& path : paths) held.push_back({path});
+  return ExternalFilesOf(target, held);
 }
 
 Result<std::vector<archive::ExternalFile>> ReadExternalFiles(const DumpTarget& target,
                                                              int images_dir_fd) {
-  std::vector<archive::ExternalFile> files;
-  if (target.mounts.empty()) return files;
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::FileByPath> dumped,
+  if (target.mounts.empty()) return std::vector<archive::ExternalFile>();
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::FileByPath> held,
                            criu::ReadFilesByPath(images_dir_fd));
-  for (const criu::FileByPath& one : dumped) {
-    std::optional<archive::ExternalFile> file = ExternalFileAt(target, one.path);
-    if (!file || files.size() == archive::kExternalFilesMax) continue;
-    file->regular = one.regular;
-    file->size_bytes = one.size_bytes;
-    files.push_back(std::move(*file));
-  }
-  return files;
+  return ExternalFilesOf(target, held);
 }
 
-std::vector<std::string> NameExternalFiles(const std::string& container,
-                                           const std::vector<archive::ExternalFile>& files) {
-  std::vector<std::string> sentences;
-  sentences.reserve(files.size());
+void NameExternalFiles(const std::string& container,
+                       const std::vector<archive::ExternalFile>& files,
+                       std::vector<std::string>& names) {
   for (const archive::ExternalFile& file : files) {
-    sentences.push_back("container " + container + ": " + file.mount_point +
-                        (file.path.empty() ? "" : "/" + file.path) + " (on " + file.volume +
-                        " of the node)");
+    names.push_back("container " + container + ": " + file.mount_point +
+                    (file.path.empty() ? "" : "/" + file.path) + " (on " + file.volume +
+                    " of the node)");
   }
-  return sentences;
 }
 
 }  // namespace cryopod::checkpoint

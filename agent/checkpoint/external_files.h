@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "agent/archive/oci/pod_checkpoint.h"
-#include "agent/checkpoint/dump_target.h"
-#include "agent/checkpoint/seen_process.h"
+#include "agent/checkpoint/resolve_pod.h"
+#include "agent/checkpoint/unrestorable.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -22,8 +22,9 @@ std::vector<archive::ExternalFile> FindExternalFiles(const DumpTarget& target,
 Result<std::vector<archive::ExternalFile>> ReadExternalFiles(const DumpTarget& target,
                                                              int images_dir_fd);
 
-// A sentence for each, printable: "container web: /data/db (on /srv/data of the node)".
-std::vector<std::string> NameExternalFiles(const std::string& container,
-                                           const std::vector<archive::ExternalFile>& files);
+// Adds a sentence for each, printable: "container web: /data/db (on /srv/data of the node)".
+void NameExternalFiles(const std::string& container,
+                       const std::vector<archive::ExternalFile>& files,
+                       std::vector<std::string>& names);
 
 }  // namespace cryopod::checkpoint

@@ -33,22 +33,17 @@ long CompareMemory(pid_t one, pid_t other) {
 // A process that is between vfork and exec has its parent's memory, and the parent, who waits for
 // it in the kernel, can be stopped by nobody: CRIU would try for ten seconds, with the pod frozen.
 // Source: kcmp(2), vfork(2).
-Result<bool> StartsAProgram(const Cgroup& cgroup) {
-  CRYOPOD_ASSIGN_OR_RETURN(std::vector<pid_t> pids, cgroup.Processes());
-  // Not std::sort: one that has ended compares with nobody.
-  std::stable_sort(pids.begin(), pids.end(),
-                   [](pid_t one, pid_t other) { return CompareMemory(one, other) == 1; });
-  return std::adjacent_find(pids.begin(), pids.end(), [](pid_t one, pid_t other) {
-           return CompareMemory(one, other) == 0;
-         }) != pids.end();
-}
-
-Result<bool> AnyStartsAProgram(const std::vector<DumpTarget>& targets) {
+Result<bool> StartsAProgram(const std::vector<DumpTarget>& targets) {
   for (const DumpTarget& target : targets) {
     CRYOPOD_ASSIGN_OR_RETURN(
-        const bool starts,
-        StartsAProgram(target.cgroup).While("looking at container " + target.requested.name));
-    if (starts) return true;
+        std::vector<pid_t> pids,
+        target.cgroup.Processes().While("looking at container " + target.requested.name));
+    // Not std::sort: one that has ended compares with nobody.
+    std::ranges::stable_sort(pids,
+                             [](pid_t one, pid_t other) { return CompareMemory(one, other) == 1; });
+    const auto shared = std::ranges::adjacent_find(
+        pids, [](pid_t one, pid_t other) { return CompareMemory(one, other) == 0; });
+    if (shared != pids.end()) return true;
   }
   return false;
 }
@@ -95,8 +90,6 @@ Status FrozenPod::WaitFrozenAgain(Deadline deadline) const {
                 Reason::kPodChanged);
 }
 
-std::chrono::nanoseconds FrozenPod::FrozenFor() const { return Deadline::Clock::now() - since_; }
-
 Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline) {
   milliseconds pause{1};
   milliseconds patience = kFirstPatience;
@@ -108,7 +101,7 @@ Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline dea
     }
     Status stopped = frozen.WaitFrozen(deadline.SoonerAfter(patience));
     if (stopped.ok()) {
-      CRYOPOD_ASSIGN_OR_RETURN(const bool starts, AnyStartsAProgram(targets));
+      CRYOPOD_ASSIGN_OR_RETURN(const bool starts, StartsAProgram(targets));
       if (!starts || freezes >= kFreezesMax || deadline.expired()) return frozen;
     } else if (stopped.code() != Code::kDeadlineExceeded || deadline.expired()) {
       return stopped;

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <vector>
 
-#include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/resolve_pod.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
@@ -27,7 +27,7 @@ class FrozenPod {
   void Forget() { targets_ = nullptr; }
 
   // Since the first leaf was asked to freeze.
-  std::chrono::nanoseconds FrozenFor() const;
+  std::chrono::nanoseconds FrozenFor() const { return Deadline::Clock::now() - since_; }
 
  private:
   friend Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);

@@ -7,32 +7,39 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstring>
-#include <vector>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "agent/jobs/job_file.h"
+#include "agent/os/text.h"
+#include "agent/os/unix_socket.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
 // How long after the last CRIU has ended the cgroups are looked at once more: CRIU's own FROZEN is
 // written before it ends, so anything later than this is not its doing.
-constexpr milliseconds kAftermath{500};
-constexpr int kAnswerTimeoutMs = 5000;
+constexpr std::chrono::milliseconds kAftermath{500};
+constexpr seconds kAnswerTimeout{5};
 constexpr seconds kKillTimeout{10};
 
-struct Message {
-  char kind = 0;  // 'c' v1 cgroup, 'C' v2 cgroup, 'P' pidfd, 'D' deadline, 'Q' disarm
-  int64_t value = 0;
-};
+// The first byte of a frame to the guard. After kDeadline comes its instant in nanoseconds, with
+// the others that need one a descriptor.
+constexpr char kCgroupV1 = 'c';
+constexpr char kCgroupV2 = 'C';
+constexpr char kCriu = 'P';
+constexpr char kDeadline = 'D';
+constexpr char kDisarm = 'Q';
+// Its answers: it keeps watch, or has thawed since the last kDisarm.
+constexpr char kKeepsWatch[] = "K";
+constexpr char kHasFired[] = "F";
 
 class GuardProcess {
  public:
@@ -40,12 +47,11 @@ class GuardProcess {
 
   [[noreturn]] void Run() {
     while (true) {
-      const int timeout_ms = armed_ ? deadline_.poll_timeout_ms() : -1;
       pollfd poll_fd{socket_, POLLIN, 0};
-      const int ready = ::poll(&poll_fd, 1, timeout_ms);
-      if (ready == 0 && armed_ && deadline_.expired()) {
+      const int ready = ::poll(&poll_fd, 1, deadline_ ? deadline_->poll_timeout_ms() : -1);
+      if (ready == 0 && deadline_ && deadline_->expired()) {
         fired_ = true;
-        armed_ = false;
+        deadline_.reset();
         LetGo(true);
       } else if (ready > 0 && !HandleMessage()) {
         LetGo(false);
@@ -60,63 +66,40 @@ class GuardProcess {
     for (const Cgroup& cgroup : cgroups_) (void)cgroup.Thaw();
   }
 
-  bool StopIsDecided() const {
-    return job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, jobs::kStoppingFile, F_OK, 0) == 0;
-  }
-
   void LetGo(bool parent_lives) {
-    if (!StopIsDecided()) return ThawUntilCriuEnds(parent_lives);
+    const bool stop_is_decided =
+        job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, jobs::kStoppingFile, F_OK, 0) == 0;
+    if (!stop_is_decided) return ThawUntilCriuEnds(parent_lives);
     for (const Cgroup& cgroup : cgroups_) (void)cgroup.Kill(Deadline::After(kKillTimeout));
   }
 
   // False when our parent is gone.
   bool HandleMessage() {
-    Message message;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-    iovec vector{&message, sizeof message};
-    msghdr header{};
-    header.msg_iov = &vector;
-    header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    const ssize_t size = ::recvmsg(socket_, &header, MSG_CMSG_CLOEXEC);
-    if (size < 0 && errno == EINTR) return true;
-    if (size <= 0) return false;
-    UniqueFd fd;
-    if (const cmsghdr* part = CMSG_FIRSTHDR(&header); part && part->cmsg_type == SCM_RIGHTS) {
-      int number;
-      std::memcpy(&number, CMSG_DATA(part), sizeof number);
-      fd.Reset(number);
-    }
-    Apply(message, std::move(fd));
-    const char answer = fired_ ? 'F' : 'K';
-    if (message.kind == 'Q') fired_ = false;
-    while (::send(socket_, &answer, 1, MSG_NOSIGNAL) < 0 && errno == EINTR) {
-    }
+    Result<Frame> frame = ReceiveFrame(socket_, Deadline::After(kAnswerTimeout));
+    if (!frame.ok() || frame->bytes.empty()) return false;
+    const char kind = frame->bytes.front();
+    Apply(kind, std::string_view(frame->bytes).substr(1), std::move(frame->descriptors));
+    // One that is gone meanwhile is missed at the next look.
+    (void)SendFrame(socket_, fired_ ? kHasFired : kKeepsWatch, Deadline::After(kAnswerTimeout));
+    if (kind == kDisarm) fired_ = false;
     return true;
   }
 
-  void Apply(const Message& message, UniqueFd fd) {
-    switch (message.kind) {
-      case 'c':
-      case 'C':
-        cgroups_.push_back(Cgroup::FromDirectory(
-            std::move(fd), message.kind == 'C' ? CgroupVersion::kV2 : CgroupVersion::kV1, "guard"));
-        break;
-      case 'P':
-        criu_.push_back(std::move(fd));
-        break;
-      case 'D':
-        if (!fired_) {
-          deadline_ = Deadline::At(Deadline::Clock::time_point(nanoseconds(message.value)));
-          armed_ = true;
-        }
-        break;
-      default:
-        cgroups_.clear();
-        criu_.clear();
-        armed_ = false;
-        break;
+  void Apply(char kind, std::string_view value, std::vector<UniqueFd> descriptors) {
+    UniqueFd fd = descriptors.empty() ? UniqueFd() : std::move(descriptors.front());
+    if (kind == kCgroupV1 || kind == kCgroupV2) {
+      cgroups_.push_back(Cgroup::FromDirectory(
+          std::move(fd), kind == kCgroupV2 ? CgroupVersion::kV2 : CgroupVersion::kV1, "guard"));
+    } else if (kind == kCriu) {
+      criu_.push_back(std::move(fd));
+    } else if (kind == kDeadline) {
+      int64_t instant_ns = 0;  // one that cannot be read has passed
+      (void)ParseNumber(value, instant_ns);
+      if (!fired_) deadline_ = Deadline::At(Deadline::Clock::time_point(nanoseconds(instant_ns)));
+    } else {
+      cgroups_.clear();
+      criu_.clear();
+      deadline_.reset();
     }
   }
 
@@ -149,16 +132,15 @@ class GuardProcess {
   int job_dir_fd_;
   std::vector<Cgroup> cgroups_;
   std::vector<UniqueFd> criu_;
-  bool armed_ = false;
   bool fired_ = false;
-  Deadline deadline_ = Deadline::After(seconds(0));
+  std::optional<Deadline> deadline_;
 };
 
 }  // namespace
 
 Result<Guard> Guard::Fork(int job_dir_fd) {
   int sockets[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) {
     return ErrnoStatus(errno, "socketpair", "guard");
   }
   UniqueFd ours(sockets[0]);
@@ -182,12 +164,6 @@ Result<Guard> Guard::Fork(int job_dir_fd) {
 Guard::Guard(Guard&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)), socket_(std::move(other.socket_)) {}
 
-Guard& Guard::operator=(Guard&& other) noexcept {
-  std::swap(pid_, other.pid_);
-  std::swap(socket_, other.socket_);
-  return *this;
-}
-
 Guard::~Guard() {
   if (pid_ < 0) return;
   // Not waited for: it ends by itself, and may have a CRIU to wait for that outlives us.
@@ -195,31 +171,14 @@ Guard::~Guard() {
   ::waitpid(pid_, nullptr, WNOHANG);
 }
 
-Status Guard::Ask(char kind, int64_t value, int fd) {
-  const Message message{kind, value};
-  iovec vector{const_cast<Message*>(&message), sizeof message};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr header{};
-  header.msg_iov = &vector;
-  header.msg_iovlen = 1;
-  if (fd >= 0) {
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
-    cmsghdr* const part = CMSG_FIRSTHDR(&header);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(part), &fd, sizeof fd);
-  }
-  if (::sendmsg(socket_.get(), &header, MSG_NOSIGNAL) < 0) {
-    return ErrnoStatus(errno, "sendmsg", "guard");
-  }
-  pollfd poll_fd{socket_.get(), POLLIN, 0};
-  char answer = 0;
-  if (::poll(&poll_fd, 1, kAnswerTimeoutMs) <= 0 || ::recv(socket_.get(), &answer, 1, 0) != 1) {
+Status Guard::Ask(const std::string& message, const std::vector<int>& descriptors) {
+  const Deadline deadline = Deadline::After(kAnswerTimeout);
+  CRYOPOD_RETURN_IF_ERROR(SendFrame(socket_.get(), message, deadline, descriptors).While("guard"));
+  const Result<Frame> answer = ReceiveFrame(socket_.get(), deadline);
+  if (!answer.ok()) {
     return Status(Code::kInternal, "the guard that thaws the pod if we die does not answer");
   }
-  if (answer == 'F') {
+  if (answer->bytes == kHasFired) {
     return Status(Code::kDeadlineExceeded,
                   "the freeze lasted beyond its deadline; the guard has thawed the pod");
   }
@@ -227,15 +186,17 @@ Status Guard::Ask(char kind, int64_t value, int fd) {
 }
 
 Status Guard::Watch(const Cgroup& cgroup) {
-  return Ask(cgroup.version() == CgroupVersion::kV2 ? 'C' : 'c', 0, cgroup.dir_fd());
+  const char kind = cgroup.version() == CgroupVersion::kV2 ? kCgroupV2 : kCgroupV1;
+  return Ask({kind}, {cgroup.dir_fd()});
 }
 
-Status Guard::WatchCriu(int pidfd) { return Ask('P', 0, pidfd); }
+Status Guard::WatchCriu(int pidfd) { return Ask({kCriu}, {pidfd}); }
 
 Status Guard::Arm(Deadline deadline) {
-  return Ask('D', nanoseconds(deadline.instant().time_since_epoch()).count(), -1);
+  const auto instant = deadline.instant().time_since_epoch();
+  return Ask(kDeadline + std::to_string(nanoseconds(instant).count()), {});
 }
 
-Status Guard::Disarm() { return Ask('Q', 0, -1); }
+Status Guard::Disarm() { return Ask({kDisarm}, {}); }
 
 }  // namespace cryopod::checkpoint

@@ -2,7 +2,9 @@
 
 #include <sys/types.h>
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/deadline.h"
@@ -27,7 +29,7 @@ class Guard {
   // `job_dir_fd` (borrowed): where kStoppingFile may appear; -1: never.
   static Result<Guard> Fork(int job_dir_fd = -1);
   Guard(Guard&&) noexcept;
-  Guard& operator=(Guard&&) noexcept;
+  Guard& operator=(Guard&&) = delete;
   // Lets the guard go: what is frozen then is thawed by it.
   ~Guard();
 
@@ -46,7 +48,7 @@ class Guard {
 
  private:
   Guard(pid_t pid, UniqueFd socket) : pid_(pid), socket_(std::move(socket)) {}
-  Status Ask(char kind, int64_t value, int fd);
+  Status Ask(const std::string& message, const std::vector<int>& descriptors);
   pid_t pid_ = -1;
   UniqueFd socket_;
 };

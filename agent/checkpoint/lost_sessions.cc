@@ -15,7 +15,7 @@ struct Task {
   pid_t pid = 0;
   pid_t session = 0;
   Task* parent = nullptr;
-  std::vector<Task*> children;
+  std::vector<Task*> children = {};
   pid_t born_session = kNobody;  // when it forks children before it makes its own session
   pid_t inherited_session = 0;
   bool is_lost = false;
@@ -51,10 +51,7 @@ class Tree {
 
  private:
   Task& Add(pid_t pid, pid_t session) {
-    Task& task = tasks_.emplace_back();
-    task.pid = pid;
-    task.session = session;
-    return task;
+    return tasks_.emplace_back(Task{.pid = pid, .session = session});
   }
   static void Attach(Task& task, Task& parent) {
     task.parent = &parent;
@@ -124,16 +121,13 @@ class Tree {
       const bool is_before = task->parent->born_session == born;
       task->inherited_session = is_before ? task->parent->inherited_session : task->parent->session;
       const bool fits = task->session == task->pid || task->session == task->inherited_session;
-      if (fits && !task->is_lost) continue;
-      if (task->process == nullptr) continue;
-      lost.push_back({*task->process, ParentOf(*task->process), by_pid_.contains(task->session)});
+      if (task->process == nullptr || (fits && !task->is_lost)) continue;
+      const auto parent = by_pid_.find(task->process->parent_pid);
+      lost.push_back({*task->process,
+                      parent == by_pid_.end() ? ProcessInfo() : *parent->second->process,
+                      by_pid_.contains(task->session)});
     }
     return lost;
-  }
-
-  ProcessInfo ParentOf(const ProcessInfo& process) const {
-    const auto parent = by_pid_.find(process.parent_pid);
-    return parent == by_pid_.end() ? ProcessInfo{} : *parent->second->process;
   }
 
   std::deque<Task> tasks_;

@@ -19,19 +19,8 @@ constexpr std::string_view kSubPaths = "/volume-subpaths/";
 // Behind the root of a mount whose directory was removed meanwhile.
 constexpr std::string_view kDeleted = "//deleted";
 
-bool IsPodPlugin(std::string_view plugin) {
-  return std::find(kPodPlugins.begin(), kPodPlugins.end(), plugin) != kPodPlugins.end();
-}
-
 std::string_view WithoutMark(std::string_view root) {
   return root.ends_with(kDeleted) ? root.substr(0, root.size() - kDeleted.size()) : root;
-}
-
-// What is left of `path` beneath `directory`: "" for the directory itself.
-std::optional<std::string_view> Beneath(std::string_view path, std::string_view directory) {
-  if (!IsAtOrBelow(path, directory)) return std::nullopt;
-  if (path == "/") return std::string_view();
-  return directory == "/" ? path : path.substr(directory.size());
 }
 
 // ".../containers/<ID>/volumes/<hash>": containerd's copy of what the image has there.
@@ -67,7 +56,9 @@ bool PlaceBySubPathFolder(std::string_view path, PlacedMount& placed) {
 
 bool PlaceInPodVolume(std::string_view path, PlacedMount& placed) {
   const std::optional<criu::VolumePath> volume = criu::VolumePathOf(path);
-  if (!volume || !IsPodPlugin(volume->plugin)) return PlaceBySubPathFolder(path, placed);
+  if (!volume || std::ranges::find(kPodPlugins, volume->plugin) == kPodPlugins.end()) {
+    return PlaceBySubPathFolder(path, placed);
+  }
   placed.origin = MountOrigin::kPodVolume;
   placed.volume_dir = volume->directory;
   placed.path_in_volume = volume->inside;
@@ -92,32 +83,30 @@ void Classify(const std::vector<std::string>& paths, const std::string& containe
   for (const std::string& path : paths) {
     if (PlaceInImageVolume(path, container_id, placed)) return;
   }
-  if (std::any_of(paths.begin(), paths.end(),
-                  [&](const std::string& path) { return IsRemade(path, sandbox_id); })) {
-    placed.origin = MountOrigin::kRemade;
+  for (const std::string& path : paths) {
+    if (IsRemade(path, sandbox_id)) placed.origin = MountOrigin::kRemade;
   }
 }
 
-// The last one covers those before it.
-const MountEntry* MountedAt(const std::string& mount_point, const std::vector<MountEntry>& mounts) {
-  const auto found = std::find_if(mounts.rbegin(), mounts.rend(), [&](const MountEntry& entry) {
-    return entry.mount_point == mount_point;
-  });
-  return found == mounts.rend() ? nullptr : &*found;
-}
-
 }  // namespace
+
+const MountEntry* MountedAt(const std::string& mount_point, const std::vector<MountEntry>& mounts) {
+  const MountEntry* found = nullptr;
+  for (const MountEntry& entry : mounts) {
+    if (entry.mount_point == mount_point) found = &entry;
+  }
+  return found;
+}
 
 std::vector<std::string> NodePathsOf(const MountEntry& entry,
                                      const std::vector<MountEntry>& node_mounts) {
   std::vector<std::string> paths;
   for (const MountEntry& mount : node_mounts) {
-    if (mount.device != entry.device) continue;
-    const std::optional<std::string_view> rest =
-        Beneath(WithoutMark(entry.root), WithoutMark(mount.root));
-    if (!rest) continue;
-    std::string path =
-        mount.mount_point == "/" ? std::string(*rest) : mount.mount_point + std::string(*rest);
+    const std::string_view root = WithoutMark(mount.root);
+    const std::string_view place = WithoutMark(entry.root);
+    if (mount.device != entry.device || !IsAtOrBelow(place, root)) continue;
+    std::string path = mount.mount_point == "/" ? "" : mount.mount_point;
+    if (place != "/") path += root == "/" ? place : place.substr(root.size());
     paths.push_back(path.empty() ? "/" : std::move(path));
   }
   return paths;
@@ -138,7 +127,6 @@ std::vector<PlacedMount> PlaceMounts(const criu::ContainerState& state,
     paths.push_back(declared.source);
     PlacedMount mount;
     mount.mount_point = mount_point;
-    mount.device = entry->device;
     mount.source = paths.front();
     Classify(paths, state.id, sandbox_id, mount);
     placed.push_back(std::move(mount));

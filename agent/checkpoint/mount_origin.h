@@ -22,7 +22,6 @@ enum class MountOrigin {
 // name of the kubelet's directory all lead to the same volume.
 struct PlacedMount {
   std::string mount_point;  // in the container, as mountinfo shows it
-  std::string device;       // of the file system: "8:1"
   std::string source;  // on the node; where the node shows it nowhere, what the runtime was told
   MountOrigin origin = MountOrigin::kOutside;
   // Of kPodVolume and kImageVolume: the volume's own directory on the node, and the mount's place
@@ -30,6 +29,9 @@ struct PlacedMount {
   std::string volume_dir;
   std::string path_in_volume;
 };
+
+// The mount that is seen at this place, of several the last one; nullptr: none.
+const MountEntry* MountedAt(const std::string& mount_point, const std::vector<MountEntry>& mounts);
 
 // Pure. The paths at which the node shows what `entry` shows: one for every mount of the node that
 // holds this part of the file system. A later mount may cover one of them.

@@ -30,12 +30,6 @@ std::string NamesIn(std::vector<std::string> names) {
   return JoinFirst(names, kNamesMax);
 }
 
-std::vector<std::string> NamesOf(const std::vector<DirectoryEntry>& entries) {
-  std::vector<std::string> names;
-  for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
-  return names;
-}
-
 std::string InContainer(const DumpTarget& target, const std::string& path) {
   return "/proc/" + std::to_string(target.state.init_pid) + "/root" + path;
 }
@@ -61,18 +55,15 @@ std::vector<Volume> VolumesOf(const ResolvedPod& pod) {
   return volumes;
 }
 
-// It is a mounted path, or lies on the way to one.
-bool LeadsToMounted(const std::string& path, const std::set<std::string>& mounted) {
-  return std::any_of(mounted.begin(), mounted.end(),
-                     [&](const std::string& one) { return IsAtOrBelow(one, path); });
-}
-
+// Everything but directories that are mounted or lie on the way to one that is.
 Status AddContent(int dir_fd, const std::string& prefix, const std::set<std::string>& mounted,
                   std::vector<std::string>& names) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
   for (const DirectoryEntry& entry : entries) {
     const std::string path = prefix + entry.name;
-    if (entry.type != DT_DIR || !LeadsToMounted(path, mounted)) {
+    const bool leads_to_mounted = std::ranges::any_of(
+        mounted, [&path](const std::string& one) { return IsAtOrBelow(one, path); });
+    if (entry.type != DT_DIR || !leads_to_mounted) {
       names.push_back(path);
       continue;
     }
@@ -125,16 +116,15 @@ Status AddSharedDirectory(const DumpTarget& target, const std::string& path,
                           std::vector<std::string>& found) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts,
                            ReadMountInfo(target.state.init_pid));
-  std::string device;
-  for (const MountEntry& mount : mounts) {
-    if (mount.mount_point == path) device = mount.device;
-  }
-  if (device.empty() || !seen.insert(device).second) return Status();
+  const MountEntry* const mount = MountedAt(path, mounts);
+  if (mount == nullptr || !seen.insert(mount->device).second) return Status();
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries,
                            ListDirectory(InContainer(target, path)));
   if (entries.empty()) return Status();
+  std::vector<std::string> names;
+  for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
   found.push_back("container " + target.requested.name + ": " + what + " (" +
-                  NamesIn(NamesOf(entries)) + ")");
+                  NamesIn(std::move(names)) + ")");
   return Status();
 }
 
@@ -143,10 +133,8 @@ Status AddSysVIpc(const DumpTarget& target, std::set<uint64_t>& seen,
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t inode, NamespaceInode(target.state.init_pid, "ipc"));
   if (!seen.insert(inode).second) return Status();
   CRYOPOD_ASSIGN_OR_RETURN(
-      const UniqueFd ipc,
-      OpenAt(AT_FDCWD, "/proc/" + std::to_string(target.state.init_pid) + "/ns/ipc", O_RDONLY));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string objects,
-                           ListSysVIpc(ipc.get(), Deadline::After(kNamespaceTimeout)));
+      const std::string objects,
+      ListSysVIpc(target.init_pidfd.get(), Deadline::After(kNamespaceTimeout)));
   if (objects.empty()) return Status();
   found.push_back("the pod has System V IPC objects (" + objects.substr(0, objects.find('\n')) +
                   (objects.find('\n') + 1 < objects.size() ? ", …)" : ")"));

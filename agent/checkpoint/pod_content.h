@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/resolve_pod.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {

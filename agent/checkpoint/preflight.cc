@@ -1,19 +1,16 @@
 #include "agent/checkpoint/preflight.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/pod_content.h"
-#include "agent/checkpoint/seen_process.h"
-#include "agent/checkpoint/tree_size.h"
-#include "agent/checkpoint/unrestorable.h"
+#include "agent/checkpoint/upper_copy.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
@@ -25,106 +22,90 @@ namespace {
 // Left free on the archive's file system whatever happens: logs, the journal, other people's pods.
 constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 
-class Reasons {
- public:
-  void Add(Reason word, const std::string& reason) {
-    reasons_.push_back(reason);
-    if (word_ == Reason::kNone) word_ = word;
+// All of them in one; counted as the first one that lasts, which an exec session does not.
+Status ToStatus(const std::vector<Objection>& objections) {
+  if (objections.empty()) return Status();
+  std::string text;
+  for (size_t i = 0; i < objections.size(); ++i) {
+    if (objections.size() > 1) text += (i == 0 ? "(" : " (") + std::to_string(i + 1) + ") ";
+    text += objections[i].sentence;
   }
-  // An exec session, which may be gone in a moment.
-  void AddPassing(const std::string& reason) { reasons_.push_back(reason); }
-  // Counted as the first one that lasts.
-  Status ToStatus() const {
-    if (reasons_.empty()) return Status();
-    if (word_ == Reason::kNone) return Status(Code::kAborted, Text(), Reason::kExecSession);
-    return Status(Code::kFailedPrecondition, Text(), word_);
-  }
-
- private:
-  std::string Text() const {
-    if (reasons_.size() == 1) return reasons_.front();
-    std::string text;
-    int number = 0;
-    for (const std::string& reason : reasons_) {
-      text += (text.empty() ? "(" : " (") + std::to_string(++number) + ") " + reason;
-    }
-    return text;
-  }
-
-  std::vector<std::string> reasons_;
-  Reason word_ = Reason::kNone;
-};
+  const auto lasting = std::find_if(
+      objections.begin(), objections.end(),
+      [](const Objection& objection) { return objection.word != Reason::kExecSession; });
+  if (lasting == objections.end()) return Status(Code::kAborted, text, Reason::kExecSession);
+  return Status(Code::kFailedPrecondition, text, lasting->word);
+}
 
 void CheckProcess(const SeenProcess& seen, const std::string& container, uint64_t user_namespace,
-                  Reasons& reasons) {
+                  std::vector<Objection>& objections) {
   const ProcessInfo& process = seen.info;
   const std::string who = "container " + container + ": " + NameOf(process);
+  const auto add = [&](Reason word, const std::string& what) {
+    objections.push_back({word, who + what});
+  };
   if (process.tracer_pid != 0) {
-    reasons.Add(Reason::kTraced, who + " is traced by PID " + std::to_string(process.tracer_pid) +
-                                     "; end the debugger first");
+    add(Reason::kTraced,
+        " is traced by PID " + std::to_string(process.tracer_pid) + "; end the debugger first");
   }
   if (process.state == 'T' || process.state == 't') {
-    reasons.Add(Reason::kProcessStopped, who + " is stopped; continue it or end it first");
+    add(Reason::kProcessStopped, " is stopped; continue it or end it first");
   }
   const Result<uint64_t> user = NamespaceInode(process.pid, "user");
   if (user.ok() && *user != user_namespace) {
-    reasons.Add(Reason::kUserNamespace,
-                who + " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
+    add(Reason::kUserNamespace,
+        " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
   }
-  std::set<std::string_view> told;
+  std::set<std::string> told;
   for (const SeenProcess::Link& link : seen.links) {
-    const DescriptorReason against = ReasonAgainstDescriptor(link.target);
-    if (against.word == Reason::kNone || !told.insert(against.text).second) continue;
-    reasons.Add(against.word, who + " " + std::string(against.text));
+    const Objection against = ReasonAgainstDescriptor(link.target);
+    if (against.word == Reason::kNone || !told.insert(against.sentence).second) continue;
+    add(against.word, " " + against.sentence);
   }
 }
 
-void CheckNamespaces(const DumpTarget& target, Reasons& reasons) {
-  const Result<uint64_t> ours = NamespaceInode(::getpid(), "pid");
-  if (ours.ok() && *ours == target.pid_namespace) {
-    reasons.Add(
-        Reason::kHostPid,
-        "container " + target.requested.name +
-            " shares the node's PID namespace (hostPID: true); its PIDs would be taken elsewhere");
-  }
-}
-
-Status CheckContainer(const DumpTarget& target, PreflightReport& report, Reasons& reasons) {
+Status CheckContainer(const DumpTarget& target, PreflightReport& report,
+                      std::vector<Objection>& objections) {
+  const std::string container = "container " + target.requested.name;
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t user_namespace, NamespaceInode(::getpid(), "user"));
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<SeenProcess> processes, LookAtProcesses(target.cgroup));
   std::vector<ProcessInfo> infos;
   for (const SeenProcess& process : processes) {
-    CheckProcess(process, target.requested.name, user_namespace, reasons);
+    CheckProcess(process, target.requested.name, user_namespace, objections);
     const Result<uint64_t> bytes = DumpableBytes(process.info.pid);
     if (bytes.ok()) report.memory_bytes += *bytes;
     infos.push_back(process.info);
   }
   for (const ProcessInfo& stray : FindStrayProcesses(infos, target.state.init_pid)) {
-    reasons.AddPassing(
-        "container " + target.requested.name + ": " + NameOf(stray) +
-        " does not descend from the container's first process (an exec session, or an orphan of a"
-        " pod that shares its PID namespace); let it end and try again");
+    objections.push_back(
+        {Reason::kExecSession,
+         container + ": " + NameOf(stray) +
+             " does not descend from the container's first process (an exec session, or an orphan"
+             " of a pod that shares its PID namespace); let it end and try again"});
     // It is not dumped, and what a debugging tool holds for a moment is no reason that lasts.
     std::erase_if(processes,
                   [&stray](const SeenProcess& one) { return one.info.pid == stray.pid; });
   }
-  const Inspection inspection = InspectProcesses(target, processes);
-  for (const Objection& objection : inspection.objections) {
-    reasons.Add(objection.word, objection.sentence);
-  }
+  Inspection inspection = InspectProcesses(target, processes);
+  std::ranges::move(inspection.objections, std::back_inserter(objections));
   report.memory_bytes += inspection.images_bytes;
-  for (std::string& file :
-       NameExternalFiles(target.requested.name, FindExternalFiles(target, processes))) {
-    report.external_files.push_back(std::move(file));
+  NameExternalFiles(target.requested.name, FindExternalFiles(target, processes),
+                    report.external_files);
+  const Result<uint64_t> ours = NamespaceInode(::getpid(), "pid");
+  if (ours.ok() && *ours == target.pid_namespace) {
+    objections.push_back(
+        {Reason::kHostPid, container + " shares the node's PID namespace (hostPID: true); its PIDs "
+                                       "would be taken elsewhere"});
   }
-  CheckNamespaces(target, reasons);
   return Status();
 }
 
 // What the writer of an archive would refuse, because its reader does.
-void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper, Reasons& reasons) {
+void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper,
+                        std::vector<Objection>& objections) {
   const auto add = [&](const Status& refused) {
-    reasons.Add(refused.reason(), "container " + target.requested.name + ": " + refused.message());
+    objections.push_back(
+        {refused.reason(), "container " + target.requested.name + ": " + refused.message()});
   };
   for (const std::string& path : upper.device_nodes) add(archive::RefuseDeviceNode(path));
   if (upper.entries > archive::kLayerEntriesMax) add(archive::RefuseTooManyEntries());
@@ -166,49 +147,46 @@ std::vector<ProcessInfo> FindStrayProcesses(const std::vector<ProcessInfo>& proc
   return strays;
 }
 
-DescriptorReason ReasonAgainstDescriptor(const std::string& link) {
+Objection ReasonAgainstDescriptor(const std::string& link) {
   struct Refused {
     std::string_view prefix;
-    DescriptorReason reason;
+    Reason word;
+    const char* what;
   };
   static constexpr Refused kRefused[] = {
-      {"anon_inode:[io_uring]",
-       {Reason::kIoUring, "uses io_uring, which CRIU cannot dump; turn it off in the application"}},
-      {"anon_inode:[userfaultfd]",
-       {Reason::kUserfaultfd, "uses userfaultfd, which CRIU cannot dump"}},
-      {"anon_inode:seccomp notify",
-       {Reason::kUnsupportedDescriptor,
-        "supervises seccomp notifications, which CRIU cannot dump"}},
-      {"anon_inode:[landlock-ruleset]",
-       {Reason::kUnsupportedDescriptor, "holds a Landlock ruleset, which CRIU cannot dump"}},
-      {"anon_inode:bpf-",
-       {Reason::kUnsupportedDescriptor, "holds a BPF object, which CRIU cannot dump"}},
-      {"anon_inode:[perf_event]",
-       {Reason::kUnsupportedDescriptor, "holds a perf event, which CRIU cannot dump"}},
+      {"anon_inode:[io_uring]", Reason::kIoUring, "uses io_uring"},
+      {"anon_inode:[userfaultfd]", Reason::kUserfaultfd, "uses userfaultfd"},
+      {"anon_inode:seccomp notify", Reason::kUnsupportedDescriptor,
+       "supervises seccomp notifications"},
+      {"anon_inode:[landlock-ruleset]", Reason::kUnsupportedDescriptor, "holds a Landlock ruleset"},
+      {"anon_inode:bpf-", Reason::kUnsupportedDescriptor, "holds a BPF object"},
+      {"anon_inode:[perf_event]", Reason::kUnsupportedDescriptor, "holds a perf event"},
   };
-  for (const Refused& refused : kRefused) {
-    if (link.starts_with(refused.prefix)) return refused.reason;
+  for (const auto& [prefix, word, what] : kRefused) {
+    if (!link.starts_with(prefix)) continue;
+    const char* const remedy = word == Reason::kIoUring ? "; turn it off in the application" : "";
+    return {word, what + std::string(", which CRIU cannot dump") + remedy};
   }
   return {};
 }
 
 Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const ResolvedPod& pod) {
   PreflightReport report;
-  Reasons reasons;
+  std::vector<Objection> objections;
   for (const DumpTarget& target : pod.targets) {
     CRYOPOD_RETURN_IF_ERROR(
-        CheckContainer(target, report, reasons).While("container " + target.requested.name));
+        CheckContainer(target, report, objections).While("container " + target.requested.name));
     CRYOPOD_ASSIGN_OR_RETURN(const TreeSize upper, MeasureTree(target.upper_dir));
     report.writable_bytes += upper.staged_bytes;
-    CheckWritableLayer(target, upper, reasons);
+    CheckWritableLayer(target, upper, objections);
   }
-  CRYOPOD_ASSIGN_OR_RETURN(report.lacks, UncarriedContent(pod));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> uncarried, UncarriedContent(pod));
   if (!job.without_volumes) {
-    for (const std::string& content : report.lacks) {
-      reasons.Add(Reason::kContentNotCarried, NotCarried(content));
+    for (const std::string& content : uncarried) {
+      objections.push_back({Reason::kContentNotCarried, NotCarried(content)});
     }
   }
-  CRYOPOD_RETURN_IF_ERROR(reasons.ToStatus());
+  CRYOPOD_RETURN_IF_ERROR(ToStatus(objections));
   CRYOPOD_RETURN_IF_ERROR(CheckSpace(job, report));
   return report;
 }

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "agent/checkpoint/dump_target.h"
+#include "agent/checkpoint/resolve_pod.h"
+#include "agent/checkpoint/unrestorable.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/os/proc.h"
 #include "agent/os/status.h"
@@ -18,7 +18,6 @@ struct PreflightReport {
   uint64_t writable_bytes = 0;  // that copies of the writable layers take
   // What a staging area has to hold: the pod runs on between the prediction and the cut.
   uint64_t StagingBytes() const;
-  std::vector<std::string> lacks;           // content that is left out because the caller said so
   std::vector<std::string> external_files;  // that a restore needs and the archive has not
 };
 
@@ -31,11 +30,8 @@ Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const Resolved
 // sessions.
 std::vector<ProcessInfo> FindStrayProcesses(const std::vector<ProcessInfo>& processes, pid_t init);
 
-// Pure: why a process with such a descriptor cannot be dumped; kNone when it can.
-struct DescriptorReason {
-  Reason word = Reason::kNone;
-  std::string_view text;
-};
-DescriptorReason ReasonAgainstDescriptor(const std::string& link);
+// Pure: why a process with such a descriptor cannot be dumped, without the process's name; kNone
+// when it can.
+Objection ReasonAgainstDescriptor(const std::string& link);
 
 }  // namespace cryopod::checkpoint

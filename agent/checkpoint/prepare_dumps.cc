@@ -1,19 +1,27 @@
 #include "agent/checkpoint/prepare_dumps.h"
 
+#include <chrono>
 #include <set>
-#include <utility>
+#include <string>
 
-#include "agent/checkpoint/shared_mappings.h"
+#include "agent/os/deadline.h"
 #include "agent/os/file.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
+constexpr std::chrono::seconds kCriuTimeout{10};
+
+// CRIU keeps what it has learned of the kernel in this file, until the next boot. Whatever runs
+// first learns it anew, which takes some 30 ms: that must not be a dump, inside a freeze. Source:
+// CRIU criu/kerndat.c (KERNDAT_CACHE_FILE).
+constexpr char kKernelFactsFile[] = "/run/criu.kdat";
+
 // CRIU reads its options and the node's facts; nothing of the pod is stopped yet.
 constexpr std::chrono::seconds kParkTimeout{20};
 
 Result<PreparedDump> PrepareDump(criu::CriuProcess criu, const DumpTarget& target,
-                                 StagingArea& staging) {
+                                 const StagingArea& staging) {
   const std::string& name = target.requested.name;
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd images_dir, staging.MakeDirectory(name + ".images"));
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd work_dir, staging.MakeDirectory(name + ".work"));
@@ -37,14 +45,41 @@ Result<PreparedDump> PrepareDump(criu::CriuProcess criu, const DumpTarget& targe
 
 }  // namespace
 
-Result<std::vector<PreparedDump>> PrepareDumps(std::vector<criu::CriuProcess> crius,
-                                               const ResolvedPod& pod, StagingArea& staging) {
-  if (crius.size() != pod.targets.size()) {
-    return Status(Code::kInternal, std::to_string(crius.size()) + " CRIU processes for " +
-                                       std::to_string(pod.targets.size()) + " containers");
+Result<StartedCriu> StartedCriu::Start(const jobs::CheckpointJob& job) {
+  CRYOPOD_ASSIGN_OR_RETURN(criu::VersionInquiry version,
+                           criu::VersionInquiry::Begin(job.criu_program));
+  StartedCriu started(job, std::move(version));
+  CRYOPOD_ASSIGN_OR_RETURN(started.ready_, started.Take());
+  return started;
+}
+
+Result<criu::Version> StartedCriu::Check() {
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::Version version,
+                           std::move(version_).Answer(Deadline::After(kCriuTimeout)));
+  if (!PathExists(kKernelFactsFile)) {
+    CRYOPOD_RETURN_IF_ERROR(criu::CheckFeatures(job_->criu_program, Deadline::After(kCriuTimeout))
+                                .While("checking CRIU"));
   }
+  return version;
+}
+
+Result<std::vector<criu::CriuProcess>> StartedCriu::Take() {
+  if (!ready_.empty()) return std::exchange(ready_, {});
+  std::vector<criu::CriuProcess> spawned;
+  for (size_t i = 0; i < job_->containers.size(); ++i) {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        criu::CriuProcess criu,
+        criu::CriuProcess::Spawn(job_->criu_program, criu::Patience(), job_->criu_tools_dir));
+    spawned.push_back(std::move(criu));
+  }
+  return spawned;
+}
+
+Result<std::vector<PreparedDump>> PrepareDumps(StartedCriu& started, const ResolvedPod& pod,
+                                               const StagingArea& staging) {
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<criu::CriuProcess> crius, started.Take());
   std::vector<PreparedDump> dumps;
-  for (size_t i = 0; i < crius.size(); ++i) {
+  for (size_t i = 0; i < pod.targets.size(); ++i) {
     CRYOPOD_ASSIGN_OR_RETURN(PreparedDump dump,
                              PrepareDump(std::move(crius[i]), pod.targets[i], staging)
                                  .While("preparing container " + pod.targets[i].requested.name));

@@ -1,6 +1,5 @@
 #include "agent/checkpoint/repair_job.h"
 
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,6 +22,14 @@ constexpr std::chrono::seconds kTerminateTimeout{5};
 constexpr std::chrono::seconds kKillTimeout{10};
 constexpr std::chrono::milliseconds kStopInterval{100};
 
+void KeepFirst(Status& first, Status next) {
+  if (first.ok()) first = std::move(next);
+}
+
+bool StopIsDecided(const std::string& job_dir) {
+  return PathExists(job_dir + "/" + jobs::kStoppingFile);
+}
+
 // No journal: nothing was frozen yet.
 Result<jobs::Journal> ReadJournal(const std::string& job_dir) {
   Result<jobs::Journal> journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
@@ -42,8 +49,7 @@ Status ReleaseAll(const jobs::Journal& journal, bool kill) {
         std::any_of(journal.inits.begin(), journal.inits.end(),
                     [](const jobs::ProcessIdentity& init) { return jobs::IsAlive(init); });
     if (!ours) continue;
-    Status released = kill ? cgroup->Kill(Deadline::After(kKillTimeout)) : cgroup->Thaw();
-    if (!released.ok() && first.ok()) first = std::move(released);
+    KeepFirst(first, kill ? cgroup->Kill(Deadline::After(kKillTimeout)) : cgroup->Thaw());
   }
   return first;
 }
@@ -73,10 +79,6 @@ Status WaitForCriu(const jobs::ProcessIdentity& criu, Deadline deadline,
 
 }  // namespace
 
-bool StopIsDecided(const std::string& job_dir) {
-  return PathExists(job_dir + "/" + jobs::kStoppingFile);
-}
-
 Status ReleaseJob(const std::string& job_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const jobs::Journal journal, ReadJournal(job_dir));
   return ReleaseAll(journal, StopIsDecided(job_dir));
@@ -89,16 +91,11 @@ Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_
   for (const jobs::ProcessIdentity& criu : journal.criu) {
     Status waited = WaitForCriu(criu, deadline, stop);
     if (waited.code() == Code::kCancelled) return waited;
-    if (!waited.ok() && first.ok()) first = std::move(waited);
-    Status released = ReleaseAll(journal, kill);
-    if (!released.ok() && first.ok()) first = std::move(released);
+    KeepFirst(first, std::move(waited));
+    KeepFirst(first, ReleaseAll(journal, kill));
   }
-  Status unmounted = UnmountAll(job_dir + "/" + jobs::kStagingDirectory);
-  if (!unmounted.ok() && first.ok()) first = std::move(unmounted);
-  if (!journal.disk_staging.empty()) {
-    Status removed = RemoveTree(journal.disk_staging);
-    if (!removed.ok() && first.ok()) first = std::move(removed);
-  }
+  KeepFirst(first, UnmountAll(job_dir + "/" + jobs::kStagingDirectory));
+  if (!journal.disk_staging.empty()) KeepFirst(first, RemoveTree(journal.disk_staging));
   return first;
 }
 

@@ -25,7 +25,4 @@ Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_
 // job before anything else at start-up.
 Status ReleaseJob(const std::string& job_dir);
 
-// Was it decided that this job's source stops?
-bool StopIsDecided(const std::string& job_dir);
-
 }  // namespace cryopod::checkpoint

@@ -1,16 +1,15 @@
 #include "agent/checkpoint/resolve_pod.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <utility>
 
 #include "agent/os/deadline.h"
-#include "agent/os/file.h"
 #include "agent/os/namespaces.h"
 #include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
+#include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -50,19 +49,10 @@ Result<DumpTarget> ResolveContainer(const jobs::CheckpointJob& job,
                     pid_namespace,     std::move(placed),  std::move(mount_points)};
 }
 
-Result<std::string> HostnameOf(pid_t pid) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd uts,
-                           OpenAt(AT_FDCWD, "/proc/" + std::to_string(pid) + "/ns/uts", O_RDONLY));
-  return ReadHostname(uts.get(), Deadline::After(kNamespaceTimeout));
-}
-
 }  // namespace
 
 Result<std::string> UpperDirOf(const std::string& rootfs, const std::vector<MountEntry>& mounts) {
-  const MountEntry* found = nullptr;
-  for (const MountEntry& mount : mounts) {
-    if (mount.mount_point == rootfs) found = &mount;  // the last one covers those before it
-  }
+  const MountEntry* const found = MountedAt(rootfs, mounts);
   if (found == nullptr) {
     return Status(Code::kFailedPrecondition,
                   "nothing is mounted at its root file system " + rootfs);
@@ -73,12 +63,8 @@ Result<std::string> UpperDirOf(const std::string& rootfs, const std::vector<Moun
                       "; only overlay is known (containerd's snapshotter overlayfs)");
   }
   static constexpr std::string_view kKey = "upperdir=";
-  std::string_view options = found->super_options;
-  while (!options.empty()) {
-    const size_t comma = options.find(',');
-    const std::string_view option = options.substr(0, comma);
+  for (const std::string_view option : Split(found->super_options, ',')) {
     if (option.starts_with(kKey)) return std::string(option.substr(kKey.size()));
-    options = comma == std::string_view::npos ? std::string_view() : options.substr(comma + 1);
   }
   return Status(Code::kFailedPrecondition,
                 "the overlay at " + rootfs + " has no upper directory: it is mounted read-only");
@@ -97,7 +83,8 @@ Result<ResolvedPod> ResolvePod(const jobs::CheckpointJob& job) {
     pod.shares_pid_namespace |= !target.state.namespace_paths["NEWPID"].empty();
     pod.targets.push_back(std::move(target));
   }
-  CRYOPOD_ASSIGN_OR_RETURN(pod.hostname, HostnameOf(pod.targets.front().state.init_pid));
+  CRYOPOD_ASSIGN_OR_RETURN(pod.hostname, ReadHostname(pod.targets.front().init_pidfd.get(),
+                                                      Deadline::After(kNamespaceTimeout)));
   return pod;
 }
 

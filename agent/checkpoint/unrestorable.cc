@@ -11,7 +11,6 @@
 #include "agent/checkpoint/lost_sessions.h"
 #include "agent/os/file.h"
 #include "agent/os/mount_info.h"
-#include "agent/os/proc.h"
 #include "agent/os/text.h"
 
 namespace cryopod::checkpoint {
@@ -30,10 +29,9 @@ constexpr uint64_t kPipeBytes = uint64_t{64} << 10;
 constexpr uint64_t kDeletedFileBytesMax = uint64_t{64} << 20;
 
 bool HasNumber(std::string_view path) {
-  for (size_t slash = path.find('/'); slash != path.npos; slash = path.find('/', slash + 1)) {
-    if (slash + 1 < path.size() && path[slash + 1] >= '0' && path[slash + 1] <= '9') return true;
-  }
-  return false;
+  return std::ranges::adjacent_find(path, [](char one, char next) {
+           return one == '/' && next >= '0' && next <= '9';
+         }) != path.end();
 }
 
 // What stands behind a link of /proc, without asking a file server that may not answer.
@@ -52,12 +50,6 @@ bool IsOpenForReading(pid_t pid, const std::string& name) {
   const std::string path = "/proc/" + std::to_string(pid) + "/" + name;
   return ::lstat(path.c_str(), &status) == 0 && (status.st_mode & S_IRUSR) != 0;
 }
-
-// A path on some proc, and whether that is mounted right beneath the root.
-struct ProcPath {
-  std::string path;
-  bool at_root = false;
-};
 
 class ContainerCheck {
  public:
@@ -159,32 +151,25 @@ class ContainerCheck {
             " of one container; close some, or spread the processes over several containers");
   }
 
+  // A file is where its mount is, whatever its path looks like.
   std::string_view ReasonAgainstLink(pid_t pid, const std::string& link, const struct statx& info) {
     if (!HasNumber(link)) return {};
     const std::string device =
         std::to_string(info.stx_dev_major) + ":" + std::to_string(info.stx_dev_minor);
-    const std::optional<ProcPath> place = PlaceOnProc(pid, device, link);
-    if (!place) return {};
-    return ReasonAgainstProcFile(place->path, place->at_root, Numbers().first, Numbers().second);
-  }
-
-  // A file is where its mount is, whatever its path looks like.
-  std::optional<ProcPath> PlaceOnProc(pid_t pid, const std::string& device,
-                                      const std::string& link) {
-    const MountEntry* mount = nullptr;
+    const MountEntry* proc = nullptr;
     for (const MountEntry& entry : Mounts(pid)) {
       if (entry.file_system_type != "proc" || entry.device != device) continue;
-      const std::string& point = entry.mount_point;
-      const bool is_below = IsAtOrBelow(link, point);
+      if (!IsAtOrBelow(link, entry.mount_point)) continue;
       // The deepest one, and of those on each other the last.
-      if (!is_below || (mount != nullptr && mount->mount_point.size() > point.size())) continue;
-      mount = &entry;
+      if (proc == nullptr || entry.mount_point.size() >= proc->mount_point.size()) proc = &entry;
     }
-    if (mount == nullptr) return std::nullopt;
-    const std::string& point = mount->mount_point;
-    const std::string root = mount->root == "/" ? "" : mount->root;
-    return ProcPath{root + link.substr(point == "/" ? 0 : point.size()),
-                    root.empty() && point.rfind('/') == 0};
+    if (proc == nullptr) return {};
+    const std::string& point = proc->mount_point;
+    const std::string root = proc->root == "/" ? "" : proc->root;
+    const bool at_root = root.empty() && point.rfind('/') == 0;
+    const auto& [processes, threads] = Numbers();
+    return ReasonAgainstProcFile(root + link.substr(point == "/" ? 0 : point.size()), at_root,
+                                 processes, threads);
   }
 
   // Those of its mount namespace: a process in a chroot sees only some of them.
@@ -245,27 +230,20 @@ class ContainerCheck {
       by_session[lost.process.session].push_back(std::move(lost));
     }
     for (const auto& [session, lost] : by_session) {
+      const LostSession& first = lost.front();
+      const bool is_zombie = IsZombie(first.process);
+      std::string who = NameOf(first.process);
+      if (is_zombie) who += ", which has ended unnoticed,";
+      if (lost.size() > 1) who += " and " + std::to_string(lost.size() - 1) + " more";
+      const char* const leader =
+          first.leader_lives ? ", whose leader is no ancestor" : ", whose leader has ended";
       Add(Reason::kOrphanedSession,
-          ": " + Describe(lost) + " in session " + std::to_string(session) + Explain(lost.front()));
+          ": " + who + " in session " + std::to_string(session) + leader + ": adopted by " +
+              NameOf(first.parent) + ", a child subreaper, and CRIU cannot restore that; " +
+              (is_zombie ? "let its parent wait for it" : "end it") +
+              ", or let the session's leader live as long, or let the container's first process be"
+              " the one that adopts orphans");
     }
-  }
-
-  static std::string Describe(const std::vector<LostSession>& lost) {
-    std::string who = NameOf(lost.front().process);
-    if (IsZombie(lost.front().process)) who += ", which has ended unnoticed,";
-    if (lost.size() > 1) who += " and " + std::to_string(lost.size() - 1) + " more";
-    return who;
-  }
-
-  static std::string Explain(const LostSession& lost) {
-    const std::string parent = NameOf(lost.parent);
-    const bool is_zombie = IsZombie(lost.process);
-    return std::string(lost.leader_lives ? ", whose leader is no ancestor"
-                                         : ", whose leader has ended") +
-           ": adopted by " + parent + ", a child subreaper, and CRIU cannot restore that; " +
-           (is_zombie ? "let its parent wait for it" : "end it") +
-           ", or let the session's leader live as long, or let the container's first process be the"
-           " one that adopts orphans";
   }
 
   const DumpTarget& target_;
@@ -280,6 +258,31 @@ class ContainerCheck {
 };
 
 }  // namespace
+
+Result<SeenProcess> LookAtProcess(pid_t pid) {
+  SeenProcess seen;
+  CRYOPOD_ASSIGN_OR_RETURN(seen.info, ReadProcessInfo(pid));
+  std::vector<std::string> names = {"cwd", "root", "exe"};
+  const Result<std::vector<int>> descriptors = ListDescriptors(pid);
+  if (descriptors.ok()) {
+    for (const int number : *descriptors) names.push_back("fd/" + std::to_string(number));
+  }
+  for (std::string& name : names) {
+    Result<std::string> target = ReadProcLink(pid, name);
+    if (target.ok()) seen.links.push_back({std::move(name), std::move(target).value()});
+  }
+  return seen;
+}
+
+Result<std::vector<SeenProcess>> LookAtProcesses(const Cgroup& cgroup) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, cgroup.Processes());
+  std::vector<SeenProcess> processes;
+  for (const pid_t pid : pids) {
+    Result<SeenProcess> seen = LookAtProcess(pid);
+    if (seen.ok()) processes.push_back(std::move(seen).value());
+  }
+  return processes;
+}
 
 Inspection InspectProcesses(const DumpTarget& target, const std::vector<SeenProcess>& processes) {
   return ContainerCheck(target, processes).Run();

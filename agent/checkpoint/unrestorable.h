@@ -6,11 +6,29 @@
 #include <string_view>
 #include <vector>
 
-#include "agent/checkpoint/dump_target.h"
-#include "agent/checkpoint/seen_process.h"
+#include "agent/checkpoint/resolve_pod.h"
+#include "agent/os/cgroup.h"
+#include "agent/os/proc.h"
 #include "agent/os/reason.h"
+#include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
+
+// One process of a container, read once for all that is asked about it: a pod may hold thousands of
+// descriptors.
+struct SeenProcess {
+  struct Link {
+    std::string name;  // in its directory of /proc: "cwd", "root", "exe", "fd/7"
+    std::string target;
+  };
+  ProcessInfo info;
+  std::vector<Link> links;
+};
+
+// Errors: kNotFound when it has ended.
+Result<SeenProcess> LookAtProcess(pid_t pid);
+// Those that have ended meanwhile are left out.
+Result<std::vector<SeenProcess>> LookAtProcesses(const Cgroup& cgroup);
 
 // Pipes, and as many named ones, of which CRIU can keep what waits in them, in one container.
 // Source: CRIU 4.2.1, criu/include/pipes.h (NR_PIPES_WITH_DATA).

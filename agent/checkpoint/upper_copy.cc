@@ -6,16 +6,17 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-#include <utility>
-#include <vector>
 
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/checkpoint/cancellation.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
+#include "agent/os/mount.h"
+#include "agent/os/proc.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -35,16 +36,17 @@ int64_t NowNs() {
   return Nanoseconds(now);
 }
 
+// What a system call on `path` returned.
+Status Told(int result, const char* call, const std::string& path) {
+  return result == 0 ? Status() : ErrnoStatus(errno, call, path);
+}
+
 Status CheckOverlayXattr(const std::string& key, const std::string& path) {
-  for (const char* refused : {"trusted.overlay.redirect", "trusted.overlay.metacopy"}) {
-    if (key == refused) {
-      return Status(Code::kUnimplemented,
-                    "the writable layer has " + key + " at " + path +
-                        ", whose content stands in the container image; mount the snapshotter's"
-                        " overlays with redirect_dir=off and metacopy=off");
-    }
-  }
-  return Status();
+  if (key != "trusted.overlay.redirect" && key != "trusted.overlay.metacopy") return Status();
+  return Status(Code::kUnimplemented,
+                "the writable layer has " + key + " at " + path +
+                    ", whose content stands in the container image; mount the snapshotter's"
+                    " overlays with redirect_dir=off and metacopy=off");
 }
 
 // For the l-calls, which know no descriptors: an entry by its directory, not followed.
@@ -93,58 +95,6 @@ Status ClearXattrs(const std::string& of, const std::string& path) {
   return Status();
 }
 
-Status CopyOwner(int into_fd, const std::string& name, const struct stat& from,
-                 const std::string& path) {
-  if (::fchownat(into_fd, name.c_str(), from.st_uid, from.st_gid, AT_SYMLINK_NOFOLLOW) == 0) {
-    return Status();
-  }
-  return ErrnoStatus(errno, "fchownat", path);
-}
-
-// Times last: everything else moves them.
-Status CopyModeAndTimes(int into_fd, const std::string& name, const struct stat& from,
-                        const std::string& path) {
-  if (!S_ISLNK(from.st_mode) && ::fchmodat(into_fd, name.c_str(), from.st_mode & 07777, 0) != 0) {
-    return ErrnoStatus(errno, "fchmodat", path);
-  }
-  const timespec times[2] = {from.st_atim, from.st_mtim};
-  if (::utimensat(into_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoStatus(errno, "utimensat", path);
-  }
-  return Status();
-}
-
-// For anything but a directory. The owner comes first, because chown clears set-id bits and file
-// capabilities.
-Status CopyAttributes(int from_fd, int into_fd, const std::string& name, const struct stat& from,
-                      const std::string& path) {
-  CRYOPOD_RETURN_IF_ERROR(CopyOwner(into_fd, name, from, path));
-  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from_fd, name), ProcPath(into_fd, name), path));
-  return CopyModeAndTimes(into_fd, name, from, path);
-}
-
-Result<uint64_t> CopyRegular(int from_fd, int into_fd, const std::string& name,
-                             const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd from,
-                           OpenAt(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  struct stat status {};
-  if (::fstat(from.get(), &status) != 0) return ErrnoStatus(errno, "fstat", path);
-  // What came in its place may be a fifo, out of which nothing may be read.
-  if (!S_ISREG(status.st_mode))
-    return Status(Code::kAborted, path + " is no regular file any more", Reason::kPodChanged);
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
-                           OpenAt(into_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-  return CopyFileBytes(from.get(), into.get());
-}
-
-Status CopySymlink(int from_fd, int into_fd, const std::string& name, const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string target, ReadLinkAt(from_fd, name).While(path));
-  if (::symlinkat(target.c_str(), into_fd, name.c_str()) != 0) {
-    return ErrnoStatus(errno, "symlinkat", path);
-  }
-  return Status();
-}
-
 // While the pod runs an entry may be gone, or of another kind, between two calls; the frozen pass
 // looks again and says what is really wrong. A full staging area and a layer that cannot be copied
 // are no better then.
@@ -152,7 +102,119 @@ bool MayBeRace(const Status& status) {
   return status.code() != Code::kResourceExhausted && status.code() != Code::kUnimplemented;
 }
 
+constexpr uint64_t kPageBytes = 4096;
+constexpr uint64_t kStatBlockBytes = 512;
+// A link that is no longer lies in the inode. Source: Linux mm/shmem.c (SHORT_SYMLINK_LEN).
+constexpr int64_t kShortSymlinkBytes = 128;
+
+uint64_t WholePages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+
+// In whole pages and without holes. A file system that knows no holes says that all
+// of it is data.
+uint64_t DataBytes(int fd, off_t size) {
+  uint64_t bytes = 0;
+  for (off_t at = 0; at < size;) {
+    const off_t data = ::lseek(fd, at, SEEK_DATA);
+    if (data < 0) break;  // a hole up to the end
+    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+    const off_t end = hole < 0 ? size : std::min(hole, size);
+    if (end <= data) break;
+    const auto first_page = static_cast<uint64_t>(data) / kPageBytes * kPageBytes;
+    bytes += WholePages(static_cast<uint64_t>(end) - first_page);
+    at = end;
+  }
+  return bytes;
+}
+
+uint64_t FileBytes(int dir_fd, const std::string& name, const struct stat& status) {
+  const auto bytes = static_cast<uint64_t>(status.st_size);
+  if (static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes >= bytes) return WholePages(bytes);
+  // What came in its place may be a fifo.
+  const Result<UniqueFd> file =
+      OpenAt(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME);
+  return file.ok() ? DataBytes(file->get(), status.st_size) : WholePages(bytes);
+}
+
+using Links = std::set<std::pair<dev_t, ino_t>>;  // files with several names, already counted
+
+Status Walk(int dir_fd, const std::string& prefix, TreeSize& size, Links& links) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const auto& [name, type] : entries) {
+    struct stat status {};
+    if (::fstatat(dir_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (S_ISSOCK(status.st_mode)) continue;
+    ++size.entries;
+    size.staged_bytes += kTmpfsEntryBytes;
+    if (S_ISREG(status.st_mode)) {
+      const bool is_again =
+          status.st_nlink > 1 && !links.insert({status.st_dev, status.st_ino}).second;
+      if (!is_again) size.staged_bytes += FileBytes(dir_fd, name, status);
+    } else if (S_ISLNK(status.st_mode)) {
+      if (status.st_size > kShortSymlinkBytes) size.staged_bytes += kPageBytes;
+    } else if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode)) {
+      const bool is_whiteout = S_ISCHR(status.st_mode) && status.st_rdev == makedev(0, 0);
+      if (!is_whiteout && size.device_nodes.size() < kDeviceNodesMax) {
+        size.device_nodes.push_back(prefix + name);
+      }
+    } else if (S_ISDIR(status.st_mode)) {
+      const Result<UniqueFd> directory = OpenAt(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (!directory.ok()) continue;
+      CRYOPOD_RETURN_IF_ERROR(Walk(directory->get(), prefix + name + "/", size, links));
+    }
+  }
+  return Status();
+}
+
 }  // namespace
+
+// One entry of the layer on its way into the copy: a name in two directories that are open.
+struct UpperCopy::Entry {
+  int from_fd;
+  int into_fd;
+  std::string name;
+  std::string path;  // from the top
+
+  Status CopyOwner(const struct stat& from) const {
+    return Told(::fchownat(into_fd, name.c_str(), from.st_uid, from.st_gid, AT_SYMLINK_NOFOLLOW),
+                "fchownat", path);
+  }
+
+  // Times last: everything else moves them.
+  Status CopyModeAndTimes(const struct stat& from) const {
+    if (!S_ISLNK(from.st_mode)) {
+      CRYOPOD_RETURN_IF_ERROR(
+          Told(::fchmodat(into_fd, name.c_str(), from.st_mode & 07777, 0), "fchmodat", path));
+    }
+    const timespec times[2] = {from.st_atim, from.st_mtim};
+    return Told(::utimensat(into_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW), "utimensat", path);
+  }
+
+  // For anything but a directory. The owner comes first, because chown clears set-id bits and file
+  // capabilities.
+  Status CopyAttributes(const struct stat& from) const {
+    CRYOPOD_RETURN_IF_ERROR(CopyOwner(from));
+    CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from_fd, name), ProcPath(into_fd, name), path));
+    return CopyModeAndTimes(from);
+  }
+
+  Result<uint64_t> CopyRegular() const {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd from,
+                             OpenAt(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    struct stat status {};
+    CRYOPOD_RETURN_IF_ERROR(Told(::fstat(from.get(), &status), "fstat", path));
+    // What came in its place may be a fifo, out of which nothing may be read.
+    if (!S_ISREG(status.st_mode))
+      return Status(Code::kAborted, path + " is no regular file any more", Reason::kPodChanged);
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
+                             OpenAt(into_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+    return CopyFileBytes(from.get(), into.get());
+  }
+
+  Status CopySymlink() const {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string target, ReadLinkAt(from_fd, name).While(path));
+    return Told(::symlinkat(target.c_str(), into_fd, name.c_str()), "symlinkat", path);
+  }
+};
 
 UpperCopy::UpperCopy(int upper_dir_fd, int into_dir_fd)
     : upper_fd_(upper_dir_fd), into_fd_(into_dir_fd), began_ns_(NowNs()) {}
@@ -172,50 +234,46 @@ Status UpperCopy::Finish(const std::set<std::string>& mapped_paths) {
 }
 
 Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& prefix, Pass& pass) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(from_fd));
-  for (const DirectoryEntry& entry : entries) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> listed, ListDirectory(from_fd));
+  for (const DirectoryEntry& one : listed) {
     if (!pass.frozen) CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
-    const std::string path = prefix + entry.name;
-    Status taken = TakeEntry(from_fd, into_fd, entry.name, path, pass);
+    const Entry entry{from_fd, into_fd, one.name, prefix + one.name};
+    Status taken = TakeEntry(entry, pass);
     if (taken.ok()) continue;
-    if (pass.frozen || !MayBeRace(taken)) return std::move(taken).While("copying " + path);
+    if (pass.frozen || !MayBeRace(taken)) return std::move(taken).While("copying " + entry.path);
     // Remembered all the same: a part of it may stand in the copy.
-    pass.seen[path].recent = true;
+    pass.seen[entry.path].recent = true;
   }
   return Status();
 }
 
 // What the first pass left under a name that has changed is of another time, perhaps of another
 // kind. A directory that is still the same one stays; otherwise nothing beneath it can be trusted.
-Status UpperCopy::MakeRoom(int into_fd, const std::string& name, const std::string& path,
-                           const Seen& now) {
-  const auto before = ahead_.find(path);
+Status UpperCopy::MakeRoom(const Entry& entry, const Seen& now) {
+  const auto before = ahead_.find(entry.path);
   if (before != ahead_.end() && S_ISDIR(now.mode) && S_ISDIR(before->second.mode) &&
       before->second.inode == now.inode) {
     return Status();
   }
-  const std::string beneath = path + "/";
+  const std::string beneath = entry.path + "/";
   for (auto it = ahead_.lower_bound(beneath);
        it != ahead_.end() && it->first.starts_with(beneath);) {
     it = ahead_.erase(it);
   }
-  return RemoveTreeAt(into_fd, name);
+  return RemoveTreeAt(entry.into_fd, entry.name);
 }
 
 bool UpperCopy::IsUnchanged(const std::string& path, const Seen& now, const Pass& pass) const {
-  if (!pass.frozen) return false;
   const auto before = ahead_.find(path);
-  if (before == ahead_.end() || before->second.recent || pass.mapped->contains(path)) return false;
-  return before->second.inode == now.inode && before->second.ctime_ns == now.ctime_ns &&
-         before->second.size_bytes == now.size_bytes && before->second.mode == now.mode;
+  return pass.frozen && before != ahead_.end() && !now.recent && before->second == now;
 }
 
-Status UpperCopy::TakeDirectory(int from_fd, int into_fd, const std::string& name,
-                                const std::string& path, Pass& pass) {
+Status UpperCopy::TakeDirectory(const Entry& entry, Pass& pass) {
+  const auto& [from_fd, into_fd, name, path] = entry;
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd from,
                            OpenAt(from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   struct stat status {};
-  if (::fstat(from.get(), &status) != 0) return ErrnoStatus(errno, "fstat", path);
+  CRYOPOD_RETURN_IF_ERROR(Told(::fstat(from.get(), &status), "fstat", path));
   if (::mkdirat(into_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, "mkdirat", path);
   }
@@ -225,16 +283,15 @@ Status UpperCopy::TakeDirectory(int from_fd, int into_fd, const std::string& nam
   CRYOPOD_RETURN_IF_ERROR(ClearXattrs(into_path, path));
   CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from.get(), "."), into_path, path));
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(from.get(), into.get(), path + "/", pass));
-  CRYOPOD_RETURN_IF_ERROR(CopyOwner(into_fd, name, status, path));
-  return CopyModeAndTimes(into_fd, name, status, path);
+  CRYOPOD_RETURN_IF_ERROR(entry.CopyOwner(status));
+  return entry.CopyModeAndTimes(status);
 }
 
-Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
-                            const std::string& path, Pass& pass) {
+Status UpperCopy::TakeEntry(const Entry& entry, Pass& pass) {
+  const auto& [from_fd, into_fd, name, path] = entry;
   struct stat status {};
-  if (::fstatat(from_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    return ErrnoStatus(errno, "fstatat", path);
-  }
+  CRYOPOD_RETURN_IF_ERROR(
+      Told(::fstatat(from_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW), "fstatat", path));
   if (S_ISSOCK(status.st_mode)) return Status();
   const bool whiteout = S_ISCHR(status.st_mode) && status.st_rdev == 0;
   if (!whiteout && (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))) {
@@ -250,46 +307,74 @@ Status UpperCopy::TakeEntry(int from_fd, int into_fd, const std::string& name,
   const bool may_stay = !S_ISDIR(status.st_mode) && status.st_nlink == 1;
   if (may_stay && IsUnchanged(path, now, pass)) return Status();
 
-  if (pass.frozen) CRYOPOD_RETURN_IF_ERROR(MakeRoom(into_fd, name, path, now));
-  if (S_ISDIR(status.st_mode)) return TakeDirectory(from_fd, into_fd, name, path, pass);
+  if (pass.frozen) CRYOPOD_RETURN_IF_ERROR(MakeRoom(entry, now));
+  if (S_ISDIR(status.st_mode)) return TakeDirectory(entry, pass);
   if (S_ISREG(status.st_mode) && status.st_nlink > 1) {
     const auto [first, is_new] = pass.links.try_emplace({status.st_dev, status.st_ino}, path);
     if (!is_new) {
-      if (::linkat(into_fd_, first->second.c_str(), into_fd, name.c_str(), 0) == 0) return Status();
-      return ErrnoStatus(errno, "linkat", path);
+      return Told(::linkat(into_fd_, first->second.c_str(), into_fd, name.c_str(), 0), "linkat",
+                  path);
     }
   }
   if (S_ISREG(status.st_mode)) {
-    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, CopyRegular(from_fd, into_fd, name, path));
+    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, entry.CopyRegular());
     if (pass.frozen) bytes_frozen_ += bytes;
   } else if (S_ISLNK(status.st_mode)) {
-    CRYOPOD_RETURN_IF_ERROR(CopySymlink(from_fd, into_fd, name, path));
-  } else if (::mknodat(into_fd, name.c_str(), status.st_mode, status.st_rdev) != 0) {
-    return ErrnoStatus(errno, "mknodat", path);
+    CRYOPOD_RETURN_IF_ERROR(entry.CopySymlink());
+  } else {
+    CRYOPOD_RETURN_IF_ERROR(
+        Told(::mknodat(into_fd, name.c_str(), status.st_mode, status.st_rdev), "mknodat", path));
   }
-  return CopyAttributes(from_fd, into_fd, name, status, path);
+  return entry.CopyAttributes(status);
 }
 
 Status UpperCopy::RemoveVanished(const Pass& pass) {
   for (const auto& [path, seen] : ahead_) {
     if (pass.seen.contains(path)) continue;
     const size_t slash = path.rfind('/');
-    // A parent that vanished too takes it along in its own turn.
-    if (slash != std::string::npos && !pass.seen.contains(path.substr(0, slash))) continue;
     if (slash == std::string::npos) {
       CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(into_fd_, path));
       continue;
     }
-    Result<UniqueFd> parent = OpenBeneath(into_fd_, path.substr(0, slash), O_RDONLY | O_DIRECTORY);
+    // A parent that vanished too takes it along in its own turn.
+    const std::string parent_path = path.substr(0, slash);
+    if (!pass.seen.contains(parent_path)) continue;
+    const Result<UniqueFd> parent = OpenBeneath(into_fd_, parent_path, O_RDONLY | O_DIRECTORY);
     if (!parent.ok()) continue;
     CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(parent->get(), path.substr(slash + 1)));
     // Removing an entry moved the directory's time, which had been set already.
     struct stat status {};
-    if (::fstatat(upper_fd_, path.substr(0, slash).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
-      CRYOPOD_RETURN_IF_ERROR(CopyModeAndTimes(into_fd_, path.substr(0, slash), status, path));
+    if (::fstatat(upper_fd_, parent_path.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) {
+      const Entry directory{upper_fd_, into_fd_, parent_path, path};
+      CRYOPOD_RETURN_IF_ERROR(directory.CopyModeAndTimes(status));
     }
   }
   return Status();
+}
+
+Result<std::set<std::string>> SharedWritableFiles(const Cgroup& cgroup) {
+  std::set<std::string> paths;
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, cgroup.Processes());
+  for (const pid_t pid : pids) {
+    const Result<std::vector<FileMapping>> mappings = ReadFileMappings(pid);
+    if (!mappings.ok()) continue;  // it has ended meanwhile
+    for (const FileMapping& mapping : *mappings) {
+      const std::string& permissions = mapping.permissions;
+      const bool shared_and_writable =
+          permissions.size() == 4 && permissions[1] == 'w' && permissions[3] == 's';
+      if (shared_and_writable && mapping.path.starts_with('/'))
+        paths.insert(mapping.path.substr(1));
+    }
+  }
+  return paths;
+}
+
+Result<TreeSize> MeasureTree(const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd directory, OpenDirectory(path));
+  TreeSize size;
+  Links links;
+  CRYOPOD_RETURN_IF_ERROR(Walk(directory.get(), "", size, links));
+  return size;
 }
 
 }  // namespace cryopod::checkpoint

@@ -2,12 +2,15 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "agent/os/cgroup.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -48,7 +51,7 @@ class UpperCopy {
     int64_t ctime_ns = 0;
     int64_t size_bytes = 0;
     mode_t mode = 0;
-    bool recent = false;
+    bool recent = false;  // or may change without a time that moves
     bool operator==(const Seen&) const = default;
   };
   struct Pass {
@@ -59,12 +62,12 @@ class UpperCopy {
         links;  // first path of a file with several names
   };
 
+  struct Entry;
+
   Status WalkDirectory(int from_fd, int into_fd, const std::string& prefix, Pass& pass);
-  Status TakeEntry(int from_fd, int into_fd, const std::string& name, const std::string& path,
-                   Pass& pass);
-  Status TakeDirectory(int from_fd, int into_fd, const std::string& name, const std::string& path,
-                       Pass& pass);
-  Status MakeRoom(int into_fd, const std::string& name, const std::string& path, const Seen& now);
+  Status TakeEntry(const Entry& entry, Pass& pass);
+  Status TakeDirectory(const Entry& entry, Pass& pass);
+  Status MakeRoom(const Entry& entry, const Seen& now);
   Status RemoveVanished(const Pass& pass);
   bool IsUnchanged(const std::string& path, const Seen& now, const Pass& pass) const;
 
@@ -75,5 +78,25 @@ class UpperCopy {
   uint64_t bytes_ = 0;
   uint64_t bytes_frozen_ = 0;
 };
+
+// Files of the container's root file system, relative to it, that some process of the cgroup has
+// mapped shared and writable: it may change them by a store that moves no time.
+Result<std::set<std::string>> SharedWritableFiles(const Cgroup& cgroup);
+
+// What a writable layer comes to, as UpperCopy would copy it: sockets are left out, a file with
+// several names counts once.
+struct TreeSize {
+  // That the copy takes in a staging area: whole pages of data, no holes, and of the kernel's
+  // memory what each entry costs.
+  uint64_t staged_bytes = 0;
+  uint64_t entries = 0;
+  // Relative paths of device nodes that are no whiteouts, the first kDeviceNodesMax of them.
+  std::vector<std::string> device_nodes;
+};
+
+inline constexpr size_t kDeviceNodesMax = 8;
+
+// In one walk. What vanishes meanwhile is passed over. Errors: kNotFound.
+Result<TreeSize> MeasureTree(const std::string& path);
 
 }  // namespace cryopod::checkpoint

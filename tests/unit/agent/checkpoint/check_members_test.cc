@@ -1,15 +1,12 @@
 #include "agent/checkpoint/check_members.h"
 
-#include <thread>
-#include <utility>
+#include <algorithm>
+#include <memory>
+#include <optional>
 
-#include "agent/os/namespaces.h"
-#include "agent/os/proc.h"
 #include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
-#include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
-#include "tests/unit/agent/checkpoint/dump_target_fixture.h"
-#include "tests/unit/agent/checkpoint/namespace_holder.h"
+#include "tests/unit/agent/checkpoint/container_processes.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -18,38 +15,25 @@ using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
 using cryopod::test::Soon;
 using cryopod::test::StatusIs;
-using test::CounterInCgroup;
 using test::MakeTarget;
 using test::NamespaceHolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
-TEST(DescribeDifferenceTest, EqualSetsDoNotDiffer) {
-  EXPECT_EQ(DescribeDifference({1, 7}, {1, 7}), "");
-  EXPECT_EQ(DescribeDifference({}, {}), "");
-}
-
-TEST(DescribeDifferenceTest, ATaskThatCameInIsNamed) {
-  EXPECT_THAT(DescribeDifference({1, 7, 9}, {1, 7}),
-              AllOf(HasSubstr("task 9"), HasSubstr("came in")));
-}
-
-TEST(DescribeDifferenceTest, ATaskThatLeftIsNamed) {
-  EXPECT_THAT(DescribeDifference({1}, {1, 7}), AllOf(HasSubstr("task 7"), HasSubstr("has left")));
-}
-
-TEST(DescribeDifferenceTest, OneThatCameInIsToldBeforeOneThatLeft) {
-  EXPECT_THAT(DescribeDifference({1, 9}, {1, 7}), HasSubstr("task 9"));
-}
+pid_t InnermostPid(pid_t pid) { return ReadProcessInfo(pid)->namespace_pids.back(); }
 
 // A counter in the test's own PID namespace: PIDs are then what we see.
-class CheckMembersTest : public ::testing::TestWithParam<CgroupVersion> {
+class CheckMembersTest : public test::CounterTest {
  protected:
-  void SetUp() override { CRYOPOD_SKIP_WITHOUT(counter_); }
   DumpTarget Target() const { return MakeTarget("app", counter_.pid(), counter_.cgroup()); }
-  static pid_t InnermostPid(pid_t pid) { return ReadProcessInfo(pid)->namespace_pids.back(); }
-
-  CounterInCgroup counter_{GetParam()};
+  // The container of this process alone.
+  DumpTarget Instead(const NamespaceHolder& holder) {
+    counter_.Enter(holder.init());
+    counter_.End();
+    return MakeTarget("app", holder.init(), counter_.cgroup());
+  }
 };
 
 TEST_P(CheckMembersTest, ALeafThatHoldsExactlyTheDumpedTasksPasses) {
@@ -58,29 +42,27 @@ TEST_P(CheckMembersTest, ALeafThatHoldsExactlyTheDumpedTasksPasses) {
   EXPECT_THAT(CheckMembers(Target(), {{pid, 0, {pid}}}), IsOkAnd(1u));
 }
 
-TEST_P(CheckMembersTest, AProcessThatEnteredMeanwhileDiscardsTheCapture) {
+TEST_P(CheckMembersTest, AProcessThatEnteredMeanwhileDiscardsTheCaptureAndIsNamedFirst) {
   const pid_t pid = InnermostPid(counter_.pid());
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess exec,
                                cryopod::test::SpawnIn(counter_.path(), {"/bin/sleep", "60"}));
 
-  EXPECT_THAT(CheckMembers(Target(), {{pid, 0, {pid}}}),
+  EXPECT_THAT(CheckMembers(Target(), {{pid, 0, {pid}}, {999'999, pid, {999'999}}}),
               StatusIs(Code::kAborted,
-                       AllOf(HasSubstr("container app"),
-                             HasSubstr("task " + std::to_string(InnermostPid(exec.pid()))),
+                       AllOf(HasSubstr("container app: task " +
+                                       std::to_string(InnermostPid(exec.pid())) + " came in"),
                              HasSubstr("process " + std::to_string(exec.pid()) + " (sleep)"))));
   ASSERT_THAT(exec.Kill(SIGKILL), IsOk());
   ASSERT_THAT(exec.Wait(Soon()), IsOk());
 }
 
 TEST_P(CheckMembersTest, AThreadThatWasNotDumpedDiscardsTheCapture) {
-  NamespaceHolder threads(CLONE_NEWPID, [] {
+  const NamespaceHolder threads(CLONE_NEWPID, [] {
     std::thread([] { ::pause(); }).detach();
     return true;
   });
   ASSERT_TRUE(threads.ready());
-  std::ofstream(counter_.path() + "/cgroup.procs") << threads.init();
-  counter_.End();
-  DumpTarget target = MakeTarget("app", threads.init(), counter_.cgroup());
+  const DumpTarget target = Instead(threads);
 
   EXPECT_THAT(CheckMembers(target, {{1, 0, {1}}}), StatusIs(Code::kAborted, HasSubstr("task 2")));
   EXPECT_THAT(CheckMembers(target, {{1, 0, {1, 2}}}), IsOkAnd(2u)) << "by their inner PIDs";
@@ -90,7 +72,7 @@ TEST_P(CheckMembersTest, ADumpedTaskThatIsGoneDiscardsTheCapture) {
   const pid_t pid = InnermostPid(counter_.pid());
 
   EXPECT_THAT(CheckMembers(Target(), {{pid, 0, {pid}}, {999'999, pid, {999'999}}}),
-              StatusIs(Code::kAborted, HasSubstr("task 999999")));
+              StatusIs(Code::kAborted, HasSubstr("task 999999 was dumped and has left")));
 }
 
 TEST_P(CheckMembersTest, AZombieCountsOnNeitherSide) {
@@ -101,80 +83,138 @@ TEST_P(CheckMembersTest, AZombieCountsOnNeitherSide) {
     return ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) == 0;
   });
   ASSERT_TRUE(holder.ready());
-  std::ofstream(counter_.path() + "/cgroup.procs") << holder.init();
-  counter_.End();
-  const DumpTarget target = MakeTarget("app", holder.init(), counter_.cgroup());
+  const DumpTarget target = Instead(holder);
 
   EXPECT_THAT(CheckMembers(target, {{1, 0, {1}}, {2, 1, {}}}), IsOkAnd(1u));
   EXPECT_THAT(CheckMembers(target, {{1, 0, {1}}}), IsOkAnd(1u));
 }
 
-INSTANTIATE_TEST_SUITE_P(Freezers, CheckMembersTest,
-                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
-                         test::VersionName);
+INSTANTIATE_TEST_SUITE_P(Freezers, CheckMembersTest, test::kBothVersions, test::VersionName);
 
-class BirthMarksTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (!leaf_.valid()) GTEST_SKIP() << "cgroups and namespaces need root";
-  }
-  ResolvedPod PodOf(const std::vector<pid_t>& inits) const {
-    ResolvedPod pod;
-    for (const pid_t init : inits) pod.targets.push_back(leaf_.Target("app", init));
-    return pod;
-  }
+// What an exec of a container runtime is to the kernel: a process from outside whose child is born
+// in the container's PID namespace.
+class Exec : public NamespaceHolder {
+ public:
+  Exec(const DumpTarget& container, const char* command)
+      : NamespaceHolder(
+            [&container] { return ::setns(container.init_pidfd.get(), CLONE_NEWPID) == 0; },
+            [command] { return ::prctl(PR_SET_NAME, command) == 0; }) {}
 
-  const test::AnyLeaf leaf_;
+  std::string Name() const { return "process " + std::to_string(init()); }
 };
 
-TEST_F(BirthMarksTest, TwoReadingsWithNothingInBetweenProveThatNothingWasBorn) {
-  const NamespaceHolder first(CLONE_NEWPID);
-  const NamespaceHolder second(CLONE_NEWPID);
-  ASSERT_TRUE(first.ready() && second.ready());
-  const ResolvedPod pod = PodOf({first.init(), second.init()});
+class BirthWatchTest : public test::LeafTest {
+ protected:
+  void SetUp() override {
+    LeafTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_TRUE(container_.ready());
+    Enter(container_.init());
+    pod_.targets.push_back(Target("app", container_.init()));
+    Begin();
+  }
+  // The watch has a process in the namespace, which ends before the namespace does.
+  void TearDown() override { births_.reset(); }
+  void Begin() {
+    births_.reset();
+    births_.emplace(BirthWatch::Begin(pod_, Soon()).value());
+    before_ = births_->Read(Soon()).value();
+  }
+  const DumpTarget& container() const { return pod_.targets[0]; }
+  std::string Born() const {
+    const std::string told = "a process was started in the pod while it was dumped: ";
+    const Status born = births_->CheckNothingWasBorn(before_, Soon());
+    EXPECT_THAT(born, StatusIs(Code::kAborted, StartsWith(told)));
+    return born.message().substr(std::min(told.size(), born.message().size()));
+  }
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod, Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks before, births.Read(Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks after, births.Read(Soon()));
+  const NamespaceHolder container_{CLONE_NEWPID};
+  ResolvedPod pod_;
+  std::optional<BirthWatch> births_;
+  BirthMarks before_;
+};
 
-  EXPECT_EQ(before.size(), 2u);
-  EXPECT_THAT(CheckNothingWasBorn(before, after), IsOk());
+TEST_F(BirthWatchTest, EachNamespaceIsAskedOnceAndTwoEqualAnswersProveThatNothingWasBorn) {
+  const NamespaceHolder other(CLONE_NEWPID);
+  ASSERT_TRUE(other.ready());
+  pod_.targets.push_back(Target("shares", container_.init()));
+  pod_.targets.push_back(Target("other", other.init()));
+  Begin();
+
+  EXPECT_EQ(before_.size(), 2u);
+  EXPECT_THAT(births_->CheckNothingWasBorn(before_, Soon()), IsOk());
+  births_.reset();
 }
 
-TEST_F(BirthMarksTest, AProcessThatCameAndWentInBetweenIsNoticed) {
-  const NamespaceHolder holder(CLONE_NEWPID);
-  ASSERT_TRUE(holder.ready());
-  const ResolvedPod pod = PodOf({holder.init()});
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod, Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks before, births.Read(Soon()));
-  const UniqueFd pid_namespace =
-      OpenAt(AT_FDCWD, "/proc/" + std::to_string(holder.init()) + "/ns/pid", O_RDONLY).value();
+TEST_F(BirthWatchTest, AProcessThatCameIntoAContainerIsNamedWithIt) {
+  const Exec exec(container(), "probe");
+  Enter(exec.init());
 
-  const auto exec = []() -> Result<std::string> { return std::string("an exec"); };
-  ASSERT_THAT(RunInNamespace(pid_namespace.get(), CLONE_NEWPID, exec, Soon()), IsOk());
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks after, births.Read(Soon()));
-  EXPECT_THAT(CheckNothingWasBorn(before, after), StatusIs(Code::kAborted));
+  EXPECT_EQ(Born(), "container app: " + exec.Name() + " (probe)");
 }
 
-TEST_F(BirthMarksTest, ContainersThatShareANamespaceAreProbedOnce) {
-  const NamespaceHolder holder(CLONE_NEWPID);
-  ASSERT_TRUE(holder.ready());
-  const ResolvedPod pod = PodOf({holder.init(), holder.init()});
+TEST_F(BirthWatchTest, AnExecThatIsInNoContainersCgroupYetIsNamedAllTheSame) {
+  const Exec exec(container(), "probe");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthWatch births, BirthWatch::Begin(pod, Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks before, births.Read(Soon()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const BirthMarks after, births.Read(Soon()));
-
-  EXPECT_EQ(before.size(), 1u);
-  EXPECT_THAT(CheckNothingWasBorn(before, after), IsOk());
+  EXPECT_EQ(Born(), exec.Name() + " (probe), on its way in");
 }
 
-TEST_F(BirthMarksTest, ANamespaceThatIsMissingInTheSecondReadingIsNoProof) {
-  EXPECT_THAT(CheckNothingWasBorn({{1, 5}}, {}), StatusIs(Code::kAborted));
-  EXPECT_THAT(CheckNothingWasBorn({{1, 5}}, {{1, 6}}), StatusIs(Code::kAborted));
-  EXPECT_THAT(CheckNothingWasBorn({{1, 32768}}, {{1, 300}}), StatusIs(Code::kAborted));
-  EXPECT_THAT(CheckNothingWasBorn({{1, 5}, {2, 9}}, {{1, 5}, {2, 9}}), IsOk());
+TEST_F(BirthWatchTest, WhatRuncHasNotTurnedIntoTheCommandYetIsCalledAnExec) {
+  const Exec exec(container(), "runc:[2:INIT]");
+  Enter(exec.init());
+
+  EXPECT_EQ(Born(),
+            "container app: " + exec.Name() + " (runc:[2:INIT]), an exec of the container runtime");
+}
+
+TEST_F(BirthWatchTest, WhatWasThereBeforeIsNoNewcomer) {
+  const Exec before(container(), "before");
+  Enter(before.init());
+  before_ = births_->Read(Soon()).value();
+  const Exec exec(container(), "probe");
+  Enter(exec.init());
+
+  EXPECT_THAT(Born(), AllOf(HasSubstr("(probe)"), Not(HasSubstr("before"))));
+}
+
+TEST_F(BirthWatchTest, OneThatHasEndedIsToldAndNamedAsLongAsItLeavesATrace) {
+  const Exec exec(container(), "probe");
+
+  exec.BecomeZombie();
+
+  EXPECT_EQ(Born(), exec.Name() + " (probe), which has ended again");
+}
+
+TEST_F(BirthWatchTest, OneThatHasLeftNoTraceHasEndedAgain) {
+  { const Exec exec(container(), "probe"); }
+
+  EXPECT_EQ(Born(), "it has ended again");
+}
+
+TEST_F(BirthWatchTest, ANameIsNoMoreThanOneHarmlessLine) {
+  const Exec exec(container(), "a\n\x1b[2J\xff");
+  Enter(exec.init());
+
+  EXPECT_EQ(Born(), "container app: " + exec.Name() + " (a ?[2J?)");
+}
+
+TEST_F(BirthWatchTest, OfManyOnlyTheFirstAreNamed) {
+  std::vector<std::unique_ptr<Exec>> execs;
+  for (int i = 0; i < 5; ++i) {
+    execs.push_back(std::make_unique<Exec>(container(), "probe"));
+    Enter(execs.back()->init());
+  }
+
+  EXPECT_THAT(Born(), HasSubstr("(probe) and 2 more"));
+}
+
+TEST_F(BirthWatchTest, WhatIsInTheLeafAndWasNotDumpedIsNamed) {
+  const Exec exec(container(), "probe");
+  Enter(exec.init());
+  const pid_t inner = InnermostPid(exec.init());
+
+  EXPECT_EQ(DescribeUndumped(container(), {{1, 0, {1}}}), exec.Name() + " (probe)");
+  EXPECT_EQ(DescribeUndumped(container(), {{1, 0, {1}}, {inner, 1, {inner}}}), "");
 }
 
 }  // namespace

@@ -1,84 +1,46 @@
 #include "agent/checkpoint/guard.h"
 
-#include <sys/socket.h>
-
 #include <optional>
 #include <utility>
 
-#include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
-#include "agent/os/proc.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
-#include "tests/unit/agent/checkpoint/counter_in_cgroup.h"
+#include "tests/unit/agent/checkpoint/container_processes.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::Soon;
 using cryopod::test::StatusIs;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using test::CounterInCgroup;
+using test::NamespaceHolder;
 using ::testing::HasSubstr;
 
-constexpr milliseconds kThawLimit{1000};
-constexpr milliseconds kQuiet{200};
-
-// A child of ours that runs `act` and then waits to be killed: the parent that a guard guards.
-class ForkedParent {
- public:
-  template <typename Act>
-  explicit ForkedParent(const Act& act) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) return;
-    UniqueFd read_end(ends[0]);
-    UniqueFd write_end(ends[1]);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const bool done = act();
-      (void)!::write(write_end.get(), done ? "y" : "n", 1);
-      while (true) ::pause();
-    }
-    write_end.Reset();
-    char answer = 0;
-    ready_ = ::read(read_end.get(), &answer, 1) == 1 && answer == 'y';
-  }
-  ForkedParent(const ForkedParent&) = delete;
-  ForkedParent& operator=(const ForkedParent&) = delete;
-  ~ForkedParent() { Kill(); }
-
-  bool ready() const { return ready_; }
-  void Kill() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
-
- private:
-  pid_t pid_ = -1;
-  bool ready_ = false;
-};
+constexpr milliseconds kBeyondTheAftermath{700};
 
 // What CRIU does to the cgroup: whenever it is told to, it freezes it and ends.
 class FakeCriu {
  public:
   explicit FakeCriu(const CounterInCgroup& counter) {
-    int sockets[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0) return;
-    ours_ = UniqueFd(sockets[0]);
-    const UniqueFd theirs(sockets[1]);
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return;
+    const UniqueFd read_end(ends[0]);
+    write_end_ = UniqueFd(ends[1]);
     pid_ = ::fork();
     if (pid_ == 0) {
       ::setsid();
-      ours_.Reset();
+      write_end_.Reset();
       char told = 0;
-      (void)!::read(theirs.get(), &told, 1);
+      (void)!::read(read_end.get(), &told, 1);
       const Cgroup leaf = counter.cgroup();
       (void)leaf.Freeze();
-      (void)leaf.WaitFrozen(Deadline::After(seconds(5)));
+      (void)leaf.WaitFrozen(Soon());
       ::_exit(0);
     }
     pidfd_ = OpenPidfd(pid_).value();
@@ -91,141 +53,104 @@ class FakeCriu {
   }
   int pidfd() const { return pidfd_.get(); }
   void FreezeAndEnd() {
-    ASSERT_EQ(::send(ours_.get(), "g", 1, MSG_NOSIGNAL), 1);
-    ASSERT_TRUE(PidfdEnded(pidfd_.get(), Deadline::After(seconds(10))));
+    ASSERT_EQ(::write(write_end_.get(), "g", 1), 1);
+    ASSERT_TRUE(PidfdEnded(pidfd_.get(), Soon()));
   }
 
  private:
-  UniqueFd ours_;
+  UniqueFd write_end_;
   UniqueFd pidfd_;
   pid_t pid_ = -1;
 };
 
-class GuardTest : public ::testing::TestWithParam<CgroupVersion> {};
+class GuardTest : public test::CounterTest {
+ protected:
+  // In a process of its own, the parent that is guarded, which a test kills: no expectations, they
+  // would be lost.
+  bool ForkGuardAndFreeze(const std::vector<int>& criu_pidfds, int job_dir_fd = -1) {
+    Result<Guard> forked = Guard::Fork(job_dir_fd);
+    if (!forked.ok()) return false;
+    guard_.emplace(std::move(forked).value());
+    const Cgroup leaf = counter_.cgroup();
+    bool watches = guard_->Watch(leaf).ok();
+    for (const int pidfd : criu_pidfds) watches = watches && guard_->WatchCriu(pidfd).ok();
+    return watches && guard_->Arm(Deadline::After(seconds(60))).ok() && leaf.Freeze().ok() &&
+           leaf.WaitFrozen(Deadline::After(seconds(5))).ok();
+  }
+  // A guard of this process.
+  Guard Watching() const {
+    Guard guard = Guard::Fork().value();
+    EXPECT_THAT(guard.Watch(counter_.cgroup()), IsOk());
+    return guard;
+  }
 
-// In the child of a test: no expectations, they would be lost.
-bool WatchAndFreeze(Guard& guard, const CounterInCgroup& counter, int criu_pidfd = -1) {
-  const Cgroup leaf = counter.cgroup();
-  if (!guard.Watch(leaf).ok()) return false;
-  if (criu_pidfd >= 0 && !guard.WatchCriu(criu_pidfd).ok()) return false;
-  return guard.Arm(Deadline::After(seconds(60))).ok() && leaf.Freeze().ok() &&
-         leaf.WaitFrozen(Deadline::After(seconds(5))).ok();
-}
+  std::optional<Guard> guard_;
+};
 
 TEST_P(GuardTest, ThawsWithinASecondWhenTheParentIsKilled) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  std::optional<Guard> guard;
-  ForkedParent parent([&] {
-    Result<Guard> forked = Guard::Fork();
-    if (!forked.ok()) return false;
-    guard.emplace(std::move(forked).value());
-    return WatchAndFreeze(*guard, counter);
-  });
+  NamespaceHolder parent(0, [&] { return ForkGuardAndFreeze({}); });
   ASSERT_TRUE(parent.ready());
-  ASSERT_TRUE(counter.StandsStillFor(kQuiet));
+  ASSERT_TRUE(counter_.StandsStill());
 
   parent.Kill();
 
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  EXPECT_TRUE(counter_.Runs());
 }
 
 TEST_P(GuardTest, KillsInsteadWhenTheEndOfTheSourceIsDecided) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
   const cryopod::test::TempDirectory job;
-  std::optional<Guard> guard;
-  ForkedParent parent([&] {
-    const Result<UniqueFd> directory = OpenDirectory(job.path());
-    Result<Guard> forked = Guard::Fork(directory.ok() ? directory->get() : -1);
-    if (!forked.ok()) return false;
-    guard.emplace(std::move(forked).value());
-    return WatchAndFreeze(*guard, counter) &&
-           WriteFileAtomically(directory->get(), jobs::kStoppingFile, "{}").ok();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd directory, OpenDirectory(job.path()));
+  NamespaceHolder parent(0, [&] {
+    return ForkGuardAndFreeze({}, directory.get()) &&
+           WriteFileAtomically(directory.get(), jobs::kStoppingFile, "{}").ok();
   });
   ASSERT_TRUE(parent.ready());
-  const uint64_t at_the_cut = counter.count();
+  const uint64_t at_the_cut = counter_.count();
 
   parent.Kill();
 
-  int status = -1;
-  ASSERT_EQ(::waitpid(counter.pid(), &status, 0), counter.pid());
-  EXPECT_EQ(WTERMSIG(status), SIGKILL);
-  EXPECT_EQ(counter.count(), at_the_cut) << "nothing of it ran past the cut";
+  EXPECT_EQ(counter_.EndedBy(), SIGKILL);
+  EXPECT_EQ(counter_.count(), at_the_cut) << "nothing of it ran past the cut";
 }
 
-TEST_P(GuardTest, ThawsAgainAfterACriuThatFreezesWhenItEnds) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  FakeCriu criu(counter);
-  std::optional<Guard> guard;
-  ForkedParent parent([&] {
-    Result<Guard> forked = Guard::Fork();
-    if (!forked.ok()) return false;
-    guard.emplace(std::move(forked).value());
-    return WatchAndFreeze(*guard, counter, criu.pidfd());
-  });
+TEST_P(GuardTest, ThawsAgainAfterEveryCriuThatFreezesWhenItEnds) {
+  FakeCriu first(counter_);
+  FakeCriu second(counter_);
+  NamespaceHolder parent(0, [&] { return ForkGuardAndFreeze({first.pidfd(), second.pidfd()}); });
   ASSERT_TRUE(parent.ready());
   parent.Kill();
-  ASSERT_TRUE(counter.CountsWithin(kThawLimit));
-  std::this_thread::sleep_for(milliseconds(700));  // longer than the guard's aftermath
+  ASSERT_TRUE(counter_.Runs());
 
-  criu.FreezeAndEnd();
-
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
-}
-
-TEST_P(GuardTest, WaitsForEveryCriuOfThePod) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  FakeCriu first(counter);
-  FakeCriu second(counter);
-  std::optional<Guard> guard;
-  ForkedParent parent([&] {
-    Result<Guard> forked = Guard::Fork();
-    if (!forked.ok()) return false;
-    guard.emplace(std::move(forked).value());
-    return guard->WatchCriu(first.pidfd()).ok() && WatchAndFreeze(*guard, counter, second.pidfd());
-  });
-  ASSERT_TRUE(parent.ready());
-  parent.Kill();
-
-  first.FreezeAndEnd();
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
-  std::this_thread::sleep_for(milliseconds(700));
-  second.FreezeAndEnd();
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  for (FakeCriu* const criu : {&first, &second}) {
+    std::this_thread::sleep_for(kBeyondTheAftermath);
+    criu->FreezeAndEnd();
+    EXPECT_TRUE(counter_.Runs());
+  }
 }
 
 TEST_P(GuardTest, ThawsAtTheDeadlineAndTellsItsLivingParent) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
-  ASSERT_THAT(guard.Watch(counter.cgroup()), IsOk());
+  Guard guard = Watching();
   ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(300))), IsOk());
-  counter.Freeze();
-  ASSERT_TRUE(counter.StandsStillFor(milliseconds(100)));
+  counter_.Freeze();
+  ASSERT_TRUE(counter_.StandsStillFor(milliseconds(100)));
 
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  EXPECT_TRUE(counter_.Runs());
 
   EXPECT_THAT(guard.Arm(Deadline::After(seconds(60))),
               StatusIs(Code::kDeadlineExceeded, HasSubstr("beyond its deadline")));
   EXPECT_THAT(guard.Disarm(), StatusIs(Code::kDeadlineExceeded));
   // What is told once is over: the next attempt begins anew.
-  EXPECT_THAT(guard.Watch(counter.cgroup()), IsOk());
+  EXPECT_THAT(guard.Watch(counter_.cgroup()), IsOk());
   EXPECT_THAT(guard.Arm(Deadline::After(seconds(60))), IsOk());
 }
 
 TEST_P(GuardTest, AnswersAtOnceWhileItWaitsForACriuAfterTheDeadline) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  FakeCriu criu(counter);
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
-  ASSERT_THAT(guard.Watch(counter.cgroup()), IsOk());
+  FakeCriu criu(counter_);
+  Guard guard = Watching();
   ASSERT_THAT(guard.WatchCriu(criu.pidfd()), IsOk());
   ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(50))), IsOk());
-  counter.Freeze();
-  ASSERT_TRUE(counter.CountsWithin(kThawLimit));
+  counter_.Freeze();
+  ASSERT_TRUE(counter_.Runs());
   const auto began = Deadline::Clock::now();
 
   EXPECT_THAT(guard.Disarm(), StatusIs(Code::kDeadlineExceeded));
@@ -235,88 +160,70 @@ TEST_P(GuardTest, AnswersAtOnceWhileItWaitsForACriuAfterTheDeadline) {
 }
 
 TEST_P(GuardTest, AParentThatDiesAfterTheDeadlineIsMissedAsWell) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
-  FakeCriu criu(counter);
-  std::optional<Guard> guard;
-  ForkedParent parent([&] {
-    Result<Guard> forked = Guard::Fork();
-    if (!forked.ok()) return false;
-    guard.emplace(std::move(forked).value());
-    return WatchAndFreeze(*guard, counter, criu.pidfd()) &&
-           guard->Arm(Deadline::After(milliseconds(100))).ok();
+  FakeCriu criu(counter_);
+  NamespaceHolder parent(0, [&] {
+    return ForkGuardAndFreeze({criu.pidfd()}) &&
+           guard_->Arm(Deadline::After(milliseconds(100))).ok();
   });
   ASSERT_TRUE(parent.ready());
-  ASSERT_TRUE(counter.CountsWithin(kThawLimit));
+  ASSERT_TRUE(counter_.Runs());
 
   parent.Kill();
   criu.FreezeAndEnd();
 
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  EXPECT_TRUE(counter_.Runs());
 }
 
 TEST_P(GuardTest, DisarmedItThawsNothing) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
   {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
-    ASSERT_THAT(guard.Watch(counter.cgroup()), IsOk());
+    Guard guard = Watching();
     ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(200))), IsOk());
     ASSERT_THAT(guard.Disarm(), IsOk());
-    counter.Freeze();  // somebody else's pause
+    counter_.Freeze();  // somebody else's pause
 
-    EXPECT_TRUE(counter.StandsStillFor(milliseconds(400)));
+    EXPECT_TRUE(counter_.StandsStillFor(milliseconds(400)));
   }
 
-  EXPECT_TRUE(counter.StandsStillFor(milliseconds(400)));
+  EXPECT_TRUE(counter_.StandsStillFor(milliseconds(400)));
 }
 
 TEST_P(GuardTest, DestroyedItThawsWhatIsWatched) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
   {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
-    ASSERT_THAT(guard.Watch(counter.cgroup()), IsOk());
-    counter.Freeze();
-    ASSERT_TRUE(counter.StandsStillFor(kQuiet));
+    const Guard guard = Watching();
+    counter_.Freeze();
+    ASSERT_TRUE(counter_.StandsStill());
   }
 
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  EXPECT_TRUE(counter_.Runs());
 }
 
 TEST_P(GuardTest, ACgroupThatIsGoneKeepsNoOtherFromBeingThawed) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
   {
     CounterInCgroup gone(GetParam());
     ASSERT_THAT(guard.Watch(gone.cgroup()), IsOk());
   }
-  ASSERT_THAT(guard.Watch(counter.cgroup()), IsOk());
-  counter.Freeze();
+  ASSERT_THAT(guard.Watch(counter_.cgroup()), IsOk());
+  counter_.Freeze();
 
   ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(50))), IsOk());
 
-  EXPECT_TRUE(counter.CountsWithin(kThawLimit));
+  EXPECT_TRUE(counter_.Runs());
 }
 
 TEST_P(GuardTest, AKilledGuardMakesTheNextCallFail) {
-  CounterInCgroup counter(GetParam());
-  CRYOPOD_SKIP_WITHOUT(counter);
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
   const UniqueFd pidfd = OpenPidfd(guard.pid()).value();
   ASSERT_EQ(::kill(guard.pid(), SIGKILL), 0);
-  ASSERT_TRUE(PidfdEnded(pidfd.get(), Deadline::After(seconds(5))));
+  ASSERT_TRUE(PidfdEnded(pidfd.get(), Soon()));
 
-  EXPECT_FALSE(guard.Watch(counter.cgroup()).ok());
+  EXPECT_FALSE(guard.Watch(counter_.cgroup()).ok());
   EXPECT_FALSE(guard.Arm(Deadline::After(seconds(60))).ok());
 }
 
-INSTANTIATE_TEST_SUITE_P(Freezers, GuardTest,
-                         ::testing::Values(CgroupVersion::kV1, CgroupVersion::kV2),
-                         test::VersionName);
+INSTANTIATE_TEST_SUITE_P(Freezers, GuardTest, test::kBothVersions, test::VersionName);
 
-TEST(GuardProcessTest, LivesInASessionOfItsOwnWithoutOurStreams) {
+TEST(GuardProcessTest, LivesInASessionOfItsOwnWithoutOurStreamsAndIgnoresPoliteSignals) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
   ASSERT_THAT(guard.Disarm(), IsOk());  // it answers: it is set up
 
@@ -325,14 +232,8 @@ TEST(GuardProcessTest, LivesInASessionOfItsOwnWithoutOurStreams) {
     EXPECT_EQ(ReadProcLink(guard.pid(), number).value(), "/dev/null");
   }
   EXPECT_EQ(ReadProcessInfo(guard.pid())->command, "cryopod-guard");
-}
-
-TEST(GuardProcessTest, IgnoresPoliteSignals) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
-  ASSERT_THAT(guard.Disarm(), IsOk());
 
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::kill(guard.pid(), signal);
-
   EXPECT_THAT(guard.Disarm(), IsOk());
 }
 
@@ -347,7 +248,7 @@ TEST(GuardProcessTest, EndsWithItsParent) {
     EXPECT_THAT(moved.Disarm(), IsOk());
   }
 
-  EXPECT_TRUE(PidfdEnded(pidfd.get(), Deadline::After(seconds(2))));
+  EXPECT_TRUE(PidfdEnded(pidfd.get(), Soon()));
   ::waitpid(pid, nullptr, WNOHANG);
 }
 

@@ -46,60 +46,50 @@ class MountOriginTest : public ::testing::Test {
   std::vector<MountEntry> node_ = {Shown("8:1", "/", "/"), Shown("0:5", "/", "/proc")};
 };
 
-TEST_F(MountOriginTest, AnEmptyDirIsThePods) {
-  const PlacedMount placed = Place(kEmptyDir, "8:1", kEmptyDir);
+TEST_F(MountOriginTest, AnEmptyDirIsThePodsByWhateverWayItIsMounted) {
+  struct Case {
+    const char* way;
+    std::string told;
+    std::string device;
+    std::string root;
+    std::string path_in_volume;
+    std::vector<MountEntry> also_on_node;
+  };
+  const std::string volume = kEmptyDir;
+  const std::string sub_path = std::string(kPod) + "/volume-subpaths/cache/web/0";
+  const std::string on_disk = "/kubelet/pods/uid-1/volumes/kubernetes.io~empty-dir/cache";
+  const MountEntry memory = Shown("0:77", "/", volume);
+  const std::vector<Case> cases = {
+      {"whole", volume, "8:1", volume, "", {}},
+      {"its directory was removed", volume, "8:1", volume + "//deleted", "", {}},
+      {"the node shows it nowhere", volume, "0:99", "/", "", {}},
+      // The kubelet binds the directory to a path of its own and tells CRI that one.
+      {"subPath", sub_path, "8:1", volume + "/a", "a", {Shown("8:1", volume + "/a", sub_path)}},
+      {"in memory", volume, "0:77", "/", "", {memory}},
+      {"subPath in memory", sub_path, "0:77", "/sub", "sub", {memory}},
+      // The kubelet's directory is a disk of its own, and an operator has bound it elsewhere, too.
+      {"by another name of the kubelet's directory",
+       "/mnt/disk" + on_disk,
+       "8:16",
+       on_disk,
+       "",
+       {Shown("8:16", "/kubelet", kKubelet), Shown("8:16", "/", "/mnt/disk")}},
+  };
+  const std::vector<MountEntry> node = node_;
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.way);
+    node_ = node;
+    node_.insert(node_.end(), one.also_on_node.begin(), one.also_on_node.end());
 
-  EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
-  EXPECT_EQ(placed.volume_dir, kEmptyDir);
-  EXPECT_EQ(placed.path_in_volume, "");
-  EXPECT_EQ(placed.source, kEmptyDir);
-}
+    const PlacedMount placed = Place(one.told, one.device, one.root);
 
-TEST_F(MountOriginTest, AnEmptyDirMountedBySubPathIsThePods) {
-  // The kubelet binds the directory to a path of its own and tells CRI that one.
-  const std::string told = std::string(kPod) + "/volume-subpaths/cache/web/0";
-  const std::string root = std::string(kEmptyDir) + "/a/b";
-  node_.push_back(Shown("8:1", root, told));
-
-  const PlacedMount placed = Place(told, "8:1", root);
-
-  EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
-  EXPECT_EQ(placed.volume_dir, kEmptyDir);
-  EXPECT_EQ(placed.path_in_volume, "a/b");
-}
-
-TEST_F(MountOriginTest, AnEmptyDirInMemoryIsThePodsWithAndWithoutSubPath) {
-  node_.push_back(Shown("0:77", "/", kEmptyDir));
-
-  EXPECT_EQ(Place(kEmptyDir, "0:77", "/").origin, MountOrigin::kPodVolume);
-  const PlacedMount placed =
-      Place(std::string(kPod) + "/volume-subpaths/cache/web/0", "0:77", "/sub");
-  EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
-  EXPECT_EQ(placed.path_in_volume, "sub");
-}
-
-TEST_F(MountOriginTest, AnEmptyDirByAnotherNameOfTheKubeletsDirectoryIsThePods) {
-  // The kubelet's directory is a disk of its own, and an operator has bound it elsewhere, too.
-  node_.push_back(Shown("8:16", "/kubelet", kKubelet));
-  node_.push_back(Shown("8:16", "/", "/mnt/disk"));
-
-  const PlacedMount placed =
-      Place("/mnt/disk/kubelet/pods/uid-1/volumes/kubernetes.io~empty-dir/cache", "8:16",
-            "/kubelet/pods/uid-1/volumes/kubernetes.io~empty-dir/cache");
-
-  EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
-}
-
-TEST_F(MountOriginTest, AnEmptyDirWhoseDirectoryWasRemovedIsStillThePods) {
-  EXPECT_EQ(Place(kEmptyDir, "8:1", std::string(kEmptyDir) + "//deleted").origin,
-            MountOrigin::kPodVolume);
-}
-
-TEST_F(MountOriginTest, WhatTheNodeShowsNowhereIsPlacedByWhatTheRuntimeWasTold) {
-  const PlacedMount placed = Place(kEmptyDir, "0:99", "/");
-
-  EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
-  EXPECT_EQ(placed.source, kEmptyDir);
+    EXPECT_EQ(placed.origin, MountOrigin::kPodVolume);
+    EXPECT_EQ(placed.volume_dir, volume);
+    EXPECT_EQ(placed.path_in_volume, one.path_in_volume);
+  }
+  node_ = node;
+  EXPECT_EQ(Place(volume, "8:1", volume).source, volume);
+  EXPECT_EQ(Place(volume, "0:99", "/").source, volume);
 }
 
 TEST_F(MountOriginTest, ASubPathThatTheNodeShowsNowhereIsPlacedByItsVolumesName) {

@@ -7,12 +7,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "agent/os/mount_info.h"
-#include "agent/os/proc.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
-#include "tests/unit/agent/checkpoint/dump_target_fixture.h"
-#include "tests/unit/agent/checkpoint/namespace_holder.h"
+#include "tests/unit/agent/checkpoint/container_processes.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -33,32 +30,29 @@ MountEntry Mount(const std::string& mount_point, const std::string& type,
   return entry;
 }
 
-TEST(UpperDirOfTest, IsTheUpperDirectoryOfTheOverlayAtTheRootFileSystem) {
+TEST(UpperDirOfTest, IsTheUpperDirectoryOfTheLastOverlayAtTheRootFileSystem) {
   EXPECT_THAT(
       UpperDirOf("/r", {Mount("/", "ext4", "rw"),
                         Mount("/other", "overlay", "rw,upperdir=/wrong,workdir=/w"),
                         Mount("/r", "overlay", "rw,lowerdir=/a:/b,upperdir=/u,workdir=/w")}),
       IsOkAnd("/u"));
   EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "overlay", "upperdir=/u=v")}), IsOkAnd("/u=v"));
-}
-
-TEST(UpperDirOfTest, OfTwoMountsTheUppermostCounts) {
   EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "overlay", "upperdir=/below"),
                                 Mount("/r", "overlay", "upperdir=/above")}),
               IsOkAnd("/above"));
-  EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "overlay", "upperdir=/below"), Mount("/r", "xfs", "")}),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("xfs")));
 }
 
 TEST(UpperDirOfTest, WhatIsThereInsteadIsNamed) {
+  const MountEntry overlay = Mount("/r", "overlay", "upperdir=/below");
+  for (const auto& [mount, part] :
+       {std::pair{Mount("/r", "xfs", ""), "xfs"}, std::pair{Mount("/r", "btrfs", "rw"), "btrfs"},
+        std::pair{Mount("/r", "overlay", "ro,lowerdir=/upperdir=/x"), "read-only"},
+        std::pair{Mount("/r", "overlay", ""), "read-only"}}) {
+    EXPECT_THAT(UpperDirOf("/r", {overlay, mount}),
+                StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr(part), HasSubstr("/r"))));
+  }
   EXPECT_THAT(UpperDirOf("/r", {Mount("/", "ext4", "rw")}),
               StatusIs(Code::kFailedPrecondition, AllOf(HasSubstr("nothing"), HasSubstr("/r"))));
-  EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "btrfs", "rw")}),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("btrfs")));
-  EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "overlay", "ro,lowerdir=/upperdir=/x")}),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("read-only")));
-  EXPECT_THAT(UpperDirOf("/r", {Mount("/r", "overlay", "")}),
-              StatusIs(Code::kFailedPrecondition, HasSubstr("read-only")));
 }
 
 TEST(ResolvePodTest, APodWithoutContainersIsRefused) {
@@ -67,10 +61,11 @@ TEST(ResolvePodTest, APodWithoutContainersIsRefused) {
 }
 
 // runc's state directory of a container whose first process we are told of, on an overlay of ours.
-class ResolveContainerTest : public ::testing::Test {
+class ResolveContainerTest : public test::LeafTest {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "mounts and namespaces need root";
+    LeafTest::SetUp();
+    if (IsSkipped()) return;
     for (const char* name : {"lower", "upper", "work", "rootfs", "runc/id1"}) {
       std::filesystem::create_directories(temp_.path() / name);
     }
@@ -117,16 +112,14 @@ TEST_F(ResolveContainerTest, FindsTheKernelsObjectsOfARunningContainer) {
   const NamespaceHolder holder(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS,
                                [&] { return EnterRoot(rootfs); });
   ASSERT_TRUE(holder.ready());
-  const test::AnyLeaf leaf;
-  if (!leaf.valid()) GTEST_SKIP() << "no cgroup can be made";
-  leaf.Enter(holder.init());
+  Enter(holder.init());
   WriteState(holder.init(), ReadProcessInfo(holder.init())->start_time_ticks);
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const ResolvedPod pod, ResolvePod(job_));
 
   ASSERT_EQ(pod.targets.size(), 1u);
   EXPECT_EQ(pod.targets[0].upper_dir, Path("upper"));
-  EXPECT_EQ(pod.targets[0].cgroup.path(), leaf.path());
+  EXPECT_EQ(pod.targets[0].cgroup.path(), leaf_.path());
   EXPECT_EQ(pod.targets[0].state.init_pid, holder.init());
   EXPECT_EQ(pod.targets[0].pid_namespace, NamespaceInode(holder.init(), "pid").value());
   EXPECT_EQ(pod.hostname, "inside");
@@ -147,15 +140,16 @@ TEST_F(ResolveContainerTest, AContainerTheRuntimeDoesNotKnowIsNamed) {
   EXPECT_THAT(ResolvePod(job_), StatusIs(Code::kNotFound, HasSubstr("container app")));
 }
 
-TEST(CheckUnchangedTest, NamesTheContainerWhoseProcessHasEnded) {
-  const test::AnyLeaf leaf;
+using CheckUnchangedTest = test::LeafTest;
+
+TEST_F(CheckUnchangedTest, NamesTheContainerWhoseProcessHasEnded) {
+  NamespaceHolder holder(CLONE_NEWPID);
+  ASSERT_TRUE(holder.ready());
   ResolvedPod pod;
-  {
-    const NamespaceHolder holder(CLONE_NEWPID);
-    if (!leaf.valid() || !holder.ready()) GTEST_SKIP() << "cgroups and namespaces need root";
-    pod.targets.push_back(leaf.Target("app", holder.init()));
-    EXPECT_THAT(CheckUnchanged(pod), IsOk());
-  }
+  pod.targets.push_back(Target("app", holder.init()));
+  EXPECT_THAT(CheckUnchanged(pod), IsOk());
+
+  holder.Kill();
 
   EXPECT_THAT(CheckUnchanged(pod), StatusIs(Code::kAborted, HasSubstr("container app")));
 }

@@ -1,8 +1,3 @@
-#include "agent/checkpoint/tree_size.h"
-
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include "tests/unit/agent/checkpoint/upper_copy_fixture.h"
 
 namespace cryopod::checkpoint {
@@ -94,11 +89,7 @@ TEST_F(TreeSizeTest, WhatIsNoFileTakesAnEntry) {
 }
 
 TEST_F(TreeSizeTest, ASocketIsLeftOut) {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, Up("socket").c_str(), sizeof address.sun_path - 1);
-  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  BindSocket("socket");
 
   EXPECT_EQ(Measured().entries, 0u);
 }

@@ -1,9 +1,9 @@
-#include "agent/checkpoint/describe_pod.h"
+#include "agent/checkpoint/archive_pod.h"
 
 #include <nlohmann/json.hpp>
 
 #include "tests/support/status_matchers.h"
-#include "tests/unit/agent/checkpoint/dump_target_fixture.h"
+#include "tests/unit/agent/checkpoint/container_processes.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -22,31 +22,27 @@ jobs::RequestedContainer App() {
           {{"/data", "/host/data", true}}};
 }
 
-TEST(DescribePodTest, CarriesThePodItsContainersAndWhatTheFreezeYielded) {
+using DescribePodTest = test::LeafTest;
+
+TEST_F(DescribePodTest, CarriesThePodItsContainersAndTheNode) {
   jobs::CheckpointJob job;
   job.pod_name = "web";
   job.pod_namespace = "default";
   job.pod_uid = "u";
   job.sandbox_id = "s";
   job.runtime_handler = "cryopod";
+  job.runtime_name = "containerd";
+  job.runtime_version = "2.1";
   ResolvedPod pod;
   pod.hostname = "web-0";
   pod.shares_pid_namespace = true;
-  const test::AnyLeaf leaf;
-  if (!leaf.valid()) GTEST_SKIP() << "no cgroup can be made";
-  for (const char* name : {"app", "sidecar"}) pod.targets.push_back(leaf.Target(name, ::getpid()));
+  for (const char* name : {"app", "sidecar"}) pod.targets.push_back(Target(name, ::getpid()));
   pod.targets[0].requested = App();
-  std::vector<CapturedContainer> captured(2);
-  captured[0].processes = {{1, 0, {1, 2, 3}}, {7, 1, {}}};
-  captured[0].tasks = 3;
-  captured[0].rootfs_bytes = 500;
-  archive::NodeFacts node;
-  node.architecture = "x86_64";
+  const bool is_v2 = pod.targets[0].cgroup.version() == CgroupVersion::kV2;
+  const Machine machine = {"x86_64", "6.18", "neither", {"avx"}, {{"vendor", "A"}}};
 
-  const archive::PodCheckpoint checkpoint =
-      DescribePod(job, pod, captured, {1000, 2000}, node, "now");
+  const archive::PodCheckpoint checkpoint = DescribePod(job, pod, machine, "4.2.1");
 
-  EXPECT_EQ(checkpoint.created, "now");
   EXPECT_EQ(checkpoint.pod_name, "web");
   EXPECT_EQ(checkpoint.pod_namespace, "default");
   EXPECT_EQ(checkpoint.pod_uid, "u");
@@ -54,24 +50,22 @@ TEST(DescribePodTest, CarriesThePodItsContainersAndWhatTheFreezeYielded) {
   EXPECT_EQ(checkpoint.runtime_handler, "cryopod");
   EXPECT_EQ(checkpoint.hostname, "web-0");
   EXPECT_TRUE(checkpoint.shares_pid_namespace);
-  EXPECT_EQ(checkpoint.node.architecture, "x86_64");
+  EXPECT_EQ(checkpoint.node,
+            (archive::NodeFacts{"x86_64", "6.18", is_v2 ? "v2" : "v1", "4.2.1", "containerd", "2.1",
+                                machine.cpu_flags, machine.cpu}));
   ASSERT_EQ(checkpoint.containers.size(), 2u);
   const archive::ContainerCheckpoint& app = checkpoint.containers[0];
   EXPECT_EQ(app.name, "app");
   EXPECT_EQ(app.id, "id1");
   EXPECT_EQ(app.image, "docker.io/app:1");
   EXPECT_EQ(app.image_ref, "sha256:1");
-  EXPECT_EQ(app.processes, 2u);
-  EXPECT_EQ(app.tasks, 3u) << "a zombie is a process and no task";
-  EXPECT_EQ(app.images_bytes, 1000u);
-  EXPECT_EQ(app.rootfs_bytes, 500u);
   EXPECT_THAT(app.mounts, ElementsAre(archive::MountRecord{"/data", "/host/data", true}));
-  EXPECT_EQ(checkpoint.containers[1].images_bytes, 2000u);
+  EXPECT_EQ(checkpoint.containers[1].name, "sidecar");
 }
 
 TEST(ContainerMetadataTest, HasTheFilesThatCheckpointctlReads) {
   const std::map<std::string, std::string> files =
-      ContainerMetadata(App(), "runc", R"({"ociVersion":"1.2.0"})", "2026-11-24T22:00:00Z");
+      ContainerMetadata(App(), R"({"ociVersion":"1.2.0"})", "2026-11-24T22:00:00Z");
 
   const json config = json::parse(files.at("config.dump"));
   EXPECT_EQ(config["id"], "id1");
