@@ -4,15 +4,12 @@
 #include <filesystem>
 
 #include "agent/os/mount.h"
-#include "restore/runtime/protocol/consumed_record.h"
-#include "restore/runtime/protocol/container_marks.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
 
 namespace cryopod::restore {
 namespace {
 
 using wrapper::Answer;
-using Decision = wrapper::Answer::Decision;
 
 class AdoptRestoreTest : public PodRestoreFixture {
  protected:
@@ -22,15 +19,14 @@ class AdoptRestoreTest : public PodRestoreFixture {
 
 TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
   const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t pid = Restore(app);
-  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t pid = RestoreAndStart(app);
   ASSERT_TRUE(IsStopped(pid));
 
   BeginAnew();
 
   EXPECT_FALSE(IsStopped(pid));
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
-  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
+  EXPECT_FALSE(IsHeld(app));
 }
 
 TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
@@ -57,15 +53,14 @@ TEST_F(AdoptRestoreTest, WhatWasConsumedBeforeItCouldBeSavedIsLetRun) {
 }
 
 TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
-  const wrapper::Request app = CreateRequest("app", "c1");
-  ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
+  const wrapper::Request app = Begin("app", "c1");
   const auto half_done = static_cast<pid_t>(RestoreProcess(app).pid);
 
   BeginAnew();
 
   EXPECT_TRUE(IsGone(half_done));
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kWaiting);
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+  EXPECT_TRUE(CanBeRestored("app", "c2"));
 }
 
 TEST_F(AdoptRestoreTest, WhatHasEndedMeanwhileIsRestoredAnew) {
@@ -93,8 +88,7 @@ TEST_F(AdoptRestoreTest, StagingBeginsAgainOnlyForWhatNeedsIt) {
 TEST_F(AdoptRestoreTest, EndingWhatAKilledProcessLeftLeavesNothing) {
   WorkAll();
   const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t held = Restore(app);
-  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t held = RestoreAndStart(app);
   const pid_t never_ran = Restore(CreateRequest("sidecar", "c2"));
 
   SpawnOptions options;

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "restore/open_archive.h"
+#include "restore/stage_archive.h"
 #include "tests/support/read_text.h"
 #include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
