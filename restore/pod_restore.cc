@@ -167,6 +167,11 @@ void PodRestore::EndAttempt(jobs::ContainerReport& container) {
   container.pid = 0;
 }
 
+Answer PodRestore::GiveUp(jobs::ContainerReport& container, const Status& why) {
+  EndAttempt(container);
+  return Failed(container, why);
+}
+
 void PodRestore::ReleaseHeld() {
   for (jobs::ContainerReport& container : report_.containers) {
     if (!IsHeld(container)) continue;
@@ -200,10 +205,7 @@ Answer PodRestore::OnStart(const wrapper::Request& request) {
                         std::string(jobs::PhaseName(container.phase)) + ", not restored");
   }
   const Status consumed = Consume(request, container);
-  if (!consumed.ok()) {
-    EndAttempt(container);
-    return Failed(container, consumed);
-  }
+  if (!consumed.ok()) return GiveUp(container, consumed);
   container.phase = jobs::Phase::kHeld;
   Save();
   if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
@@ -238,11 +240,9 @@ Answer PodRestore::OnDeleted(const wrapper::Request& request) {
 void PodRestore::End() {
   ReleaseHeld();
   for (jobs::ContainerReport& container : report_.containers) {
-    if (IsUnderWay(container)) {
-      EndAttempt(container);
-      Failed(container, Status(Code::kAborted, "the restore was ended before this container ran",
-                               Reason::kCancelled));
-    }
+    if (!IsUnderWay(container)) continue;
+    GiveUp(container, Status(Code::kAborted, "the restore was ended before this container ran",
+                             Reason::kCancelled));
   }
   staging_.reset();
   const Status removed = StagingArea::RemoveLeftovers(job_.staging_dir, DiskStagingPath());

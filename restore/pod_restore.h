@@ -89,6 +89,7 @@ class PodRestore {
   void ConsumeFinished();
   wrapper::Answer Failed(jobs::ContainerReport& container, const Status& why);
   void EndAttempt(jobs::ContainerReport& container);
+  wrapper::Answer GiveUp(jobs::ContainerReport& container, const Status& why);
   void AdoptContainer(jobs::ContainerReport& container);
   std::string DiskStagingPath() const;
   void Save();

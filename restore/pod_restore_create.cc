@@ -211,10 +211,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const wrapper::Out
   jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return Answer::Fail("a newer attempt has taken the place of this one");
   const Status judged = Judge(*container, outcome);
-  if (!judged.ok()) {
-    EndAttempt(*container);
-    return Failed(*container, judged);
-  }
+  if (!judged.ok()) return GiveUp(*container, judged);
   // What the images hold is in the processes now, and memory of the node twice. A container that is
   // deleted before it starts is staged again.
   staging_->RemoveInBackground(container->name);
@@ -229,8 +226,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const wrapper::Out
 void PodRestore::OnWrapperGone(const std::string& container_id) {
   jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return;
-  EndAttempt(*container);
-  Failed(*container,
+  GiveUp(*container,
          Status(Code::kAborted, "the runtime ended while it restored container " + container->name,
                 Reason::kRuntimeFailed));
 }

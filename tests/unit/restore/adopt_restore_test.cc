@@ -1,9 +1,11 @@
 // A process of a restore that was killed, and the next one on the same job.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <filesystem>
 
 #include "agent/os/mount.h"
+#include "restore/runtime/protocol/container_marks.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
 
 namespace cryopod::restore {
@@ -17,16 +19,21 @@ class AdoptRestoreTest : public PodRestoreFixture {
   PodRestore& BeginAnew() { return MakePod(job_, SavedReport()); }
 };
 
-TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
+TEST_F(AdoptRestoreTest, WhatWasHeldOrConsumedBeforeThatCouldBeSavedIsLetRun) {
   const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t pid = RestoreAndStart(app);
-  ASSERT_TRUE(IsStopped(pid));
+  const pid_t pid = Restore(app);
+  const jobs::Report before = SavedReport();
+  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  for (const jobs::Report& left : {SavedReport(), before}) {
+    MakePod(job_, left);
 
-  BeginAnew();
-
-  EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
-  EXPECT_FALSE(IsHeld(app));
+    EXPECT_FALSE(IsStopped(pid));
+    EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
+    EXPECT_FALSE(IsHeld(app));
+    // For the other report it is as it was.
+    ASSERT_THAT(processes_.front().Kill(SIGSTOP), test::IsOk());
+    ASSERT_THAT(wrapper::WriteHeldMark(app.state_dir, CgroupOf(app)), test::IsOk());
+  }
 }
 
 TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
@@ -38,18 +45,6 @@ TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
   EXPECT_TRUE(IsStopped(pid));
   EXPECT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kHeld);
-}
-
-TEST_F(AdoptRestoreTest, WhatWasConsumedBeforeItCouldBeSavedIsLetRun) {
-  const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t pid = Restore(app);
-  const jobs::Report before = SavedReport();
-  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-
-  MakePod(job_, before);
-
-  EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
 }
 
 TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
@@ -66,7 +61,7 @@ TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
 TEST_F(AdoptRestoreTest, WhatHasEndedMeanwhileIsRestoredAnew) {
   const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
-  ASSERT_THAT(processes_.front().Kill(9), test::IsOk());
+  ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
   ASSERT_TRUE(IsGone(pid));
 
   BeginAnew();

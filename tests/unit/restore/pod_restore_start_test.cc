@@ -104,22 +104,17 @@ TEST_F(PodRestoreStartTest, NothingRunsWhenTheRecordCannotBeWritten) {
   EXPECT_FALSE(IsHeld(app));
 }
 
-TEST_F(PodRestoreStartTest, AnotherContainersIdIsRefused) {
+TEST_F(PodRestoreStartTest, AnotherContainersIdOrOneThatWasNotRestoredIsRefused) {
   const wrapper::Request app = CreateRequest("app", "c1");
   Restore(app);
   wrapper::Request other = StartRequest(app);
   other.container_id = "c9";
-
   EXPECT_EQ(pod().OnStart(other).decision, Decision::kFail);
   other.container_name = "nobody";
   EXPECT_EQ(pod().OnStart(other).decision, Decision::kFail);
-}
 
-TEST_F(PodRestoreStartTest, AContainerThatWasNotRestoredCannotBeStarted) {
-  const wrapper::Request app = Begin("app", "c1");
-
-  EXPECT_EQ(pod().OnStart(StartRequest(app)).decision, Decision::kFail);
-  EXPECT_FALSE(IsConsumed("app"));
+  EXPECT_EQ(pod().OnStart(StartRequest(Begin("sidecar", "c2"))).decision, Decision::kFail);
+  EXPECT_FALSE(IsConsumed("sidecar"));
 }
 
 TEST_F(PodRestoreStartTest, ADeletedContainerCanBeRestoredAgain) {

@@ -63,25 +63,19 @@ class RestoreContainerTest : public ::testing::Test {
   test::TempDirectory temp_;
 };
 
-TEST_F(RestoreContainerTest, AnAttemptHasItsOwnDirectoryAndOptions) {
-  const Result<wrapper::Plan> first = PrepareAttempt(job_dir(), "/images", "app", 1);
-  const Result<wrapper::Plan> second = PrepareAttempt(job_dir(), "/images", "app", 2);
-
-  ASSERT_THAT(first, test::IsOk());
-  ASSERT_THAT(second, test::IsOk());
-  EXPECT_EQ(first->images_dir, "/images");
-  EXPECT_NE(first->work_dir, second->work_dir);
-  const std::string options = test::ReadText(first->criu_config_file);
-  EXPECT_THAT(options, AllOf(HasSubstr("leave-stopped\n"), HasSubstr("tcp-close\n")));
-}
-
-TEST_F(RestoreContainerTest, AnAttemptFindsNothingOfAnEarlierOneWithItsNumber) {
+TEST_F(RestoreContainerTest, AnAttemptHasItsOptionsAndADirectoryWithNothingOfAnEarlierOne) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const wrapper::Plan first,
                                PrepareAttempt(job_dir(), "/images", "app", 1));
+  EXPECT_EQ(first.images_dir, "/images");
+  EXPECT_THAT(test::ReadText(first.criu_config_file),
+              AllOf(HasSubstr("leave-stopped\n"), HasSubstr("tcp-close\n")));
   test::WriteText(first.work_dir + "/restore.log", "old");
 
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const wrapper::Plan second,
+                               PrepareAttempt(job_dir(), "/images", "app", 2));
   ASSERT_THAT(PrepareAttempt(job_dir(), "/images", "app", 1), test::IsOk());
 
+  EXPECT_NE(first.work_dir, second.work_dir);
   EXPECT_FALSE(std::filesystem::exists(first.work_dir + "/restore.log"));
 }
 
@@ -119,19 +113,16 @@ TEST_F(RestoreContainerTest, AMissingSandboxStopsTheRestoreBeforeItBeginsAndNotI
   EXPECT_THAT(PutHostnameBack(container, Soon()), test::IsOk());
 }
 
-TEST_F(RestoreContainerTest, TheReasonIsCriusOwn) {
-  test::WriteText(temp_.path() / "restore.log",
-                  "(00.01)      1: Error (criu/files-reg.c:2143): File usr/x has bad size 1\n");
-
-  const Status reason = ReasonOf({false, 0, "the runtime's words"}, job_dir());
-
-  EXPECT_THAT(reason.message(), HasSubstr("bad size"));
-}
-
-TEST_F(RestoreContainerTest, WithoutALogItIsTheRuntimesOrAtLeastSomething) {
+TEST_F(RestoreContainerTest, TheReasonIsCriusOwnElseTheRuntimesOrAtLeastSomething) {
   EXPECT_EQ(ReasonOf({false, 0, "the runtime's words"}, job_dir()).message(),
             "the runtime's words");
   EXPECT_FALSE(ReasonOf({false, 0, ""}, job_dir()).message().empty());
+
+  test::WriteText(temp_.path() / "restore.log",
+                  "(00.01)      1: Error (criu/files-reg.c:2143): File usr/x has bad size 1\n");
+
+  EXPECT_THAT(ReasonOf({false, 0, "the runtime's words"}, job_dir()).message(),
+              HasSubstr("bad size"));
 }
 
 class EndRestoreTest : public RestoreFixture {
@@ -199,30 +190,23 @@ TEST_F(VerifyContainerTest, AStoppedProcessInItsCgroupIsTheRestoredOne) {
   EXPECT_THAT(VerifyAlive(container), test::IsOk());
 }
 
-TEST_F(VerifyContainerTest, AMissingTaskIsNoticed) {
+TEST_F(VerifyContainerTest, AMissingTaskAnotherCgroupAndProcessesThatRunAreNoticed) {
+  const wrapper::Request other = CreateRequest("sidecar", "c2");
   jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
-
   EXPECT_THAT(VerifyRestored(container, 2),
               test::StatusIs(Code::kFailedPrecondition,
                              HasSubstr("there are 1 tasks, the checkpoint has 2")));
-}
 
-TEST_F(VerifyContainerTest, AProcessThatRunsAlreadyIsNoticed) {
-  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
+  jobs::ContainerReport elsewhere = container;
+  elsewhere.cgroup_dir = CgroupOf(other);
+  EXPECT_THAT(VerifyRestored(elsewhere, 1),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("in the cgroup")));
+
   ASSERT_THAT(processes_.front().Kill(SIGCONT), test::IsOk());
   while (IsStopped(container.pid)) {
   }
-
-  EXPECT_THAT(VerifyRestored(container, 1), test::StatusIs(Code::kFailedPrecondition));
-}
-
-TEST_F(VerifyContainerTest, AProcessInAnotherCgroupIsNoticed) {
-  const wrapper::Request other = CreateRequest("sidecar", "c2");
-  jobs::ContainerReport container = Restored(CreateRequest("app", "c1"));
-  container.cgroup_dir = CgroupOf(other);
-
   EXPECT_THAT(VerifyRestored(container, 1),
-              test::StatusIs(Code::kFailedPrecondition, HasSubstr("in the cgroup")));
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("they run already")));
 }
 
 TEST_F(VerifyContainerTest, ACgroupBeneathTheNamedOneIsTheContainersToo) {
