@@ -12,21 +12,9 @@ namespace {
 
 using criu::RemadeKind;
 
-const archive::MountRecord* FindRecord(const archive::PodCheckpoint& checkpoint,
-                                       const std::string& container,
-                                       const std::string& destination) {
-  for (const archive::ContainerCheckpoint& entry : checkpoint.containers) {
-    if (entry.name != container) continue;
-    for (const archive::MountRecord& mount : entry.mounts) {
-      if (mount.destination == destination) return &mount;
-    }
-  }
-  return nullptr;
-}
-
 bool IsOfRemadeVolume(const std::string& source) {
   const std::vector<std::string> volumes = criu::VolumesOfSubPath(source);
-  return std::any_of(volumes.begin(), volumes.end(), PathExists);
+  return std::ranges::any_of(volumes, PathExists);
 }
 
 std::optional<RemadeKind> KindOf(const std::string& source, const std::string& destination,
@@ -36,8 +24,10 @@ std::optional<RemadeKind> KindOf(const std::string& source, const std::string& d
   const std::optional<RemadeKind> kind = criu::RemadeKindOf(source, live);
   if (!kind) return std::nullopt;
   if (*kind == RemadeKind::kSubPath && !IsOfRemadeVolume(source)) return std::nullopt;
-  const archive::MountRecord* record = FindRecord(checkpoint, request.container_name, destination);
-  if (record == nullptr) {
+  const std::vector<archive::MountRecord>& records =
+      RecordOf(checkpoint, request.container_name).mounts;
+  const auto record = std::ranges::find(records, destination, &archive::MountRecord::destination);
+  if (record == records.end()) {
     return criu::IsMadeByContainerRuntime(source, live) ? kind : std::nullopt;
   }
   const criu::PodPlaces recorded{checkpoint.pod_uid, checkpoint.sandbox_id};

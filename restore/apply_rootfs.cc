@@ -1,9 +1,5 @@
 #include "restore/apply_rootfs.h"
 
-#include <fcntl.h>
-
-#include <utility>
-
 #include "agent/archive/unpack/unpack.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
@@ -15,13 +11,6 @@ namespace {
 
 // A writable layer larger than it claims is damaged; the claim does not count names and padding.
 constexpr uint64_t kLayerRoomBytes = uint64_t{64} << 20;
-
-uint64_t LayerBytesMax(const archive::PodCheckpoint& checkpoint, const std::string& container) {
-  for (const archive::ContainerCheckpoint& entry : checkpoint.containers) {
-    if (entry.name == container) return entry.rootfs_bytes + kLayerRoomBytes;
-  }
-  return kLayerRoomBytes;
-}
 
 }  // namespace
 
@@ -41,7 +30,7 @@ Status ApplyRootfs(const jobs::RestoreJob& job, const archive::Archive& archive,
                            archive.OpenVerifiedBlob(parts->rootfs_diff).While(doing));
   RootfsWriter writer(root.get());
   archive::UnpackLimits limits;
-  limits.bytes_max = LayerBytesMax(archive.checkpoint(), container);
+  limits.bytes_max = RecordOf(archive.checkpoint(), container).rootfs_bytes + kLayerRoomBytes;
   CRYOPOD_RETURN_IF_ERROR(
       archive::UnpackLayer(job.unpack_program, blob.get(), writer, limits, deadline).While(doing));
   return writer.Finish().While(doing);

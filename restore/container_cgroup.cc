@@ -35,12 +35,11 @@ Result<std::string> CgroupPathOf(std::string_view cgroups_path) {
     path = ExpandSlice(parts[0]) + "/" + prefix + std::string(parts[2]) + ".scope";
   }
   if (!path.starts_with('/')) return BadPath(cgroups_path);
-  bool names_something = false;
-  for (const std::string_view name : Split(path, '/')) {
-    if (name == "..") return BadPath(cgroups_path);
-    names_something = names_something || (!name.empty() && name != ".");
+  const std::vector<std::string_view> names = Split(path, '/');
+  const auto is_here = [](std::string_view name) { return name.empty() || name == "."; };
+  if (std::ranges::count(names, "..") > 0 || std::ranges::all_of(names, is_here)) {
+    return BadPath(cgroups_path);
   }
-  if (!names_something) return BadPath(cgroups_path);
   return path;
 }
 

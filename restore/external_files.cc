@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <string>
 
 #include "agent/os/file.h"
@@ -37,29 +36,26 @@ Result<UniqueFd> OpenIn(const LiveMount& mount, const std::string& path) {
   return OpenBeneath(volume.get(), path, O_PATH | O_NOFOLLOW, 0, /*cross_mounts=*/true);
 }
 
-Status Differs(Reason reason, const std::string& how) {
-  return Status(Code::kFailedPrecondition, how, reason);
+Status Absent(const std::string& how) {
+  return Status(Code::kFailedPrecondition, how, Reason::kFileAbsent);
+}
+
+Status Changed(const std::string& how) {
+  return Status(Code::kFailedPrecondition, how, Reason::kFileChanged);
 }
 
 // Success where it may be the file that was open.
 Status CheckFile(const ExternalFile& file, const LiveMount* mount) {
-  if (mount == nullptr) {
-    return Differs(Reason::kFileAbsent, "the new pod mounts no volume at " + file.mount_point);
-  }
+  if (mount == nullptr) return Absent("the new pod mounts no volume at " + file.mount_point);
   const std::string where = " on " + mount->source;
   const Result<UniqueFd> there = OpenIn(*mount, file.path);
-  if (!there.ok()) return Differs(Reason::kFileAbsent, "it is not there" + where);
+  if (!there.ok()) return Absent("it is not there" + where);
   struct stat status {};
-  if (::fstat(there->get(), &status) != 0) {
-    return Differs(Reason::kFileAbsent, "it cannot be looked at" + where);
-  }
-  if (file.regular != S_ISREG(status.st_mode)) {
-    return Differs(Reason::kFileChanged, "it is of another kind" + where);
-  }
+  if (::fstat(there->get(), &status) != 0) return Absent("it cannot be looked at" + where);
+  if (file.regular != S_ISREG(status.st_mode)) return Changed("it is of another kind" + where);
   if (!file.regular || static_cast<uint64_t>(status.st_size) == file.size_bytes) return Status();
-  return Differs(Reason::kFileChanged, "it has another size" + where + ", " +
-                                           std::to_string(status.st_size) + " bytes instead of " +
-                                           std::to_string(file.size_bytes));
+  return Changed("it has another size" + where + ", " + std::to_string(status.st_size) +
+                 " bytes instead of " + std::to_string(file.size_bytes));
 }
 
 }  // namespace
@@ -69,8 +65,7 @@ Status CheckExternalFiles(const archive::ContainerCheckpoint& container, const L
   Reason reason = Reason::kNone;  // of the first
   for (const ExternalFile& file : container.external_files) {
     if (!file.exact) continue;
-    const LiveMount* const mount = MountAt(live, file.mount_point);
-    const Status same = CheckFile(file, mount);
+    const Status same = CheckFile(file, MountAt(live, file.mount_point));
     if (same.ok()) continue;
     if (changed.empty()) reason = same.reason();
     changed.push_back(PathOf(file) + ": " + same.message());

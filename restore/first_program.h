@@ -11,7 +11,6 @@ namespace cryopod::restore {
 struct FileCapabilities {
   uint64_t permitted = 0;
   uint64_t inheritable = 0;
-
   bool operator==(const FileCapabilities&) const = default;
 };
 

@@ -6,11 +6,9 @@
 #include "agent/jobs/job_file.h"
 #include "agent/os/log.h"
 #include "restore/check_node.h"
-#include "restore/end_restore.h"
-#include "restore/open_archive.h"
+#include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
-#include "restore/verify_container.h"
 
 namespace cryopod::restore {
 namespace {
@@ -21,13 +19,18 @@ using wrapper::Answer;
 constexpr seconds kCheckTimeout{20};
 // Below the time that the kubelet gives a `create`, which may have to wait for it.
 constexpr seconds kStageTimeout{100};
+constexpr char kNameInArchive[] = "a container name in the archive";
 
 bool Runs(const jobs::ContainerReport& container) {
   return container.phase == jobs::Phase::kStarted || container.phase == jobs::Phase::kColdStarted;
 }
 
+bool IsHeld(const jobs::ContainerReport& container) {
+  return container.phase == jobs::Phase::kHeld;
+}
+
 bool IsStartedOrHeld(const jobs::ContainerReport& container) {
-  return Runs(container) || container.phase == jobs::Phase::kHeld;
+  return Runs(container) || IsHeld(container);
 }
 
 }  // namespace
@@ -36,6 +39,29 @@ PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir)
     : job_(std::move(job)), job_dir_(std::move(job_dir)) {}
 
 PodRestore::~PodRestore() = default;
+
+bool PodRestore::IsUnderWay(const jobs::ContainerReport& container) {
+  return container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored;
+}
+
+void PodRestore::AdoptContainer(jobs::ContainerReport& container) {
+  // It ended before it could say that it had written the record.
+  if (container.phase == jobs::Phase::kRestored && IsConsumed(container)) {
+    container.phase = jobs::Phase::kHeld;
+  }
+  if (IsStartedOrHeld(container)) return;
+  if (container.phase == jobs::Phase::kRestored && VerifyAlive(container).ok()) return;
+  if (IsUnderWay(container)) EndAttempt(container);
+  container.phase = jobs::Phase::kWaiting;
+}
+
+void PodRestore::Adopt(const jobs::Report& left) {
+  report_.containers = left.containers;
+  for (jobs::ContainerReport& container : report_.containers) AdoptContainer(container);
+  // The time to hold it has passed while nobody watched.
+  if (std::ranges::any_of(report_.containers, IsHeld)) ReleaseHeld();
+  Save();
+}
 
 void PodRestore::Save() {
   const Status written = jobs::WriteFileOf(job_dir_, jobs::kStateFile, report_);
@@ -53,20 +79,15 @@ Status PodRestore::Check() {
   CRYOPOD_RETURN_IF_ERROR(
       CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
   for (const archive::FinishedContainer& finished : archive.checkpoint().finished) {
-    CRYOPOD_RETURN_IF_ERROR(
-        wrapper::CheckComponent(finished.name, "a container name in the archive"));
+    CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(finished.name, kNameInArchive));
   }
   for (const archive::ContainerParts& parts : archive.containers()) {
-    CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(parts.name, "a container name in the archive"));
-    if (!FindContainer(parts.name).ok()) {
-      jobs::ContainerReport container;
-      container.name = parts.name;
-      report_.containers.push_back(std::move(container));
-    }
+    CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(parts.name, kNameInArchive));
+    if (!FindContainer(parts.name).ok()) report_.containers.emplace_back().name = parts.name;
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, StagingBytes(archive.checkpoint()));
-  CRYOPOD_ASSIGN_OR_RETURN(StagingArea area,
-                           StagingArea::Create(job_.staging_dir, DiskStagingPath(), bytes));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      StagingArea area, StagingArea::Create(job_.staging_dir, DiskStagingPath(), limits.bytes_max));
   staging_.emplace(std::move(area));
   archive_.emplace(std::move(archive));
   return Status();
@@ -84,10 +105,9 @@ Status PodRestore::Prepare() {
 
 bool PodRestore::HasWork() const {
   if (!archive_.has_value()) return report_.stage == jobs::Stage::kChecking;
-  return std::any_of(report_.containers.begin(), report_.containers.end(),
-                     [](const jobs::ContainerReport& container) {
-                       return container.phase == jobs::Phase::kWaiting;
-                     });
+  return std::ranges::any_of(report_.containers, [](const jobs::ContainerReport& container) {
+    return container.phase == jobs::Phase::kWaiting;
+  });
 }
 
 void PodRestore::Work() {
@@ -127,16 +147,6 @@ Result<jobs::ContainerReport*> PodRestore::FindContainer(const std::string& name
   return Status(Code::kNotFound, "no container " + name);
 }
 
-// Nothing of a container that the archive does not hold.
-const archive::ContainerCheckpoint& PodRestore::RecordOf(const std::string& container) const {
-  static const archive::ContainerCheckpoint kNone;
-  if (!archive_.has_value()) return kNone;
-  for (const archive::ContainerCheckpoint& entry : archive_->checkpoint().containers) {
-    if (entry.name == container) return entry;
-  }
-  return kNone;
-}
-
 Answer PodRestore::Failed(jobs::ContainerReport& container, const Status& why) {
   container.phase = jobs::Phase::kFailed;
   container.reason = why.message();
@@ -155,22 +165,18 @@ void PodRestore::EndAttempt(jobs::ContainerReport& container) {
         {{"container", container.name}, {"reason", ended.message()}});
   }
   container.pid = 0;
-  work_dirs_.erase(container.name);
 }
 
-// What they hold is in the processes now, and memory of the node twice. A container that is deleted
-// before it starts is staged again.
-void PodRestore::DropImages(const jobs::ContainerReport& container) {
-  if (staging_.has_value()) staging_->RemoveInBackground(container.name);
-  staged_.erase(container.name);
+Answer PodRestore::GiveUp(jobs::ContainerReport& container, const Status& why) {
+  EndAttempt(container);
+  return Failed(container, why);
 }
 
 void PodRestore::ReleaseHeld() {
   for (jobs::ContainerReport& container : report_.containers) {
-    if (container.phase != jobs::Phase::kHeld) continue;
+    if (!IsHeld(container)) continue;
     const Status released = wrapper::ReleaseHeld(container.state_dir);
-    // Without a mark an exec has let it run already.
-    if (!released.ok() && released.code() != Code::kNotFound) {
+    if (!released.ok()) {
       Log(LogLevel::kError, "letting a held container run",
           {{"container", container.name}, {"reason", released.message()}});
     }
@@ -183,8 +189,7 @@ void PodRestore::ReleaseHeld() {
 }
 
 bool PodRestore::finished() const {
-  return !report_.containers.empty() &&
-         std::all_of(report_.containers.begin(), report_.containers.end(), Runs);
+  return !report_.containers.empty() && std::ranges::all_of(report_.containers, Runs);
 }
 
 Answer PodRestore::OnStart(const wrapper::Request& request) {
@@ -200,17 +205,12 @@ Answer PodRestore::OnStart(const wrapper::Request& request) {
                         std::string(jobs::PhaseName(container.phase)) + ", not restored");
   }
   const Status consumed = Consume(request, container);
-  if (!consumed.ok()) {
-    EndAttempt(container);
-    return Failed(container, consumed);
-  }
+  if (!consumed.ok()) return GiveUp(container, consumed);
   container.phase = jobs::Phase::kHeld;
   Save();
   if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
-  const bool all =
-      std::all_of(report_.containers.begin(), report_.containers.end(), IsStartedOrHeld);
-  if (all || barrier_open_) ReleaseHeld();
+  if (barrier_open_ || std::ranges::all_of(report_.containers, IsStartedOrHeld)) ReleaseHeld();
   return Answer::Pass();
 }
 
@@ -220,9 +220,7 @@ Status PodRestore::Consume(const wrapper::Request& request, jobs::ContainerRepor
   CRYOPOD_RETURN_IF_ERROR(VerifyAlive(container));
   container.state_dir = request.state_dir;
   CRYOPOD_RETURN_IF_ERROR(wrapper::WriteHeldMark(container.state_dir, container.cgroup_dir));
-  Status written =
-      wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, container.name,
-                             {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
+  Status written = WriteRecord(container.name);
   if (!written.ok()) static_cast<void>(wrapper::RemoveHeldMark(container.state_dir).ok());
   return written;
 }
@@ -242,11 +240,9 @@ Answer PodRestore::OnDeleted(const wrapper::Request& request) {
 void PodRestore::End() {
   ReleaseHeld();
   for (jobs::ContainerReport& container : report_.containers) {
-    if (container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored) {
-      EndAttempt(container);
-      Failed(container, Status(Code::kAborted, "the restore was ended before this container ran",
-                               Reason::kCancelled));
-    }
+    if (!IsUnderWay(container)) continue;
+    GiveUp(container, Status(Code::kAborted, "the restore was ended before this container ran",
+                             Reason::kCancelled));
   }
   staging_.reset();
   const Status removed = StagingArea::RemoveLeftovers(job_.staging_dir, DiskStagingPath());

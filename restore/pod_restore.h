@@ -9,7 +9,6 @@
 #include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
-#include "agent/os/unique_fd.h"
 #include "restore/mounts/live_mounts.h"
 #include "restore/runtime/protocol/messages.h"
 #include "restore/security_context.h"
@@ -59,29 +58,39 @@ class PodRestore {
   const jobs::Report& report() const { return report_; }
 
  private:
+  // What is known of the attempt to restore a container; of the last one, when none is open.
+  struct Attempt {
+    int number = 0;
+    std::string work_dir;
+    SecurityContext context;  // both of the live request
+    LiveMounts mounts;
+  };
+
   Status Prepare();
   Status Check();
   Status EnsureStaged(jobs::ContainerReport& container);
   Result<jobs::ContainerReport*> FindContainer(const std::string& name);
   // The container whose attempt is open under this id, or nullptr.
   jobs::ContainerReport* FindAttempt(const std::string& container_id);
+  // Its runtime restores, or has restored, and nothing of it has run.
+  static bool IsUnderWay(const jobs::ContainerReport& container);
   Status CheckRequest(const wrapper::Request& request) const;
-  Status AdaptImages(const wrapper::Request& request, const jobs::ContainerReport& container);
+  Status AdaptImages(const wrapper::Request& request, const LiveMounts& live);
   Result<wrapper::Plan> BeginAttempt(const wrapper::Request& request,
                                      jobs::ContainerReport& container);
+  Status Complete(jobs::ContainerReport& container, const Attempt& attempt);
   Status Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome);
   Status Consume(const wrapper::Request& request, jobs::ContainerReport& container);
-  bool HadFinished(const std::string& container) const;
+  Status WriteRecord(const std::string& container) const;
+  bool IsConsumed(const jobs::ContainerReport& container) const;
   bool IsAllConsumed() const;
   wrapper::Answer OnCreateFinished(const std::string& container);
   void ConsumeFinished();
   wrapper::Answer Failed(jobs::ContainerReport& container, const Status& why);
   void EndAttempt(jobs::ContainerReport& container);
-  void DropImages(const jobs::ContainerReport& container);
+  wrapper::Answer GiveUp(jobs::ContainerReport& container, const Status& why);
   void AdoptContainer(jobs::ContainerReport& container);
-  bool IsConsumed(const jobs::ContainerReport& container) const;
   std::string DiskStagingPath() const;
-  const archive::ContainerCheckpoint& RecordOf(const std::string& container) const;
   void Save();
 
   const jobs::RestoreJob job_;
@@ -89,11 +98,8 @@ class PodRestore {
   std::optional<archive::Archive> archive_;
   std::optional<StagingArea> staging_;
   jobs::Report report_;
-  std::set<std::string> staged_;                     // containers whose images lie in staging_
-  std::map<std::string, int> attempts_;              // by container: number of the last one
-  std::map<std::string, std::string> work_dirs_;     // by container: of the attempt that is open
-  std::map<std::string, SecurityContext> contexts_;  // by container: of the live request
-  std::map<std::string, LiveMounts> mounts_;         // by container: of the live request
+  std::set<std::string> staged_;             // containers whose images lie in staging_
+  std::map<std::string, Attempt> attempts_;  // by container
   std::optional<Deadline> hold_end_;
   bool barrier_open_ = false;  // containers that start from now on are not held
 };

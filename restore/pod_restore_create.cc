@@ -9,12 +9,11 @@
 #include "restore/container_cgroup.h"
 #include "restore/external_files.h"
 #include "restore/memory/fill_memory.h"
-#include "restore/mounts/restored_mounts.h"
+#include "restore/mounts/mount_rules.h"
 #include "restore/pod_restore.h"
 #include "restore/record_locks.h"
 #include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
-#include "restore/verify_container.h"
 
 namespace cryopod::restore {
 namespace {
@@ -44,16 +43,15 @@ Status PodRestore::CheckRequest(const Request& request) const {
   return Status();
 }
 
-bool PodRestore::HadFinished(const std::string& container) const {
-  const std::vector<archive::FinishedContainer>& finished = archive_->checkpoint().finished;
-  return std::any_of(finished.begin(), finished.end(),
-                     [&](const archive::FinishedContainer& one) { return one.name == container; });
+Status PodRestore::WriteRecord(const std::string& container) const {
+  return wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, container,
+                                {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
 }
 
 bool PodRestore::IsAllConsumed() const {
-  return std::all_of(
-      report_.containers.begin(), report_.containers.end(),
-      [this](const jobs::ContainerReport& container) { return IsConsumed(container); });
+  return std::ranges::all_of(report_.containers, [this](const jobs::ContainerReport& container) {
+    return IsConsumed(container);
+  });
 }
 
 // As long as anything of the pod may still be restored: what it would do again, it would do to what
@@ -73,9 +71,7 @@ Answer PodRestore::OnCreateFinished(const std::string& container) {
 // restore.
 void PodRestore::ConsumeFinished() {
   for (const archive::FinishedContainer& finished : archive_->checkpoint().finished) {
-    const Status written =
-        wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, finished.name,
-                               {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
+    const Status written = WriteRecord(finished.name);
     if (!written.ok()) Log(LogLevel::kError, written.message(), {{"container", finished.name}});
   }
 }
@@ -97,10 +93,14 @@ Answer PodRestore::OnSandbox(const Request& request) {
 }
 
 Answer PodRestore::OnCreate(const Request& request) {
-  Status status = CheckRequest(request);
-  if (status.ok()) status = Prepare();
-  if (!status.ok()) return Answer::Fail(status.message());
-  if (HadFinished(request.container_name)) return OnCreateFinished(request.container_name);
+  const Answer as_sandbox = OnSandbox(request);
+  if (as_sandbox.decision != Answer::Decision::kPass) return as_sandbox;
+  const auto had_finished = [&](const archive::FinishedContainer& finished) {
+    return finished.name == request.container_name;
+  };
+  if (std::ranges::any_of(archive_->checkpoint().finished, had_finished)) {
+    return OnCreateFinished(request.container_name);
+  }
   const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
   if (!found.ok()) return Answer::Fail(found.status().message());
   jobs::ContainerReport& container = **found;
@@ -115,7 +115,7 @@ Answer PodRestore::OnCreate(const Request& request) {
     return Answer::Pass();
   }
   // An earlier attempt whose container was deleted without a word.
-  if (container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored) {
+  if (IsUnderWay(container)) {
     EndAttempt(container);
     container.phase = jobs::Phase::kWaiting;
   }
@@ -125,83 +125,84 @@ Answer PodRestore::OnCreate(const Request& request) {
 }
 
 // With the root file system in place: destinations lead through its symlinks.
-Status PodRestore::AdaptImages(const Request& request, const jobs::ContainerReport& container) {
-  const LiveMounts& live = mounts_[container.name];
+Status PodRestore::AdaptImages(const Request& request, const LiveMounts& live) {
+  const std::string& name = request.container_name;
   CRYOPOD_RETURN_IF_ERROR(
-      CheckExternalFiles(RecordOf(container.name), live)
-          .While("restoring container " + container.name + " from archive " + job_.archive));
-  const Status adapted =
-      AdaptToRemadeMounts(job_, *archive_, request, live, staging_->PathOf(container.name),
-                          Deadline::After(kAdaptTimeout));
+      CheckExternalFiles(RecordOf(archive_->checkpoint(), name), live)
+          .While("restoring container " + name + " from archive " + job_.archive));
+  const Status adapted = AdaptToRemadeMounts(job_, *archive_, request, live, staging_->PathOf(name),
+                                             Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
-  if (!adapted.ok()) staged_.erase(container.name);
+  if (!adapted.ok()) staged_.erase(name);
   return adapted;
 }
 
 Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
                                                jobs::ContainerReport& container) {
+  Attempt& attempt = attempts_[container.name];
   container.id = request.container_id;
   container.state_dir = request.state_dir;
   container.rootfs = request.rootfs;
   container.pid = 0;
   container.start_time_ticks = 0;
+  CRYOPOD_ASSIGN_OR_RETURN(const json::Value config, ReadLiveConfig(request.bundle));
   // Before the archive's files lie in the root file system: what its programs may is the image's.
-  CRYOPOD_ASSIGN_OR_RETURN(contexts_[container.name],
-                           ReadSecurityContext(request.bundle, request.rootfs));
-  CRYOPOD_ASSIGN_OR_RETURN(mounts_[container.name], ReadLiveMounts(request.bundle, request.rootfs));
+  attempt.context =
+      SecurityContextOf(config, CapabilitiesOfProgram(request.rootfs, FirstProgramOf(config)));
+  attempt.mounts = LiveMountsOf(config, request.rootfs);
   CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
       ApplyRootfs(job_, *archive_, container.name, request.rootfs, Deadline::After(kApplyTimeout)));
-  CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, container));
+  CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, attempt.mounts));
   CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
       wrapper::Plan plan,
-      PrepareAttempt(job_dir_, job_.operation_id, staging_->PathOf(container.name), container.name,
-                     ++attempts_[container.name]));
+      PrepareAttempt(job_dir_, staging_->PathOf(container.name), container.name, ++attempt.number));
   // The one that Check() has asked; the wrapper has another PATH.
   CRYOPOD_ASSIGN_OR_RETURN(plan.criu, FindProgram(job_.criu_program));
-  work_dirs_[container.name] = plan.work_dir;
+  attempt.work_dir = plan.work_dir;
   container.phase = jobs::Phase::kRestoring;
   Save();
   return plan;
 }
 
-Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome) {
-  if (!outcome.restored) {
-    return ReasonOf(outcome, work_dirs_[container.name])
-        .While("restoring container " + container.name + " from archive " + job_.archive);
-  }
-  const std::string doing =
-      "restoring container " + container.name + " from archive " + job_.archive;
-  container.pid = static_cast<pid_t>(outcome.pid);
-  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, RecordOf(container.name).tasks));
+// Whether what was restored may run; what CRIU leaves out is put into it on the way.
+Status PodRestore::Complete(jobs::ContainerReport& container, const Attempt& attempt) {
+  const archive::ContainerCheckpoint& record = RecordOf(archive_->checkpoint(), container.name);
   CRYOPOD_RETURN_IF_ERROR(
-      CheckRestoredCredentials(contexts_[container.name], container.cgroup_dir, container.pid)
-          .While(doing));
-  CRYOPOD_RETURN_IF_ERROR(CheckRestoredMounts(mounts_[container.name], container.cgroup_dir,
-                                              Deadline::After(kMountsTimeout))
-                              .While(doing));
+      CheckRestoredCredentials(attempt.context, container.cgroup_dir, container.pid));
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckRestoredMounts(attempt.mounts, container.cgroup_dir, Deadline::After(kMountsTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
       const uint64_t filled,
-      FillMemory(container, staging_->PathOf(container.name), Deadline::After(kFillTimeout))
-          .While(doing));
+      FillMemory(container, staging_->PathOf(container.name), Deadline::After(kFillTimeout)));
   if (filled > 0) {
     Log(LogLevel::kInfo, "memory was filled",
         {{"container", container.name}, {"bytes", std::to_string(filled)}});
   }
   // Whom the kernel killed for memory is missing now.
-  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, RecordOf(container.name).tasks).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, record.tasks));
+  return SetLostLocks(container.pid, container.cgroup_dir, record.record_locks);
+}
+
+Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome) {
+  const Attempt& attempt = attempts_[container.name];
+  const std::string doing =
+      "restoring container " + container.name + " from archive " + job_.archive;
+  if (!outcome.restored) return ReasonOf(outcome, attempt.work_dir).While(doing);
+  container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(
-      SetLostLocks(container.pid, container.cgroup_dir, RecordOf(container.name).record_locks)
-          .While(doing));
+      VerifyRestored(container, RecordOf(archive_->checkpoint(), container.name).tasks));
+  CRYOPOD_RETURN_IF_ERROR(Complete(container, attempt).While(doing));
   return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
 }
 
 jobs::ContainerReport* PodRestore::FindAttempt(const std::string& container_id) {
   for (jobs::ContainerReport& container : report_.containers) {
-    if (container.phase == jobs::Phase::kRestoring && container.id == container_id)
+    if (container.phase == jobs::Phase::kRestoring && container.id == container_id) {
       return &container;
+    }
   }
   return nullptr;
 }
@@ -210,12 +211,11 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const wrapper::Out
   jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return Answer::Fail("a newer attempt has taken the place of this one");
   const Status judged = Judge(*container, outcome);
-  if (!judged.ok()) {
-    EndAttempt(*container);
-    return Failed(*container, judged);
-  }
-  work_dirs_.erase(container->name);
-  DropImages(*container);
+  if (!judged.ok()) return GiveUp(*container, judged);
+  // What the images hold is in the processes now, and memory of the node twice. A container that is
+  // deleted before it starts is staged again.
+  staging_->RemoveInBackground(container->name);
+  staged_.erase(container->name);
   container->phase = jobs::Phase::kRestored;
   Log(LogLevel::kInfo, "a container was restored",
       {{"container", container->name}, {"pid", std::to_string(container->pid)}});
@@ -226,8 +226,7 @@ Answer PodRestore::OnOutcome(const std::string& container_id, const wrapper::Out
 void PodRestore::OnWrapperGone(const std::string& container_id) {
   jobs::ContainerReport* const container = FindAttempt(container_id);
   if (container == nullptr) return;
-  EndAttempt(*container);
-  Failed(*container,
+  GiveUp(*container,
          Status(Code::kAborted, "the runtime ended while it restored container " + container->name,
                 Reason::kRuntimeFailed));
 }

@@ -2,13 +2,13 @@
 
 #include <map>
 #include <optional>
-#include <sstream>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/proc.h"
 #include "agent/os/stopped_process.h"
+#include "agent/os/text.h"
 
 namespace cryopod::restore {
 namespace {
@@ -73,14 +73,12 @@ Result<size_t> SetLocksOf(pid_t pid, const std::vector<RecordLock>& locks) {
 
 bool HoldsLock(std::string_view fdinfo, const RecordLock& lock) {
   const std::string end = lock.length == 0 ? "EOF" : std::to_string(lock.start + lock.length - 1);
-  std::istringstream lines{std::string(fdinfo)};
-  for (std::string line; std::getline(lines, line);) {
+  for (const std::string_view line : SplitLines(fdinfo)) {
     // lock:	1: POSIX  ADVISORY  WRITE 4711 00:2f:131 128 128
-    std::istringstream words(line);
-    std::string label, number, kind, mode, type, pid, file, first, last;
-    words >> label >> number >> kind >> mode >> type >> pid >> file >> first >> last;
-    if (label == "lock:" && kind == "POSIX" && type == (lock.exclusive ? "WRITE" : "READ") &&
-        first == std::to_string(lock.start) && last == end) {
+    const std::vector<std::string_view> words = SplitWords(line);
+    if (words.size() >= 9 && words[0] == "lock:" && words[2] == "POSIX" &&
+        words[4] == (lock.exclusive ? "WRITE" : "READ") && words[7] == std::to_string(lock.start) &&
+        words[8] == end) {
       return true;
     }
   }

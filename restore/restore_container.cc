@@ -2,14 +2,19 @@
 
 #include <fcntl.h>
 
-#include <utility>
+#include <thread>
+#include <vector>
 
 #include "agent/criu/criu_log.h"
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/kept_logs.h"
+#include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/namespaces.h"
+#include "agent/os/proc.h"
+#include "agent/os/text.h"
+#include "restore/runtime/protocol/interrupted_restore.h"
 
 namespace cryopod::restore {
 namespace {
@@ -20,13 +25,46 @@ constexpr char kOptionsFile[] = "criu.conf";
 // the runtime's request, which would outrank this file.
 constexpr char kOptions[] = "leave-stopped\ntcp-close\n";
 
+// A wrapper's end closes its connection a moment before the runtime below it, and CRIU below that,
+// are killed: what they still fork is caught by looking again.
+constexpr int kRounds = 3;
+constexpr std::chrono::milliseconds kPause{50};
+
+Status KillProcesses(const std::string& cgroup_dir, Deadline deadline) {
+  Status first;
+  for (int round = 0; round < kRounds; ++round) {
+    if (round > 0) std::this_thread::sleep_for(kPause);
+    if (cgroup_dir.empty() || !PathExists(cgroup_dir)) continue;
+    const Result<Cgroup> cgroup = Cgroup::Open(cgroup_dir);
+    const Status killed = cgroup.ok() ? cgroup->Kill(deadline) : cgroup.status();
+    // The runtime removes the cgroup under us.
+    if (!killed.ok() && killed.code() != Code::kNotFound && first.ok()) first = killed;
+  }
+  return first;
+}
+
+Status NotRestored(const std::string& why) {
+  return Status(Code::kFailedPrecondition,
+                "the restored processes are not those of the checkpoint: " + why,
+                Reason::kNotVerified);
+}
+
+// Zombies come back too, and do not count: they are no tasks of the record either.
+Result<size_t> CountLiving(const Cgroup& cgroup) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
+  size_t living = 0;
+  for (const pid_t thread : threads) {
+    const Result<ProcessInfo> info = ReadProcessInfo(thread);
+    if (info.ok() && !IsZombie(*info)) ++living;
+  }
+  return living;
+}
+
 }  // namespace
 
-Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
-                                     const std::string& images_dir, const std::string& container,
-                                     int attempt) {
+Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& images_dir,
+                                     const std::string& container, int attempt) {
   wrapper::Plan plan;
-  plan.operation_id = operation_id;
   plan.images_dir = images_dir;
   plan.work_dir =
       job_dir + "/" + jobs::kAttemptsDirectory + "/" + container + "-" + std::to_string(attempt);
@@ -36,6 +74,35 @@ Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::stri
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(plan.work_dir));
   CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(dir.get(), kOptionsFile, kOptions));
   return plan;
+}
+
+Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
+  CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo init, ReadProcessInfo(container.pid));
+  CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::OfProcess(container.pid));
+  // Some runtimes put the processes one level below what config.json names.
+  if (!container.cgroup_dir.empty() && !IsAtOrBelow(cgroup.path(), container.cgroup_dir)) {
+    return NotRestored("the init process is in the cgroup " + cgroup.path() + ", not in " +
+                       container.cgroup_dir);
+  }
+  if (init.state != 'T' && init.state != 't') return NotRestored("they run already");
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t living, CountLiving(cgroup));
+  if (tasks != 0 && living != tasks) {
+    return NotRestored("there are " + std::to_string(living) + " tasks, the checkpoint has " +
+                       std::to_string(tasks));
+  }
+  container.start_time_ticks = init.start_time_ticks;
+  container.cgroup_dir = cgroup.path();
+  return Status();
+}
+
+Status VerifyAlive(const jobs::ContainerReport& container) {
+  const Result<ProcessInfo> init = ReadProcessInfo(container.pid);
+  if (!init.ok() || init->start_time_ticks != container.start_time_ticks || IsZombie(*init)) {
+    return Status(Code::kFailedPrecondition,
+                  "the restored process " + std::to_string(container.pid) + " has ended",
+                  Reason::kProcessesEnded);
+  }
+  return Status();
 }
 
 Status RememberHostname(const wrapper::Request& request, jobs::ContainerReport& container,
@@ -53,13 +120,24 @@ Status RememberHostname(const wrapper::Request& request, jobs::ContainerReport& 
 
 Status PutHostnameBack(const jobs::ContainerReport& container, Deadline deadline) {
   if (container.uts_path.empty() || container.hostname.empty()) return Status();
-  Result<UniqueFd> ns = OpenAt(AT_FDCWD, container.uts_path, O_RDONLY);
-  if (!ns.ok()) {
-    // A sandbox that is gone has no name to keep.
-    return ns.status().code() == Code::kNotFound ? Status() : ns.status();
-  }
+  const Result<UniqueFd> ns = OpenAt(AT_FDCWD, container.uts_path, O_RDONLY);
+  // A sandbox that is gone has no name to keep.
+  if (ns.status().code() == Code::kNotFound) return Status();
+  if (!ns.ok()) return ns.status();
   return WriteHostname(ns->get(), container.hostname, deadline)
       .While("putting the pod's host name back");
+}
+
+Status EndRestore(const jobs::ContainerReport& container, Deadline deadline) {
+  const Status killed = KillProcesses(container.cgroup_dir, deadline);
+  const Status renamed = PutHostnameBack(container, deadline);
+  const Status detached = container.state_dir.empty()
+                              ? Status()
+                              : wrapper::DetachRestoreMounts(container.state_dir, container.rootfs);
+  for (const Status& status : {killed, renamed, detached}) {
+    if (!status.ok()) return status.While("ending the restore of container " + container.name);
+  }
+  return Status();
 }
 
 Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "agent/jobs/restore_job.h"
@@ -14,15 +15,28 @@ namespace cryopod::restore {
 
 // Makes the directory of attempt number `attempt` and the options file for CRIU: the processes stay
 // stopped, TCP connections of the source are closed.
-Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& operation_id,
-                                     const std::string& images_dir, const std::string& container,
-                                     int attempt);
+Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& images_dir,
+                                     const std::string& container, int attempt);
+
+// Are the processes of a restored container the ones of the checkpoint? Its init process must live
+// in the container's cgroup, stopped, and the cgroup must hold exactly `tasks` threads (0: not
+// recorded). Fills start_time_ticks and, from the process, cgroup_dir. Errors: kFailedPrecondition,
+// kNotFound.
+Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks);
+
+// Is it still the same process? Errors: kFailedPrecondition.
+Status VerifyAlive(const jobs::ContainerReport& container);
 
 // CRIU writes the source's host name into the UTS namespace that the pod shares. Remembers the
 // pod's own in `container`, when it has such a namespace.
 Status RememberHostname(const wrapper::Request& request, jobs::ContainerReport& container,
                         Deadline deadline);
 Status PutHostnameBack(const jobs::ContainerReport& container, Deadline deadline);
+
+// Ends what a failed or abandoned restore of one container left: every process in its cgroup, the
+// foreign host name in the pod's UTS namespace, and the mounts of a runtime that was killed. The
+// first error is returned, and the rest is done all the same.
+Status EndRestore(const jobs::ContainerReport& container, Deadline deadline);
 
 // Why a restore failed: CRIU's own words where its log in `work_dir` has some, else the runtime's.
 Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "agent/jobs/job_file.h"
@@ -26,16 +27,14 @@ cryopod::Status Restore(const std::string& job_dir, bool end, bool& finished) {
   const auto left =
       cryopod::jobs::ReadFileOf<cryopod::jobs::Report>(job_dir, cryopod::jobs::kStateFile);
   cryopod::restore::PodRestore pod(job, job_dir);
-  cryopod::Status served;
+  std::optional<cryopod::restore::RestoreServer> server;
   if (!end) {
     // The socket comes before anything that takes time: somebody waits for it.
-    CRYOPOD_ASSIGN_OR_RETURN(cryopod::restore::RestoreServer server,
-                             cryopod::restore::RestoreServer::Create(job, job_dir));
-    pod.Adopt(left.ok() ? *left : cryopod::jobs::Report());
-    served = server.Run(pod);
-  } else {
-    pod.Adopt(left.ok() ? *left : cryopod::jobs::Report());
+    CRYOPOD_ASSIGN_OR_RETURN(server, cryopod::restore::RestoreServer::Create(job, job_dir));
   }
+  pod.Adopt(left.ok() ? *left : cryopod::jobs::Report());
+  const cryopod::Status served = server ? server->Run(pod) : cryopod::Status();
+  server.reset();
   pod.End();
   finished = pod.finished();
   return served;

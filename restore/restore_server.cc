@@ -50,6 +50,18 @@ Answer AnswerTo(PodRestore& pod, const Request& request) {
   return Answer::Fail("a request of no kind");
 }
 
+// Its runtime has ended, or the wrapper is gone.
+void ServeAttempt(PodRestore& pod, int connection, const std::string& container_id) {
+  const Result<wrapper::Outcome> outcome =
+      wrapper::ReceiveOutcome(connection, Deadline::After(kFrameTimeout));
+  if (!outcome.ok()) {
+    pod.OnWrapperGone(container_id);
+    return;
+  }
+  const Answer answer = pod.OnOutcome(container_id, *outcome);
+  static_cast<void>(wrapper::Send(connection, answer, Deadline::After(kFrameTimeout)).ok());
+}
+
 }  // namespace
 
 Result<RestoreServer> RestoreServer::Create(const jobs::RestoreJob& job,
@@ -59,26 +71,18 @@ Result<RestoreServer> RestoreServer::Create(const jobs::RestoreJob& job,
   return RestoreServer(std::move(listener), std::move(signals), job.idle_timeout);
 }
 
-Result<RestoreServer::Ready> RestoreServer::Wait(const PodRestore& pod, Deadline idle_end) const {
+Result<std::set<int>> RestoreServer::Wait(const PodRestore& pod, Deadline idle_end) const {
   std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
   for (const UniqueFd& control : controls_) polled.push_back({control.get(), POLLIN, 0});
-  for (const Attempt& attempt : attempts_) {
-    polled.push_back({attempt.connection.get(), POLLIN, 0});
-  }
-  Deadline end = idle_end;
-  if (pod.hold_end().has_value()) end = end.Sooner(*pod.hold_end());
+  for (const Attempt& attempt : attempts_) polled.push_back({attempt.connection.get(), POLLIN, 0});
+  const Deadline end = idle_end.Sooner(pod.hold_end().value_or(idle_end));
   const int timeout_ms = pod.HasWork() ? 0 : end.poll_timeout_ms();
   if (::poll(polled.data(), polled.size(), timeout_ms) < 0 && errno != EINTR) {
     return ErrnoStatus(errno, "poll", "control socket");
   }
-  Ready ready;
-  ready.signal = polled[0].revents != 0;
-  ready.connection = polled[1].revents != 0;
-  for (size_t i = 0; i < controls_.size(); ++i) {
-    if (polled[2 + i].revents != 0) ready.controls.push_back(i);
-  }
-  for (size_t i = 0; i < attempts_.size(); ++i) {
-    if (polled[2 + controls_.size() + i].revents != 0) ready.attempts.push_back(i);
+  std::set<int> ready;
+  for (const pollfd& one : polled) {
+    if (one.revents != 0) ready.insert(one.fd);
   }
   return ready;
 }
@@ -86,17 +90,15 @@ Result<RestoreServer::Ready> RestoreServer::Wait(const PodRestore& pod, Deadline
 Status RestoreServer::Run(PodRestore& pod) {
   Deadline idle_end = Deadline::After(idle_timeout_);
   while (!pod.finished()) {
-    CRYOPOD_ASSIGN_OR_RETURN(const Ready ready, Wait(pod, idle_end));
-    if (ready.signal) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::set<int> ready, Wait(pod, idle_end));
+    if (ready.contains(signals_.get())) {
       Log(LogLevel::kInfo, "the restore was told to end");
       return Status();
     }
     if (pod.hold_end().has_value() && pod.hold_end()->expired()) pod.ReleaseHeld();
-    ServeAttempts(pod, ready.attempts);
-    ServeControls(pod, ready.controls);
-    if (ready.connection) Accept();
-    if (!ready.any() && pod.HasWork()) pod.Work();
-    if (ready.any() || !attempts_.empty()) idle_end = Deadline::After(idle_timeout_);
+    ServeReady(pod, ready);
+    if (ready.empty() && pod.HasWork()) pod.Work();
+    if (!ready.empty() || !attempts_.empty()) idle_end = Deadline::After(idle_timeout_);
     if (idle_end.expired()) {
       Log(LogLevel::kWarning, "nobody has asked for the rest of the pod");
       return Status();
@@ -105,26 +107,32 @@ Status RestoreServer::Run(PodRestore& pod) {
   return Status();
 }
 
-void RestoreServer::Accept() {
+void RestoreServer::ServeReady(PodRestore& pod, const std::set<int>& ready) {
+  // The ends of attempts first: the next request may be for a container of theirs.
+  std::erase_if(attempts_, [&](const Attempt& attempt) {
+    if (!ready.contains(attempt.connection.get())) return false;
+    ServeAttempt(pod, attempt.connection.get(), attempt.container_id);
+    return true;
+  });
+  std::erase_if(controls_, [&](const UniqueFd& control) {
+    return ready.contains(control.get()) && !ServeControl(pod, control.get());
+  });
+  if (!ready.contains(listener_.get())) return;
   Result<UniqueFd> connection = AcceptUnix(listener_.get(), Deadline::After(kFrameTimeout));
   // The oldest is the one whose peer is most likely gone.
   if (controls_.size() >= kControlsMax) controls_.erase(controls_.begin());
   if (connection.ok()) controls_.push_back(std::move(*connection));
 }
 
-void RestoreServer::ServeControls(PodRestore& pod, const std::vector<size_t>& ready) {
-  for (auto index = ready.rbegin(); index != ready.rend(); ++index) {
-    Result<Frame> frame = ReceiveFrame(controls_[*index].get(), Deadline::After(kFrameTimeout));
-    if (!frame.ok()) {
-      controls_.erase(controls_.begin() + static_cast<std::ptrdiff_t>(*index));
-      continue;
-    }
-    if (frame->descriptors.size() != 1) {
-      Log(LogLevel::kWarning, "a request without its connection on the control socket");
-      continue;
-    }
+bool RestoreServer::ServeControl(PodRestore& pod, int control) {
+  Result<Frame> frame = ReceiveFrame(control, Deadline::After(kFrameTimeout));
+  if (!frame.ok()) return false;
+  if (frame->descriptors.size() == 1) {
     Serve(pod, frame->bytes, std::move(frame->descriptors.front()));
+  } else {
+    Log(LogLevel::kWarning, "a request without its connection on the control socket");
   }
+  return true;
 }
 
 void RestoreServer::Serve(PodRestore& pod, const std::string& bytes, UniqueFd connection) {
@@ -138,22 +146,6 @@ void RestoreServer::Serve(PodRestore& pod, const std::string& bytes, UniqueFd co
     return;
   }
   attempts_.push_back({std::move(connection), request->container_id});
-}
-
-void RestoreServer::ServeAttempts(PodRestore& pod, const std::vector<size_t>& ready) {
-  for (auto index = ready.rbegin(); index != ready.rend(); ++index) {
-    const Attempt attempt = std::move(attempts_[*index]);
-    attempts_.erase(attempts_.begin() + static_cast<std::ptrdiff_t>(*index));
-    const Result<wrapper::Outcome> outcome =
-        wrapper::ReceiveOutcome(attempt.connection.get(), Deadline::After(kFrameTimeout));
-    if (!outcome.ok()) {
-      pod.OnWrapperGone(attempt.container_id);
-      continue;
-    }
-    const Answer answer = pod.OnOutcome(attempt.container_id, *outcome);
-    static_cast<void>(
-        wrapper::Send(attempt.connection.get(), answer, Deadline::After(kFrameTimeout)).ok());
-  }
 }
 
 }  // namespace cryopod::restore

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,22 +31,15 @@ class RestoreServer {
     UniqueFd connection;
     std::string container_id;
   };
-  // What a round of waiting has found.
-  struct Ready {
-    bool signal = false;
-    bool connection = false;
-    std::vector<size_t> controls;
-    std::vector<size_t> attempts;
-    bool any() const { return signal || connection || !controls.empty() || !attempts.empty(); }
-  };
 
   RestoreServer(UniqueFd listener, UniqueFd signals, std::chrono::seconds idle_timeout)
       : listener_(std::move(listener)), signals_(std::move(signals)), idle_timeout_(idle_timeout) {}
 
-  Result<Ready> Wait(const PodRestore& pod, Deadline idle_end) const;
-  void Accept();
-  void ServeControls(PodRestore& pod, const std::vector<size_t>& ready);
-  void ServeAttempts(PodRestore& pod, const std::vector<size_t>& ready);
+  // The descriptors that say something, or whose peer is gone.
+  Result<std::set<int>> Wait(const PodRestore& pod, Deadline idle_end) const;
+  void ServeReady(PodRestore& pod, const std::set<int>& ready);
+  // False when the peer is gone.
+  bool ServeControl(PodRestore& pod, int control);
   void Serve(PodRestore& pod, const std::string& bytes, UniqueFd connection);
 
   UniqueFd listener_;

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "agent/json/value.h"
 #include "agent/os/cgroup.h"
-#include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "agent/os/text.h"
 
@@ -43,15 +41,8 @@ Status TooMuch(const SecurityContext& context, const std::string& what) {
                 Reason::kSecurityContext);
 }
 
-struct AskedSets {
-  uint64_t permitted = 0;
-  uint64_t inheritable = 0;
-  uint64_t ambient = 0;
-  uint64_t bounding = 0;
-};
-
 // The kernel's rules for an execve of `file` by a process that holds what was asked for.
-uint64_t PermittedAfterExec(const AskedSets& before, FileCapabilities file, bool is_root,
+uint64_t PermittedAfterExec(const CapabilitySets& before, FileCapabilities file, bool is_root,
                             bool no_new_privs) {
   constexpr uint64_t kAll = ~uint64_t{0};
   if (is_root) file = {kAll, kAll};
@@ -59,10 +50,6 @@ uint64_t PermittedAfterExec(const AskedSets& before, FileCapabilities file, bool
   if (no_new_privs) gained &= before.permitted;
   // An ambient capability is one that is permitted and inheritable, else it cannot be raised.
   return gained | (before.ambient & before.permitted & before.inheritable);
-}
-
-bool IsOneOf(uint32_t number, const std::vector<uint32_t>& list) {
-  return std::find(list.begin(), list.end(), number) != list.end();
 }
 
 Status CheckCapabilities(const SecurityContext& context, const CapabilitySets& sets,
@@ -93,7 +80,7 @@ Status CheckIds(const SecurityContext& context, const TaskCredentials& task, uin
   std::vector<uint32_t> gids = task.groups;
   gids.insert(gids.end(), std::begin(task.gids), std::end(task.gids));
   for (const uint32_t gid : gids) {
-    if (gid != context.gid && !IsOneOf(gid, context.additional_gids)) {
+    if (gid != context.gid && std::ranges::count(context.additional_gids, gid) == 0) {
       return TooMuch(context, "the group " + std::to_string(gid));
     }
   }
@@ -102,13 +89,8 @@ Status CheckIds(const SecurityContext& context, const TaskCredentials& task, uin
 
 }  // namespace
 
-Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
-                                             const FileCapabilities& program) {
-  const Result<json::Value> config = json::Parse(config_json);
-  if (!config.ok() || config->At("process").object() == nullptr) {
-    return Status(Code::kDataLoss, "config.json of the bundle is no OCI configuration");
-  }
-  const json::Value& process = config->At("process");
+SecurityContext SecurityContextOf(const json::Value& config, const FileCapabilities& program) {
+  const json::Value& process = config.At("process");
   const json::Value& capabilities = process.At("capabilities");
   const json::Value& user = process.At("user");
   SecurityContext context;
@@ -119,10 +101,12 @@ Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
     if (number != nullptr) context.additional_gids.push_back(static_cast<uint32_t>(*number));
   }
   context.no_new_privs = process.At("noNewPrivileges").IsTrue();
-  context.has_seccomp = !config->At("linux").At("seccomp").Members().empty();
-  const AskedSets asked{
-      CapabilityMask(capabilities.At("permitted")), CapabilityMask(capabilities.At("inheritable")),
-      CapabilityMask(capabilities.At("ambient")), CapabilityMask(capabilities.At("bounding"))};
+  context.has_seccomp = !config.At("linux").At("seccomp").Members().empty();
+  CapabilitySets asked;
+  asked.permitted = CapabilityMask(capabilities.At("permitted"));
+  asked.inheritable = CapabilityMask(capabilities.At("inheritable"));
+  asked.ambient = CapabilityMask(capabilities.At("ambient"));
+  asked.bounding = CapabilityMask(capabilities.At("bounding"));
   context.bounding = asked.bounding;
   context.inheritable = asked.inheritable;
   context.permitted =
@@ -130,11 +114,9 @@ Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
   return context;
 }
 
-FirstProgram ParseFirstProgram(std::string_view config_json) {
+FirstProgram FirstProgramOf(const json::Value& config) {
   constexpr std::string_view kPath = "PATH=";
-  const Result<json::Value> config = json::Parse(config_json);
-  if (!config.ok()) return {};
-  const json::Value& process = config->At("process");
+  const json::Value& process = config.At("process");
   const std::vector<std::string> arguments = process.At("args").Texts();
   FirstProgram program;
   if (arguments.empty()) return program;
@@ -142,17 +124,10 @@ FirstProgram ParseFirstProgram(std::string_view config_json) {
   program.working_directory = process.At("cwd").Text();
   for (const std::string& text : process.At("env").Texts()) {
     if (!text.starts_with(kPath)) continue;
-    program.folders.clear();
-    for (const std::string_view folder : Split(std::string_view(text).substr(kPath.size()), ':')) {
-      program.folders.emplace_back(folder);
-    }
+    const auto folders = Split(std::string_view(text).substr(kPath.size()), ':');
+    program.folders.assign(folders.begin(), folders.end());
   }
   return program;
-}
-
-Result<SecurityContext> ReadSecurityContext(const std::string& bundle, const std::string& rootfs) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(bundle + "/config.json"));
-  return ParseSecurityContext(text, CapabilitiesOfProgram(rootfs, ParseFirstProgram(text)));
 }
 
 Status CheckCredentials(const SecurityContext& context, const TaskCredentials& task, Place place) {

@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "agent/json/value.h"
 #include "agent/os/proc.h"
 #include "agent/os/status.h"
 #include "restore/first_program.h"
@@ -34,14 +34,10 @@ struct SecurityContext {
   bool has_seccomp = false;
 };
 
-// `rootfs` is mounted as its image has made it.
-// Errors: kNotFound, kDataLoss (names the field).
-Result<SecurityContext> ReadSecurityContext(const std::string& bundle, const std::string& rootfs);
 // With `program`, what the file adds that the request executes.
-Result<SecurityContext> ParseSecurityContext(std::string_view config_json,
-                                             const FileCapabilities& program = {});
-// Empty for a text that names none.
-FirstProgram ParseFirstProgram(std::string_view config_json);
+SecurityContext SecurityContextOf(const json::Value& config, const FileCapabilities& program);
+// Empty where the configuration names none.
+FirstProgram FirstProgramOf(const json::Value& config);
 
 // Which process of a container a task belongs to.
 enum class Place {

@@ -1,7 +1,7 @@
 #include "restore/stage_archive.h"
 
+#include <algorithm>
 #include <future>
-#include <utility>
 
 #include "agent/archive/unpack/unpack.h"
 #include "agent/os/directory.h"
@@ -17,7 +17,25 @@ constexpr uint64_t kStagingBytesMax = uint64_t{1} << 42;
 
 }  // namespace
 
-Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
+Result<archive::Archive> OpenArchiveOf(const jobs::RestoreJob& job) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(job.store_root));
+  Result<archive::Archive> archive = store.OpenArchive({job.archive, job.digest});
+  if (archive.ok() && archive->containers().empty()) {
+    return Status(Code::kDataLoss, "archive " + job.archive + " holds no container");
+  }
+  return archive;
+}
+
+const archive::ContainerCheckpoint& RecordOf(const archive::PodCheckpoint& checkpoint,
+                                             const std::string& container) {
+  static const archive::ContainerCheckpoint kNone;
+  const auto found =
+      std::ranges::find(checkpoint.containers, container, &archive::ContainerCheckpoint::name);
+  return found == checkpoint.containers.end() ? kNone : *found;
+}
+
+Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint) {
   uint64_t sum = kRoomBytes;
   for (const archive::ContainerCheckpoint& container : checkpoint.containers) {
     if (container.images_bytes > kStagingBytesMax || sum > kStagingBytesMax) {
@@ -27,12 +45,7 @@ Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint) {
     sum += container.images_bytes + container.images_bytes / 64 +
            (uint64_t{8} * container.processes + container.tasks) * kPageBytes;
   }
-  return sum;
-}
-
-Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint) {
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes_max, StagingBytes(checkpoint));
-  return archive::UnpackLimits{.bytes_max = bytes_max, .entries_max = archive::kPlainFilesMax};
+  return archive::UnpackLimits{.bytes_max = sum, .entries_max = archive::kPlainFilesMax};
 }
 
 Status StageContainer(const jobs::RestoreJob& job, const archive::Archive& archive,

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "agent/archive/store/archive_store.h"
@@ -12,11 +11,16 @@
 
 namespace cryopod::restore {
 
-// Bytes that the CRIU images of all containers take, as the archive says, and some room.
-// Errors: kDataLoss (no such sum).
-Result<uint64_t> StagingBytes(const archive::PodCheckpoint& checkpoint);
+// The archive of the job; its digest must be the one that was asked for.
+// Errors: kNotFound, kFailedPrecondition (another digest), kDataLoss; each names the archive.
+Result<archive::Archive> OpenArchiveOf(const jobs::RestoreJob& job);
 
-// What one container's directory may hold.
+// What the archive says of a container; nothing of one that it does not hold.
+const archive::ContainerCheckpoint& RecordOf(const archive::PodCheckpoint& checkpoint,
+                                             const std::string& container);
+
+// What one container's directory may hold: as many bytes as the CRIU images of all of them take, as
+// the archive says, and some room. Errors: kDataLoss (no such sum).
 Result<archive::UnpackLimits> StagingLimits(const archive::PodCheckpoint& checkpoint);
 
 // Unpacks the container's CRIU images into a directory of its name and verifies their blob

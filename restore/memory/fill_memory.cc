@@ -50,12 +50,6 @@ struct Piece {
 
 std::string Name(pid_t pid) { return "process " + std::to_string(pid); }
 
-std::set<pid_t> ProcessesOf(const std::vector<criu::Fill>& fills) {
-  std::set<pid_t> pids;
-  for (const criu::Fill& fill : fills) pids.insert(fill.pid);
-  return pids;
-}
-
 // Those of the container's processes that are `wanted`, by their PIDs in its PID namespace, which
 // is the one of its init.
 Result<std::map<pid_t, Target>> FindTargets(const jobs::ContainerReport& container,
@@ -200,7 +194,9 @@ Result<uint64_t> FillMemory(const jobs::ContainerReport& container, const std::s
   if (!PathExists(path)) return uint64_t{0};
   CRYOPOD_ASSIGN_OR_RETURN(const std::string list, ReadFile(path, criu::kFillListBytesMax));
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::Fill> fills, criu::ParseFills(list));
-  CRYOPOD_ASSIGN_OR_RETURN(const auto targets, FindTargets(container, ProcessesOf(fills)));
+  std::set<pid_t> wanted;
+  for (const criu::Fill& fill : fills) wanted.insert(fill.pid);
+  CRYOPOD_ASSIGN_OR_RETURN(const auto targets, FindTargets(container, wanted));
   Filling filling(targets, deadline);
   CRYOPOD_RETURN_IF_ERROR(filling.Prepare(fills, images_dir));
   CRYOPOD_RETURN_IF_ERROR(filling.Run());

@@ -6,7 +6,6 @@
 #include <array>
 
 #include "agent/criu/container_state.h"
-#include "agent/json/value.h"
 #include "agent/os/file.h"
 
 namespace cryopod::restore {
@@ -22,12 +21,8 @@ constexpr std::array<FlagOption, 4> kFlagOptions = {{{"ro", "rw", MS_RDONLY},
                                                      {"nodev", "dev", MS_NODEV},
                                                      {"noexec", "exec", MS_NOEXEC}}};
 
-bool IsOneOf(std::string_view word, const std::vector<std::string>& list) {
-  return std::find(list.begin(), list.end(), word) != list.end();
-}
-
 bool Matches(const std::string& option, std::string_view word) {
-  return option == word || (option.front() == 'r' && std::string_view(option).substr(1) == word);
+  return option == word || (option.starts_with('r') && std::string_view(option).substr(1) == word);
 }
 
 LiveMount ParseMount(const json::Value& mount) {
@@ -37,7 +32,8 @@ LiveMount ParseMount(const json::Value& mount) {
   live.type = mount.At("type").Text();
   live.source = mount.At("source").Text();
   live.flags = FlagsOf(options);
-  if (IsOneOf("bind", options) || IsOneOf("rbind", options)) live.type = "bind";
+  const auto is_bind = [](const std::string& option) { return Matches(option, "bind"); };
+  if (std::ranges::any_of(options, is_bind)) live.type = "bind";
   return live;
 }
 
@@ -50,7 +46,6 @@ std::string MountPointOf(const LiveMounts& live, const LiveMount& mount) {
 MountFlags FlagsOf(const std::vector<std::string>& options) {
   MountFlags flags = 0;
   for (const std::string& option : options) {
-    if (option.empty()) continue;
     for (const FlagOption& known : kFlagOptions) {
       if (Matches(option, known.sets)) flags |= known.flag;
       if (Matches(option, known.clears)) flags &= ~known.flag;
@@ -68,18 +63,23 @@ std::string FlagNames(MountFlags flags) {
   return names;
 }
 
-Result<LiveMounts> ParseLiveMounts(std::string_view config_json, const std::string& rootfs) {
-  const Result<json::Value> config = json::Parse(config_json);
-  if (!config.ok() || config->object() == nullptr) {
+Result<json::Value> ReadLiveConfig(const std::string& bundle) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(bundle + "/config.json"));
+  Result<json::Value> config = json::Parse(text);
+  if (!config.ok() || config->At("process").object() == nullptr) {
     return Status(Code::kDataLoss, "config.json of the bundle is no OCI configuration");
   }
+  return config;
+}
+
+LiveMounts LiveMountsOf(const json::Value& config, const std::string& rootfs) {
   LiveMounts live;
   live.rootfs = rootfs;
-  live.read_only_root = config->At("root").At("readonly").IsTrue();
-  for (const json::Value& mount : config->At("mounts").Elements()) {
+  live.read_only_root = config.At("root").At("readonly").IsTrue();
+  for (const json::Value& mount : config.At("mounts").Elements()) {
     live.mounts.push_back(ParseMount(mount));
   }
-  const json::Value& linux_part = config->At("linux");
+  const json::Value& linux_part = config.At("linux");
   live.masked_paths = linux_part.At("maskedPaths").Texts();
   live.read_only_paths = linux_part.At("readonlyPaths").Texts();
   for (const json::Value& device : linux_part.At("devices").Elements()) {
@@ -88,11 +88,6 @@ Result<LiveMounts> ParseLiveMounts(std::string_view config_json, const std::stri
                             static_cast<uint32_t>(device.At("minor").Number())});
   }
   return live;
-}
-
-Result<LiveMounts> ReadLiveMounts(const std::string& bundle, const std::string& rootfs) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(bundle + "/config.json"));
-  return ParseLiveMounts(text, rootfs);
 }
 
 }  // namespace cryopod::restore

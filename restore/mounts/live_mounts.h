@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "agent/json/value.h"
 #include "agent/os/status.h"
 
 namespace cryopod::restore {
@@ -17,7 +17,6 @@ struct LiveMount {
   std::string type;  // "bind" for every bind mount, else of the file system
   std::string source;
   MountFlags flags = 0;
-
   bool operator==(const LiveMount&) const = default;
 };
 
@@ -25,7 +24,6 @@ struct LiveDevice {
   std::string path;
   uint32_t major = 0;
   uint32_t minor = 0;
-
   bool operator==(const LiveDevice&) const = default;
 };
 
@@ -43,9 +41,9 @@ struct LiveMounts {
   std::vector<LiveDevice> devices;
 };
 
-// Errors: kNotFound, kDataLoss (no OCI configuration).
-Result<LiveMounts> ReadLiveMounts(const std::string& bundle, const std::string& rootfs);
-Result<LiveMounts> ParseLiveMounts(std::string_view config_json, const std::string& rootfs);
+// config.json of a bundle. Errors: kNotFound, kDataLoss (no OCI configuration).
+Result<json::Value> ReadLiveConfig(const std::string& bundle);
+LiveMounts LiveMountsOf(const json::Value& config, const std::string& rootfs);
 
 // Where mountinfo of the container will show it.
 std::string MountPointOf(const LiveMounts& live, const LiveMount& mount);

@@ -39,23 +39,19 @@ Status Refused(const std::string& mount_point, const std::string& asked,
                 Reason::kSecurityContext);
 }
 
-bool HasOption(const std::string& options, std::string_view option) {
-  const std::vector<std::string_view> words = Split(options, ',');
-  return std::find(words.begin(), words.end(), option) != words.end();
-}
-
-MountFlags FlagsOf(const MountEntry& mount) {
-  MountFlags flags = 0;
-  for (const auto& [flag, option] :
-       {std::pair(MS_RDONLY, "ro"), std::pair(MS_NOSUID, "nosuid"), std::pair(MS_NODEV, "nodev"),
-        std::pair(MS_NOEXEC, "noexec")}) {
-    if (HasOption(mount.mount_options, option)) flags |= static_cast<MountFlags>(flag);
-  }
-  if (HasOption(mount.super_options, "ro")) flags |= MS_RDONLY;
+MountFlags ForbiddenBy(const MountEntry& mount) {
+  const auto words_of = [](const std::string& options) {
+    const std::vector<std::string_view> words = Split(options, ',');
+    return std::vector<std::string>(words.begin(), words.end());
+  };
+  MountFlags flags = FlagsOf(words_of(mount.mount_options));
+  if (std::ranges::count(words_of(mount.super_options), "ro") > 0) flags |= MS_RDONLY;
   return flags;
 }
 
-bool Forbids(const MountEntry& mount, MountFlags flags) { return (flags & ~FlagsOf(mount)) == 0; }
+bool Forbids(const MountEntry& mount, MountFlags flags) {
+  return (flags & ~ForbiddenBy(mount)) == 0;
+}
 
 bool IsCgroup(const MountEntry& mount) {
   return mount.file_system_type == "cgroup" || mount.file_system_type == "cgroup2";
@@ -66,7 +62,7 @@ bool FitsCgroups(const LiveMount& asked, const MountEntry& mount, const MountVie
   if (IsCgroup(mount)) return Forbids(mount, asked.flags);
   if (mount.file_system_type != "tmpfs" || mount.root != "/") return false;
   if (!Forbids(mount, asked.flags & ~MountFlags{MS_RDONLY})) return false;
-  return std::all_of(view.mounts().begin(), view.mounts().end(), [&](const MountEntry& entry) {
+  return std::ranges::all_of(view.mounts(), [&](const MountEntry& entry) {
     return entry.parent_id != mount.mount_id || !IsCgroup(entry) || Forbids(entry, asked.flags);
   });
 }
@@ -90,10 +86,10 @@ bool IsAsAsked(const LiveMount& asked, const FileId& source, const NodeSide& nod
 Status CheckMount(const LiveMount& asked, const FileId& source, const NodeSide& node,
                   const MountView& view) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::optional<ViewedPlace> place, view.Find(asked.destination));
-  if (!place) return Refused(asked.destination, Describe(asked), "nothing");
-  if (IsAsAsked(asked, source, node, *place, view)) return Status();
-  if (!place->is_mount_root) return Refused(asked.destination, Describe(asked), "no mount");
-  return Refused(asked.destination, Describe(asked), Describe(*place->mount));
+  if (place && IsAsAsked(asked, source, node, *place, view)) return Status();
+  std::string brought = place ? "no mount" : "nothing";
+  if (place && place->is_mount_root) brought = Describe(*place->mount);
+  return Refused(asked.destination, Describe(asked), brought);
 }
 
 Status CheckRoot(const LiveMounts& live, const NodeSide& node, const MountView& view) {

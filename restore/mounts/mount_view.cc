@@ -10,7 +10,7 @@
 namespace cryopod::restore {
 namespace {
 
-Result<struct statx> Look(int dir_fd, const std::string& path) {
+Result<FileFacts> Look(int dir_fd, const std::string& path) {
   struct statx facts {};
   const unsigned flags = path.empty() ? AT_EMPTY_PATH : 0;
   if (::statx(dir_fd, path.c_str(), static_cast<int>(flags), STATX_BASIC_STATS | STATX_MNT_ID,
@@ -21,11 +21,12 @@ Result<struct statx> Look(int dir_fd, const std::string& path) {
       (facts.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) == 0) {
     return Status(Code::kUnimplemented, "this kernel does not say what mount a file lies on");
   }
-  return facts;
-}
-
-FileId IdOf(const struct statx& facts) {
-  return {facts.stx_dev_major, facts.stx_dev_minor, facts.stx_ino};
+  return FileFacts{.id = {facts.stx_dev_major, facts.stx_dev_minor, facts.stx_ino},
+                   .mode = facts.stx_mode,
+                   .device_major = facts.stx_rdev_major,
+                   .device_minor = facts.stx_rdev_minor,
+                   .mount_id = static_cast<int>(facts.stx_mnt_id),
+                   .is_mount_root = (facts.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0};
 }
 
 // ENOENT, ENOTDIR, ELOOP: the processes there find nothing either.
@@ -35,15 +36,7 @@ bool IsNothing(const Status& status) {
 
 }  // namespace
 
-Result<FileId> IdentifyFile(const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const struct statx facts, Look(AT_FDCWD, path));
-  return IdOf(facts);
-}
-
-Result<FileOnMount> FindMountOf(const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const struct statx facts, Look(AT_FDCWD, path));
-  return FileOnMount{static_cast<int>(facts.stx_mnt_id), facts.stx_mode};
-}
+Result<FileFacts> LookAt(const std::string& path) { return Look(AT_FDCWD, path); }
 
 Result<MountView> MountView::OfCaller(int proc_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd root, OpenAt(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
@@ -53,9 +46,7 @@ Result<MountView> MountView::OfCaller(int proc_fd) {
 }
 
 const MountEntry* MountView::FindMount(int mount_id) const {
-  const auto found = std::find_if(mounts_.begin(), mounts_.end(), [&](const MountEntry& entry) {
-    return entry.mount_id == mount_id;
-  });
+  const auto found = std::ranges::find(mounts_, mount_id, &MountEntry::mount_id);
   return found == mounts_.end() ? nullptr : &*found;
 }
 
@@ -64,22 +55,15 @@ const MountEntry* MountView::ParentOf(const MountEntry& mount) const {
 }
 
 Result<std::optional<ViewedPlace>> MountView::Find(const std::string& path) const {
-  ViewedPlace place;
   Result<UniqueFd> opened = OpenInRoot(root_.get(), path, O_PATH);
   if (!opened.ok() && IsNothing(opened.status())) return std::optional<ViewedPlace>();
   if (!opened.ok()) return opened.status();
-  place.fd = std::move(*opened);
-  CRYOPOD_ASSIGN_OR_RETURN(const struct statx facts, Look(place.fd.get(), "").While(path));
-  place.id = IdOf(facts);
-  place.mode = facts.stx_mode;
-  place.device_major = facts.stx_rdev_major;
-  place.device_minor = facts.stx_rdev_minor;
-  place.is_mount_root = (facts.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-  place.mount = FindMount(static_cast<int>(facts.stx_mnt_id));
-  if (place.mount == nullptr) {
+  CRYOPOD_ASSIGN_OR_RETURN(const FileFacts facts, Look(opened->get(), "").While(path));
+  const MountEntry* const mount = FindMount(facts.mount_id);
+  if (mount == nullptr) {
     return Status(Code::kDataLoss, "mountinfo does not name the mount that holds " + path);
   }
-  return std::optional<ViewedPlace>(std::move(place));
+  return std::optional<ViewedPlace>(ViewedPlace{facts, std::move(*opened), mount});
 }
 
 }  // namespace cryopod::restore

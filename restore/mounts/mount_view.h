@@ -19,27 +19,23 @@ struct FileId {
   uint32_t device_major = 0;
   uint32_t device_minor = 0;
   uint64_t inode = 0;
-
   bool operator==(const FileId&) const = default;
 };
 
-// Symlinks are followed. Errors: kNotFound.
-Result<FileId> IdentifyFile(const std::string& path);
-// Errors: kNotFound.
-struct FileOnMount {
-  int mount_id = 0;
-  mode_t mode = 0;
-};
-Result<FileOnMount> FindMountOf(const std::string& path);
-
-// Where a path leads in a mount namespace.
-struct ViewedPlace {
-  UniqueFd fd;  // O_PATH
+struct FileFacts {
   FileId id;
   mode_t mode = 0;
   uint32_t device_major = 0;  // of a device file
   uint32_t device_minor = 0;
+  int mount_id = 0;
   bool is_mount_root = false;
+};
+// Symlinks are followed. Errors: kNotFound.
+Result<FileFacts> LookAt(const std::string& path);
+
+// Where a path leads in a mount namespace.
+struct ViewedPlace : FileFacts {
+  UniqueFd fd;                        // O_PATH
   const MountEntry* mount = nullptr;  // what it lies on, never nullptr
 
   bool is_directory() const { return S_ISDIR(mode); }

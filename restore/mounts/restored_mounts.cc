@@ -1,5 +1,3 @@
-#include "restore/mounts/restored_mounts.h"
-
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/vfs.h>
@@ -71,14 +69,13 @@ bool IsOfKernelMount(const std::string& path) {
                                                0x50494446};  // PID_FS_MAGIC
   struct statfs facts {};
   if (::statfs(path.c_str(), &facts) != 0) return false;
-  return std::find(kMagics.begin(), kMagics.end(), static_cast<uint32_t>(facts.f_type)) !=
-         kMagics.end();
+  return std::ranges::count(kMagics, static_cast<uint32_t>(facts.f_type)) > 0;
 }
 
 // `held`: a link in the directory of the task, such as "root" or "fd/3".
 Status CheckHeld(pid_t task, const std::string& held, const std::set<int>& mount_ids) {
   const std::string path = "/proc/" + std::to_string(task) + "/" + held;
-  CRYOPOD_ASSIGN_OR_RETURN(const FileOnMount file, FindMountOf(path));
+  CRYOPOD_ASSIGN_OR_RETURN(const FileFacts file, LookAt(path));
   if (mount_ids.contains(file.mount_id)) return Status();
   // Pipes, sockets, and what the runtime has given as standard input: nothing that leads anywhere.
   const bool leads_on = S_ISREG(file.mode) || S_ISDIR(file.mode) || S_ISBLK(file.mode);
@@ -110,13 +107,15 @@ Status CheckTask(pid_t task, const std::set<int>& mount_ids) {
 // Errors: kNotFound (a source that is absent).
 Result<NodeSide> LookAtNode(const LiveMounts& live) {
   NodeSide node;
-  CRYOPOD_ASSIGN_OR_RETURN(node.root, IdentifyFile(live.rootfs));
+  CRYOPOD_ASSIGN_OR_RETURN(const FileFacts root, LookAt(live.rootfs));
+  node.root = root.id;
   for (const LiveMount& mount : live.mounts) {
     node.sources.emplace_back();
     if (mount.type != "bind") continue;
     CRYOPOD_ASSIGN_OR_RETURN(
-        node.sources.back(),
-        IdentifyFile(mount.source).While("the source of the mount " + mount.destination));
+        const FileFacts source,
+        LookAt(mount.source).While("the source of the mount " + mount.destination));
+    node.sources.back() = source.id;
   }
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts, ReadMountInfo(::getpid()));
   for (const MountEntry& mount : mounts) node.devices.insert(mount.device);

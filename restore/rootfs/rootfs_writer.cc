@@ -133,116 +133,118 @@ bool IsDirectoryAt(int parent_fd, const std::string& name) {
          S_ISDIR(status.st_mode);
 }
 
-}  // namespace
+// Where an entry lies.
+struct Place {
+  UniqueFd parent;
+  std::string name;
+
+  int fd() const { return parent.get(); }
+};
 
 // Directories that the layer does not mention are the image's. One that the image lacks is made the
 // way every unpacker of image layers makes it.
-Result<UniqueFd> RootfsWriter::OpenParent(const std::string& path) const {
+Result<UniqueFd> OpenParent(int root_fd, const std::string& path) {
   const size_t slash = path.rfind('/');
   const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
-  Result<UniqueFd> dir = OpenBeneath(root_fd_, parent, O_DIRECTORY | O_RDONLY);
+  Result<UniqueFd> dir = OpenBeneath(root_fd, parent, O_DIRECTORY | O_RDONLY);
   if (dir.ok() || dir.status().code() != Code::kNotFound) return dir;
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd above, OpenParent(parent));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd above, OpenParent(root_fd, parent));
   CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(above.get(), parent.substr(parent.rfind('/') + 1), 0755));
-  return OpenBeneath(root_fd_, parent, O_DIRECTORY | O_RDONLY);
+  return OpenBeneath(root_fd, parent, O_DIRECTORY | O_RDONLY);
 }
 
-Result<RootfsWriter::Place> RootfsWriter::Find(const std::string& path) const {
+Result<Place> FindPlace(int root_fd, const std::string& path) {
   CRYOPOD_RETURN_IF_ERROR(archive::CheckRelativePath(path));
-  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd parent, OpenParent(path));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd parent, OpenParent(root_fd, path));
   return Place{std::move(parent), path.substr(path.rfind('/') + 1)};
 }
 
-Status RootfsWriter::Apply(const LayerEntry& entry, const Content& content) {
-  const std::string doing = "applying the writable layer";
-  Result<Place> place = Find(entry.path);
-  if (!place.ok()) return place.status().While(doing);
-  switch (entry.kind) {
-    case LayerEntry::Kind::kFile:
-      return WriteFile(entry, content, *place).While(doing);
-    case LayerEntry::Kind::kDirectory:
-      return MakeDirectory(entry, *place).While(doing);
-    case LayerEntry::Kind::kSymlink:
-      return MakeSymlink(entry, *place).While(doing);
-    case LayerEntry::Kind::kHardlink:
-      return MakeHardlink(entry, *place).While(doing);
-    case LayerEntry::Kind::kFifo:
-      return MakeFifo(entry, *place).While(doing);
-    case LayerEntry::Kind::kWhiteout:
-      return RemoveTreeAt(place->parent.get(), place->name).While(doing);
-    case LayerEntry::Kind::kOpaque:
-      return Empty(entry).While(doing);
-    case LayerEntry::Kind::kCharDevice:
-    case LayerEntry::Kind::kBlockDevice:
-      break;
-  }
-  return Status(Code::kFailedPrecondition,
-                doing + ": " + entry.path + " is a device node, and an archive makes no devices");
-}
-
-Status RootfsWriter::WriteFile(const LayerEntry& entry, const Content& content,
-                               const Place& place) {
-  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.parent.get(), place.name));
+Status WriteFile(const Place& place, const LayerEntry& entry,
+                 const archive::LayerSink::Content& content) {
+  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.fd(), place.name));
   CRYOPOD_ASSIGN_OR_RETURN(
       const UniqueFd file,
-      OpenBeneath(place.parent.get(), place.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+      OpenBeneath(place.fd(), place.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   CRYOPOD_RETURN_IF_ERROR(CopyContent(file.get(), entry, content));
   return SetAttributes(file.get(), entry);
 }
 
-Status RootfsWriter::MakeDirectory(const LayerEntry& entry, const Place& place) {
-  if (!IsDirectoryAt(place.parent.get(), place.name)) {
-    CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.parent.get(), place.name));
-    CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(place.parent.get(), place.name, 0700));
+Status MakeDirectory(const Place& place, const LayerEntry& entry) {
+  if (!IsDirectoryAt(place.fd(), place.name)) {
+    CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.fd(), place.name));
+    CRYOPOD_RETURN_IF_ERROR(MakeDirectoryAt(place.fd(), place.name, 0700));
   }
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
-                           OpenBeneath(place.parent.get(), place.name, O_DIRECTORY | O_RDONLY));
-  directory_times_ns_.emplace_back(entry.path, entry.mtime_ns);
+                           OpenBeneath(place.fd(), place.name, O_DIRECTORY | O_RDONLY));
   return SetAttributes(dir.get(), entry);
 }
 
-Status RootfsWriter::MakeSymlink(const LayerEntry& entry, const Place& place) {
-  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.parent.get(), place.name));
-  if (::symlinkat(entry.link_target.c_str(), place.parent.get(), place.name.c_str()) != 0) {
-    return ErrnoStatus(errno, "symlink", entry.path);
-  }
-  return SetAttributesAt(place.parent.get(), place.name, entry);
+// A symlink or a FIFO.
+Status MakeSpecial(const Place& place, const LayerEntry& entry) {
+  const bool is_fifo = entry.kind == LayerEntry::Kind::kFifo;
+  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.fd(), place.name));
+  const int made = is_fifo ? ::mkfifoat(place.fd(), place.name.c_str(), 0600)
+                           : ::symlinkat(entry.link_target.c_str(), place.fd(), place.name.c_str());
+  if (made != 0) return ErrnoStatus(errno, is_fifo ? "mkfifo" : "symlink", entry.path);
+  return SetAttributesAt(place.fd(), place.name, entry);
 }
 
-Status RootfsWriter::MakeHardlink(const LayerEntry& entry, const Place& place) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Place target, Find(entry.link_target));
+Status MakeHardlink(const Place& place, const Place& target, const LayerEntry& entry) {
   struct stat status {};
-  if (::fstatat(target.parent.get(), target.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fstatat(target.fd(), target.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     return ErrnoStatus(errno, "stat", entry.link_target);
   }
   if (S_ISDIR(status.st_mode)) {
     return Status(Code::kDataLoss, entry.path + " is a hard link to a directory");
   }
-  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.parent.get(), place.name));
+  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.fd(), place.name));
   // Without AT_SYMLINK_FOLLOW: a symlink is linked, not what it points to.
-  if (::linkat(target.parent.get(), target.name.c_str(), place.parent.get(), place.name.c_str(),
-               0) != 0) {
+  if (::linkat(target.fd(), target.name.c_str(), place.fd(), place.name.c_str(), 0) != 0) {
     return ErrnoStatus(errno, "link", entry.path);
   }
   return Status();
 }
 
-Status RootfsWriter::MakeFifo(const LayerEntry& entry, const Place& place) {
-  CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(place.parent.get(), place.name));
-  if (::mkfifoat(place.parent.get(), place.name.c_str(), 0600) != 0) {
-    return ErrnoStatus(errno, "mkfifo", entry.path);
-  }
-  return SetAttributesAt(place.parent.get(), place.name, entry);
-}
-
-Status RootfsWriter::Empty(const LayerEntry& entry) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
-                           OpenBeneath(root_fd_, entry.path, O_DIRECTORY | O_RDONLY));
+Status Empty(int root_fd, const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenBeneath(root_fd, path, O_DIRECTORY | O_RDONLY));
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> children, ListDirectory(dir.get()));
   for (const DirectoryEntry& child : children) {
     CRYOPOD_RETURN_IF_ERROR(RemoveTreeAt(dir.get(), child.name));
   }
   return Status();
+}
+
+}  // namespace
+
+Status RootfsWriter::Apply(const LayerEntry& entry, const Content& content) {
+  return ApplyHere(entry, content).While("applying the writable layer");
+}
+
+Status RootfsWriter::ApplyHere(const LayerEntry& entry, const Content& content) {
+  CRYOPOD_ASSIGN_OR_RETURN(const Place place, FindPlace(root_fd_, entry.path));
+  switch (entry.kind) {
+    case LayerEntry::Kind::kFile:
+      return WriteFile(place, entry, content);
+    case LayerEntry::Kind::kDirectory:
+      directory_times_ns_.emplace_back(entry.path, entry.mtime_ns);
+      return MakeDirectory(place, entry);
+    case LayerEntry::Kind::kSymlink:
+    case LayerEntry::Kind::kFifo:
+      return MakeSpecial(place, entry);
+    case LayerEntry::Kind::kHardlink: {
+      CRYOPOD_ASSIGN_OR_RETURN(const Place target, FindPlace(root_fd_, entry.link_target));
+      return MakeHardlink(place, target, entry);
+    }
+    case LayerEntry::Kind::kWhiteout:
+      return RemoveTreeAt(place.fd(), place.name);
+    case LayerEntry::Kind::kOpaque:
+      return Empty(root_fd_, entry.path);
+    case LayerEntry::Kind::kCharDevice:
+    case LayerEntry::Kind::kBlockDevice:
+      break;
+  }
+  return Status(Code::kFailedPrecondition,
+                entry.path + " is a device node, and an archive makes no devices");
 }
 
 Status RootfsWriter::Finish() {

@@ -8,7 +8,6 @@
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/archive/unpack/unpack.h"
 #include "agent/os/status.h"
-#include "agent/os/unique_fd.h"
 
 namespace cryopod::restore {
 
@@ -32,19 +31,7 @@ class RootfsWriter : public archive::LayerSink {
   Status Finish();
 
  private:
-  struct Place {
-    UniqueFd parent;
-    std::string name;  // empty: the root itself
-  };
-
-  Result<Place> Find(const std::string& path) const;
-  Result<UniqueFd> OpenParent(const std::string& path) const;
-  Status WriteFile(const archive::LayerEntry& entry, const Content& content, const Place& place);
-  Status MakeDirectory(const archive::LayerEntry& entry, const Place& place);
-  Status MakeSymlink(const archive::LayerEntry& entry, const Place& place);
-  Status MakeHardlink(const archive::LayerEntry& entry, const Place& place);
-  Status MakeFifo(const archive::LayerEntry& entry, const Place& place);
-  Status Empty(const archive::LayerEntry& entry);
+  Status ApplyHere(const archive::LayerEntry& entry, const Content& content);
 
   int root_fd_;
   std::vector<std::pair<std::string, int64_t>> directory_times_ns_;

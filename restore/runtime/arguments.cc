@@ -1,174 +1,107 @@
 #include "restore/runtime/arguments.h"
 
 #include <algorithm>
-#include <iterator>
+#include <optional>
 #include <string_view>
 #include <utility>
+
+#include "agent/os/text.h"
 
 namespace cryopod::wrapper {
 namespace {
 
-struct Option {
-  std::string_view name;
-  bool takes_value;
-};
+// Names of options, parted by blanks.
+constexpr std::string_view kGlobalsWithValue = "root log log-format criu rootless";
+constexpr std::string_view kGlobalFlags = "systemd-cgroup debug help h version v";
+constexpr std::string_view kCreateWithValue =
+    "bundle b console-socket pidfd-socket pid-file preserve-fds";
+// The second half is of `run` alone.
+constexpr std::string_view kCreateFlags = "no-pivot no-new-keyring detach d keep no-subreaper";
+constexpr std::string_view kExecWithValue =
+    "console-socket pidfd-socket cwd env e user u additional-gids g process p pid-file "
+    "process-label apparmor cap c preserve-fds cgroup";
+constexpr std::string_view kExecFlags = "tty t detach d no-new-privs ignore-paused";
+constexpr std::string_view kCheckpointWithValue =
+    "image-path work-path parent-path status-fd page-server manage-cgroups-mode empty-ns";
+constexpr std::string_view kCheckpointFlags =
+    "leave-running tcp-established tcp-skip-in-flight link-remap ext-unix-sk shell-job lazy-pages "
+    "file-locks pre-dump auto-dedup";
 
 struct Subcommand {
   std::string_view name;
-  bool options_end_at_first_argument;
-  std::vector<Option> options;
+  std::string_view with_value = {};
+  std::string_view flags = {};
+  bool options_end_at_first_argument = false;
 };
-
-const std::vector<Option>& GlobalOptions() {
-  static const std::vector<Option> options = {
-      {"root", true},     {"log", true},      {"log-format", true},
-      {"criu", true},     {"rootless", true}, {"systemd-cgroup", false},
-      {"debug", false},   {"help", false},    {"h", false},
-      {"version", false}, {"v", false},
-  };
-  return options;
-}
-
-const std::vector<Option>& CreateOptions() {
-  static const std::vector<Option> options = {
-      {"bundle", true},
-      {"b", true},
-      {"console-socket", true},
-      {"pidfd-socket", true},
-      {"pid-file", true},
-      {"no-pivot", false},
-      {"no-new-keyring", false},
-      {"preserve-fds", true},
-      // Of `run` alone.
-      {"detach", false},
-      {"d", false},
-      {"keep", false},
-      {"no-subreaper", false},
-  };
-  return options;
-}
-
-const std::vector<Option>& ExecOptions() {
-  static const std::vector<Option> options = {{"console-socket", true},
-                                              {"pidfd-socket", true},
-                                              {"cwd", true},
-                                              {"env", true},
-                                              {"e", true},
-                                              {"tty", false},
-                                              {"t", false},
-                                              {"user", true},
-                                              {"u", true},
-                                              {"additional-gids", true},
-                                              {"g", true},
-                                              {"process", true},
-                                              {"p", true},
-                                              {"detach", false},
-                                              {"d", false},
-                                              {"pid-file", true},
-                                              {"process-label", true},
-                                              {"apparmor", true},
-                                              {"no-new-privs", false},
-                                              {"cap", true},
-                                              {"c", true},
-                                              {"preserve-fds", true},
-                                              {"cgroup", true},
-                                              {"ignore-paused", false}};
-  return options;
-}
-
-const std::vector<Option>& CheckpointOptions() {
-  static const std::vector<Option> options = {
-      {"image-path", true},     {"work-path", true},        {"parent-path", true},
-      {"leave-running", false}, {"tcp-established", false}, {"tcp-skip-in-flight", false},
-      {"link-remap", false},    {"ext-unix-sk", false},     {"shell-job", false},
-      {"lazy-pages", false},    {"status-fd", true},        {"page-server", true},
-      {"file-locks", false},    {"pre-dump", false},        {"manage-cgroups-mode", true},
-      {"empty-ns", true},       {"auto-dedup", false}};
-  return options;
-}
 
 // Only the subcommands whose options the wrapper looks at are described; of the others the names
 // matter, because an unknown global option in front of them has no value.
-const std::vector<Subcommand>& Subcommands() {
-  static const std::vector<Subcommand> subcommands = {
-      {"create", false, CreateOptions()},
-      {"run", false, CreateOptions()},
-      {"start", false, {}},
-      {"delete", false, {{"force", false}, {"f", false}}},
-      {"kill", false, {{"all", false}, {"a", false}}},
-      {"exec", true, ExecOptions()},
-      {"pause", false, {}},
-      {"checkpoint", false, CheckpointOptions()},
-      {"resume", false, {}},
-      {"restore", false, {}},
-      {"state", false, {}},
-      {"list", false, {}},
-      {"ps", false, {}},
-      {"events", false, {}},
-      {"update", false, {}},
-      {"spec", false, {}},
-      {"features", false, {}},
-      {"init", false, {}},
-      {"help", false, {}},
-  };
-  return subcommands;
+constexpr Subcommand kSubcommands[] = {
+    {"create", kCreateWithValue, kCreateFlags},
+    {"run", kCreateWithValue, kCreateFlags},
+    {"start"},
+    {"delete", "", "force f"},
+    {"kill", "", "all a"},
+    {"exec", kExecWithValue, kExecFlags, true},
+    {"pause"},
+    {"checkpoint", kCheckpointWithValue, kCheckpointFlags},
+    {"resume"},
+    {"restore"},
+    {"state"},
+    {"list"},
+    {"ps"},
+    {"events"},
+    {"update"},
+    {"spec"},
+    {"features"},
+    {"init"},
+    {"help"},
+};
+
+bool Lists(std::string_view names, std::string_view name) {
+  return std::ranges::count(SplitWords(names), name) > 0;
 }
 
-const Subcommand* FindSubcommand(const std::string& name) {
-  for (const Subcommand& subcommand : Subcommands()) {
-    if (subcommand.name == name) return &subcommand;
-  }
-  return nullptr;
-}
-
-const Option* FindOption(const std::vector<Option>& options, std::string_view name) {
-  for (const Option& option : options) {
-    if (option.name == name) return &option;
-  }
-  return nullptr;
+const Subcommand* FindSubcommand(std::string_view name) {
+  const auto* const found = std::ranges::find(kSubcommands, name, &Subcommand::name);
+  return found == std::end(kSubcommands) ? nullptr : found;
 }
 
 // One option as it stands in the command line.
 struct Given {
   std::string name;
-  std::string value;
-  bool has_value = false;
+  std::optional<std::string> value;
 };
 
 bool IsOption(const std::string& argument) { return argument.size() > 1 && argument[0] == '-'; }
 
-Given Split(const std::string& argument) {
+Given ReadOption(const std::string& argument) {
   const size_t dashes = argument.starts_with("--") ? 2 : 1;
   const size_t equals = argument.find('=', dashes);
-  if (equals == std::string::npos) return {argument.substr(dashes), "", false};
-  return {argument.substr(dashes, equals - dashes), argument.substr(equals + 1), true};
-}
-
-bool IsTrue(const Given& given) {
-  if (!given.has_value) return true;
-  static constexpr std::string_view words[] = {"1", "t", "T", "TRUE", "true", "True"};
-  return std::find(std::begin(words), std::end(words), given.value) != std::end(words);
+  if (equals == std::string::npos) return {argument.substr(dashes), std::nullopt};
+  return {argument.substr(dashes, equals - dashes), argument.substr(equals + 1)};
 }
 
 void ApplyGlobal(const Given& given, Arguments& arguments) {
-  if (given.name == "root") arguments.root = given.value;
-  if (given.name == "log") arguments.log = given.value;
-  if (given.name == "log-format") arguments.log_format = given.value;
-  if (given.name == "systemd-cgroup") arguments.systemd_cgroup = IsTrue(given);
+  const std::string value = given.value.value_or("");
+  if (given.name == "root") arguments.root = value;
+  if (given.name == "log") arguments.log = value;
+  if (given.name == "log-format") arguments.log_format = value;
 }
 
 void ApplyOwn(const Given& given, Arguments& arguments) {
-  if (given.name == "bundle" || given.name == "b") arguments.bundle = given.value;
-  if (given.name == "pid-file") arguments.pid_file = given.value;
-  if (given.name == "console-socket") arguments.console_socket = given.value;
-  if (given.name == "no-pivot") arguments.no_pivot = IsTrue(given);
+  const std::string value = given.value.value_or("");
+  if (given.name == "bundle" || given.name == "b") arguments.bundle = value;
+  if (given.name == "pid-file") arguments.pid_file = value;
+  if (given.name == "console-socket") arguments.console_socket = value;
+  if (given.name == "no-pivot") {
+    arguments.no_pivot = !given.value || Lists("1 t T TRUE true True", value);
+  }
 }
 
 // Takes the value from the next argument where the option has one and did not bring it along.
 void TakeValue(const std::vector<std::string>& all, size_t& index, Given& given) {
-  if (given.has_value || index + 1 >= all.size()) return;
-  given.value = all[++index];
-  given.has_value = true;
+  if (!given.value && index + 1 < all.size()) given.value = all[++index];
 }
 
 // Returns the index of the subcommand, or all.size().
@@ -177,12 +110,11 @@ size_t ParseGlobals(Arguments& arguments) {
   size_t index = 0;
   for (; index < all.size() && IsOption(all[index]); ++index) {
     if (all[index] == "--") return index + 1;
-    Given given = Split(all[index]);
-    const Option* option = FindOption(GlobalOptions(), given.name);
-    const bool unknown_with_value = option == nullptr && index + 1 < all.size() &&
-                                    !IsOption(all[index + 1]) &&
-                                    FindSubcommand(all[index + 1]) == nullptr;
-    if (unknown_with_value || (option != nullptr && option->takes_value)) {
+    Given given = ReadOption(all[index]);
+    const bool is_unknown_with_value = !Lists(kGlobalFlags, given.name) && index + 1 < all.size() &&
+                                       !IsOption(all[index + 1]) &&
+                                       FindSubcommand(all[index + 1]) == nullptr;
+    if (is_unknown_with_value || Lists(kGlobalsWithValue, given.name)) {
       TakeValue(all, index, given);
     }
     ApplyGlobal(given, arguments);
@@ -199,13 +131,13 @@ void ParseOwn(const Subcommand& subcommand, size_t index, Arguments& arguments) 
       if (subcommand.options_end_at_first_argument) return;
       continue;
     }
-    Given given = Split(all[index]);
-    const Option* option = FindOption(subcommand.options, given.name);
-    if (option == nullptr) {
+    Given given = ReadOption(all[index]);
+    if (Lists(subcommand.with_value, given.name)) {
+      TakeValue(all, index, given);
+    } else if (!Lists(subcommand.flags, given.name)) {
       arguments.unknown_options.push_back(all[index]);
       continue;
     }
-    if (option->takes_value) TakeValue(all, index, given);
     ApplyOwn(given, arguments);
   }
 }

@@ -18,7 +18,6 @@ struct Arguments {
   std::string root = "/run/runc";
   std::string log;
   std::string log_format = "text";
-  bool systemd_cgroup = false;
   // Options of the subcommand.
   std::string bundle;
   std::string pid_file;

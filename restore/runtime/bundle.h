@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "agent/os/status.h"
 #include "restore/runtime/protocol/messages.h"
@@ -13,12 +12,10 @@ namespace cryopod::wrapper {
 // of kind kSandbox or kCreate without container_id and state_dir.
 //
 // Source   OCI runtime-spec 1.0 to 1.2, config.md; annotations as containerd's CRI plugin writes
-// them. Errors   kInvalidArgument: it asks for a restore, but not in a way that can be answered;
-// that must
-//          not become a cold start. A bundle that cannot be read asks for nothing: the OCI runtime
-//          says what is wrong with it.
+//          them.
+// Errors   kInvalidArgument: it asks for a restore, but not in a way that can be answered; that
+//          must not become a cold start. A bundle that cannot be read asks for nothing: the OCI
+//          runtime says what is wrong with it.
 Result<std::optional<Request>> ReadRestoreRequest(const std::string& bundle);
-Result<std::optional<Request>> ParseRestoreRequest(std::string_view config_json,
-                                                   const std::string& bundle);
 
 }  // namespace cryopod::wrapper

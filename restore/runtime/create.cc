@@ -2,13 +2,9 @@
 #include <optional>
 #include <utility>
 
-#include "agent/os/deadline.h"
-#include "restore/runtime/agent_connection.h"
 #include "restore/runtime/bundle.h"
-#include "restore/runtime/failure.h"
 #include "restore/runtime/finished_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
-#include "restore/runtime/restore_call.h"
 #include "restore/runtime/wrapper.h"
 
 namespace cryopod::wrapper {
@@ -30,40 +26,38 @@ int FailWithoutAgent(const Call& call, const Request& request, const Status& why
 }
 
 int CreateFinished(const Call& call, const Request& request) {
-  if (request.kind != Request::Kind::kCreate) {
-    return Fail(call.arguments, "the cryopod agent answered FINISHED for a sandbox");
-  }
   const Status replaced = ReplaceProgram(request.bundle);
   return replaced.ok() ? PassThrough(call) : Fail(call.arguments, replaced.message());
 }
 
 int CreateFromAnswer(const Call& call, const Request& request, AgentConnection connection,
                      Deadline deadline) {
-  const Answer& answer = connection.answer();
-  switch (answer.decision) {
+  const bool is_sandbox = request.kind == Request::Kind::kSandbox;
+  const auto nonsense = [&](const std::string& word) {
+    return Fail(call.arguments, "the cryopod agent answered " + word + " for a sandbox");
+  };
+  switch (connection.answer.decision) {
     case Answer::Decision::kPass:
       return PassThrough(call);
     case Answer::Decision::kRestore:
-      if (request.kind == Request::Kind::kCreate) {
-        return RestoreContainer(call, request, std::move(connection), deadline);
-      }
-      return Fail(call.arguments, "the cryopod agent answered RESTORE for a sandbox");
+      if (is_sandbox) return nonsense("RESTORE");
+      return RestoreContainer(call, request, std::move(connection), deadline);
     case Answer::Decision::kFinished:
-      return CreateFinished(call, request);
+      return is_sandbox ? nonsense("FINISHED") : CreateFinished(call, request);
     case Answer::Decision::kFail:
     case Answer::Decision::kUnspecified:
       break;
   }
-  return Fail(call.arguments, answer.reason);
+  return Fail(call.arguments, connection.answer.reason);
 }
 
 }  // namespace
 
 int Create(const Call& call) {
-  Result<std::optional<Request>> read = ReadRestoreRequest(AbsoluteBundle(call.arguments));
+  const Result<std::optional<Request>> read = ReadRestoreRequest(AbsoluteBundle(call.arguments));
   if (!read.ok()) return Fail(call.arguments, read.status().message());
   if (!read->has_value()) return PassThrough(call);
-  Request request = std::move(**read);
+  Request request = **read;
   if (!call.arguments.unknown_options.empty()) {
     return Fail(call.arguments,
                 "a container that is to be restored cannot be created with the "
@@ -79,8 +73,8 @@ int Create(const Call& call) {
   if (*consumed) return PassThrough(call);
 
   const Deadline deadline = Deadline::After(call.settings.create_timeout);
-  Result<AgentConnection> connection = AgentConnection::Ask(
-      call.settings.agent_socket, request, deadline.SoonerAfter(call.settings.answer_timeout));
+  Result<AgentConnection> connection =
+      AskAgent(call, request, deadline.SoonerAfter(call.settings.answer_timeout));
   if (!connection.ok()) return FailWithoutAgent(call, request, connection.status());
   return CreateFromAnswer(call, request, std::move(*connection), deadline);
 }

@@ -1,17 +1,15 @@
-#include "restore/runtime/failure.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <sstream>
 #include <utility>
 
 #include "agent/json/value.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/text.h"
+#include "restore/runtime/wrapper.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -54,10 +52,10 @@ int Fail(const Arguments& arguments, const std::string& reason) {
 std::string ReadLastError(const Arguments& arguments) {
   if (arguments.log.empty()) return "";
   std::string last;
-  std::istringstream lines(ReadTail(arguments.log));
-  for (std::string line; std::getline(lines, line);) {
+  const std::string tail = ReadTail(arguments.log);
+  for (const std::string_view line : SplitLines(tail)) {
     if (arguments.log_format != "json") {
-      if (line.find("level=error") != std::string::npos) last = line;
+      if (line.find("level=error") != std::string_view::npos) last = line;
       continue;
     }
     const Result<json::Value> entry = json::Parse(line);

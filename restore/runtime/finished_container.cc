@@ -1,7 +1,5 @@
 #include "restore/runtime/finished_container.h"
 
-#include <sys/stat.h>
-
 #include <utility>
 
 #include "agent/json/value.h"

@@ -9,10 +9,10 @@ namespace cryopod::wrapper {
 
 // The programs around the wrapper.
 
-// `name` is a path, or a name looked up in `search_path` ("DIR:DIR…"; empty: the usual system
-// directories). A file that is this very program is passed over, however it is linked.
+// `name` is a path, or a name looked up in PATH (empty: the usual system directories). A file that
+// is this very program is passed over, however it is linked.
 // Errors: kNotFound, names the program and where it was looked for.
-Result<std::string> FindProgram(const std::string& name, const std::string& search_path);
+Result<std::string> FindProgram(const std::string& name);
 
 // The directory that holds our launcher named criu: ../libexec/cryopod/launcher beside this
 // program. Errors: kNotFound, names the path.

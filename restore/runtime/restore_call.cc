@@ -1,18 +1,14 @@
-#include "restore/runtime/restore_call.h"
-
 #include <signal.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <cstdlib>
-#include <utility>
 
 #include "agent/os/file.h"
 #include "agent/os/subprocess.h"
-#include "restore/runtime/failure.h"
 #include "restore/runtime/programs.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "restore/runtime/protocol/interrupted_restore.h"
+#include "restore/runtime/wrapper.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -29,6 +25,30 @@ std::string PidFile(const Call& call, const Plan& plan) {
 }
 
 std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.log"; }
+
+// The OCI runtime with the global options of the call.
+std::vector<std::string> RuntimeCommand(const Call& call) {
+  std::vector<std::string> command = {call.oci_runtime};
+  command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
+  return command;
+}
+
+std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
+                                        const Plan& plan) {
+  std::vector<std::string> command = RuntimeCommand(call);
+  // file-locks is an option here because the runtime sends CRIU "no" without it, which outranks the
+  // options file.
+  command.insert(command.end(),
+                 {"restore", "--detach", "--image-path", plan.images_dir, "--work-path",
+                  plan.work_dir, "--bundle", request.bundle, "--pid-file", PidFile(call, plan),
+                  "--manage-cgroups-mode", "ignore", "--file-locks"});
+  if (!call.arguments.console_socket.empty()) {
+    command.insert(command.end(), {"--console-socket", call.arguments.console_socket});
+  }
+  if (call.arguments.no_pivot) command.push_back("--no-pivot");
+  command.push_back(request.container_id);
+  return command;
+}
 
 // What the launcher has to know goes through the OCI runtime as environment: its arguments are
 // that runtime's choice.
@@ -68,11 +88,9 @@ int64_t ReadPid(const std::string& path) {
 Outcome Judge(const Call& call, const Plan& plan, const Result<ExitStatus>& exit) {
   Outcome outcome;
   if (!exit.ok()) {
-    outcome.exit_code = -1;
     outcome.log = exit.status().message();
     return outcome;
   }
-  outcome.exit_code = exit->exit_code;
   outcome.pid = ReadPid(PidFile(call, plan));
   outcome.restored = exit->success() && outcome.pid > 0;
   if (outcome.restored) return outcome;
@@ -85,16 +103,20 @@ Outcome Judge(const Call& call, const Plan& plan, const Result<ExitStatus>& exit
 // What a failed `create` leaves: nothing.
 void Discard(const Call& call, const Request& request) {
   SpawnOptions options;
-  options.argv = {call.oci_runtime};
-  options.argv.insert(options.argv.end(), call.arguments.globals.begin(),
-                      call.arguments.globals.end());
-  for (const char* argument : {"delete", "--force"}) options.argv.push_back(argument);
-  options.argv.push_back(request.container_id);
+  options.argv = RuntimeCommand(call);
+  options.argv.insert(options.argv.end(), {"delete", "--force", request.container_id});
   options.inherit_environment = true;
   options.death_signal = SIGKILL;
   static_cast<void>(DetachRestoreMounts(request.state_dir, request.rootfs).ok());
   Result<Subprocess> child = Subprocess::Spawn(options);
   if (child.ok()) static_cast<void>(child->Wait(Deadline::After(kDiscardTimeout)).ok());
+}
+
+// Waits for the second answer.
+Result<Answer> Report(int socket, const Outcome& outcome, Deadline deadline) {
+  CRYOPOD_RETURN_IF_ERROR(
+      Send(socket, outcome, deadline).While("reporting the restore to the cryopod agent"));
+  return ReceiveAnswer(socket, deadline);
 }
 
 // The reason for a failure, or an empty string.
@@ -109,30 +131,12 @@ std::string FailureOf(const Outcome& outcome, const Result<Answer>& answer) {
 
 }  // namespace
 
-std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
-                                        const Plan& plan) {
-  std::vector<std::string> command = {call.oci_runtime};
-  command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
-  // file-locks is an option here because the runtime sends CRIU "no" without it, which outranks the
-  // options file.
-  command.insert(command.end(),
-                 {"restore", "--detach", "--image-path", plan.images_dir, "--work-path",
-                  plan.work_dir, "--bundle", request.bundle, "--pid-file", PidFile(call, plan),
-                  "--manage-cgroups-mode", "ignore", "--file-locks"});
-  if (!call.arguments.console_socket.empty()) {
-    command.insert(command.end(), {"--console-socket", call.arguments.console_socket});
-  }
-  if (call.arguments.no_pivot) command.push_back("--no-pivot");
-  command.push_back(request.container_id);
-  return command;
-}
-
 int RestoreContainer(const Call& call, const Request& request, AgentConnection connection,
                      Deadline deadline) {
-  const Plan plan = connection.answer().plan;
+  const Plan& plan = connection.answer.plan;
   const Outcome outcome = Judge(call, plan, RunRestore(call, request, plan, deadline));
   const Result<Answer> answer =
-      connection.Report(outcome, Deadline::At(deadline.instant() + kReportTimeout));
+      Report(connection.socket.get(), outcome, Deadline::At(deadline.instant() + kReportTimeout));
   std::string reason = FailureOf(outcome, answer);
   if (reason.empty()) {
     const Status marked = WriteRestoredMark(request.state_dir, request);

@@ -7,7 +7,6 @@
 
 #include "agent/os/file.h"
 #include "restore/runtime/protocol/self_check_command.h"
-#include "restore/runtime/self_check.h"
 #include "restore/runtime/wrapper.h"
 
 namespace {

@@ -1,44 +1,33 @@
-#include "restore/runtime/self_check.h"
-
-#include <cstdlib>
-
 #include "agent/os/text.h"
 #include "restore/runtime/programs.h"
 #include "restore/runtime/protocol/key_values.h"
 #include "restore/runtime/protocol/self_check_command.h"
-#include "restore/runtime/settings.h"
+#include "restore/runtime/wrapper.h"
 
 namespace cryopod::wrapper {
 namespace {
 
-void AddProblem(KeyValues& answer, const Status& problem) {
-  std::string& text = answer["problem"];
-  text += (text.empty() ? "" : "; ") + Printable(problem.message());
+// Adds a member, or to the problems why it is not known.
+void Add(const std::string& key, const Result<std::string>& value, KeyValues& answer) {
+  if (value.ok()) {
+    answer[key] = *value;
+    return;
+  }
+  std::string& problem = answer["problem"];
+  problem += (problem.empty() ? "" : "; ") + Printable(value.status().message());
 }
 
 KeyValues Look() {
   KeyValues answer{{"program", kWrapperName}, {"version", CRYOPOD_VERSION}};
   const Result<Settings> settings = ReadSettings();
   if (!settings.ok()) {
-    AddProblem(answer, settings.status());
+    Add("settings", settings.status(), answer);
     return answer;
   }
   answer["agent_socket"] = settings->agent_socket;
   answer["state_dir"] = settings->state_dir;
-  const char* path = std::getenv("PATH");
-  const Result<std::string> oci_runtime =
-      FindProgram(settings->runtime, path != nullptr ? path : "");
-  if (oci_runtime.ok()) {
-    answer["runtime"] = *oci_runtime;
-  } else {
-    AddProblem(answer, oci_runtime.status());
-  }
-  const Result<std::string> launcher = FindLauncherDirectory();
-  if (launcher.ok()) {
-    answer["launcher"] = *launcher;
-  } else {
-    AddProblem(answer, launcher.status());
-  }
+  Add("runtime", FindProgram(settings->runtime), answer);
+  Add("launcher", FindLauncherDirectory(), answer);
   return answer;
 }
 

@@ -1,11 +1,9 @@
 #include "restore/runtime/settings.h"
 
-#include <algorithm>
-#include <charconv>
 #include <cstdlib>
-#include <utility>
 
 #include "agent/os/file.h"
+#include "agent/os/text.h"
 #include "restore/runtime/protocol/key_values.h"
 
 namespace cryopod::wrapper {
@@ -16,9 +14,7 @@ constexpr int kTimeoutMsMax = 3'600'000;
 
 Status SetTimeout(const std::string& key, const std::string& value, std::chrono::milliseconds& to) {
   int number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (error != std::errc() || end != value.data() + value.size() || number <= 0 ||
-      number > kTimeoutMsMax) {
+  if (!ParseNumber(value, number) || number <= 0 || number > kTimeoutMsMax) {
     return Status(Code::kInvalidArgument, key + " must be 1 to 3600000 milliseconds");
   }
   to = std::chrono::milliseconds(number);
@@ -33,14 +29,11 @@ Status SetPath(const std::string& key, const std::string& value, std::string& to
   return Status();
 }
 
-Status SetProgram(const std::string& key, const std::string& value, std::string& to) {
-  if (value.empty()) return Status(Code::kInvalidArgument, key + " names no program");
-  to = value;
-  return Status();
-}
-
 Status Set(const std::string& key, const std::string& value, Settings& settings) {
-  if (key == "runtime") return SetProgram(key, value, settings.runtime);
+  if (key == "runtime") {
+    settings.runtime = value;
+    return value.empty() ? Status(Code::kInvalidArgument, key + " names no program") : Status();
+  }
   if (key == "agent_socket") return SetPath(key, value, settings.agent_socket);
   if (key == "state_dir") return SetPath(key, value, settings.state_dir);
   if (key == "answer_timeout_ms") return SetTimeout(key, value, settings.answer_timeout);
@@ -60,11 +53,9 @@ Result<Settings> ParseSettings(const std::string& text) {
 Result<Settings> ReadSettings() {
   const char* named = std::getenv("CRYOPOD_RUNTIME_CONFIG");
   const std::string path = named != nullptr ? named : kDefaultPath;
-  Result<std::string> text = ReadFile(path, kKeyValuesBytesMax);
-  if (!text.ok()) {
-    if (text.status().code() == Code::kNotFound && named == nullptr) return Settings();
-    return text.status();
-  }
+  const Result<std::string> text = ReadFile(path, kKeyValuesBytesMax);
+  if (text.status().code() == Code::kNotFound && named == nullptr) return Settings();
+  if (!text.ok()) return text.status();
   return ParseSettings(*text).While("reading " + path);
 }
 

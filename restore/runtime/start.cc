@@ -1,7 +1,3 @@
-#include "agent/os/deadline.h"
-#include "agent/os/file.h"
-#include "restore/runtime/agent_connection.h"
-#include "restore/runtime/failure.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "restore/runtime/protocol/interrupted_restore.h"
@@ -10,9 +6,7 @@
 namespace cryopod::wrapper {
 namespace {
 
-using std::chrono::seconds;
-
-constexpr seconds kDeletedTimeout{2};
+constexpr std::chrono::seconds kDeletedTimeout{2};
 
 int Started(const std::string& state_dir) {
   // The mark only decides whom `start` asks: a leftover one is harmless.
@@ -30,9 +24,7 @@ int StartWithoutAnswer(const Call& call, const Request& request, const Status& w
                                     "cryopod-agent on this node");
   }
   const Status released = ReleaseHeld(request.state_dir);
-  if (!released.ok() && released.code() != Code::kNotFound) {
-    return Fail(call.arguments, released.message());
-  }
+  if (!released.ok()) return Fail(call.arguments, released.message());
   return Started(request.state_dir);
 }
 
@@ -46,10 +38,10 @@ int Start(const Call& call) {
     return Fail(call.arguments, request.status().message());
   }
   request->kind = Request::Kind::kStart;
-  const Result<AgentConnection> connection = AgentConnection::Ask(
-      call.settings.agent_socket, *request, Deadline::After(call.settings.answer_timeout));
+  const Result<AgentConnection> connection =
+      AskAgent(call, *request, Deadline::After(call.settings.answer_timeout));
   if (!connection.ok()) return StartWithoutAnswer(call, *request, connection.status());
-  const Answer& answer = connection->answer();
+  const Answer& answer = connection->answer;
   if (answer.decision != Answer::Decision::kPass) return Fail(call.arguments, answer.reason);
   return Started(state_dir);
 }
@@ -60,9 +52,7 @@ int Delete(const Call& call) {
   if (request.ok()) {
     request->kind = Request::Kind::kDeleted;
     // A courtesy: the agent also learns it from the next attempt.
-    static_cast<void>(
-        AgentConnection::Ask(call.settings.agent_socket, *request, Deadline::After(kDeletedTimeout))
-            .ok());
+    static_cast<void>(AskAgent(call, *request, Deadline::After(kDeletedTimeout)).ok());
   }
   const Status detached = DetachRestoreMounts(state_dir, "");
   if (!detached.ok()) return Fail(call.arguments, detached.message());

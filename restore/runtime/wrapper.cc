@@ -1,25 +1,19 @@
 #include "restore/runtime/wrapper.h"
 
-#include <cstdlib>
 #include <utility>
 
+#include "agent/os/unix_socket.h"
 #include "restore/runtime/bundle.h"
-#include "restore/runtime/failure.h"
 #include "restore/runtime/programs.h"
 #include "restore/runtime/protocol/container_marks.h"
 
 namespace cryopod::wrapper {
 namespace {
 
-std::string SearchPath() {
-  const char* path = std::getenv("PATH");
-  return path != nullptr ? path : "";
-}
-
 // `run` is create and start in one, and nothing that a CRI runtime calls.
 int Run(const Call& call) {
-  const Result<std::optional<Request>> request =
-      ReadRestoreRequest(call.arguments.bundle.empty() ? std::string(".") : call.arguments.bundle);
+  const std::string& bundle = call.arguments.bundle;
+  const Result<std::optional<Request>> request = ReadRestoreRequest(bundle.empty() ? "." : bundle);
   if (!request.ok()) return Fail(call.arguments, request.status().message());
   if (request->has_value()) {
     return Fail(call.arguments, std::string("a bundle with the annotation ") +
@@ -46,14 +40,21 @@ int Dispatch(const Call& call) {
   if (subcommand == "delete") return Delete(call);
   if (NeedsRunningProcesses(subcommand)) {
     const Status released = ReleaseHeld(call.arguments.state_dir());
-    if (!released.ok() && released.code() != Code::kNotFound) {
-      return Fail(call.arguments, released.message());
-    }
+    if (!released.ok()) return Fail(call.arguments, released.message());
   }
   return PassThrough(call);
 }
 
 }  // namespace
+
+Result<AgentConnection> AskAgent(const Call& call, const Request& request, Deadline deadline) {
+  const std::string& path = call.settings.agent_socket;
+  const std::string doing = "asking the cryopod agent at " + path;
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd socket, ConnectUnix(path, deadline).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(Send(socket.get(), request, deadline).While(doing));
+  CRYOPOD_ASSIGN_OR_RETURN(Answer answer, ReceiveAnswer(socket.get(), deadline).While(doing));
+  return AgentConnection{std::move(socket), std::move(answer)};
+}
 
 int PassThrough(const Call& call) {
   return Fail(call.arguments, Execute(call.oci_runtime, call.arguments.all).message());
@@ -65,7 +66,7 @@ int RunWrapper(std::vector<std::string> arguments) {
   Result<Settings> settings = ReadSettings();
   if (!settings.ok()) return Fail(call.arguments, settings.status().message());
   call.settings = std::move(*settings);
-  Result<std::string> oci_runtime = FindProgram(call.settings.runtime, SearchPath());
+  Result<std::string> oci_runtime = FindProgram(call.settings.runtime);
   if (!oci_runtime.ok()) {
     return Fail(call.arguments, oci_runtime.status().message() +
                                     "; name the OCI runtime in /etc/cryopod/runtime.conf "

@@ -58,7 +58,9 @@ class FakeRuntimeAgent {
       Result<UniqueFd> connection =
           AcceptUnix(listener_.get(), Deadline::After(std::chrono::milliseconds(20)));
       if (!connection.ok()) continue;
-      const Result<wrapper::Request> request = wrapper::ReceiveRequest(connection->get(), Soon());
+      const Result<Frame> frame = ReceiveFrame(connection->get(), Soon());
+      if (!frame.ok()) continue;
+      const Result<wrapper::Request> request = wrapper::ParseRequest(frame->bytes);
       if (!request.ok()) continue;
       {
         const std::lock_guard lock(mutex_);

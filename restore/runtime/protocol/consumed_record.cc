@@ -1,8 +1,5 @@
 #include "restore/runtime/protocol/consumed_record.h"
 
-#include <fcntl.h>
-
-#include <utility>
 #include <vector>
 
 #include "agent/os/directory.h"
@@ -24,17 +21,13 @@ Status SyncDirectory(const std::string& path) {
   return Sync(dir.get(), path);
 }
 
-bool Matches(const ConsumedRecord& record, const Request& request) {
-  return record.restore_from == request.restore_from &&
-         record.restore_operation == request.restore_operation;
-}
-
 Result<bool> IsContainerConsumed(const std::string& state_dir, const Request& request,
                                  const std::string& container_name) {
-  Result<ConsumedRecord> record = ReadConsumed(state_dir, request.pod_uid, container_name);
-  if (record.ok()) return Matches(*record, request);
+  const Result<ConsumedRecord> record = ReadConsumed(state_dir, request.pod_uid, container_name);
   if (record.status().code() == Code::kNotFound) return false;
-  return record.status();
+  if (!record.ok()) return record.status();
+  return record->restore_from == request.restore_from &&
+         record->restore_operation == request.restore_operation;
 }
 
 }  // namespace
@@ -85,12 +78,10 @@ Result<bool> IsConsumed(const std::string& state_dir, const Request& request) {
   if (!request.container_name.empty()) {
     return IsContainerConsumed(state_dir, request, request.container_name);
   }
-  Result<std::vector<DirectoryEntry>> entries =
+  const Result<std::vector<DirectoryEntry>> entries =
       ListDirectory(PodDirectory(state_dir, request.pod_uid));
-  if (!entries.ok()) {
-    if (entries.status().code() == Code::kNotFound) return false;
-    return entries.status();
-  }
+  if (entries.status().code() == Code::kNotFound) return false;
+  if (!entries.ok()) return entries.status();
   for (const DirectoryEntry& entry : *entries) {
     if (!CheckComponent(entry.name, "").ok() || entry.name.ends_with(".partial")) continue;
     CRYOPOD_ASSIGN_OR_RETURN(const bool consumed,
@@ -98,11 +89,6 @@ Result<bool> IsConsumed(const std::string& state_dir, const Request& request) {
     if (consumed) return true;
   }
   return false;
-}
-
-Status RemoveConsumed(const std::string& state_dir, const std::string& pod_uid) {
-  CRYOPOD_RETURN_IF_ERROR(CheckComponent(pod_uid, "the pod UID"));
-  return RemoveTree(PodDirectory(state_dir, pod_uid));
 }
 
 }  // namespace cryopod::wrapper

@@ -11,16 +11,13 @@ namespace cryopod::wrapper {
 // container. It stands on disk before anything resumes, and survives a reboot.
 //
 // Shape    <state_dir>/consumed/<pod UID>/<container name>: key=value lines restore_from,
-// operation_id,
-//          restore_operation, time (RFC 3339). Directories 0700, files 0600.
+//          operation_id, restore_operation, time (RFC 3339). Directories 0700, files 0600.
 // Threads  any.
 struct ConsumedRecord {
   std::string restore_from;
   std::string restore_operation;  // the annotation, usually empty
   std::string operation_id;       // of the restore that consumed it
   std::string time;               // filled by WriteConsumed when empty
-
-  bool operator==(const ConsumedRecord&) const = default;
 };
 
 // A pod UID or container name that may become a file name: 1 to 253 of [A-Za-z0-9._-], not
@@ -38,8 +35,5 @@ Result<ConsumedRecord> ReadConsumed(const std::string& state_dir, const std::str
 // restore of a pod with the same UID, does not count. For a sandbox: is any container's? Errors:
 // kDataLoss, kInvalidArgument; never a guess.
 Result<bool> IsConsumed(const std::string& state_dir, const Request& request);
-
-// Forgets a pod; absent is success.
-Status RemoveConsumed(const std::string& state_dir, const std::string& pod_uid);
 
 }  // namespace cryopod::wrapper

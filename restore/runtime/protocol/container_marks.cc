@@ -1,8 +1,6 @@
 #include "restore/runtime/protocol/container_marks.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -48,6 +46,30 @@ Status RemoveMark(const std::string& state_dir, const std::string& name) {
   return Status();
 }
 
+// SIGCONT to every process of the cgroup. One that has ended since is no error.
+Status ContinueProcesses(const std::string& cgroup_dir) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(cgroup_dir + "/cgroup.procs"));
+  for (const std::string_view line : SplitLines(text)) {
+    pid_t pid = 0;
+    // 0 is a process outside our PID namespace, and kill(0) would signal ourselves.
+    if (!ParseNumber(line, pid) || pid <= 1) continue;
+    if (::kill(pid, SIGCONT) != 0 && errno != ESRCH) {
+      return ErrnoStatus(errno, "continue process", std::to_string(pid));
+    }
+  }
+  return Status();
+}
+
+Status Release(const std::string& state_dir) {
+  CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
+  const std::string cgroup_dir = Get(values, "cgroup");
+  if (!cgroup_dir.starts_with('/')) {
+    return Status(Code::kDataLoss, "damaged mark in " + state_dir + ": it names no cgroup");
+  }
+  CRYOPOD_RETURN_IF_ERROR(ContinueProcesses(cgroup_dir).While("releasing a held container"));
+  return RemoveMark(state_dir, kHeldMark);
+}
+
 }  // namespace
 
 Status WriteRestoredMark(const std::string& state_dir, const Request& request) {
@@ -72,31 +94,12 @@ Status WriteHeldMark(const std::string& state_dir, const std::string& cgroup_dir
   return WriteMark(state_dir, kHeldMark, {{"cgroup", cgroup_dir}});
 }
 
-bool IsHeld(const std::string& state_dir) { return PathExists(state_dir + "/" + kHeldMark); }
-
 Status RemoveHeldMark(const std::string& state_dir) { return RemoveMark(state_dir, kHeldMark); }
 
 Status ReleaseHeld(const std::string& state_dir) {
-  CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
-  const std::string cgroup_dir = Get(values, "cgroup");
-  if (!cgroup_dir.starts_with('/')) {
-    return Status(Code::kDataLoss, "damaged mark in " + state_dir + ": it names no cgroup");
-  }
-  CRYOPOD_RETURN_IF_ERROR(ContinueProcesses(cgroup_dir).While("releasing a held container"));
-  return RemoveMark(state_dir, kHeldMark);
-}
-
-Status ContinueProcesses(const std::string& cgroup_dir) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(cgroup_dir + "/cgroup.procs"));
-  for (const std::string_view line : SplitLines(text)) {
-    pid_t pid = 0;
-    // 0 is a process outside our PID namespace, and kill(0) would signal ourselves.
-    if (!ParseNumber(line, pid) || pid <= 1) continue;
-    if (::kill(pid, SIGCONT) != 0 && errno != ESRCH) {
-      return ErrnoStatus(errno, "continue process", std::to_string(pid));
-    }
-  }
-  return Status();
+  const Status released = Release(state_dir);
+  // No mark, or no processes any more.
+  return released.code() == Code::kNotFound ? Status() : released;
 }
 
 }  // namespace cryopod::wrapper

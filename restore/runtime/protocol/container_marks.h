@@ -19,16 +19,12 @@ Status RemoveRestoredMark(const std::string& state_dir);
 // "cryopod.held": started, its processes held stopped for the pod's other containers. Holds the
 // directory of the container's leaf cgroup.
 Status WriteHeldMark(const std::string& state_dir, const std::string& cgroup_dir);
-bool IsHeld(const std::string& state_dir);
 // Takes the mark back without letting anything run.
 Status RemoveHeldMark(const std::string& state_dir);
 
 // Lets the processes of a held container run and removes the mark. Whoever comes first does it: the
-// restore process with the pod's last container, or the wrapper when an exec arrives.
-// Errors: kNotFound (not held), kDataLoss (damaged mark).
+// restore process with the pod's last container, or the wrapper when an exec arrives; for the other
+// one there is nothing to do then. Errors: kDataLoss (damaged mark).
 Status ReleaseHeld(const std::string& state_dir);
-
-// SIGCONT to every process of the cgroup. One that has ended since is no error.
-Status ContinueProcesses(const std::string& cgroup_dir);
 
 }  // namespace cryopod::wrapper

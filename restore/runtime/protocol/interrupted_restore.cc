@@ -4,13 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <utility>
 #include <vector>
 
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "agent/os/mount_info.h"
-#include "agent/os/proc.h"
 
 namespace cryopod::wrapper {
 namespace {

@@ -1,7 +1,6 @@
 #include "restore/runtime/protocol/key_values.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "agent/os/text.h"
 

@@ -11,8 +11,8 @@ namespace cryopod::wrapper {
 // The text form of everything small that the runtime side keeps on disk.
 //
 // Shape   lines "key=value"; blanks around both are ignored, as are empty lines and those that
-// begin
-//         with '#'. Keys are [a-z0-9_], a key twice is an error, values hold no control characters.
+//         begin with '#'. Keys are [a-z0-9_], a key twice is an error, values hold no control
+//         characters.
 using KeyValues = std::map<std::string, std::string>;
 
 inline constexpr size_t kKeyValuesBytesMax = size_t{64} << 10;

@@ -1,8 +1,5 @@
 #include "restore/runtime/protocol/messages.h"
 
-#include <utility>
-
-#include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/runtime.pb.h"
 
 namespace cryopod::wrapper {
@@ -17,32 +14,34 @@ Result<Message> Parsed(std::string_view bytes, std::string_view what) {
   return message;
 }
 
-Result<Frame> ReceiveBytes(int fd, Deadline deadline, std::string_view what) {
-  return ReceiveFrame(fd, deadline).While("waiting for " + std::string(what));
+// Every text of a request, for both directions.
+template <typename Act>
+void ForEachText(Request& request, v1::Request& message, const Act& act) {
+  act(request.container_id, *message.mutable_container_id());
+  act(request.sandbox_id, *message.mutable_sandbox_id());
+  act(request.pod_name, *message.mutable_pod_name());
+  act(request.pod_namespace, *message.mutable_pod_namespace());
+  act(request.pod_uid, *message.mutable_pod_uid());
+  act(request.container_name, *message.mutable_container_name());
+  act(request.restore_from, *message.mutable_restore_from());
+  act(request.restore_operation, *message.mutable_restore_operation());
+  act(request.bundle, *message.mutable_bundle());
+  act(request.state_dir, *message.mutable_state_dir());
+  act(request.rootfs, *message.mutable_rootfs());
+  act(request.cgroups_path, *message.mutable_cgroups_path());
 }
 
 }  // namespace
 
 std::string Serialize(const Request& request) {
   v1::Request message;
+  Request copy = request;
+  ForEachText(copy, message, [](std::string& ours, std::string& theirs) { theirs.swap(ours); });
   message.set_kind(static_cast<v1::Request::Kind>(request.kind));
-  message.set_container_id(request.container_id);
-  message.set_sandbox_id(request.sandbox_id);
-  message.set_pod_name(request.pod_name);
-  message.set_pod_namespace(request.pod_namespace);
-  message.set_pod_uid(request.pod_uid);
-  message.set_container_name(request.container_name);
-  message.set_restore_from(request.restore_from);
-  message.set_restore_operation(request.restore_operation);
-  message.set_bundle(request.bundle);
-  message.set_state_dir(request.state_dir);
-  message.set_rootfs(request.rootfs);
-  message.set_cgroups_path(request.cgroups_path);
   for (const auto& [name, path] : request.namespace_paths) {
     (*message.mutable_namespace_paths())[name] = path;
   }
   message.set_cgroup_namespace(request.cgroup_namespace);
-  message.set_terminal(request.terminal);
   return message.SerializeAsString();
 }
 
@@ -55,7 +54,6 @@ std::string Serialize(const Answer& answer) {
     plan->set_images_dir(answer.plan.images_dir);
     plan->set_work_dir(answer.plan.work_dir);
     plan->set_criu_config_file(answer.plan.criu_config_file);
-    plan->set_operation_id(answer.plan.operation_id);
     plan->set_criu(answer.plan.criu);
   }
   return message.SerializeAsString();
@@ -64,81 +62,42 @@ std::string Serialize(const Answer& answer) {
 std::string Serialize(const Outcome& outcome) {
   v1::Outcome message;
   message.set_restored(outcome.restored);
-  message.set_exit_code(outcome.exit_code);
   message.set_pid(outcome.pid);
   message.set_log(outcome.log.substr(0, kOutcomeLogBytesMax));
   return message.SerializeAsString();
 }
 
 Result<Request> ParseRequest(std::string_view bytes) {
-  CRYOPOD_ASSIGN_OR_RETURN(const v1::Request message, Parsed<v1::Request>(bytes, "Request"));
+  CRYOPOD_ASSIGN_OR_RETURN(v1::Request message, Parsed<v1::Request>(bytes, "Request"));
   if (message.kind() <= v1::Request::UNSPECIFIED || message.kind() > v1::Request::DELETED) {
     return Status(Code::kDataLoss, "a request of an unknown kind on the runtime socket");
   }
   Request request;
+  ForEachText(request, message, [](std::string& ours, std::string& theirs) { ours.swap(theirs); });
   request.kind = static_cast<Request::Kind>(message.kind());
-  request.container_id = message.container_id();
-  request.sandbox_id = message.sandbox_id();
-  request.pod_name = message.pod_name();
-  request.pod_namespace = message.pod_namespace();
-  request.pod_uid = message.pod_uid();
-  request.container_name = message.container_name();
-  request.restore_from = message.restore_from();
-  request.restore_operation = message.restore_operation();
-  request.bundle = message.bundle();
-  request.state_dir = message.state_dir();
-  request.rootfs = message.rootfs();
-  request.cgroups_path = message.cgroups_path();
   for (const auto& [name, path] : message.namespace_paths()) request.namespace_paths[name] = path;
   request.cgroup_namespace = message.cgroup_namespace();
-  request.terminal = message.terminal();
   return request;
 }
 
-Result<Answer> ParseAnswer(std::string_view bytes) {
-  CRYOPOD_ASSIGN_OR_RETURN(const v1::Answer message, Parsed<v1::Answer>(bytes, "Answer"));
+Result<Answer> ReceiveAnswer(int fd, Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const Frame frame,
+                           ReceiveFrame(fd, deadline).While("waiting for an answer"));
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::Answer message, Parsed<v1::Answer>(frame.bytes, "Answer"));
   if (message.decision() <= v1::Answer::UNSPECIFIED || message.decision() > v1::Answer::FINISHED) {
     return Status(Code::kDataLoss, "an answer without a decision on the runtime socket");
   }
-  Answer answer;
-  answer.decision = static_cast<Answer::Decision>(message.decision());
-  answer.reason = message.reason();
-  answer.plan = {message.plan().images_dir(), message.plan().work_dir(),
-                 message.plan().criu_config_file(), message.plan().operation_id(),
-                 message.plan().criu()};
-  return answer;
-}
-
-Result<Outcome> ParseOutcome(std::string_view bytes) {
-  CRYOPOD_ASSIGN_OR_RETURN(const v1::Outcome message, Parsed<v1::Outcome>(bytes, "Outcome"));
-  return Outcome{message.restored(), message.exit_code(), message.pid(), message.log()};
-}
-
-Status Send(int fd, const Request& request, Deadline deadline) {
-  return SendFrame(fd, Serialize(request), deadline);
-}
-
-Status Send(int fd, const Answer& answer, Deadline deadline) {
-  return SendFrame(fd, Serialize(answer), deadline);
-}
-
-Status Send(int fd, const Outcome& outcome, Deadline deadline) {
-  return SendFrame(fd, Serialize(outcome), deadline);
-}
-
-Result<Request> ReceiveRequest(int fd, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Frame frame, ReceiveBytes(fd, deadline, "a request"));
-  return ParseRequest(frame.bytes);
-}
-
-Result<Answer> ReceiveAnswer(int fd, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Frame frame, ReceiveBytes(fd, deadline, "an answer"));
-  return ParseAnswer(frame.bytes);
+  const v1::Plan& plan = message.plan();
+  return Answer{static_cast<Answer::Decision>(message.decision()),
+                message.reason(),
+                {plan.images_dir(), plan.work_dir(), plan.criu_config_file(), plan.criu()}};
 }
 
 Result<Outcome> ReceiveOutcome(int fd, Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const Frame frame, ReceiveBytes(fd, deadline, "an outcome"));
-  return ParseOutcome(frame.bytes);
+  CRYOPOD_ASSIGN_OR_RETURN(const Frame frame,
+                           ReceiveFrame(fd, deadline).While("waiting for an outcome"));
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::Outcome message, Parsed<v1::Outcome>(frame.bytes, "Outcome"));
+  return Outcome{message.restored(), message.pid(), message.log()};
 }
 
 }  // namespace cryopod::wrapper

@@ -7,6 +7,7 @@
 
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
+#include "agent/os/unix_socket.h"
 
 // The messages of runtime.proto as plain values. Fields are described there.
 //
@@ -34,8 +35,6 @@ struct Request {
   std::string cgroups_path;
   std::map<std::string, std::string> namespace_paths;
   bool cgroup_namespace = false;
-  bool terminal = false;
-
   bool operator==(const Request&) const = default;
 };
 
@@ -43,9 +42,7 @@ struct Plan {
   std::string images_dir;
   std::string work_dir;
   std::string criu_config_file;
-  std::string operation_id;
   std::string criu;
-
   bool operator==(const Plan&) const = default;
 };
 
@@ -59,16 +56,13 @@ struct Answer {
   static Answer Fail(std::string reason) { return {Decision::kFail, std::move(reason), {}}; }
   static Answer Finished() { return {Decision::kFinished, "", {}}; }
   static Answer Restore(Plan plan) { return {Decision::kRestore, "", std::move(plan)}; }
-
   bool operator==(const Answer&) const = default;
 };
 
 struct Outcome {
   bool restored = false;
-  int exit_code = 0;
   int64_t pid = 0;
   std::string log;
-
   bool operator==(const Outcome&) const = default;
 };
 
@@ -77,17 +71,15 @@ inline constexpr size_t kOutcomeLogBytesMax = 4096;
 std::string Serialize(const Request& request);
 std::string Serialize(const Answer& answer);
 std::string Serialize(const Outcome& outcome);
-// The bytes of one frame. Errors: kDataLoss (no such message, or no kind or decision that is
-// known).
+// The bytes of one frame. Errors: kDataLoss (no such message, or no kind that is known).
 Result<Request> ParseRequest(std::string_view bytes);
-Result<Answer> ParseAnswer(std::string_view bytes);
-Result<Outcome> ParseOutcome(std::string_view bytes);
 
-// One frame each way. Errors as in SendFrame and ReceiveFrame, and kDataLoss of the parsers.
-Status Send(int fd, const Request& request, Deadline deadline);
-Status Send(int fd, const Answer& answer, Deadline deadline);
-Status Send(int fd, const Outcome& outcome, Deadline deadline);
-Result<Request> ReceiveRequest(int fd, Deadline deadline);
+// One frame each way. Errors as in SendFrame and ReceiveFrame; kDataLoss (no such message, or no
+// decision that is known).
+template <typename Message>
+Status Send(int fd, const Message& message, Deadline deadline) {
+  return SendFrame(fd, Serialize(message), deadline);
+}
 Result<Answer> ReceiveAnswer(int fd, Deadline deadline);
 Result<Outcome> ReceiveOutcome(int fd, Deadline deadline);
 

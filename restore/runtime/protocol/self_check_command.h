@@ -6,9 +6,8 @@ namespace cryopod::wrapper {
 // would call, and calls nothing.
 //
 // Shape   key=value lines (restore/runtime/protocol/key_values.h): program=cryopod-runtime,
-// version,
-//         agent_socket, state_dir, runtime (a path), launcher (a folder); problem=REASON when one
-//         of them cannot be found, or the settings cannot be read.
+//         version, agent_socket, state_dir, runtime (a path), launcher (a folder);
+//         problem=REASON when one of them cannot be found, or the settings cannot be read.
 inline constexpr char kSelfCheckCommand[] = "cryopod-self-check";
 inline constexpr char kWrapperName[] = "cryopod-runtime";
 

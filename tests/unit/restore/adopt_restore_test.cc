@@ -1,10 +1,10 @@
 // A process of a restore that was killed, and the next one on the same job.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <filesystem>
 
 #include "agent/os/mount.h"
-#include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
 
@@ -12,7 +12,6 @@ namespace cryopod::restore {
 namespace {
 
 using wrapper::Answer;
-using Decision = wrapper::Answer::Decision;
 
 class AdoptRestoreTest : public PodRestoreFixture {
  protected:
@@ -20,17 +19,21 @@ class AdoptRestoreTest : public PodRestoreFixture {
   PodRestore& BeginAnew() { return MakePod(job_, SavedReport()); }
 };
 
-TEST_F(AdoptRestoreTest, WhatWasHeldIsLetRun) {
+TEST_F(AdoptRestoreTest, WhatWasHeldOrConsumedBeforeThatCouldBeSavedIsLetRun) {
   const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
+  const jobs::Report before = SavedReport();
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-  ASSERT_TRUE(IsStopped(pid));
+  for (const jobs::Report& left : {SavedReport(), before}) {
+    MakePod(job_, left);
 
-  BeginAnew();
-
-  EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
-  EXPECT_FALSE(wrapper::IsHeld(app.state_dir));
+    EXPECT_FALSE(IsStopped(pid));
+    EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
+    EXPECT_FALSE(IsHeld(app));
+    // For the other report it is as it was.
+    ASSERT_THAT(processes_.front().Kill(SIGSTOP), test::IsOk());
+    ASSERT_THAT(wrapper::WriteHeldMark(app.state_dir, CgroupOf(app)), test::IsOk());
+  }
 }
 
 TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
@@ -44,34 +47,21 @@ TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kHeld);
 }
 
-TEST_F(AdoptRestoreTest, WhatWasConsumedBeforeItCouldBeSavedIsLetRun) {
-  const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t pid = Restore(app);
-  const jobs::Report before = SavedReport();
-  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-
-  MakePod(job_, before);
-
-  EXPECT_FALSE(IsStopped(pid));
-  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
-}
-
 TEST_F(AdoptRestoreTest, WhatWasBeingRestoredIsEndedAndTriedAgain) {
-  const wrapper::Request app = CreateRequest("app", "c1");
-  ASSERT_EQ(pod().OnCreate(app).decision, Decision::kRestore);
+  const wrapper::Request app = Begin("app", "c1");
   const auto half_done = static_cast<pid_t>(RestoreProcess(app).pid);
 
   BeginAnew();
 
   EXPECT_TRUE(IsGone(half_done));
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kWaiting);
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+  EXPECT_TRUE(CanBeRestored("app", "c2"));
 }
 
 TEST_F(AdoptRestoreTest, WhatHasEndedMeanwhileIsRestoredAnew) {
   const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
-  ASSERT_THAT(processes_.front().Kill(9), test::IsOk());
+  ASSERT_THAT(processes_.front().Kill(SIGKILL), test::IsOk());
   ASSERT_TRUE(IsGone(pid));
 
   BeginAnew();
@@ -93,8 +83,7 @@ TEST_F(AdoptRestoreTest, StagingBeginsAgainOnlyForWhatNeedsIt) {
 TEST_F(AdoptRestoreTest, EndingWhatAKilledProcessLeftLeavesNothing) {
   WorkAll();
   const wrapper::Request app = CreateRequest("app", "c1");
-  const pid_t held = Restore(app);
-  ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  const pid_t held = RestoreAndStart(app);
   const pid_t never_ran = Restore(CreateRequest("sidecar", "c2"));
 
   SpawnOptions options;

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "restore/open_archive.h"
+#include "restore/stage_archive.h"
 #include "tests/support/read_text.h"
 #include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
@@ -17,13 +17,15 @@ using ::testing::HasSubstr;
 
 class ApplyRootfsTest : public RestoreFixture {};
 
-TEST_F(ApplyRootfsTest, TheLayerOfTheContainerLandsInItsMountedRoot) {
+TEST_F(ApplyRootfsTest, TheLayerOfTheContainerLandsInItsMountedRootOrTheRestoreFails) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
   const std::string rootfs = CreateRequest("app", "c1").rootfs;
 
   ASSERT_THAT(ApplyRootfs(job_, archive, "app", rootfs, Soon()), test::IsOk());
-
   EXPECT_EQ(test::ReadText(fs::path(rootfs) / "var/state"), "written by app");
+
+  job_.unpack_program = Path("absent");
+  EXPECT_FALSE(ApplyRootfs(job_, archive, "app", rootfs, Soon()).ok());
 }
 
 TEST_F(ApplyRootfsTest, ADirectoryThatIsNoMountIsNeverWritten) {
@@ -33,14 +35,6 @@ TEST_F(ApplyRootfsTest, ADirectoryThatIsNoMountIsNeverWritten) {
   EXPECT_THAT(ApplyRootfs(job_, archive, "app", Path("plain"), Soon()),
               test::StatusIs(Code::kFailedPrecondition, HasSubstr(Path("plain"))));
   EXPECT_TRUE(fs::is_empty(Path("plain")));
-}
-
-TEST_F(ApplyRootfsTest, AProgramThatCannotUnpackFailsTheRestore) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  const std::string rootfs = CreateRequest("app", "c1").rootfs;
-  job_.unpack_program = Path("absent");
-
-  EXPECT_FALSE(ApplyRootfs(job_, archive, "app", rootfs, Soon()).ok());
 }
 
 }  // namespace

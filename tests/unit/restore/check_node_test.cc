@@ -75,17 +75,12 @@ TEST(FitsTest, EveryMismatchIsNamedAtOnce) {
   EXPECT_EQ(Fits(Node(), target).size(), 4u);
 }
 
-TEST(FitsTest, AnArchiveThatDoesNotKnowItsNodeIsJudgedByWhatItKnows) {
+TEST(FitsTest, AnArchiveIsJudgedByWhatItKnowsOfItsNode) {
   archive::NodeFacts source = Node();
   source.kernel.clear();
   source.criu_version.clear();
   source.cgroup_version.clear();
-
-  EXPECT_THAT(Fits(source, Node()), IsEmpty());
-}
-
-TEST(FitsTest, TheFlagsOfTheKernelDoNotCountBesideTheWordsOfTheCpu) {
-  archive::NodeFacts source = Node();
+  // Beside the words of the CPU the kernel's flags do not count.
   source.cpu_flags = {"of_a_newer_kernel"};
 
   EXPECT_THAT(Fits(source, Node()), IsEmpty());

@@ -1,9 +1,7 @@
 // What the restore of a pod does with a container that had finished before the cut.
-#include <gmock/gmock.h>
 
 #include <filesystem>
 
-#include "restore/runtime/protocol/consumed_record.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
 
 namespace cryopod::restore {
@@ -18,38 +16,23 @@ class FinishedContainerTest : public PodRestoreFixture {
     return pod().OnCreate(CreateRequest("setup", "c" + std::to_string(++id_)));
   }
   void RestoreAndStart(const std::string& container) {
-    const wrapper::Request request = CreateRequest(container, "c" + std::to_string(++id_));
-    Restore(request);
-    EXPECT_EQ(pod().OnStart(StartRequest(request)), Answer::Pass());
-  }
-  bool IsConsumed(const std::string& container) const {
-    return wrapper::ReadConsumed(job_.state_dir, "u-1", container).ok();
+    PodRestoreFixture::RestoreAndStart(CreateRequest(container, "c" + std::to_string(++id_)));
   }
 
  private:
   int id_ = 0;
 };
 
-TEST_F(FinishedContainerTest, IsNotRunAgain) {
-  EXPECT_EQ(CreateSetup(), Answer::Finished());
-
-  EXPECT_FALSE(IsConsumed("setup"));
-}
-
-TEST_F(FinishedContainerTest, IsNotRunAgainHoweverOftenItIsAskedFor) {
+TEST_F(FinishedContainerTest, IsNotRunAgainUntilNothingIsLeftToRestoreAndThenLikeAnyOther) {
   EXPECT_EQ(CreateSetup(), Answer::Finished());
   RestoreAndStart("app");
-
   EXPECT_EQ(CreateSetup(), Answer::Finished()) << "the sidecar is still to be restored";
-}
-
-TEST_F(FinishedContainerTest, RunsLikeAnyOtherOnceNothingIsLeftToRestore) {
-  EXPECT_EQ(CreateSetup(), Answer::Finished());
-  RestoreAndStart("app");
   EXPECT_FALSE(IsConsumed("setup"));
 
   RestoreAndStart("sidecar");
 
+  EXPECT_TRUE(pod().finished());
+  EXPECT_EQ(pod().report().containers.size(), 2u);
   EXPECT_TRUE(IsConsumed("setup")) << "so that the wrapper knows it without asking";
   EXPECT_EQ(CreateSetup(), Answer::Pass());
 }
@@ -65,22 +48,10 @@ TEST_F(FinishedContainerTest, ARecordThatWasNotWrittenIsMadeUpFor) {
   EXPECT_TRUE(IsConsumed("setup"));
 }
 
-TEST_F(FinishedContainerTest, DoesNotKeepThePodFromBeingRestored) {
-  RestoreAndStart("app");
-  RestoreAndStart("sidecar");
-
-  EXPECT_TRUE(pod().finished());
-  EXPECT_EQ(pod().report().containers.size(), 2u);
-}
-
-TEST_F(FinishedContainerTest, ADamagedArchiveIsARefusalForItToo) {
+TEST_F(FinishedContainerTest, WithoutTheArchiveItIsRefusedToo) {
   std::filesystem::remove_all(job_.store_root + "/web-1");
 
   EXPECT_EQ(CreateSetup().decision, Decision::kFail);
-}
-
-TEST_F(FinishedContainerTest, OneThatTheArchiveDoesNotKnowIsRefused) {
-  EXPECT_EQ(pod().OnCreate(CreateRequest("other", "c1")).decision, Decision::kFail);
 }
 
 }  // namespace

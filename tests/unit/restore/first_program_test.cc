@@ -22,6 +22,9 @@ const std::string kAttribute(
     "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
     "\x80\x00\x00\x00",
     20);
+constexpr char kElf[] =
+    "\x7f"
+    "ELF";
 const FileCapabilities kGiven{kBindService, kBpf};
 
 class FirstProgramTest : public ::testing::Test {
@@ -45,14 +48,8 @@ class FirstProgramTest : public ::testing::Test {
 };
 
 TEST_F(FirstProgramTest, AProgramIsFoundAsTheRuntimeFindsIt) {
-  Make("sbin/dns",
-       "\x7f"
-       "ELF",
-       true);
-  Make("srv/tools/own",
-       "\x7f"
-       "ELF",
-       true);
+  Make("sbin/dns", kElf, true);
+  Make("srv/tools/own", kElf, true);
   fs::create_symlink("/sbin/dns", temp_.path() / "start");
 
   EXPECT_EQ(Of("dns"), kGiven);
@@ -65,23 +62,14 @@ TEST_F(FirstProgramTest, AProgramIsFoundAsTheRuntimeFindsIt) {
 
 TEST_F(FirstProgramTest, AFileThatCannotBeExecutedIsPassedOver) {
   Make("bin/dns", "text", true, 0644);
-  Make("sbin/dns",
-       "\x7f"
-       "ELF",
-       false);
+  Make("sbin/dns", kElf, false);
 
   EXPECT_EQ(Of("dns"), FileCapabilities());
 }
 
 TEST_F(FirstProgramTest, OfAScriptTheInterpretersCapabilitiesCount) {
-  Make("bin/shell",
-       "\x7f"
-       "ELF",
-       true);
-  Make("bin/plain",
-       "\x7f"
-       "ELF",
-       false);
+  Make("bin/shell", kElf, true);
+  Make("bin/plain", kElf, false);
   Make("entrypoint", "#! /bin/shell -e\n", false);
   Make("again", "#!/entrypoint\n", false);
   Make("gifted", "#!/bin/plain\n", true);

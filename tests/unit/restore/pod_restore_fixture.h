@@ -38,6 +38,19 @@ class PodRestoreFixture : public RestoreFixture {
     for (int i = 0; i < 10 && pod().HasWork(); ++i) pod().Work();
     EXPECT_FALSE(pod().HasWork());
   }
+  wrapper::Answer Create(const std::string& container, const std::string& id) {
+    return pod().OnCreate(CreateRequest(container, id));
+  }
+  // A `create` whose runtime restores now.
+  wrapper::Request Begin(const std::string& container, const std::string& id) {
+    const wrapper::Request request = CreateRequest(container, id);
+    const wrapper::Answer answer = pod().OnCreate(request);
+    EXPECT_EQ(answer.decision, wrapper::Answer::Decision::kRestore) << answer.reason;
+    return request;
+  }
+  bool CanBeRestored(const std::string& container, const std::string& id) {
+    return Create(container, id).decision == wrapper::Answer::Decision::kRestore;
+  }
   // Everything up to the answer to `create`. Returns the PID of the stopped init process.
   pid_t Restore(const wrapper::Request& request) {
     const wrapper::Answer answer = pod().OnCreate(request);
@@ -45,6 +58,13 @@ class PodRestoreFixture : public RestoreFixture {
     const wrapper::Outcome outcome = RestoreProcess(request);
     EXPECT_EQ(pod().OnOutcome(request.container_id, outcome), wrapper::Answer::Pass());
     return static_cast<pid_t>(outcome.pid);
+  }
+
+  // And to `start`.
+  pid_t RestoreAndStart(const wrapper::Request& request) {
+    const pid_t pid = Restore(request);
+    EXPECT_EQ(pod().OnStart(StartRequest(request)), wrapper::Answer::Pass());
+    return pid;
   }
 
   jobs::Phase PhaseOf(const std::string& name) {

@@ -30,25 +30,18 @@ TEST_F(PodRestoreTest, StagesEveryContainerBeforeAnybodyAsks) {
   EXPECT_EQ(SavedReport().stage, jobs::Stage::kServing);
 }
 
-TEST_F(PodRestoreTest, ASandboxMayBeMadeWhenArchiveAndNodeServe) {
-  wrapper::Request request = CreateRequest("", "s1");
-  request.kind = wrapper::Request::Kind::kSandbox;
-
-  EXPECT_EQ(pod().OnSandbox(request), Answer::Pass());
-}
-
 TEST_F(PodRestoreTest, AnAbsentArchiveFailsUntilItIsThere) {
   fs::rename(Path("store/web-1"), Path("store/aside"));
-  const Answer absent = pod().OnCreate(CreateRequest("app", "c1"));
+  const Answer absent = Create("app", "c1");
   EXPECT_EQ(absent.decision, Decision::kFail);
   EXPECT_THAT(absent.reason, HasSubstr("web-1"));
   EXPECT_EQ(SavedReport().stage, jobs::Stage::kFailed);
   EXPECT_EQ(SavedReport().error.code(), Code::kNotFound);
 
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kFail);
+  EXPECT_EQ(Create("app", "c2").decision, Decision::kFail);
   fs::rename(Path("store/aside"), Path("store/web-1"));
 
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c3")).decision, Decision::kRestore);
+  EXPECT_TRUE(CanBeRestored("app", "c3"));
 }
 
 TEST_F(PodRestoreTest, ANodeThatDoesNotFitFailsTheCreateByName) {
@@ -69,7 +62,6 @@ TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
   const Answer answer = pod().OnCreate(request);
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
-  EXPECT_EQ(answer.plan.operation_id, "r-1");
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
   EXPECT_TRUE(fs::exists(answer.plan.criu_config_file));
   EXPECT_EQ(answer.plan.criu, Path("criu"));
@@ -78,7 +70,7 @@ TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
 }
 
 TEST_F(PodRestoreTest, AContainerThatTheArchiveLacksIsNeverStartedCold) {
-  const Answer answer = pod().OnCreate(CreateRequest("injected", "c1"));
+  const Answer answer = Create("injected", "c1");
 
   EXPECT_EQ(answer.decision, Decision::kFail);
   EXPECT_THAT(answer.reason, AllOf(HasSubstr("injected"), HasSubstr("app, sidecar")));
@@ -88,36 +80,28 @@ TEST_F(PodRestoreTest, ADamagedArchiveFailsEveryTry) {
   DamageImages("app");
 
   for (const char* id : {"c1", "c2"}) {
-    const Answer answer = pod().OnCreate(CreateRequest("app", id));
+    const Answer answer = Create("app", id);
     EXPECT_EQ(answer.decision, Decision::kFail);
     EXPECT_THAT(answer.reason, HasSubstr("app"));
   }
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kFailed);
 }
 
-TEST_F(PodRestoreTest, DamageThatComesAfterStagingDoesNoHarm) {
-  WorkAll();
-
-  DamageImages("app");
-
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
-}
-
-TEST_F(PodRestoreTest, ARequestOfAnotherPodOrArchiveIsRefused) {
+TEST_F(PodRestoreTest, ASandboxMayBeMadeAndARequestOfAnotherPodOrArchiveIsRefused) {
+  const wrapper::Request sandbox = CreateRequest("", "s1");
   wrapper::Request other_pod = CreateRequest("app", "c1");
   other_pod.pod_uid = "u-2";
   wrapper::Request other_archive = CreateRequest("app", "c2");
   other_archive.restore_from = "web-2";
 
+  EXPECT_EQ(pod().OnSandbox(sandbox), Answer::Pass());
   EXPECT_EQ(pod().OnCreate(other_pod).decision, Decision::kFail);
   EXPECT_EQ(pod().OnCreate(other_archive).decision, Decision::kFail);
   EXPECT_EQ(pod().OnSandbox(other_archive).decision, Decision::kFail);
 }
 
 TEST_F(PodRestoreTest, WhatTheRuntimeRestoredIsBelievedOnlyAfterALook) {
-  const wrapper::Request request = CreateRequest("app", "c1");
-  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const wrapper::Outcome outcome = RestoreProcess(request);
+  const wrapper::Outcome outcome = RestoreProcess(Begin("app", "c1"));
 
   EXPECT_EQ(pod().OnOutcome("c1", outcome), Answer::Pass());
 
@@ -127,8 +111,7 @@ TEST_F(PodRestoreTest, WhatTheRuntimeRestoredIsBelievedOnlyAfterALook) {
 }
 
 TEST_F(PodRestoreTest, ATaskTooManyMakesItAFailureAndEndsTheProcesses) {
-  const wrapper::Request request = CreateRequest("app", "c1");
-  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
+  const wrapper::Request request = Begin("app", "c1");
   const wrapper::Outcome outcome = RestoreProcess(request);
   RestoreProcess(request);
 
@@ -154,22 +137,23 @@ TEST_F(PodRestoreTest, ProcessesThatHoldMoreThanTheLiveRequestAllowsAreEnded) {
 }
 
 TEST_F(PodRestoreTest, AFailedRestoreIsExplainedAndCanBeTriedAgain) {
-  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
+  Begin("app", "c1");
 
-  const Answer answer = pod().OnOutcome("c1", {false, 1, 0, "criu failed: errno 17"});
+  const Answer answer = pod().OnOutcome("c1", {false, 0, "criu failed: errno 17"});
 
   EXPECT_EQ(answer.decision, Decision::kFail);
   EXPECT_THAT(answer.reason, AllOf(HasSubstr("container app"), HasSubstr("errno 17")));
   EXPECT_EQ(SavedReport().containers.front().phase, jobs::Phase::kFailed);
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+  EXPECT_TRUE(CanBeRestored("app", "c2"));
 }
 
-TEST_F(PodRestoreTest, TheNextTryUsesTheImagesThatAreStaged) {
-  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
-  pod().OnWrapperGone("c1");
+TEST_F(PodRestoreTest, ImagesThatAreStagedServeEveryTryWhateverBecomesOfTheArchive) {
+  WorkAll();
   DamageImages("app");
+  Begin("app", "c1");
+  pod().OnWrapperGone("c1");
 
-  const Answer answer = pod().OnCreate(CreateRequest("app", "c2"));
+  const Answer answer = Create("app", "c2");
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
@@ -181,7 +165,7 @@ TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
   EXPECT_FALSE(fs::exists(job_.staging_dir + "/app"));
   EXPECT_EQ(pod().OnDeleted(first), Answer::Pass());
 
-  const Answer answer = pod().OnCreate(CreateRequest("app", "c2"));
+  const Answer answer = Create("app", "c2");
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
   EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
@@ -206,13 +190,11 @@ TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesse
   EXPECT_THAT(answer.reason, AllOf(HasSubstr("container app"), HasSubstr("no memory of its own")));
   EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
   EXPECT_EQ(SavedReport().containers.front().reason_code, Reason::kArchiveDamaged);
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c2")).decision, Decision::kRestore);
+  EXPECT_TRUE(CanBeRestored("app", "c2"));
 }
 
 TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {
-  const wrapper::Request request = CreateRequest("app", "c1");
-  ASSERT_EQ(pod().OnCreate(request).decision, Decision::kRestore);
-  const wrapper::Outcome half_done = RestoreProcess(request);
+  const wrapper::Outcome half_done = RestoreProcess(Begin("app", "c1"));
 
   pod().OnWrapperGone("c1");
 
@@ -221,10 +203,8 @@ TEST_F(PodRestoreTest, AWrapperThatIsGoneEndsWhatItsRestoreLeft) {
 }
 
 TEST_F(PodRestoreTest, TheEndOfAnOldAttemptDoesNotTouchTheNewOne) {
-  ASSERT_EQ(pod().OnCreate(CreateRequest("app", "c1")).decision, Decision::kRestore);
-  const wrapper::Request second = CreateRequest("app", "c2");
-  ASSERT_EQ(pod().OnCreate(second).decision, Decision::kRestore);
-  const wrapper::Outcome outcome = RestoreProcess(second);
+  Begin("app", "c1");
+  const wrapper::Outcome outcome = RestoreProcess(Begin("app", "c2"));
 
   pod().OnWrapperGone("c1");
   EXPECT_EQ(pod().OnOutcome("c1", outcome).decision, Decision::kFail);
@@ -236,7 +216,7 @@ TEST_F(PodRestoreTest, WhatIsConsumedStartsColdAndCountsAsDone) {
   ASSERT_THAT(wrapper::WriteConsumed(job_.state_dir, "u-1", "app", {"web-1", "", "r-0", ""}),
               test::IsOk());
 
-  EXPECT_EQ(pod().OnCreate(CreateRequest("app", "c1")), Answer::Pass());
+  EXPECT_EQ(Create("app", "c1"), Answer::Pass());
 
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kColdStarted);
 }

@@ -28,12 +28,9 @@ constexpr char kFdinfo[] =
     "lock:\t2: FLOCK  ADVISORY  WRITE 4711 00:2f:131 0 EOF\n"
     "lock:\t3: POSIX  ADVISORY  WRITE 4711 00:2f:131 1000 EOF\n";
 
-TEST(HoldsLockTest, ALockIsThereWithItsKindAndItsRange) {
+TEST(HoldsLockTest, ALockIsThereWithItsKindAndItsRangeAndNoOther) {
   EXPECT_TRUE(HoldsLock(kFdinfo, {1, 3, false, 128, 1}));
   EXPECT_TRUE(HoldsLock(kFdinfo, {1, 3, true, 1000, 0}));
-}
-
-TEST(HoldsLockTest, AnotherKindOrRangeIsAnotherLock) {
   EXPECT_FALSE(HoldsLock(kFdinfo, {1, 3, true, 128, 1}));
   EXPECT_FALSE(HoldsLock(kFdinfo, {1, 3, false, 128, 2}));
   EXPECT_FALSE(HoldsLock(kFdinfo, {1, 3, true, 0, 0}));
@@ -45,10 +42,8 @@ class SetLostLocksTest : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!cgroup_.valid()) GTEST_SKIP() << "no cgroup version 2 here";
-    Result<UniqueFd> opened =
-        OpenAt(AT_FDCWD, (temp_.path() / "file").string(), O_RDWR | O_CREAT, 0600);
-    ASSERT_THAT(opened.status(), test::IsOk());
-    file_ = std::move(opened).value();
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(file_,
+                                 OpenAt(AT_FDCWD, temp_.path() / "file", O_RDWR | O_CREAT, 0600));
     child_ = ::fork();
     ASSERT_GE(child_, 0);
     if (child_ == 0) {
@@ -99,19 +94,15 @@ TEST_F(SetLostLocksTest, WhatIsMissingIsSetAndWhatIsThereStays) {
   for (const RecordLock& lock : locks) EXPECT_TRUE(HoldsLock(Fdinfo(), lock)) << lock.start;
 }
 
-TEST_F(SetLostLocksTest, AProcessThatIsNotThereIsNamed) {
-  RecordLock lock = Lock(true, 1, 1);
-  lock.pid = 4'000'000;
+TEST_F(SetLostLocksTest, AProcessOrDescriptorThatIsNotThereIsAnError) {
+  RecordLock of_nobody = Lock(true, 1, 1);
+  of_nobody.pid = 4'000'000;
+  RecordLock on_nothing = Lock(true, 1, 1);
+  on_nothing.fd = 999;
 
-  EXPECT_THAT(SetLostLocks(child_, cgroup_.path(), {lock}),
+  EXPECT_THAT(SetLostLocks(child_, cgroup_.path(), {of_nobody}),
               test::StatusIs(Code::kFailedPrecondition, HasSubstr("process 4000000")));
-}
-
-TEST_F(SetLostLocksTest, ADescriptorThatIsNotThereIsAnError) {
-  RecordLock lock = Lock(true, 1, 1);
-  lock.fd = 999;
-
-  EXPECT_FALSE(SetLostLocks(child_, cgroup_.path(), {lock}).ok());
+  EXPECT_FALSE(SetLostLocks(child_, cgroup_.path(), {on_nothing}).ok());
 }
 
 }  // namespace

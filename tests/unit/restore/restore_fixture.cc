@@ -1,7 +1,6 @@
 #include "tests/unit/restore/restore_fixture.h"
 
 #include <signal.h>
-#include <sys/mount.h>
 
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -14,6 +13,8 @@
 #include "agent/os/proc.h"
 #include "restore/check_node.h"
 #include "restore/container_cgroup.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/stage_archive.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 
@@ -27,15 +28,9 @@ using std::chrono::seconds;
 constexpr int kCapabilityMax = 40;  // CAP_CHECKPOINT_RESTORE
 constexpr const char* kContainers[] = {"app", "sidecar"};
 
-UniqueFd OpenPath(const fs::path& path) {
-  Result<UniqueFd> dir = OpenDirectory(path.string());
-  EXPECT_THAT(dir, test::IsOk());
-  return dir.ok() ? std::move(*dir) : UniqueFd();
-}
-
-std::unique_ptr<test::TestCgroup> MakeCgroup() {
+CgroupVersion Version() {
   const bool v1 = test::FreezerMount(CgroupVersion::kV1).has_value();
-  return std::make_unique<test::TestCgroup>(v1 ? CgroupVersion::kV1 : CgroupVersion::kV2);
+  return v1 ? CgroupVersion::kV1 : CgroupVersion::kV2;
 }
 
 // A live request that allows all that a process of this test can hold.
@@ -49,12 +44,22 @@ std::string PermissiveConfig() {
   return nlohmann::json{{"process", {{"capabilities", capabilities}}}}.dump();
 }
 
+// Waits a moment for a signal to arrive. A process that is not there counts as a zombie.
+bool ReachesState(pid_t pid, char state) {
+  for (int i = 0; i < 40; ++i) {
+    const Result<ProcessInfo> info = ReadProcessInfo(pid);
+    if ((info.ok() ? info->state : 'Z') == state) return true;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  return false;
+}
+
 }  // namespace
 
 void RestoreFixture::SetUp() {
   fs::create_directories(job_dir());
   fs::create_symlink(CRYOPOD_FAKE_CRIU, Path("criu"));
-  cgroup_ = MakeCgroup();
+  cgroup_ = std::make_unique<test::TestCgroup>(Version());
   if (!cgroup_->valid()) GTEST_SKIP() << "no cgroup hierarchy that can freeze";
   MakeJob();
   MakeArchive();
@@ -108,11 +113,11 @@ void RestoreFixture::MakeArchive() {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         layer.metadata,
         writer->PackMemory({{"config.dump", "{}"}}, archive::kMetadataLayerMediaType));
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(
-        layer.criu_images,
-        writer->PackFiles(OpenPath(images).get(), archive::kCriuImagesLayerMediaType, nullptr));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(layer.criu_images,
+                                 writer->PackFiles(OpenDirectory(images)->get(),
+                                                   archive::kCriuImagesLayerMediaType, nullptr));
     CRYOPOD_ASSERT_OK_AND_ASSIGN(layer.rootfs_diff,
-                                 writer->PackOverlayUpper(OpenPath(upper).get(), nullptr));
+                                 writer->PackOverlayUpper(OpenDirectory(upper)->get(), nullptr));
     layers.push_back(layer);
     archive::ContainerCheckpoint container;
     container.name = name;
@@ -129,27 +134,19 @@ void RestoreFixture::MakeArchive() {
   ASSERT_THAT(std::move(*writer).Commit(checkpoint, pod, layers), test::IsOk());
 }
 
-Result<archive::Archive> RestoreFixture::OpenArchive() const {
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
-                           archive::ArchiveStore::Open(job_.store_root));
-  return store.OpenArchive({"web-1", ""});
-}
-
 void RestoreFixture::WriteRequestFile() const {
   ASSERT_THAT(jobs::WriteFileOf(job_dir(), jobs::kRequestFile, job_), test::IsOk());
 }
 
 void RestoreFixture::DamageImages(const std::string& container) {
-  const Result<archive::Archive> archive = OpenArchive();
+  const Result<archive::Archive> archive = OpenArchiveOf(job_);
   ASSERT_THAT(archive, test::IsOk());
-  for (const archive::ContainerParts& parts : archive->containers()) {
-    if (parts.name != container) continue;
-    const fs::path blob =
-        temp_.path() / "store/web-1/blobs/sha256" / archive::DigestHex(parts.criu_images.digest);
-    std::string bytes = test::ReadText(blob);
-    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
-    test::WriteText(blob, bytes);
-  }
+  const archive::Descriptor& images = archive->FindContainer(container).value()->criu_images;
+  const fs::path blob =
+      temp_.path() / "store/web-1/blobs/sha256" / archive::DigestHex(images.digest);
+  std::string bytes = test::ReadText(blob);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  test::WriteText(blob, bytes);
 }
 
 wrapper::Request RestoreFixture::CreateRequest(const std::string& container,
@@ -169,9 +166,7 @@ wrapper::Request RestoreFixture::CreateRequest(const std::string& container,
   EXPECT_THAT(MountTmpfs(request.rootfs, uint64_t{1} << 20), test::IsOk());
   mounted_.push_back(request.rootfs);
   const std::string cgroup = cgroup_->MakeChild(id);
-  const bool v1 = test::FreezerMount(CgroupVersion::kV1).has_value();
-  const auto mount = test::FreezerMount(v1 ? CgroupVersion::kV1 : CgroupVersion::kV2);
-  request.cgroups_path = cgroup.substr(mount->size());
+  request.cgroups_path = cgroup.substr(test::FreezerMount(Version())->size());
   return request;
 }
 
@@ -192,27 +187,20 @@ wrapper::Outcome RestoreFixture::RestoreProcess(const wrapper::Request& create) 
   const pid_t pid = processes_.back().pid();
   EXPECT_THAT(processes_.back().Kill(SIGSTOP), test::IsOk());
   EXPECT_TRUE(IsStopped(pid));
-  return {true, 0, pid, ""};
+  return {true, pid, ""};
 }
 
-// Waits a moment for a signal to arrive.
-bool RestoreFixture::IsStopped(pid_t pid) {
-  for (int i = 0; i < 40; ++i) {
-    const Result<ProcessInfo> info = ReadProcessInfo(pid);
-    if (info.ok() && info->state == 'T') return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
+bool RestoreFixture::IsHeld(const wrapper::Request& request) {
+  return fs::exists(request.state_dir + "/cryopod.held");
 }
+
+bool RestoreFixture::IsConsumed(const std::string& container) const {
+  return wrapper::ReadConsumed(job_.state_dir, job_.pod_uid, container).ok();
+}
+
+bool RestoreFixture::IsStopped(pid_t pid) { return ReachesState(pid, 'T'); }
 
 // Ended, whether we have reaped it or not.
-bool RestoreFixture::IsGone(pid_t pid) {
-  for (int i = 0; i < 40; ++i) {
-    const Result<ProcessInfo> info = ReadProcessInfo(pid);
-    if (!info.ok() || info->state == 'Z') return true;
-    std::this_thread::sleep_for(milliseconds(5));
-  }
-  return false;
-}
+bool RestoreFixture::IsGone(pid_t pid) { return ReachesState(pid, 'Z'); }
 
 }  // namespace cryopod::restore

@@ -3,10 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <filesystem>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +24,6 @@ class RestoreFixture : public ::testing::Test {
   void SetUp() override;
   void TearDown() override;
 
-  Result<archive::Archive> OpenArchive() const;
   // request.json of the job, for the program.
   void WriteRequestFile() const;
   // Damages the blob of the container's CRIU images.
@@ -46,6 +42,8 @@ class RestoreFixture : public ::testing::Test {
   std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
   std::string job_dir() const { return Path("job"); }
   static std::string CgroupOf(const wrapper::Request& request);
+  static bool IsHeld(const wrapper::Request& request);
+  bool IsConsumed(const std::string& container) const;
 
   test::TempDirectory temp_;
   jobs::RestoreJob job_;

@@ -1,13 +1,11 @@
 #include "restore/stage_archive.h"
 
 #include <gmock/gmock.h>
-#include <sys/stat.h>
 
 #include <fstream>
-#include <utility>
+#include <optional>
 
 #include "agent/os/mount.h"
-#include "restore/open_archive.h"
 #include "tests/support/read_text.h"
 #include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
@@ -25,73 +23,64 @@ constexpr uint64_t kMiB = uint64_t{1} << 20;
 
 class StageArchiveTest : public RestoreFixture {
  protected:
-  Result<StagingArea> MakeArea() {
-    return StagingArea::Create(job_.staging_dir, Path("disk"), 8 * kMiB);
+  void SetUp() override {
+    RestoreFixture::SetUp();
+    if (IsSkipped()) return;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(archive_, OpenArchiveOf(job_));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(StagingArea area,
+                                 StagingArea::Create(job_.staging_dir, Path("disk"), 8 * kMiB));
+    area_.emplace(std::move(area));
   }
+  Status Stage(const std::string& container) const {
+    return StageContainer(job_, archive_, container, *area_, Soon());
+  }
+  fs::path Staged(const std::string& name) const { return area_->PathOf(name); }
+
+  archive::Archive archive_;
+  std::optional<StagingArea> area_;
 };
 
-TEST_F(StageArchiveTest, TheImagesOfAContainerAreUnpackedInMemory) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-
-  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+TEST_F(StageArchiveTest, TheImagesOfAContainerAreUnpackedInMemoryWhereNobodyElseCanReadThem) {
+  ASSERT_THAT(Stage("app"), test::IsOk());
 
   EXPECT_TRUE(IsMountPoint(job_.staging_dir));
-  EXPECT_EQ(test::ReadText(fs::path(area.PathOf("app")) / "pstree.img"), "processes of app");
-  EXPECT_TRUE(fs::exists(fs::path(area.PathOf("app")) / "descriptors.json"));
-}
-
-TEST_F(StageArchiveTest, NobodyElseCanReadProcessMemory) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
-
-  struct stat status {};
-  ASSERT_EQ(::stat((area.PathOf("app") + "/pstree.img").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777u, 0600u);
+  EXPECT_EQ(test::ReadText(Staged("app/pstree.img")), "processes of app");
+  EXPECT_TRUE(fs::exists(Staged("app/descriptors.json")));
+  EXPECT_EQ(fs::status(Staged("app/pstree.img")).permissions(),
+            fs::perms::owner_read | fs::perms::owner_write);
 }
 
 TEST_F(StageArchiveTest, StagingAgainReplacesWhatAnAttemptHasLeft) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
-  test::WriteText(fs::path(area.PathOf("app")) / "stats-restore", "left over");
+  ASSERT_THAT(Stage("app"), test::IsOk());
+  test::WriteText(Staged("app/stats-restore"), "left over");
 
-  ASSERT_THAT(StageContainer(job_, archive, "app", area, Soon()), test::IsOk());
+  ASSERT_THAT(Stage("app"), test::IsOk());
 
-  EXPECT_FALSE(fs::exists(fs::path(area.PathOf("app")) / "stats-restore"));
+  EXPECT_FALSE(fs::exists(Staged("app/stats-restore")));
 }
 
 TEST_F(StageArchiveTest, ADamagedBlobIsRefusedAndNothingOfItIsLeft) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
   DamageImages("app");
 
-  EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
+  EXPECT_THAT(Stage("app"),
               test::StatusIs(Code::kDataLoss, AllOf(HasSubstr("staging container app"),
                                                     HasSubstr("has other bytes"))));
-  EXPECT_FALSE(fs::exists(area.PathOf("app")));
-  EXPECT_THAT(StageContainer(job_, archive, "sidecar", area, Soon()), test::IsOk());
+  EXPECT_FALSE(fs::exists(Staged("app")));
+  EXPECT_THAT(Stage("sidecar"), test::IsOk());
 }
 
 TEST_F(StageArchiveTest, WhateverTheUnpackerMakesOfADamagedBlobTheDigestIsTheReason) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
   DamageImages("app");
   for (const char* program : {"/bin/true", "/bin/false", "/does/not/exist"}) {
     job_.unpack_program = program;
 
-    EXPECT_THAT(StageContainer(job_, archive, "app", area, Soon()),
-                test::StatusIs(Code::kDataLoss, HasSubstr("has other bytes")));
-    EXPECT_FALSE(fs::exists(area.PathOf("app")));
+    EXPECT_THAT(Stage("app"), test::StatusIs(Code::kDataLoss, HasSubstr("has other bytes")));
+    EXPECT_FALSE(fs::exists(Staged("app")));
   }
 }
 
 TEST_F(StageArchiveTest, AContainerThatTheArchiveLacksIsNamedWithThoseItHas) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive archive, OpenArchiveOf(job_));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const StagingArea area, MakeArea());
-
-  EXPECT_THAT(StageContainer(job_, archive, "db", area, Soon()),
+  EXPECT_THAT(Stage("db"),
               test::StatusIs(Code::kNotFound, AllOf(HasSubstr("db"), HasSubstr("app, sidecar"))));
 }
 
@@ -104,9 +93,9 @@ TEST_F(StageArchiveTest, TheSmallImagesOfManyProcessesFit) {
   checkpoint.containers[0].processes = kProcesses;
   checkpoint.containers[0].tasks = kProcesses;
   checkpoint.containers[0].images_bytes = kFiles * image.size();
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint64_t bytes, StagingBytes(checkpoint));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::UnpackLimits limits, StagingLimits(checkpoint));
   const std::string area = Path("many");
-  ASSERT_THAT(MountTmpfs(area, bytes), test::IsOk());
+  ASSERT_THAT(MountTmpfs(area, limits.bytes_max), test::IsOk());
 
   for (uint32_t i = 0; i < kFiles; ++i) {
     std::ofstream file(area + "/" + std::to_string(i) + ".img");
@@ -122,12 +111,11 @@ TEST_F(StageArchiveTest, SizesThatCannotBeAreRefused) {
   archive::PodCheckpoint checkpoint;
   checkpoint.containers.resize(2);
   checkpoint.containers[0].images_bytes = 10 * kMiB;
-  const Result<uint64_t> sum = StagingBytes(checkpoint);
-  ASSERT_THAT(sum, test::IsOk());
-  EXPECT_GT(*sum, 10 * kMiB);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::UnpackLimits limits, StagingLimits(checkpoint));
+  EXPECT_GT(limits.bytes_max, 10 * kMiB);
 
   checkpoint.containers[1].images_bytes = UINT64_MAX;
-  EXPECT_THAT(StagingBytes(checkpoint), test::StatusIs(Code::kDataLoss));
+  EXPECT_THAT(StagingLimits(checkpoint), test::StatusIs(Code::kDataLoss));
 }
 
 TEST_F(StageArchiveTest, AnotherDigestThanAskedForIsRefused) {

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 
+#include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
 
 namespace cryopod::restore {
 namespace {
@@ -12,16 +14,23 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+// What ReadLiveConfig and LiveMountsOf make of such a config.json.
+Result<LiveMounts> Read(const std::string& text) {
+  const test::TempDirectory bundle;
+  test::WriteText(bundle.path() / "config.json", text);
+  CRYOPOD_ASSIGN_OR_RETURN(const json::Value config, ReadLiveConfig(bundle.path()));
+  return LiveMountsOf(config, "/rootfs");
+}
+
 TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
-  const Result<LiveMounts> live = ParseLiveMounts(R"({
-    "root": {"path": "rootfs", "readonly": true},
+  const Result<LiveMounts> live = Read(R"({
+    "process": {}, "root": {"path": "rootfs", "readonly": true},
     "mounts": [
       {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "nodev"]},
       {"destination": "/data", "source": "/srv/data", "options": ["rbind", "rprivate", "ro"]},
       {"destination": "/etc/hosts", "type": "bind", "source": "/hosts"}],
     "linux": {"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
-              "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]}})",
-                                                  "/rootfs");
+              "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]}})");
 
   ASSERT_THAT(live, test::IsOk());
   EXPECT_EQ(live->rootfs, "/rootfs");
@@ -35,7 +44,7 @@ TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
 }
 
 TEST(LiveMountsTest, WhatTheBundleLeavesOutIsNotAskedFor) {
-  const Result<LiveMounts> live = ParseLiveMounts(R"({"linux": null, "mounts": null})", "/rootfs");
+  const Result<LiveMounts> live = Read(R"({"process": {}, "linux": null, "mounts": null})");
 
   ASSERT_THAT(live, test::IsOk());
   EXPECT_FALSE(live->read_only_root);
@@ -44,9 +53,10 @@ TEST(LiveMountsTest, WhatTheBundleLeavesOutIsNotAskedFor) {
 }
 
 TEST(LiveMountsTest, ATextThatIsNoConfigurationIsRefused) {
-  for (const char* text : {"", "[]", "5", "{"}) {
-    EXPECT_THAT(ParseLiveMounts(text, "/rootfs"), test::StatusIs(Code::kDataLoss)) << text;
+  for (const char* text : {"", "[]", "5", "{", "{}", "{\"process\": 5}"}) {
+    EXPECT_THAT(Read(text), test::StatusIs(Code::kDataLoss)) << text;
   }
+  EXPECT_THAT(ReadLiveConfig("/absent"), test::StatusIs(Code::kNotFound));
 }
 
 TEST(LiveMountsTest, EveryOptionHasItsFlagAndTheLaterOfAPairCounts) {

@@ -1,5 +1,3 @@
-#include "restore/mounts/restored_mounts.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,8 +9,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "restore/mounts/mount_rules.h"
 #include "tests/support/mount_box.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
@@ -21,8 +21,7 @@ namespace cryopod::restore {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
-using std::chrono::seconds;
+using Json = nlohmann::json;
 using test::MountBox;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -59,35 +58,26 @@ class RestoredMountsTest : public ::testing::Test {
     fs::create_directory_symlink("/run", Path("rootfs/var/run"));
     fs::create_directory(Path("rootfs/run/token"));
     for (const char* name : {"hosts", "rootfs/etc/hosts"}) test::WriteText(Path(name), "::1");
-    config_ = json{{"root", {{"path", "rootfs"}, {"readonly", true}}},
-                   {"mounts",
-                    {{{"destination", "/proc"},
-                      {"type", "proc"},
-                      {"source", "proc"},
-                      {"options", {"nosuid", "noexec", "nodev"}}},
-                     {{"destination", "/dev"},
-                      {"type", "tmpfs"},
-                      {"source", "tmpfs"},
-                      {"options", {"nosuid", "strictatime", "mode=755"}}},
-                     {{"destination", "/sys"},
-                      {"type", "sysfs"},
-                      {"source", "sysfs"},
-                      {"options", {"nosuid", "noexec", "nodev", "ro"}}},
-                     {{"destination", "/data"},
-                      {"type", "bind"},
-                      {"source", Path("volume")},
-                      {"options", {"rbind", "rprivate", "ro"}}},
-                     {{"destination", "/var/run/token"},
-                      {"source", Path("other")},
-                      {"options", {"rbind", "rw"}}},
-                     {{"destination", "/etc/hosts"},
-                      {"type", "bind"},
-                      {"source", Path("hosts")},
-                      {"options", {"rbind", "rprivate", "rw"}}}}},
-                   {"linux",
-                    {{"maskedPaths",
-                      {"/proc/cmdline", "/proc/tty", "/proc/nothing/there", "/etc/hosts/below"}},
-                     {"readonlyPaths", {"/proc/sys", "/proc/irq", "/proc/nothing"}}}}};
+    config_ = Json::parse(R"({"root": {"path": "rootfs", "readonly": true}, "mounts": [
+      {"destination": "/proc", "type": "proc", "source": "proc",
+       "options": ["nosuid", "noexec", "nodev"]},
+      {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+       "options": ["nosuid", "strictatime", "mode=755"]},
+      {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+       "options": ["nosuid", "noexec", "nodev", "ro"]}],
+      "linux": {
+       "maskedPaths": ["/proc/cmdline", "/proc/tty", "/proc/nothing/there", "/etc/hosts/below"],
+       "readonlyPaths": ["/proc/sys", "/proc/irq", "/proc/nothing"]}})");
+    AskForBind("/data", "volume", "ro");
+    AskForBind("/var/run/token", "other", "rw");
+    AskForBind("/etc/hosts", "hosts", "rw");
+  }
+
+  void AskForBind(const std::string& destination, const std::string& source,
+                  const std::string& option) {
+    config_["mounts"].push_back({{"destination", destination},
+                                 {"source", Path(source)},
+                                 {"options", {"rbind", "rprivate", option}}});
   }
 
   std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
@@ -115,10 +105,9 @@ class RestoredMountsTest : public ::testing::Test {
         MountBox::Acts{[&] { return MountAsAsked(root) && (!twist || twist(root)); }, after}));
   }
 
-  Status Check() const {
-    const Result<LiveMounts> live = ParseLiveMounts(config_.dump(), Path("rootfs"));
-    if (!live.ok()) return live.status();
-    return CheckRestoredMounts(*live, cgroup_->path(), Deadline::After(seconds(20)));
+  Status Check(const std::string& rootfs = "rootfs") const {
+    const json::Value config = json::Parse(config_.dump()).value();
+    return CheckRestoredMounts(LiveMountsOf(config, Path(rootfs)), cgroup_->path(), test::Soon());
   }
 
   // Says where, what the new pod asks for, and what the archive brings.
@@ -133,7 +122,7 @@ class RestoredMountsTest : public ::testing::Test {
   }
 
   test::TempDirectory temp_;
-  json config_;
+  Json config_;
   std::unique_ptr<test::TestCgroup> cgroup_;
   std::vector<std::unique_ptr<MountBox>> boxes_;
 };
@@ -144,17 +133,78 @@ TEST_F(RestoredMountsTest, WhatARuntimeMakesOfTheRequestIsAllowed) {
   EXPECT_THAT(Check(), test::IsOk());
 }
 
-TEST_F(RestoredMountsTest, AWritableVolumeIsRefusedWhereTheNewPodsIsReadOnly) {
-  Restore([](const std::string& root) { return MakeWritable(root + "/data"); });
+// What an archive makes of the mounts of the request, and how the refusal tells it.
+struct Refusal {
+  const char* name;
+  bool (*twist)(const std::string& root);
+  const char* place;
+  const char* asked;
+  const char* brought;
+};
 
-  ExpectRefused("/data", Path("volume") + " (ro)", "rw,");
+bool MountMasked(const std::string& root, unsigned long flags) {
+  return Unmount(root + "/proc/tty") && Mount("tmpfs", root + "/proc/tty", "tmpfs", flags);
 }
 
-TEST_F(RestoredMountsTest, AWritableRootIsRefusedWhereTheNewPodsIsReadOnly) {
-  Restore([](const std::string& root) { return MakeWritable(root); });
+const Refusal kRefusals[] = {
+    {"AWritableVolumeWhereTheNewPodsIsReadOnly",
+     [](const std::string& root) { return MakeWritable(root + "/data"); }, "/data", "/volume (ro)",
+     "rw,"},
+    {"AWritableRootWhereTheNewPodsIsReadOnly",
+     [](const std::string& root) { return MakeWritable(root); }, "/",
+     "a read-only root file system (ro)", "rw,"},
+    {"AProcWithoutItsReadOnlyPaths",
+     [](const std::string& root) { return Unmount(root + "/proc/sys"); }, "/proc/sys",
+     "it read-only (ro)", "proc (rw,"},
+    {"AReadOnlyPathThatShowsSomethingElse",
+     [](const std::string& root) {
+       return Unmount(root + "/proc/sys") &&
+              Bind(root + "/proc/irq", root + "/proc/sys", MS_RDONLY);
+     },
+     "/proc/sys", "the same path", "proc of /irq"},
+    {"AMaskedFileThatIsBare",
+     [](const std::string& root) { return Unmount(root + "/proc/cmdline"); }, "/proc/cmdline",
+     "what hides it", "it in the open"},
+    {"AMaskedDirectoryThatIsWritable", [](const std::string& root) { return MountMasked(root, 0); },
+     "/proc/tty", "what hides it", "tmpfs (rw,"},
+    {"AMaskedDirectoryThatHoldsSomething",
+     [](const std::string& root) {
+       return MountMasked(root, 0) && ::mkdir((root + "/proc/tty/driver").c_str(), 0700) == 0 &&
+              Mount(nullptr, root + "/proc/tty", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY);
+     },
+     "/proc/tty", "what hides it", "tmpfs (ro,"},
+    {"AVolumeThatIsNotMounted",
+     [](const std::string& root) { return Unmount(root + "/run/token"); }, "/var/run/token",
+     "/other", "no mount"},
+    {"AVolumeThatLeadsElsewhere",
+     [](const std::string& root) {
+       return Unmount(root + "/data") && Bind(root + "/../other", root + "/data", MS_RDONLY);
+     },
+     "/data", "/volume", "/other (ro,"},
+    {"AFileSystemOfAnotherType",
+     [](const std::string& root) {
+       return Unmount(root + "/sys") &&
+              Mount("tmpfs", root + "/sys", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
+     },
+     "/sys", "sysfs", "tmpfs"},
+    {"AMountThatTheNewPodDoesNotAskFor",
+     [](const std::string& root) { return Mount("tmpfs", root + "/srv", "tmpfs", 0); }, "/srv",
+     "no such mount", "tmpfs (rw,"},
+    {"AMountOverAVolume",
+     [](const std::string& root) { return Bind(root + "/../volume", root + "/data", MS_RDONLY); },
+     "/data", "no such mount", "/volume (ro,"},
+};
 
-  ExpectRefused("/", "a read-only root file system (ro)", "rw,");
+class RefusalTest : public RestoredMountsTest, public ::testing::WithParamInterface<Refusal> {};
+
+TEST_P(RefusalTest, IsToldWithBothSides) {
+  Restore(GetParam().twist);
+
+  ExpectRefused(GetParam().place, GetParam().asked, GetParam().brought);
 }
+
+INSTANTIATE_TEST_SUITE_P(All, RefusalTest, ::testing::ValuesIn(kRefusals),
+                         [](const auto& entry) { return entry.param.name; });
 
 TEST_F(RestoredMountsTest, AReadOnlyVolumeAndRootAreAllowedWhereTheNewPodsAreWritable) {
   config_["root"]["readonly"] = false;
@@ -186,73 +236,11 @@ TEST_F(RestoredMountsTest, EveryFlagThatIsAskedForMustBeThere) {
   }
 }
 
-TEST_F(RestoredMountsTest, AProcWithoutItsReadOnlyPathsIsRefused) {
-  Restore([](const std::string& root) { return Unmount(root + "/proc/sys"); });
-
-  ExpectRefused("/proc/sys", "it read-only (ro)", "proc (rw,");
-}
-
-TEST_F(RestoredMountsTest, AReadOnlyPathThatShowsSomethingElseIsRefused) {
-  Restore([](const std::string& root) {
-    return Unmount(root + "/proc/sys") && Bind(root + "/proc/irq", root + "/proc/sys", MS_RDONLY);
-  });
-
-  ExpectRefused("/proc/sys", "the same path", "proc of /irq");
-}
-
-TEST_F(RestoredMountsTest, AMaskedFileThatIsBareIsRefused) {
-  Restore([](const std::string& root) { return Unmount(root + "/proc/cmdline"); });
-
-  ExpectRefused("/proc/cmdline", "what hides it", "it in the open");
-}
-
-TEST_F(RestoredMountsTest, AMaskedDirectoryThatIsWritableIsRefused) {
-  Restore([](const std::string& root) {
-    return Unmount(root + "/proc/tty") && Mount("tmpfs", root + "/proc/tty", "tmpfs", 0);
-  });
-
-  ExpectRefused("/proc/tty", "what hides it", "tmpfs (rw,");
-}
-
-TEST_F(RestoredMountsTest, AMaskedDirectoryThatHoldsSomethingIsRefused) {
-  Restore([](const std::string& root) {
-    return Unmount(root + "/proc/tty") && Mount("tmpfs", root + "/proc/tty", "tmpfs", 0) &&
-           ::mkdir((root + "/proc/tty/driver").c_str(), 0700) == 0 &&
-           Mount(nullptr, root + "/proc/tty", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY);
-  });
-
-  ExpectRefused("/proc/tty", "what hides it", "tmpfs (ro,");
-}
-
-TEST_F(RestoredMountsTest, AVolumeThatIsNotMountedIsRefused) {
-  Restore([](const std::string& root) { return Unmount(root + "/run/token"); });
-
-  ExpectRefused("/var/run/token", Path("other"), "no mount");
-}
-
 TEST_F(RestoredMountsTest, AVolumeWhosePlaceIsNotThereIsRefused) {
-  config_["mounts"].push_back(
-      {{"destination", "/new"}, {"type", "bind"}, {"source", Path("volume")}});
+  AskForBind("/new", "volume", "rw");
   Restore();
 
   ExpectRefused("/new", Path("volume"), "nothing");
-}
-
-TEST_F(RestoredMountsTest, AVolumeThatLeadsElsewhereIsRefused) {
-  Restore([this](const std::string& root) {
-    return Unmount(root + "/data") && Bind(Path("other"), root + "/data", MS_RDONLY);
-  });
-
-  ExpectRefused("/data", Path("volume"), "/other (ro,");
-}
-
-TEST_F(RestoredMountsTest, AFileSystemOfAnotherTypeIsRefused) {
-  Restore([](const std::string& root) {
-    return Unmount(root + "/sys") &&
-           Mount("tmpfs", root + "/sys", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY);
-  });
-
-  ExpectRefused("/sys", "sysfs", "tmpfs");
 }
 
 TEST_F(RestoredMountsTest, ATmpfsOfTheNodeIsNotTheContainersOwn) {
@@ -267,24 +255,8 @@ TEST_F(RestoredMountsTest, ATmpfsOfTheNodeIsNotTheContainersOwn) {
   EXPECT_TRUE(Unmount(of_node));
 }
 
-TEST_F(RestoredMountsTest, AMountThatTheNewPodDoesNotAskForIsRefused) {
-  Restore([](const std::string& root) { return Mount("tmpfs", root + "/srv", "tmpfs", 0); });
-
-  ExpectRefused("/srv", "no such mount", "tmpfs (rw,");
-}
-
-TEST_F(RestoredMountsTest, AMountOverAVolumeIsRefused) {
-  Restore(
-      [this](const std::string& root) { return Bind(Path("volume"), root + "/data", MS_RDONLY); });
-
-  ExpectRefused("/data", "no such mount", "/volume (ro,");
-}
-
 TEST_F(RestoredMountsTest, OfTwoMountsAtOnePlaceTheLaterOneCounts) {
-  config_["mounts"].push_back({{"destination", "/data"},
-                               {"type", "bind"},
-                               {"source", Path("other")},
-                               {"options", {"rbind", "rw"}}});
+  AskForBind("/data", "other", "rw");
   Restore([this](const std::string& root) { return Bind(Path("other"), root + "/data"); });
 
   EXPECT_THAT(Check(), test::IsOk());
@@ -292,10 +264,8 @@ TEST_F(RestoredMountsTest, OfTwoMountsAtOnePlaceTheLaterOneCounts) {
 
 TEST_F(RestoredMountsTest, AnotherRootFileSystemIsRefused) {
   Restore();
-  const Result<LiveMounts> live = ParseLiveMounts(config_.dump(), Path("volume"));
-  ASSERT_THAT(live, test::IsOk());
 
-  EXPECT_THAT(CheckRestoredMounts(*live, cgroup_->path(), Deadline::After(seconds(20))),
+  EXPECT_THAT(Check("volume"),
               test::StatusIs(Code::kPermissionDenied, HasSubstr("its own root file system")));
 }
 

@@ -7,7 +7,6 @@
 #include <sys/xattr.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -104,69 +103,57 @@ TEST_F(SparseFileTest, DataWithoutAPageOfZerosIsWrittenAsItIs) {
   EXPECT_GE(TakenBytes("dense"), bytes.size());
 }
 
-TEST_F(SparseFileTest, AHoleOfTwoGibibytesTakesNeitherSpaceNorLong) {
+TEST_F(SparseFileTest, AHoleOfTwoGibibytesTakesNoSpace) {
   LayerEntry entry = Entry(Kind::kFile, "large");
   entry.size_bytes = uint64_t{2} << 30;
-  const auto began = std::chrono::steady_clock::now();
 
   const Status applied = writer().Apply(entry, [](char* buffer, size_t size) -> Result<size_t> {
     std::fill_n(buffer, size, '\0');
     return size;
   });
 
-  const auto took = std::chrono::steady_clock::now() - began;
   ASSERT_THAT(applied, test::IsOk());
   EXPECT_EQ(StatOf("large").st_size, off_t{2} << 30);
   EXPECT_EQ(TakenBytes("large"), 0u);
-  RecordProperty("milliseconds", std::to_string(took / std::chrono::milliseconds(1)));
-  EXPECT_LT(took, std::chrono::seconds(30));
 }
 
-TEST_F(RootfsWriterTest, ATimeBeforeTheEpochSurvives) {
+TEST_F(RootfsWriterTest, ATimeBeforeTheEpochAndASetUidBitSurvive) {
   LayerEntry entry = Entry(Kind::kFile, "old");
   entry.mtime_ns = -500'000'000;
-
-  ASSERT_THAT(Apply(entry, ""), test::IsOk());
-
-  EXPECT_EQ(StatOf("old").st_mtim.tv_sec, -1);
-  EXPECT_EQ(StatOf("old").st_mtim.tv_nsec, 500'000'000);
-}
-
-TEST_F(RootfsWriterTest, ASetUidBitSurvivesTheChangeOfOwner) {
-  LayerEntry entry = Entry(Kind::kFile, "su");
   entry.uid = 7;
   entry.mode = 04755;
 
   ASSERT_THAT(Apply(entry, "x"), test::IsOk());
 
-  EXPECT_EQ(StatOf("su").st_mode & 07777u, 04755u);
+  EXPECT_EQ(StatOf("old").st_mtim.tv_sec, -1);
+  EXPECT_EQ(StatOf("old").st_mtim.tv_nsec, 500'000'000);
+  EXPECT_EQ(StatOf("old").st_mode & 07777u, 04755u);
 }
 
-TEST_F(RootfsWriterTest, ReplacesWhatWasThere) {
+TEST_F(RootfsWriterTest, AFileReplacesWhatWasThere) {
   test::WriteText(root() / "file", "image");
   fs::create_directories(root() / "tree/deep");
   fs::create_symlink("file", root() / "link");
+  for (const char* name : {"file", "tree", "link"}) {
+    ASSERT_THAT(Apply(Entry(Kind::kFile, name), name), test::IsOk());
 
-  ASSERT_THAT(Apply(Entry(Kind::kFile, "file"), "new"), test::IsOk());
-  ASSERT_THAT(Apply(Entry(Kind::kFile, "tree"), "now a file"), test::IsOk());
-  ASSERT_THAT(Apply(Entry(Kind::kFile, "link"), "no link"), test::IsOk());
-
-  EXPECT_EQ(test::ReadText(root() / "file"), "new");
-  EXPECT_EQ(test::ReadText(root() / "tree"), "now a file");
-  EXPECT_EQ(test::ReadText(root() / "link"), "no link");
-  EXPECT_FALSE(fs::is_symlink(root() / "link"));
+    EXPECT_EQ(test::ReadText(root() / name), name);
+    EXPECT_TRUE(S_ISREG(StatOf(name).st_mode));
+  }
 }
 
-TEST_F(RootfsWriterTest, ADirectoryThatIsThereKeepsItsContent) {
+TEST_F(RootfsWriterTest, ADirectoryThatIsThereKeepsItsContentAndOneThatTheImageLacksIsMade) {
   fs::create_directories(root() / "etc");
   test::WriteText(root() / "etc/passwd", "kept");
   LayerEntry entry = Entry(Kind::kDirectory, "etc");
   entry.mode = 0711;
 
   ASSERT_THAT(Apply(entry), test::IsOk());
+  ASSERT_THAT(Apply(Entry(Kind::kFile, "a/b/c"), "deep"), test::IsOk());
 
   EXPECT_EQ(test::ReadText(root() / "etc/passwd"), "kept");
   EXPECT_EQ(StatOf("etc").st_mode & 07777u, 0711u);
+  EXPECT_EQ(test::ReadText(root() / "a/b/c"), "deep");
 }
 
 TEST_F(RootfsWriterTest, DirectoriesGetTheirTimesBackAtTheEnd) {
@@ -181,41 +168,23 @@ TEST_F(RootfsWriterTest, DirectoriesGetTheirTimesBackAtTheEnd) {
   EXPECT_EQ(StatOf("logs").st_mtim.tv_sec, 1'600'000'000);
 }
 
-TEST_F(RootfsWriterTest, ADirectoryThatTheImageLacksIsMade) {
-  ASSERT_THAT(Apply(Entry(Kind::kFile, "a/b/c"), "deep"), test::IsOk());
+TEST_F(RootfsWriterTest, MakesSymlinksFifosAndHardLinksWithOwnerAndMode) {
+  LayerEntry link = Entry(Kind::kSymlink, "link");
+  link.link_target = "/anywhere/../else";
+  link.uid = 5;
+  LayerEntry fifo = Entry(Kind::kFifo, "pipe");
+  fifo.mode = 0620;
+  LayerEntry hard = Entry(Kind::kHardlink, "two");
+  hard.link_target = "one";
+  ASSERT_THAT(Apply(Entry(Kind::kFile, "one"), "same"), test::IsOk());
 
-  EXPECT_EQ(test::ReadText(root() / "a/b/c"), "deep");
-}
-
-TEST_F(RootfsWriterTest, MakesSymlinksWithTheirOwner) {
-  LayerEntry entry = Entry(Kind::kSymlink, "link");
-  entry.link_target = "/anywhere/../else";
-  entry.uid = 5;
-
-  ASSERT_THAT(Apply(entry), test::IsOk());
+  for (const LayerEntry& entry : {link, fifo, hard}) ASSERT_THAT(Apply(entry), test::IsOk());
 
   EXPECT_EQ(fs::read_symlink(root() / "link"), "/anywhere/../else");
   EXPECT_EQ(StatOf("link").st_uid, 5u);
-}
-
-TEST_F(RootfsWriterTest, HardLinksShareTheirInode) {
-  ASSERT_THAT(Apply(Entry(Kind::kFile, "one"), "same"), test::IsOk());
-  LayerEntry entry = Entry(Kind::kHardlink, "two");
-  entry.link_target = "one";
-
-  ASSERT_THAT(Apply(entry), test::IsOk());
-
-  EXPECT_EQ(StatOf("one").st_ino, StatOf("two").st_ino);
-}
-
-TEST_F(RootfsWriterTest, MakesFifos) {
-  LayerEntry entry = Entry(Kind::kFifo, "pipe");
-  entry.mode = 0620;
-
-  ASSERT_THAT(Apply(entry), test::IsOk());
-
   EXPECT_TRUE(S_ISFIFO(StatOf("pipe").st_mode));
   EXPECT_EQ(StatOf("pipe").st_mode & 07777u, 0620u);
+  EXPECT_EQ(StatOf("one").st_ino, StatOf("two").st_ino);
 }
 
 TEST_F(RootfsWriterTest, AWhiteoutRemoves) {

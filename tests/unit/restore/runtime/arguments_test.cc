@@ -29,7 +29,6 @@ TEST(ArgumentsTest, ReadsACreateAsContainerdWritesIt) {
   EXPECT_EQ(arguments.root, "/run/containerd/runc/k8s.io");
   EXPECT_EQ(arguments.log, "/b/log.json");
   EXPECT_EQ(arguments.log_format, "json");
-  EXPECT_TRUE(arguments.systemd_cgroup);
   EXPECT_EQ(arguments.bundle, "/b");
   EXPECT_EQ(arguments.pid_file, "/b/init.pid");
   EXPECT_EQ(arguments.console_socket, "/tmp/s.sock");
@@ -55,7 +54,6 @@ TEST(ArgumentsTest, TakesValuesAfterAnEqualsSignAndOneDashForTwo) {
   EXPECT_EQ(arguments.root, "/r");
   EXPECT_EQ(arguments.log, "/l");
   EXPECT_EQ(arguments.log_format, "json");
-  EXPECT_FALSE(arguments.systemd_cgroup);
   EXPECT_EQ(arguments.bundle, "/b");
   EXPECT_EQ(arguments.pid_file, "/p");
   EXPECT_TRUE(arguments.no_pivot);
@@ -111,12 +109,9 @@ INSTANTIATE_TEST_SUITE_P(
         IdCase{"no_id", "create --bundle /b", "create", ""}),
     [](const auto& entry) { return entry.param.name; });
 
-TEST(ArgumentsTest, NamesOptionsOfTheSubcommandThatItDoesNotKnow) {
+TEST(ArgumentsTest, OptionsThatItDoesNotKnowAreNamedOrStayInFrontOfTheSubcommand) {
   EXPECT_THAT(Parse("create --bundle /b --frob x id").unknown_options, ElementsAre("--frob"));
   EXPECT_THAT(Parse("create --bundle /b --preserve-fds 2 id").unknown_options, IsEmpty());
-}
-
-TEST(ArgumentsTest, AnUnknownGlobalOptionStaysInFrontOfTheSubcommand) {
   EXPECT_THAT(Parse("--new value --root /r create id").globals,
               ElementsAre("--new", "value", "--root", "/r"));
 }

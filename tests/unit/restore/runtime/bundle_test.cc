@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <string>
 
 #include "tests/support/read_text.h"
@@ -14,8 +13,6 @@ namespace cryopod::wrapper {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Pair;
-using ::testing::UnorderedElementsAre;
 
 constexpr char kContainerAnnotations[] = R"(
     "io.kubernetes.cri.container-type": "container",
@@ -31,68 +28,73 @@ std::string Config(const std::string& annotations, const std::string& rest = "")
          "}" + rest + "}";
 }
 
-TEST(BundleTest, AContainerThatAsksForARestoreBecomesACreateRequest) {
-  const Result<std::optional<Request>> request = ParseRestoreRequest(
-      Config(kContainerAnnotations, R"(, "process": {"terminal": true}, "linux": {
+class BundleTest : public ::testing::Test {
+ protected:
+  Result<std::optional<Request>> Read(const std::string& config) {
+    test::WriteText(temp_.path() / "config.json", config);
+    return ReadRestoreRequest(bundle());
+  }
+  std::string bundle() const { return temp_.path().string(); }
+
+  test::TempDirectory temp_;
+};
+
+TEST_F(BundleTest, AContainerThatAsksForARestoreBecomesACreateRequest) {
+  const Result<std::optional<Request>> request = Read(Config(kContainerAnnotations, R"(, "linux": {
         "cgroupsPath": "/k8s.io/abc",
         "namespaces": [{"type": "pid"}, {"type": "uts", "path": "/proc/7/ns/uts"},
-                       {"type": "network", "path": "/proc/7/ns/net"}, {"type": "cgroup"}]})"),
-      "/bundle");
+                       {"type": "network", "path": "/proc/7/ns/net"}, {"type": "cgroup"}]})"));
 
-  ASSERT_THAT(request, test::IsOk());
-  ASSERT_TRUE(request->has_value());
-  EXPECT_EQ((*request)->kind, Request::Kind::kCreate);
-  EXPECT_EQ((*request)->sandbox_id, "s1");
-  EXPECT_EQ((*request)->pod_name, "web");
-  EXPECT_EQ((*request)->pod_namespace, "default");
-  EXPECT_EQ((*request)->pod_uid, "u-1");
-  EXPECT_EQ((*request)->container_name, "app");
-  EXPECT_EQ((*request)->restore_from, "web-1");
-  EXPECT_EQ((*request)->restore_operation, "");
-  EXPECT_EQ((*request)->rootfs, "/bundle/rootfs");
-  EXPECT_EQ((*request)->bundle, "/bundle");
-  EXPECT_EQ((*request)->cgroups_path, "/k8s.io/abc");
-  EXPECT_THAT((*request)->namespace_paths, UnorderedElementsAre(Pair("uts", "/proc/7/ns/uts"),
-                                                                Pair("network", "/proc/7/ns/net")));
-  EXPECT_TRUE((*request)->cgroup_namespace);
-  EXPECT_TRUE((*request)->terminal);
+  Request expected;
+  expected.kind = Request::Kind::kCreate;
+  expected.sandbox_id = "s1";
+  expected.pod_name = "web";
+  expected.pod_namespace = "default";
+  expected.pod_uid = "u-1";
+  expected.container_name = "app";
+  expected.restore_from = "web-1";
+  expected.rootfs = bundle() + "/rootfs";
+  expected.bundle = bundle();
+  expected.cgroups_path = "/k8s.io/abc";
+  expected.namespace_paths = {{"uts", "/proc/7/ns/uts"}, {"network", "/proc/7/ns/net"}};
+  expected.cgroup_namespace = true;
+  EXPECT_THAT(request, test::IsOkAnd(std::optional(expected)));
 }
 
-TEST(BundleTest, ASandboxThatAsksForARestoreBecomesASandboxRequest) {
+TEST_F(BundleTest, ASandboxThatAsksForARestoreBecomesASandboxRequest) {
   const Result<std::optional<Request>> request =
-      ParseRestoreRequest(Config(R"("io.kubernetes.cri.container-type": "sandbox",
+      Read(Config(R"("io.kubernetes.cri.container-type": "sandbox",
                 "io.kubernetes.cri.sandbox-id": "s1", "io.kubernetes.cri.sandbox-uid": "u-1",
                 "cryopod.dev/restore-from": "web-1@sha256:aa",
-                "cryopod.dev/restore-operation": "op-7")"),
-                          "/bundle");
+                "cryopod.dev/restore-operation": "op-7")"));
 
-  ASSERT_THAT(request, test::IsOk());
-  ASSERT_TRUE(request->has_value());
-  EXPECT_EQ((*request)->kind, Request::Kind::kSandbox);
-  EXPECT_EQ((*request)->container_name, "");
-  EXPECT_EQ((*request)->restore_from, "web-1@sha256:aa");
-  EXPECT_EQ((*request)->restore_operation, "op-7");
-  EXPECT_FALSE((*request)->cgroup_namespace);
+  Request expected;
+  expected.kind = Request::Kind::kSandbox;
+  expected.sandbox_id = "s1";
+  expected.pod_uid = "u-1";
+  expected.restore_from = "web-1@sha256:aa";
+  expected.restore_operation = "op-7";
+  expected.rootfs = bundle() + "/rootfs";
+  expected.bundle = bundle();
+  EXPECT_THAT(request, test::IsOkAnd(std::optional(expected)));
 }
 
-TEST(BundleTest, AnAbsoluteRootIsTakenAsItIs) {
-  const std::string config = R"({"root": {"path": "/elsewhere"}, "annotations": {)" +
-                             std::string(kContainerAnnotations) + "}}";
-
-  const Result<std::optional<Request>> request = ParseRestoreRequest(config, "/bundle");
+TEST_F(BundleTest, AnAbsoluteRootIsTakenAsItIs) {
+  const Result<std::optional<Request>> request =
+      Read(R"({"root": {"path": "/elsewhere"}, "annotations": {)" +
+           std::string(kContainerAnnotations) + "}}");
 
   ASSERT_THAT(request, test::IsOk());
   EXPECT_EQ((*request)->rootfs, "/elsewhere");
 }
 
-TEST(BundleTest, ABundleWithoutTheAnnotationAsksForNothing) {
-  EXPECT_THAT(ParseRestoreRequest(Config(R"("a": "b")"), "/b"), test::IsOkAnd(std::nullopt));
-  EXPECT_THAT(ParseRestoreRequest("rubbish that the real runtime refuses", "/b"),
-              test::IsOkAnd(std::nullopt));
+TEST_F(BundleTest, ABundleWithoutTheAnnotationAsksForNothing) {
+  EXPECT_THAT(ReadRestoreRequest(bundle()), test::IsOkAnd(std::nullopt));
+  EXPECT_THAT(Read(Config(R"("a": "b")")), test::IsOkAnd(std::nullopt));
+  EXPECT_THAT(Read("rubbish that the real runtime refuses"), test::IsOkAnd(std::nullopt));
   // The words somewhere else are not the annotation.
   EXPECT_THAT(
-      ParseRestoreRequest(
-          Config(R"("a": "b")", R"(, "process": {"env": ["cryopod.dev/restore-from=x"]})"), "/b"),
+      Read(Config(R"("a": "b")", R"(, "process": {"env": ["cryopod.dev/restore-from=x"]})")),
       test::IsOkAnd(std::nullopt));
 }
 
@@ -102,10 +104,10 @@ struct Unanswerable {
   const char* reason;
 };
 
-class UnanswerableTest : public ::testing::TestWithParam<Unanswerable> {};
+class UnanswerableTest : public BundleTest, public ::testing::WithParamInterface<Unanswerable> {};
 
 TEST_P(UnanswerableTest, IsRefusedAndNotStartedCold) {
-  EXPECT_THAT(ParseRestoreRequest(Config(GetParam().annotations), "/b"),
+  EXPECT_THAT(Read(Config(GetParam().annotations)),
               test::StatusIs(Code::kInvalidArgument, HasSubstr(GetParam().reason)));
 }
 
@@ -133,19 +135,6 @@ INSTANTIATE_TEST_SUITE_P(
             "no name"},
         Unanswerable{"broken_json", R"("cryopod.dev/restore-from": "a",,)", "no JSON"}),
     [](const auto& entry) { return entry.param.name; });
-
-TEST(BundleTest, ReadsConfigJsonOfTheBundle) {
-  test::TempDirectory temp;
-  test::WriteText(temp.path() / "config.json", Config(kContainerAnnotations));
-
-  const Result<std::optional<Request>> request = ReadRestoreRequest(temp.path().string());
-  std::filesystem::remove(temp.path() / "config.json");
-  const Result<std::optional<Request>> absent = ReadRestoreRequest(temp.path().string());
-
-  ASSERT_THAT(request, test::IsOk());
-  EXPECT_EQ((*request)->rootfs, (temp.path() / "rootfs").string());
-  EXPECT_THAT(absent, test::IsOkAnd(std::nullopt));
-}
 
 }  // namespace
 }  // namespace cryopod::wrapper

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
@@ -17,65 +16,40 @@ using ::testing::Not;
 
 class CreateTest : public WrapperFixture {
  protected:
-  CommandOutput Create(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> rest = {"create", "--bundle", Path("bundle"), "--pid-file",
-                                     Path("init.pid")};
-    rest.insert(rest.end(), more.begin(), more.end());
-    rest.push_back("c1");
-    return Run(Arguments(rest));
+  // A restore that goes well.
+  void Restore(const std::string& more_config = "", const std::vector<std::string>& more = {}) {
+    WriteBundle("app", more_config);
+    StartRestoringAgent(Answer::Pass());
+    ASSERT_EQ(Create(more), 0);
   }
-
-  // An agent that has the container restored and then says `verdict`.
-  void StartRestoringAgent(const Answer& verdict) {
-    const Plan plan = MakePlan();
-    StartAgent([this, plan, verdict](int fd, const Request& request) {
-      const Deadline soon = test::FakeRuntimeAgent::Soon();
-      ASSERT_EQ(request.kind, Request::Kind::kCreate);
-      ASSERT_THAT(Send(fd, Answer::Restore(plan), soon), test::IsOk());
-      outcome_ = ReceiveOutcome(fd, soon);
-      ASSERT_THAT(Send(fd, verdict, soon), test::IsOk());
-    });
+  // One that `verdict` ends.
+  void FailToRestore(const std::string& verdict) {
+    WriteBundle("app");
+    StartRestoringAgent(Answer::Fail(verdict));
+    EXPECT_EQ(Create(), 1);
+    EXPECT_EQ(LoggedError(), "cryopod: " + verdict);
   }
-
-  Result<Outcome> outcome_ = Status(Code::kUnknown, "none");
 };
 
 TEST_F(CreateTest, ASandboxIsCreatedByTheRealRuntimeOnceTheAgentAgrees) {
   WriteBundle("");
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Pass()));
+  StartAgent(Answer::Pass());
 
-  EXPECT_EQ(Create().status.exit_code, 0);
+  EXPECT_EQ(Create(), 0);
 
   ASSERT_EQ(agent_->requests().size(), 1u);
-  EXPECT_EQ(agent_->requests().front().kind, Request::Kind::kSandbox);
-  EXPECT_EQ(agent_->requests().front().pod_uid, "u-1");
+  const Request request = agent_->requests().front();
+  EXPECT_EQ(request.kind, Request::Kind::kSandbox);
+  EXPECT_EQ(request.pod_uid, "u-1");
+  EXPECT_EQ(request.container_id, "c1");
+  EXPECT_EQ(request.state_dir, state_dir());
+  EXPECT_EQ(request.bundle, Path("bundle"));
   ASSERT_EQ(RuntimeCalls().size(), 1u);
   EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" create "));
 }
 
-TEST_F(CreateTest, TheAgentLearnsWhatTheRestoreNeeds) {
-  WriteBundle("app", R"(, "linux": {"cgroupsPath": "/k8s.io/c1", "namespaces": [
-      {"type": "uts", "path": "/proc/1/ns/uts"}, {"type": "cgroup"}]})");
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Pass()));
-
-  EXPECT_EQ(Create().status.exit_code, 0);
-
-  ASSERT_EQ(agent_->requests().size(), 1u);
-  const Request request = agent_->requests().front();
-  EXPECT_EQ(request.kind, Request::Kind::kCreate);
-  EXPECT_EQ(request.container_id, "c1");
-  EXPECT_EQ(request.state_dir, state_dir());
-  EXPECT_EQ(request.bundle, Path("bundle"));
-  EXPECT_EQ(request.rootfs, Path("bundle/rootfs"));
-  EXPECT_EQ(request.cgroups_path, "/k8s.io/c1");
-  EXPECT_TRUE(request.cgroup_namespace);
-}
-
 TEST_F(CreateTest, ARestoreReplacesTheCreateOfTheRealRuntime) {
-  WriteBundle("app");
-  StartRestoringAgent(Answer::Pass());
-
-  EXPECT_EQ(Create({"--no-pivot", "--console-socket", "/tmp/console.sock"}).status.exit_code, 0);
+  Restore("", {"--no-pivot", "--console-socket", "/tmp/console.sock"});
 
   EXPECT_THAT(
       RuntimeCalls(),
@@ -85,14 +59,14 @@ TEST_F(CreateTest, ARestoreReplacesTheCreateOfTheRealRuntime) {
                   Path("init.pid") +
                   " --manage-cgroups-mode ignore --file-locks --console-socket /tmp/console.sock "
                   "--no-pivot c1"));
-  EXPECT_THAT(outcome_, test::IsOkAnd(Outcome{true, 0, 4711, ""}));
+  EXPECT_THAT(outcome_, test::IsOkAnd(Outcome{true, 4711, ""}));
 }
 
 TEST_F(CreateTest, OneThatHadFinishedIsCreatedWithAProgramThatEndsWell) {
   WriteBundle("setup", R"(, "process": {"args": ["/bin/sh", "-c", "rm -rf /data"]})");
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
+  StartAgent(Answer::Finished());
 
-  EXPECT_EQ(Create().status.exit_code, 0);
+  EXPECT_EQ(Create(), 0);
 
   ASSERT_EQ(RuntimeCalls().size(), 1u);
   EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" create "));
@@ -103,31 +77,22 @@ TEST_F(CreateTest, OneThatHadFinishedIsCreatedWithAProgramThatEndsWell) {
   EXPECT_THAT(ReadRestoredMark(state_dir()), test::StatusIs(Code::kNotFound));
 }
 
-TEST_F(CreateTest, WithoutTheProgramForItItIsNotCreated) {
-  WriteBundle("setup", R"(, "process": {"args": ["/bin/sh"]})");
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
+TEST_F(CreateTest, WithoutTheProgramForItOrAsASandboxItIsNotCreated) {
+  StartAgent(Answer::Finished());
   std::filesystem::remove(Path("libexec/cryopod/cryopod-finished"));
+  for (const auto& [container, reason] :
+       {std::pair("setup", "cryopod-finished"), std::pair("", "FINISHED for a sandbox")}) {
+    WriteBundle(container, R"(, "process": {"args": ["/bin/sh"]})");
 
-  EXPECT_NE(Create().status.exit_code, 0);
+    EXPECT_NE(Create(), 0);
 
-  EXPECT_THAT(RuntimeCalls(), ElementsAre());
-  EXPECT_THAT(LoggedError(), HasSubstr("cryopod-finished"));
-}
-
-TEST_F(CreateTest, ASandboxThatHadFinishedIsNonsense) {
-  WriteBundle("");
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Finished()));
-
-  EXPECT_NE(Create().status.exit_code, 0);
-
+    EXPECT_THAT(LoggedError(), HasSubstr(reason));
+  }
   EXPECT_THAT(RuntimeCalls(), ElementsAre());
 }
 
 TEST_F(CreateTest, ARestoredContainerIsMarkedForItsStart) {
-  WriteBundle("app");
-  StartRestoringAgent(Answer::Pass());
-
-  ASSERT_EQ(Create().status.exit_code, 0);
+  Restore();
 
   const Result<Request> mark = ReadRestoredMark(state_dir());
   ASSERT_THAT(mark, test::IsOk());
@@ -138,10 +103,7 @@ TEST_F(CreateTest, ARestoredContainerIsMarkedForItsStart) {
 }
 
 TEST_F(CreateTest, TheRealRuntimeFindsTheLauncherAndTheLauncherItsOrders) {
-  WriteBundle("app", R"(, "linux": {"namespaces": [{"type": "cgroup"}]})");
-  StartRestoringAgent(Answer::Pass());
-
-  ASSERT_EQ(Create().status.exit_code, 0);
+  Restore(R"(, "linux": {"namespaces": [{"type": "cgroup"}]})");
 
   EXPECT_EQ(test::ReadText(Path("restore.criu")), Path("libexec/cryopod/launcher/criu") + "\n");
   const std::string environment = test::ReadText(Path("restore.env"));
@@ -152,10 +114,7 @@ TEST_F(CreateTest, TheRealRuntimeFindsTheLauncherAndTheLauncherItsOrders) {
 }
 
 TEST_F(CreateTest, TheContainersDescriptorsAreNotTouched) {
-  WriteBundle("app");
-  StartRestoringAgent(Answer::Pass());
-
-  ASSERT_EQ(Create().status.exit_code, 0);
+  Restore();
 
   // Standard input is the file that the wrapper was given; nothing else was inherited but output
   // and what ls itself opens.
@@ -184,86 +143,53 @@ TEST_F(CreateTest, AClosedStandardInputDoesNotBecomeOurSocket) {
   EXPECT_THAT(test::ReadText(Path("restore.fds")), HasSubstr(" 0 -> /dev/null"));
 }
 
-TEST_F(CreateTest, ARestoreThatFailsIsReportedWithTheAgentsReason) {
-  WriteBundle("app");
+TEST_F(CreateTest, ARestoreThatFailsIsReportedWithTheAgentsReasonAndLeavesNoContainer) {
   SetRestore(1, "");
   test::WriteText(Path("log.json"), "{\"level\":\"error\",\"msg\":\"criu failed: errno 0\"}\n");
-  StartRestoringAgent(Answer::Fail("restoring container app: Can't open file"));
 
-  EXPECT_EQ(Create().status.exit_code, 1);
+  FailToRestore("restoring container app: Can't open file");
 
-  EXPECT_EQ(LoggedError(), "cryopod: restoring container app: Can't open file");
-  ASSERT_THAT(outcome_, test::IsOk());
-  EXPECT_FALSE(outcome_->restored);
-  EXPECT_EQ(outcome_->exit_code, 1);
-  EXPECT_EQ(outcome_->log, "criu failed: errno 0");
-}
-
-TEST_F(CreateTest, AFailedRestoreLeavesNoContainer) {
-  WriteBundle("app");
-  SetRestore(1, "");
-  StartRestoringAgent(Answer::Fail("no"));
-
-  EXPECT_EQ(Create().status.exit_code, 1);
-
+  EXPECT_THAT(outcome_, test::IsOkAnd(Outcome{false, 0, "criu failed: errno 0"}));
   ASSERT_EQ(RuntimeCalls().size(), 2u);
   EXPECT_THAT(RuntimeCalls().back(), HasSubstr(" delete --force c1"));
   EXPECT_THAT(ReadRestoredMark(state_dir()), test::StatusIs(Code::kNotFound));
 }
 
 TEST_F(CreateTest, ARestoreThatTheAgentDoesNotBelieveIsTakenBack) {
-  WriteBundle("app");
-  StartRestoringAgent(Answer::Fail("a task is missing"));
+  FailToRestore("a task is missing");
 
-  EXPECT_EQ(Create().status.exit_code, 1);
-
-  EXPECT_EQ(LoggedError(), "cryopod: a task is missing");
   ASSERT_EQ(RuntimeCalls().size(), 2u);
   EXPECT_THAT(RuntimeCalls().back(), HasSubstr(" delete --force c1"));
 }
 
 TEST_F(CreateTest, ARestoreWithoutAPidIsNone) {
-  WriteBundle("app");
   SetRestore(0, "");
-  StartRestoringAgent(Answer::Fail("no process"));
 
-  EXPECT_EQ(Create().status.exit_code, 1);
+  FailToRestore("no process");
 
   ASSERT_THAT(outcome_, test::IsOk());
   EXPECT_FALSE(outcome_->restored);
 }
 
 TEST_F(CreateTest, AHangingRestoreIsEndedBeforeTheKubeletEndsUs) {
-  WriteBundle("app");
   Configure("create_timeout_ms=300\n");
   test::WriteText(Path("restore.sleep"), "60");
-  StartRestoringAgent(Answer::Fail("too slow"));
 
-  EXPECT_EQ(Create().status.exit_code, 1);
+  FailToRestore("too slow");
 
   ASSERT_THAT(outcome_, test::IsOk());
   EXPECT_FALSE(outcome_->restored);
-  EXPECT_EQ(outcome_->exit_code, -1);
-  EXPECT_EQ(LoggedError(), "cryopod: too slow");
 }
 
-TEST_F(CreateTest, WhatIsConsumedIsCreatedByTheRealRuntimeWithoutTheAgent) {
-  WriteBundle("app");
-  ASSERT_THAT(WriteConsumed(Path("state"), "u-1", "app", {"web-1", "", "op-1", ""}), test::IsOk());
+TEST_F(CreateTest, WhatIsConsumedAndItsSandboxAreCreatedByTheRealRuntimeWithoutTheAgent) {
+  Consume();
+  for (const char* container : {"app", ""}) {
+    WriteBundle(container);
+    EXPECT_EQ(Create(), 0) << container;
+  }
 
-  EXPECT_EQ(Create().status.exit_code, 0);
-
-  ASSERT_EQ(RuntimeCalls().size(), 1u);
+  ASSERT_EQ(RuntimeCalls().size(), 2u);
   EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" create "));
-}
-
-TEST_F(CreateTest, ASandboxOfAPodThatWasRestoredNeedsNoAgent) {
-  WriteBundle("");
-  ASSERT_THAT(WriteConsumed(Path("state"), "u-1", "app", {"web-1", "", "op-1", ""}), test::IsOk());
-
-  EXPECT_EQ(Create().status.exit_code, 0);
-
-  EXPECT_EQ(RuntimeCalls().size(), 1u);
 }
 
 }  // namespace

@@ -1,10 +1,9 @@
-#include "restore/runtime/failure.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "restore/runtime/wrapper.h"
 #include "tests/support/read_text.h"
 #include "tests/support/temp_directory.h"
 
@@ -54,34 +53,28 @@ TEST_F(FailureTest, WithoutALogTheReasonGoesToStderrLikeTheRealRuntimes) {
 }
 
 TEST_F(FailureTest, ALogThatCannotBeWrittenStillFails) {
-  Arguments arguments;
-  arguments.log = (temp_.path() / "absent/log").string();
+  Arguments arguments = Logging("text");
+  arguments.log += "/absent/log";
 
   EXPECT_EQ(Fail(arguments, "reason"), 1);
 }
 
 TEST_F(FailureTest, ReadsTheLastErrorOfTheRuntime) {
-  test::WriteText(
-      temp_.path() / "log",
-      "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"last\"}\n"
-      "{\"level\":\"warning\",\"msg\":\"not this\"}\n{\"level\":\"error\"}\nrubbish\n");
-
+  test::WriteText(temp_.path() / "log", R"({"level":"error","msg":"first"}
+{"level":"error","msg":"last"}
+{"level":"warning","msg":"not this"}
+{"level":"error"}
+rubbish
+)");
   EXPECT_EQ(ReadLastError(Logging("json")), "last");
-}
 
-TEST_F(FailureTest, ReadsTheLastErrorOfATextLog) {
   test::WriteText(temp_.path() / "log",
                   "time=1 level=error msg=a\ntime=2 level=error msg=b\ntime=3 level=info msg=c\n");
-
   EXPECT_EQ(ReadLastError(Logging("text")), "time=2 level=error msg=b");
-}
 
-TEST_F(FailureTest, FindsTheErrorAtTheEndOfALongLog) {
-  std::string text(size_t{200} << 10, 'x');
-  text += "\n{\"level\":\"error\",\"msg\":\"end\"}\n";
-  test::WriteText(temp_.path() / "log", text);
-
-  EXPECT_EQ(ReadLastError(Logging("json")), "end");
+  test::WriteText(temp_.path() / "log", std::string(size_t{200} << 10, 'x') +
+                                            "\n{\"level\":\"error\",\"msg\":\"end\"}\n");
+  EXPECT_EQ(ReadLastError(Logging("json")), "end") << "of a long log";
 }
 
 TEST_F(FailureTest, ThereIsNoErrorInNoLog) {

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <thread>
 
-#include "agent/os/file.h"
 #include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
@@ -37,20 +36,26 @@ class LauncherTest : public ::testing::Test {
     criu_.Reset(fds[1]);
   }
 
-  Result<Subprocess> Launch(std::vector<std::string> arguments, const std::string& namespace_flag,
-                            const std::string& config) {
+  void Launch(const std::string& namespace_flag, std::vector<std::string> arguments = {"swrk", "3"},
+              const std::string& config = "criu.conf") {
     SpawnOptions options;
     options.argv = {CRYOPOD_LAUNCHER_PROGRAM};
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
     options.environment = {"PATH=/usr/bin:/bin", "CRYOPOD_CRIU=" + Path("criu"),
-                           "CRYOPOD_CRIU_CONFIG=" + config,
+                           "CRYOPOD_CRIU_CONFIG=" + Path(config),
                            "CRYOPOD_CGROUP_NAMESPACE=" + namespace_flag,
                            "CRYOPOD_LAUNCHER_LOG=" + Path("launcher.log")};
     options.descriptors = {{3, criu_.get()}};
-    return Subprocess::Spawn(options);
+    child_ = Subprocess::Spawn(options);
+    ASSERT_THAT(child_, test::IsOk());
   }
-  Result<Subprocess> Launch(const std::string& namespace_flag) {
-    return Launch({"swrk", "3"}, namespace_flag, Path("criu.conf"));
+  int ExitCode() {
+    const Result<ExitStatus> exit = child_->Wait(Deadline::After(seconds(5)));
+    EXPECT_THAT(exit, test::IsOk());
+    return exit.ok() ? exit->exit_code : -1;
+  }
+  void TearDown() override {
+    if (child_.ok() && child_->Kill(SIGKILL).ok()) ExitCode();
   }
 
   void SendRequest() { ASSERT_EQ(::send(runtime_.get(), "x", 1, 0), 1); }
@@ -69,11 +74,11 @@ class LauncherTest : public ::testing::Test {
   test::TempDirectory temp_;
   UniqueFd runtime_;
   UniqueFd criu_;
+  Result<Subprocess> child_ = Status(Code::kUnknown, "none");
 };
 
 TEST_F(LauncherTest, BecomesTheRealCriuWithItsOptionsFile) {
-  Result<Subprocess> child = Launch("0");
-  ASSERT_THAT(child, test::IsOk());
+  Launch("0");
   SendRequest();
   ASSERT_TRUE(WaitForRecord());
 
@@ -82,65 +87,51 @@ TEST_F(LauncherTest, BecomesTheRealCriuWithItsOptionsFile) {
   EXPECT_THAT(record, HasSubstr(Path("criu") + " swrk 3\n"));
   EXPECT_THAT(record, HasSubstr("config " + Path("criu.conf") + "\n"));
   // By exec, not by fork: it is still the process that the runtime started.
-  EXPECT_THAT(record, HasSubstr("\n" + std::to_string(child->pid()) + "\n"));
+  EXPECT_THAT(record, HasSubstr("\n" + std::to_string(child_->pid()) + "\n"));
   EXPECT_THAT(record, HasSubstr(OurCgroupNamespace()));
   runtime_.Reset();
   criu_.Reset();
-  Result<ExitStatus> exit = child->Wait(Deadline::After(seconds(5)));
-  ASSERT_THAT(exit, test::IsOk());
-  EXPECT_EQ(exit->exit_code, 7);
+  EXPECT_EQ(ExitCode(), 7);
 }
 
 TEST_F(LauncherTest, WaitsForTheRequestBeforeItMakesTheCgroupNamespace) {
-  Result<Subprocess> child = Launch("1");
-  ASSERT_THAT(child, test::IsOk());
+  Launch("1");
   std::this_thread::sleep_for(milliseconds(100));
   EXPECT_FALSE(fs::exists(Path("record")));
-  EXPECT_THAT(ReadProcLink(child->pid(), "ns/cgroup"), test::IsOkAnd(OurCgroupNamespace()));
+  EXPECT_THAT(ReadProcLink(child_->pid(), "ns/cgroup"), test::IsOkAnd(OurCgroupNamespace()));
 
   SendRequest();
 
   ASSERT_TRUE(WaitForRecord());
   EXPECT_THAT(test::ReadText(Path("record")), ::testing::Not(HasSubstr(OurCgroupNamespace())));
-  ASSERT_THAT(child->Kill(SIGKILL), test::IsOk());
-  ASSERT_THAT(child->Wait(Deadline::After(seconds(5))), test::IsOk());
 }
 
 TEST_F(LauncherTest, ARuntimeThatIsGoneEndsIt) {
-  Result<Subprocess> child = Launch("1");
-  ASSERT_THAT(child, test::IsOk());
+  Launch("1");
 
   runtime_.Reset();
 
-  Result<ExitStatus> exit = child->Wait(Deadline::After(seconds(5)));
-  ASSERT_THAT(exit, test::IsOk());
-  EXPECT_EQ(exit->exit_code, 127);
+  EXPECT_EQ(ExitCode(), 127);
   EXPECT_THAT(test::ReadText(Path("launcher.log")), HasSubstr("no request from the runtime"));
   EXPECT_FALSE(fs::exists(Path("record")));
 }
 
 TEST_F(LauncherTest, WithoutAReadableOptionsFileCriuIsNotStarted) {
-  Result<Subprocess> child = Launch({"swrk", "3"}, "0", Path("absent.conf"));
-  ASSERT_THAT(child, test::IsOk());
+  Launch("0", {"swrk", "3"}, "absent.conf");
   SendRequest();
 
-  Result<ExitStatus> exit = child->Wait(Deadline::After(seconds(5)));
+  EXPECT_EQ(ExitCode(), 127);
 
-  ASSERT_THAT(exit, test::IsOk());
-  EXPECT_EQ(exit->exit_code, 127);
   EXPECT_THAT(test::ReadText(Path("launcher.log")), HasSubstr("absent.conf"));
   EXPECT_FALSE(fs::exists(Path("record")));
 }
 
 TEST_F(LauncherTest, OtherModesOfCriuNeedNoRequest) {
-  Result<Subprocess> child = Launch({"--version"}, "1", Path("criu.conf"));
-  ASSERT_THAT(child, test::IsOk());
+  Launch("1", {"--version"});
 
   ASSERT_TRUE(WaitForRecord());
 
   EXPECT_THAT(test::ReadText(Path("record")), HasSubstr(" --version\n"));
-  ASSERT_THAT(child->Kill(SIGKILL), test::IsOk());
-  ASSERT_THAT(child->Wait(Deadline::After(seconds(5))), test::IsOk());
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <filesystem>
 
-#include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
@@ -31,18 +30,14 @@ class StartTest : public WrapperFixture {
     request.restore_from = "web-1";
     ASSERT_THAT(WriteRestoredMark(state_dir(), request), test::IsOk());
   }
-  void Consume() {
-    ASSERT_THAT(WriteConsumed(Path("state"), "u-1", "app", {"web-1", "", "op-1", ""}),
-                test::IsOk());
-  }
   bool IsMarked() const { return ReadRestoredMark(state_dir()).ok(); }
 };
 
 TEST_F(StartTest, ARestoredContainerIsStartedByTheAgentAlone) {
   Mark();
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Pass()));
+  StartAgent(Answer::Pass());
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 0);
+  EXPECT_EQ(Call({"start", "c1"}), 0);
 
   EXPECT_THAT(RuntimeCalls(), IsEmpty());
   ASSERT_EQ(agent_->requests().size(), 1u);
@@ -54,11 +49,11 @@ TEST_F(StartTest, ARestoredContainerIsStartedByTheAgentAlone) {
 
 TEST_F(StartTest, AfterItsStartTheContainerIsLikeAnyOther) {
   Mark();
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Pass()));
-  ASSERT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 0);
+  StartAgent(Answer::Pass());
+  ASSERT_EQ(Call({"start", "c1"}), 0);
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 0);
-  EXPECT_EQ(Run(Arguments({"delete", "c1"})).status.exit_code, 0);
+  EXPECT_EQ(Call({"start", "c1"}), 0);
+  EXPECT_EQ(Call({"delete", "c1"}), 0);
 
   EXPECT_EQ(RuntimeCalls().size(), 2u);
   EXPECT_EQ(agent_->requests().size(), 1u);
@@ -66,9 +61,9 @@ TEST_F(StartTest, AfterItsStartTheContainerIsLikeAnyOther) {
 
 TEST_F(StartTest, ARefusalIsTheStartsError) {
   Mark();
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Fail("the restored process has ended")));
+  StartAgent(Answer::Fail("the restored process has ended"));
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 1);
+  EXPECT_EQ(Call({"start", "c1"}), 1);
 
   EXPECT_EQ(LoggedError(), "cryopod: the restored process has ended");
   EXPECT_TRUE(IsMarked());
@@ -77,7 +72,7 @@ TEST_F(StartTest, ARefusalIsTheStartsError) {
 TEST_F(StartTest, WithoutTheAgentNothingIsStarted) {
   Mark();
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 1);
+  EXPECT_EQ(Call({"start", "c1"}), 1);
 
   EXPECT_THAT(RuntimeCalls(), IsEmpty());
   EXPECT_THAT(LoggedError(), HasSubstr("start cryopod-agent"));
@@ -86,41 +81,39 @@ TEST_F(StartTest, WithoutTheAgentNothingIsStarted) {
 
 TEST_F(StartTest, AnAgentThatGoesAwayAfterTheRecordHasStartedTheContainer) {
   Mark();
-  test::WriteText(Path("cgroup.procs"), "");
-  ASSERT_THAT(WriteHeldMark(state_dir(), temp_.path().string()), test::IsOk());
+  Hold();
   StartAgent([this](int, const Request&) { Consume(); });
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 0);
+  EXPECT_EQ(Call({"start", "c1"}), 0);
 
-  EXPECT_FALSE(IsHeld(state_dir()));
+  EXPECT_FALSE(IsHeld());
   EXPECT_FALSE(IsMarked());
   EXPECT_THAT(RuntimeCalls(), IsEmpty());
 }
 
 TEST_F(StartTest, AnAgentThatGoesAwayBeforeTheRecordHasNot) {
   Mark();
-  test::WriteText(Path("cgroup.procs"), "");
-  ASSERT_THAT(WriteHeldMark(state_dir(), temp_.path().string()), test::IsOk());
+  Hold();
   StartAgent([](int, const Request&) {});
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 1);
+  EXPECT_EQ(Call({"start", "c1"}), 1);
 
-  EXPECT_TRUE(IsHeld(state_dir()));
+  EXPECT_TRUE(IsHeld());
 }
 
 TEST_F(StartTest, ADamagedMarkIsAnError) {
   test::WriteText(state_dir() + "/cryopod.restored", "rubbish");
 
-  EXPECT_EQ(Run(Arguments({"start", "c1"})).status.exit_code, 1);
+  EXPECT_EQ(Call({"start", "c1"}), 1);
 
   EXPECT_THAT(RuntimeCalls(), IsEmpty());
 }
 
 TEST_F(StartTest, DeletingAContainerThatNeverStartedTellsTheAgent) {
   Mark();
-  StartAgent(test::FakeRuntimeAgent::Always(Answer::Pass()));
+  StartAgent(Answer::Pass());
 
-  EXPECT_EQ(Run(Arguments({"delete", "--force", "c1"})).status.exit_code, 0);
+  EXPECT_EQ(Call({"delete", "--force", "c1"}), 0);
 
   ASSERT_EQ(agent_->requests().size(), 1u);
   EXPECT_EQ(agent_->requests().front().kind, Request::Kind::kDeleted);
@@ -128,21 +121,14 @@ TEST_F(StartTest, DeletingAContainerThatNeverStartedTellsTheAgent) {
   EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" delete --force c1"));
 }
 
-TEST_F(StartTest, DeletingItWorksWithoutTheAgent) {
+TEST_F(StartTest, DeletingItAndKillingItWorkWithoutTheAgent) {
   Mark();
 
-  EXPECT_EQ(Run(Arguments({"delete", "--force", "c1"})).status.exit_code, 0);
-
-  EXPECT_EQ(RuntimeCalls().size(), 1u);
-}
-
-TEST_F(StartTest, AKillOfARestoredContainerPassesThrough) {
-  Mark();
-
-  EXPECT_EQ(Run(Arguments({"kill", "c1", "9"})).status.exit_code, 0);
-
+  EXPECT_EQ(Call({"kill", "c1", "9"}), 0);
   EXPECT_TRUE(IsMarked());
-  EXPECT_EQ(RuntimeCalls().size(), 1u);
+  EXPECT_EQ(Call({"delete", "--force", "c1"}), 0);
+
+  EXPECT_EQ(RuntimeCalls().size(), 2u);
 }
 
 }  // namespace

@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "agent/os/file.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
 #include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -105,9 +108,33 @@ void WrapperFixture::StartAgent(test::FakeRuntimeAgent::Conversation conversatio
   agent_ = std::make_unique<test::FakeRuntimeAgent>(Path("agent.sock"), std::move(conversation));
 }
 
-void WrapperFixture::StopAgent() {
-  agent_.reset();
-  fs::remove(Path("agent.sock"));
+void WrapperFixture::StartRestoringAgent(const Answer& verdict) {
+  const Plan plan = MakePlan();
+  StartAgent([this, plan, verdict](int fd, const Request& request) {
+    const Deadline soon = test::FakeRuntimeAgent::Soon();
+    ASSERT_EQ(request.kind, Request::Kind::kCreate);
+    ASSERT_THAT(Send(fd, Answer::Restore(plan), soon), test::IsOk());
+    outcome_ = ReceiveOutcome(fd, soon);
+    ASSERT_THAT(Send(fd, verdict, soon), test::IsOk());
+  });
+}
+
+int WrapperFixture::Create(const std::vector<std::string>& more) {
+  std::vector<std::string> rest = {"create", "--bundle", Path("bundle"), "--pid-file",
+                                   Path("init.pid")};
+  rest.insert(rest.end(), more.begin(), more.end());
+  rest.push_back("c1");
+  return Call(rest);
+}
+
+void WrapperFixture::Consume() {
+  ASSERT_THAT(WriteConsumed(Path("state"), "u-1", "app", {"web-1", "", "op-1", ""}), test::IsOk());
+}
+
+void WrapperFixture::Hold(const std::string& processes) {
+  fs::create_directories(state_dir());
+  test::WriteText(Path("cgroup.procs"), processes);
+  ASSERT_THAT(WriteHeldMark(state_dir(), temp_.path().string()), test::IsOk());
 }
 
 void WrapperFixture::WriteBundle(const std::string& container, const std::string& more_config) {
@@ -122,10 +149,6 @@ void WrapperFixture::WriteBundle(const std::string& container, const std::string
                       container + R"(",
     "cryopod.dev/restore-from": "web-1"})" +
                       more_config + "}");
-}
-
-void WrapperFixture::WritePlainBundle() {
-  test::WriteText(Path("bundle/config.json"), R"({"root": {"path": "rootfs"}})");
 }
 
 std::vector<std::string> WrapperFixture::RuntimeCalls() const {
@@ -148,7 +171,7 @@ std::string WrapperFixture::LoggedError() const {
 
 Plan WrapperFixture::MakePlan() {
   test::WriteText(Path("work/criu.conf"), "leave-stopped\n");
-  return {Path("images"), Path("work"), Path("work/criu.conf"), "op-1", Path("criu")};
+  return {Path("images"), Path("work"), Path("work/criu.conf"), Path("criu")};
 }
 
 }  // namespace cryopod::wrapper

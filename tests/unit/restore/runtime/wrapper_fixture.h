@@ -24,15 +24,22 @@ class WrapperFixture : public ::testing::Test {
   CommandOutput Run(const std::vector<std::string>& arguments, const std::string& input = "");
   // `--root R --log L --log-format json` and the rest.
   std::vector<std::string> Arguments(const std::vector<std::string>& rest) const;
+  // The exit code of a call with these.
+  int Call(const std::vector<std::string>& rest) { return Run(Arguments(rest)).status.exit_code; }
+  // Of `create` of the bundle as container c1.
+  int Create(const std::vector<std::string>& more = {});
 
   void StartAgent(test::FakeRuntimeAgent::Conversation conversation);
-  // Stops the agent and takes its socket away.
-  void StopAgent();
+  void StartAgent(const Answer& answer) { StartAgent(test::FakeRuntimeAgent::Always(answer)); }
+  // One that has the container restored, notes the outcome and then says `verdict`.
+  void StartRestoringAgent(const Answer& verdict);
   // Lines of runtime.conf that are added to the usual ones.
   void Configure(const std::string& more);
   // A bundle that asks for a restore; `container` empty: the sandbox.
   void WriteBundle(const std::string& container, const std::string& more_config = "");
-  void WritePlainBundle();
+  void Consume();
+  void Hold(const std::string& processes = "");
+  bool IsHeld() const { return std::filesystem::exists(state_dir() + "/cryopod.held"); }
 
   // Command lines of the fake runtime, one call a line.
   std::vector<std::string> RuntimeCalls() const;
@@ -47,6 +54,7 @@ class WrapperFixture : public ::testing::Test {
 
   test::TempDirectory temp_;
   std::unique_ptr<test::FakeRuntimeAgent> agent_;
+  Result<Outcome> outcome_ = Status(Code::kUnknown, "none");
 };
 
 }  // namespace cryopod::wrapper

@@ -42,31 +42,22 @@ TEST_F(ConsumedRecordTest, NothingIsConsumedInAnEmptyState) {
   EXPECT_THAT(IsConsumed(state_dir(), RequestOf("")), test::IsOkAnd(false));
 }
 
-TEST_F(ConsumedRecordTest, ARecordConsumesItsContainerAndNoOther) {
+TEST_F(ConsumedRecordTest, ARecordConsumesItsContainerTheSandboxAndNoOther) {
   ASSERT_THAT(Write("app"), test::IsOk());
 
   EXPECT_THAT(IsConsumed(state_dir(), RequestOf("app")), test::IsOkAnd(true));
+  EXPECT_THAT(IsConsumed(state_dir(), RequestOf("")), test::IsOkAnd(true));
   EXPECT_THAT(IsConsumed(state_dir(), RequestOf("sidecar")), test::IsOkAnd(false));
 }
 
-TEST_F(ConsumedRecordTest, ASandboxIsConsumedWhenOneOfItsContainersIs) {
-  ASSERT_THAT(Write("app"), test::IsOk());
-
-  EXPECT_THAT(IsConsumed(state_dir(), RequestOf("")), test::IsOkAnd(true));
-}
-
-TEST_F(ConsumedRecordTest, ARecordOfAnotherArchiveDoesNotCount) {
+TEST_F(ConsumedRecordTest, ARecordOfAnotherArchiveOrDeliberateRestoreDoesNotCount) {
   ASSERT_THAT(Write("app", "web-0"), test::IsOk());
-
   EXPECT_THAT(IsConsumed(state_dir(), RequestOf("app")), test::IsOkAnd(false));
   EXPECT_THAT(IsConsumed(state_dir(), RequestOf("")), test::IsOkAnd(false));
-}
 
-TEST_F(ConsumedRecordTest, ARecordOfAnotherDeliberateRestoreDoesNotCount) {
   ASSERT_THAT(Write("app", "web-1", "op-1"), test::IsOk());
   Request second = RequestOf("app");
   second.restore_operation = "op-2";
-
   EXPECT_THAT(IsConsumed(state_dir(), second), test::IsOkAnd(false));
 }
 
@@ -119,16 +110,6 @@ TEST_F(ConsumedRecordTest, NamesThatWouldLeaveTheDirectoryAreRefused) {
   EXPECT_THAT(CheckComponent(std::string(254, 'a'), "the name"),
               test::StatusIs(Code::kInvalidArgument));
   EXPECT_THAT(CheckComponent(std::string(253, 'a'), "the name"), test::IsOk());
-}
-
-TEST_F(ConsumedRecordTest, ForgettingAPodForgetsAllItsContainers) {
-  ASSERT_THAT(Write("app"), test::IsOk());
-  ASSERT_THAT(Write("sidecar"), test::IsOk());
-
-  ASSERT_THAT(RemoveConsumed(state_dir(), "u-1"), test::IsOk());
-
-  EXPECT_THAT(IsConsumed(state_dir(), RequestOf("app")), test::IsOkAnd(false));
-  EXPECT_THAT(RemoveConsumed(state_dir(), "u-1"), test::IsOk());
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class InterruptedRestoreTest : public ::testing::Test {
   }
   void TearDown() override {
     for (const char* name : {"state/criu-root", "rootfs/data", "rootfs"}) {
-      EXPECT_THAT(UnmountAll((temp_.path() / name).string()), test::IsOk());
+      EXPECT_THAT(UnmountAll(Path(name)), test::IsOk());
     }
   }
 
@@ -40,21 +40,23 @@ class InterruptedRestoreTest : public ::testing::Test {
     ASSERT_EQ(::mount(nullptr, to.c_str(), nullptr, MS_PRIVATE, nullptr), 0);
   }
 
+  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
+
   test::TempDirectory temp_;
 };
 
 TEST_F(InterruptedRestoreTest, DetachesTheBoundRootAndTheVolumesButNotTheRootItself) {
-  const std::string rootfs = (temp_.path() / "rootfs").string();
+  const std::string rootfs = Path("rootfs");
 
-  EXPECT_THAT(DetachRestoreMounts((temp_.path() / "state").string(), rootfs), test::IsOk());
+  EXPECT_THAT(DetachRestoreMounts(Path("state"), rootfs), test::IsOk());
 
-  EXPECT_FALSE(IsMountPoint((temp_.path() / "state/criu-root").string()));
+  EXPECT_FALSE(IsMountPoint(Path("state/criu-root")));
   EXPECT_FALSE(IsMountPoint(rootfs + "/data"));
   EXPECT_TRUE(IsMountPoint(rootfs));
 }
 
 TEST_F(InterruptedRestoreTest, RemovingTheStateDirectoryAfterwardsSparesTheVolume) {
-  ASSERT_THAT(DetachRestoreMounts((temp_.path() / "state").string(), ""), test::IsOk());
+  ASSERT_THAT(DetachRestoreMounts(Path("state"), ""), test::IsOk());
 
   fs::remove_all(temp_.path() / "state");
 
@@ -62,11 +64,10 @@ TEST_F(InterruptedRestoreTest, RemovingTheStateDirectoryAfterwardsSparesTheVolum
 }
 
 TEST_F(InterruptedRestoreTest, NothingLeftIsSuccess) {
-  const std::string state = (temp_.path() / "state").string();
-  ASSERT_THAT(DetachRestoreMounts(state, (temp_.path() / "rootfs").string()), test::IsOk());
+  ASSERT_THAT(DetachRestoreMounts(Path("state"), Path("rootfs")), test::IsOk());
 
-  EXPECT_THAT(DetachRestoreMounts(state, (temp_.path() / "rootfs").string()), test::IsOk());
-  EXPECT_THAT(DetachRestoreMounts((temp_.path() / "absent").string(), ""), test::IsOk());
+  EXPECT_THAT(DetachRestoreMounts(Path("state"), Path("rootfs")), test::IsOk());
+  EXPECT_THAT(DetachRestoreMounts(Path("absent"), ""), test::IsOk());
 }
 
 }  // namespace

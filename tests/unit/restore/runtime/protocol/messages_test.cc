@@ -6,14 +6,13 @@
 #include <string>
 
 #include "agent/os/unique_fd.h"
-#include "agent/os/unix_socket.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod::wrapper {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
+using test::Soon;
 
 Request FullRequest() {
   Request request;
@@ -32,83 +31,71 @@ Request FullRequest() {
   request.cgroups_path = "/k8s.io/c1";
   request.namespace_paths = {{"uts", "/proc/1/ns/uts"}, {"ipc", "/proc/1/ns/ipc"}};
   request.cgroup_namespace = true;
-  request.terminal = true;
   return request;
 }
 
-class Pair {
- public:
-  Pair() {
+class MessagesTest : public ::testing::Test {
+ protected:
+  MessagesTest() {
     int fds[2] = {-1, -1};
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     here_.Reset(fds[0]);
     there_.Reset(fds[1]);
   }
-  int here() const { return here_.get(); }
-  int there() const { return there_.get(); }
-  void CloseThere() { there_.Reset(); }
+  Result<Answer> AnswerOf(const Answer& answer) {
+    EXPECT_THAT(Send(here_.get(), answer, Soon()), test::IsOk());
+    return ReceiveAnswer(there_.get(), Soon());
+  }
+  Result<Answer> AnswerOfBytes(const std::string& bytes) {
+    EXPECT_THAT(SendFrame(here_.get(), bytes, Soon()), test::IsOk());
+    return ReceiveAnswer(there_.get(), Soon());
+  }
 
- private:
   UniqueFd here_;
   UniqueFd there_;
 };
 
-TEST(MessagesTest, ARequestArrivesWithEveryField) {
-  Pair pair;
-  const Request request = FullRequest();
-
-  ASSERT_THAT(Send(pair.here(), request, Deadline::After(seconds(1))), test::IsOk());
-  const Result<Request> received = ReceiveRequest(pair.there(), Deadline::After(seconds(1)));
-
-  EXPECT_THAT(received, test::IsOkAnd(request));
+TEST_F(MessagesTest, EveryMessageArrivesWithEveryField) {
+  EXPECT_THAT(ParseRequest(Serialize(FullRequest())), test::IsOkAnd(FullRequest()));
+  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "/usr/sbin/criu"};
+  for (const Answer& answer :
+       {Answer::Restore(plan), Answer::Finished(), Answer::Fail("no such archive")}) {
+    EXPECT_THAT(AnswerOf(answer), test::IsOkAnd(answer));
+  }
 }
 
-TEST(MessagesTest, APlanArrivesOnlyWithRestore) {
-  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "op", "/usr/sbin/criu"};
+TEST_F(MessagesTest, APlanArrivesOnlyWithRestore) {
+  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "/usr/sbin/criu"};
 
-  EXPECT_THAT(ParseAnswer(Serialize(Answer::Restore(plan))), test::IsOkAnd(Answer::Restore(plan)));
-  EXPECT_THAT(ParseAnswer(Serialize(Answer{Answer::Decision::kPass, "", plan})),
-              test::IsOkAnd(Answer::Pass()));
+  EXPECT_THAT(AnswerOf({Answer::Decision::kPass, "", plan}), test::IsOkAnd(Answer::Pass()));
 }
 
-TEST(MessagesTest, AFailureCarriesItsReason) {
-  EXPECT_THAT(ParseAnswer(Serialize(Answer::Finished())), test::IsOkAnd(Answer::Finished()));
-  EXPECT_THAT(ParseAnswer(Serialize(Answer::Fail("no such archive"))),
-              test::IsOkAnd(Answer::Fail("no such archive")));
-}
+TEST_F(MessagesTest, AnOutcomeArrivesWithItsLogCut) {
+  Outcome outcome{true, 4711, std::string(2 * kOutcomeLogBytesMax, 'x')};
+  ASSERT_THAT(Send(here_.get(), outcome, Soon()), test::IsOk());
 
-TEST(MessagesTest, AnOutcomeArrivesWithItsLogCut) {
-  Outcome outcome{true, 7, 4711, std::string(2 * kOutcomeLogBytesMax, 'x')};
-
-  const Result<Outcome> parsed = ParseOutcome(Serialize(outcome));
+  const Result<Outcome> received = ReceiveOutcome(there_.get(), Soon());
 
   outcome.log.resize(kOutcomeLogBytesMax);
-  EXPECT_THAT(parsed, test::IsOkAnd(outcome));
+  EXPECT_THAT(received, test::IsOkAnd(outcome));
 }
 
-TEST(MessagesTest, GarbageIsNoMessage) {
-  EXPECT_THAT(ParseRequest("\xff\xff\xff"), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseAnswer("\xff\xff\xff"), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseOutcome("\xff\xff\xff"), test::StatusIs(Code::kDataLoss));
+TEST_F(MessagesTest, GarbageAndWhatHasNoKnownKindOrDecisionIsRefused) {
+  for (const std::string bytes : {"\xff\xff\xff", "", "\x08\x63"}) {
+    EXPECT_THAT(ParseRequest(bytes), test::StatusIs(Code::kDataLoss));
+    EXPECT_THAT(AnswerOfBytes(bytes), test::StatusIs(Code::kDataLoss));
+  }
+  ASSERT_THAT(SendFrame(here_.get(), "\xff\xff\xff", Soon()), test::IsOk());
+  EXPECT_THAT(ReceiveOutcome(there_.get(), Soon()), test::StatusIs(Code::kDataLoss));
 }
 
-TEST(MessagesTest, AMessageWithoutAKnownKindOrDecisionIsRefused) {
-  EXPECT_THAT(ParseRequest(""), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseAnswer(""), test::StatusIs(Code::kDataLoss));
-  const std::string unknown_enumerator("\x08\x63", 2);
-  EXPECT_THAT(ParseRequest(unknown_enumerator), test::StatusIs(Code::kDataLoss));
-  EXPECT_THAT(ParseAnswer(unknown_enumerator), test::StatusIs(Code::kDataLoss));
-}
+TEST_F(MessagesTest, APeerThatIsGoneIsToldFromOneThatIsSilent) {
+  EXPECT_THAT(ReceiveAnswer(here_.get(), Deadline::After(std::chrono::milliseconds(20))),
+              test::StatusIs(Code::kDeadlineExceeded));
 
-TEST(MessagesTest, APeerThatIsGoneIsToldFromOneThatIsSilent) {
-  Pair pair;
+  there_.Reset();
 
-  const Result<Answer> silent = ReceiveAnswer(pair.here(), Deadline::After(milliseconds(20)));
-  pair.CloseThere();
-  const Result<Answer> gone = ReceiveAnswer(pair.here(), Deadline::After(seconds(1)));
-
-  EXPECT_THAT(silent, test::StatusIs(Code::kDeadlineExceeded));
-  EXPECT_THAT(gone, test::StatusIs(Code::kUnavailable));
+  EXPECT_THAT(ReceiveAnswer(here_.get(), Soon()), test::StatusIs(Code::kUnavailable));
 }
 
 }  // namespace
