@@ -260,14 +260,6 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
                              removed.reason());
     }
   }
-  const Status cleaned = jobs::RemoveJob(config_.jobs_dir(), job.operation_id);
-  if (!cleaned.ok()) {
-    Log(LogLevel::kWarning, "cleaning up after a checkpoint",
-        {{"operation", job.operation_id},
-         {"pod", operation->pod()},
-         {"reason", cleaned.message()}});
-  }
-  if (result.status.reason() == Reason::kProcessDied) RemoveLeftovers();
   Log(result.status.ok() ? LogLevel::kInfo : LogLevel::kWarning, "checkpoint ended",
       {{"operation", job.operation_id},
        {"pod", operation->pod()},
@@ -278,7 +270,17 @@ void CheckpointOperations::Finish(const std::stop_token& stop,
        {"bytes", std::to_string(result.size_bytes)}});
   RecordCheckpoint(metrics_, result, operation->age());
   const Status status = result.status;
-  operations_.Finish(operation, {status, std::move(result), {}});
+  operations_.Finish(operation, {status, std::move(result), {}}, [&] {
+    RemoveJob(operation->facts());
+    if (status.reason() == Reason::kProcessDied) RemoveLeftovers();
+  });
+}
+
+void CheckpointOperations::RemoveJob(const OperationFacts& facts) const {
+  const Status removed = jobs::RemoveJob(config_.jobs_dir(), facts.id);
+  if (removed.ok()) return;
+  Log(LogLevel::kWarning, "cleaning up after a checkpoint",
+      {{"operation", facts.id}, {"pod", facts.pod}, {"reason", removed.message()}});
 }
 
 // A job whose process is gone is released here, before anything is served; the rest of its repair
@@ -312,7 +314,13 @@ void CheckpointOperations::AdoptOrRepair(const std::string& operation_id) {
   facts.archive = job->archive;
   facts.timeout = seconds(job->timeout_s);
   Result<OperationRegister::Begun> begun = operations_.Begin(std::move(facts));
-  if (!begun.ok() || begun->found) return;  // one a pod: the other one's end removes what is shared
+  if (!begun.ok()) return;  // one a pod: the other one's end removes what is shared
+  if (begun->found) {
+    // All of it was done but this; of one whose result nobody understood, nothing was.
+    const Operation& ended = *begun->operation;
+    if (ended.outcome().status.code() != Code::kUnimplemented) RemoveJob(ended.facts());
+    return;
+  }
   Log(LogLevel::kInfo, process.alive() ? "checkpoint adopted" : "checkpoint repaired",
       {{"operation", operation_id}, {"pod", begun->operation->pod()}});
   StartFollower(begun->operation, *job, std::move(process));

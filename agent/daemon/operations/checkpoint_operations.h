@@ -50,6 +50,7 @@ class CheckpointOperations {
                                                const Operation& operation,
                                                const std::string& job_dir) const;
   Status RemoveSource(const std::stop_token& stop, const std::string& sandbox_id);
+  void RemoveJob(const OperationFacts& facts) const;
   void RemoveLeftovers() const;
   void Finish(const std::stop_token& stop, const std::shared_ptr<Operation>& operation,
               const jobs::CheckpointJob& job);

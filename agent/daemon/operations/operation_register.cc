@@ -92,21 +92,27 @@ Result<std::shared_ptr<Operation>> OperationRegister::FindSame(const OperationFa
 // mutex_ is held.
 Result<std::shared_ptr<Operation>> OperationRegister::FindSameLocked(
     const OperationFacts& asked) const {
-  const auto running = std::find_if(running_.begin(), running_.end(), [&](const auto& entry) {
-    return entry.second->id() == asked.id;
-  });
-  Result<std::shared_ptr<Operation>> found =
-      running != running_.end() ? running->second : ReadEnded(asked.id);
+  const std::shared_ptr<Operation> running = FindRunningLocked(asked.id);
+  Result<std::shared_ptr<Operation>> found = running != nullptr ? running : ReadEnded(asked.id);
   if (found.ok()) CRYOPOD_RETURN_IF_ERROR(CheckSame(asked, (*found)->facts()));
   return found;
 }
 
-void OperationRegister::Finish(const std::shared_ptr<Operation>& operation, Outcome outcome) {
+// mutex_ is held. nullptr: there is none.
+std::shared_ptr<Operation> OperationRegister::FindRunningLocked(const std::string& id) const {
+  const auto running = std::find_if(running_.begin(), running_.end(),
+                                    [&](const auto& entry) { return entry.second->id() == id; });
+  return running != running_.end() ? running->second : nullptr;
+}
+
+void OperationRegister::Finish(const std::shared_ptr<Operation>& operation, Outcome outcome,
+                               const std::function<void()>& remove_job) {
   const Status remembered = Remember(*operation, outcome);
   if (!remembered.ok()) {
     Log(LogLevel::kWarning, "remembering how an operation ended",
         {{"operation", operation->id()}, {"reason", remembered.message()}});
   }
+  if (remove_job) remove_job();
   Drop(*operation);
   operation->Finish(std::move(outcome));
 }
@@ -157,6 +163,9 @@ std::vector<std::shared_ptr<Operation>> OperationRegister::ListEnded() const {
         ReadEnded(entry.name.substr(0, entry.name.size() - sizeof kSuffix + 1));
     if (operation.ok()) list.push_back(std::move(operation).value());
   }
+  // One whose job is being removed is remembered already, and has not ended yet.
+  const std::lock_guard lock(mutex_);
+  std::erase_if(list, [&](const auto& ended) { return FindRunningLocked(ended->id()) != nullptr; });
   std::sort(list.begin(), list.end(), [](const auto& one, const auto& other) {
     return one->facts().began > other->facts().began;
   });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,8 +38,10 @@ class OperationRegister {
   // Errors: kInvalidArgument (the ID), kAborted with the ID of the operation that runs on the pod,
   // kAlreadyExists (the ID is that of another operation: other pod, archive or kind).
   Result<Begun> Begin(OperationFacts facts);
-  // It has ended. Remembered first, so that whoever waited for it finds it.
-  void Finish(const std::shared_ptr<Operation>& operation, Outcome outcome);
+  // It has ended. What it came to is on disk before `remove_job` removes its directory, by which
+  // the next agent would find out; and both are done when whoever waits hears of it.
+  void Finish(const std::shared_ptr<Operation>& operation, Outcome outcome,
+              const std::function<void()>& remove_job = {});
   // It never ran: who asks again with its ID begins anew.
   void Drop(const Operation& operation);
 
@@ -60,6 +63,7 @@ class OperationRegister {
 
  private:
   std::string EndedDir() const { return state_dir_ + "/operations"; }
+  std::shared_ptr<Operation> FindRunningLocked(const std::string& id) const;
   Result<std::shared_ptr<Operation>> FindSameLocked(const OperationFacts& asked) const;
   Result<std::shared_ptr<Operation>> ReadEnded(const std::string& id) const;
   Status Remember(const Operation& operation, const Outcome& outcome) const;

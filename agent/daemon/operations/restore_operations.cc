@@ -77,7 +77,8 @@ RestoreOperations::RestoreOperations(const settings::AgentSettings& config,
 
 // A process that was killed may have left containers that are held, processes that never ran, and a
 // staging area on disk: its own program knows how to end that.
-Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id, bool keep_logs) {
+void RestoreOperations::RemoveRestoreJob(const std::string& operation_id, const std::string& pod,
+                                         bool keep_logs) {
   const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
   SpawnOptions options;
   options.argv = {config_.restore_program(), "--job", job_dir, "--end"};
@@ -87,20 +88,23 @@ Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id, bool
         {{"operation", operation_id}, {"reason", ended.status().message()}});
   }
   if (keep_logs) jobs::KeepLogs(job_dir, config_.state_dir, operation_id);
-  return jobs::RemoveJob(config_.jobs_dir(), operation_id);
+  const Status removed = jobs::RemoveJob(config_.jobs_dir(), operation_id);
+  if (!removed.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a restore",
+        {{"operation", operation_id}, {"pod", pod}, {"reason", removed.message()}});
+  }
 }
 
 // The job's mutex is held.
 void RestoreOperations::EndIfDead(Job& job) {
   if (job.operation_id.empty() || job.process->alive()) return;
-  Outcome outcome;
-  if (job.progress) outcome.status = job.progress->End();
-  const Status removed = RemoveRestoreJob(job.operation_id, !job.progress || !outcome.status.ok());
-  if (!removed.ok()) {
-    Log(LogLevel::kWarning, "cleaning up after a restore",
-        {{"operation", job.operation_id}, {"pod", job.pod}, {"reason", removed.message()}});
+  if (job.progress) {
+    const Status outcome = job.progress->End();
+    operations_.Finish(job.progress->operation(), {outcome, {}, {}},
+                       [&] { RemoveRestoreJob(job.operation_id, job.pod, !outcome.ok()); });
+  } else {
+    RemoveRestoreJob(job.operation_id, job.pod, true);
   }
-  if (job.progress) operations_.Finish(job.progress->operation(), std::move(outcome));
   job.progress.reset();
   job.operation_id.clear();
 }
@@ -287,12 +291,7 @@ void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
   }
   jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
   if (!process.alive() || !restore.ok()) {
-    const Status removed = RemoveRestoreJob(operation_id, true);
-    if (!removed.ok()) {
-      Log(LogLevel::kWarning, "cleaning up after a restore",
-          {{"operation", operation_id}, {"reason", removed.message()}});
-    }
-    return;
+    return RemoveRestoreJob(operation_id, restore.ok() ? PodOf(*restore) : "", true);
   }
   Log(LogLevel::kInfo, "restore adopted", {{"operation", operation_id}, {"pod", PodOf(*restore)}});
   const auto job = std::make_shared<Job>();

@@ -70,7 +70,7 @@ class RestoreOperations {
   static void SetProcess(Job& job, jobs::JobProcess process);
   Status StartJob(const std::shared_ptr<Job>& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
-  Status RemoveRestoreJob(const std::string& operation_id, bool keep_logs);
+  void RemoveRestoreJob(const std::string& operation_id, const std::string& pod, bool keep_logs);
   void EndOthers(const std::string& pod_uid);
   Status BeginOperation(const std::shared_ptr<Job>& job, const wrapper::Request& request,
                         const std::string& archive, const std::string& operation_id);

@@ -58,7 +58,14 @@ void HalfMadePods::Settle(const std::vector<std::string>& operation_ids) {
     facts.archive = entry.journal.archive;
     facts.restore_operation = entry.journal.restore_operation;
     Result<OperationRegister::Begun> begun = operations_.Begin(std::move(facts));
-    if (begun.ok() && !begun->found) entry.operation = std::move(begun->operation);
+    if (!begun.ok()) continue;
+    if (!begun->found) {
+      entry.operation = std::move(begun->operation);
+    } else if (begun->operation->outcome().status.ok()) {
+      // Its caller knows that the pod is whole: what has become of it since is no longer ours.
+      (void)jobs::RemoveJob(config_.jobs_dir(), id);
+      entries.pop_back();
+    }
   }
   if (entries.empty()) return;
   thread_ = std::jthread([this, entries = std::move(entries)](const std::stop_token& stop) mutable {
@@ -96,8 +103,13 @@ bool HalfMadePods::IsSettled(Entry& entry) {
       {{"operation", entry.journal.operation_id},
        {"pod", entry.journal.pod_namespace + "/" + entry.journal.pod_name},
        {"outcome", *outcome}});
-  (void)jobs::RemoveJob(config_.jobs_dir(), entry.journal.operation_id);
-  if (entry.operation == nullptr) return true;
+  const auto remove_job = [&] {
+    (void)jobs::RemoveJob(config_.jobs_dir(), entry.journal.operation_id);
+  };
+  if (entry.operation == nullptr) {
+    remove_job();
+    return true;
+  }
   Outcome result;
   if (*outcome != kKept) {
     result.status =
@@ -105,7 +117,7 @@ bool HalfMadePods::IsSettled(Entry& entry) {
                Reason::kProcessDied);
   }
   result.restore.sandbox_id = *outcome == kKept ? entry.journal.sandbox_id : "";
-  operations_.Finish(entry.operation, std::move(result));
+  operations_.Finish(entry.operation, std::move(result), remove_job);
   return true;
 }
 

@@ -33,7 +33,7 @@ constexpr seconds kBlameTimeout{60};
 
 Status Cancelled() { return Status(Code::kCancelled, "the operation was cancelled"); }
 
-// One pod on its way: what was made is removed unless Keep is called.
+// One pod on its way.
 class NewPod {
  public:
   NewPod(const RestoreParts& parts, Operation& operation, jobs::PodJournal journal,
@@ -44,20 +44,18 @@ class NewPod {
         runtime_handler_(std::move(runtime_handler)),
         deadline_(deadline),
         journal_(std::move(journal)) {}
-  ~NewPod() {
-    const bool settled = kept_ || Rollback();
-    if (settled) (void)jobs::RemoveJob(config_.jobs_dir(), journal_.operation_id);
-  }
 
-  Status Make(const archive::Archive& archive, const cri::PodRequest& request);
-  RestoreReport Keep() {
-    kept_ = true;
-    return std::move(restored_);
+  // The whole pod, or nothing: on any error what was made is removed again.
+  Outcome Restore(const archive::Archive& archive, const cri::PodRequest& request);
+  // Unless something is left: the journal then remembers it.
+  void RemoveJob() const {
+    if (settled_) (void)jobs::RemoveJob(config_.jobs_dir(), journal_.operation_id);
   }
 
  private:
   // Errors: kCancelled.
   Status Enter(const std::string& stage, const std::string& container = "");
+  Status Make(const archive::Archive& archive, const cri::PodRequest& request);
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
   Status Verify(const archive::Archive& archive, const cri::PodRequest& request);
   bool Rollback();
@@ -72,7 +70,7 @@ class NewPod {
   RestoreReport restored_;
   std::string stage_;
   Deadline::Clock::time_point began_;
-  bool kept_ = false;
+  bool settled_ = true;
 };
 
 Status NewPod::Enter(const std::string& stage, const std::string& container) {
@@ -87,7 +85,7 @@ Status NewPod::Enter(const std::string& stage, const std::string& container) {
   return operation_.cancelled() ? Cancelled() : Status();
 }
 
-// False when something is left, which the journal then remembers.
+// False when something is left.
 bool NewPod::Rollback() {
   if (restored_.sandbox_id.empty()) return true;
   const Deadline deadline = Deadline::After(kRollbackTimeout);
@@ -200,20 +198,18 @@ Status Blame(const settings::AgentSettings& config, const archive::Archive& arch
                 reason == Reason::kNone ? failure.reason() : reason);
 }
 
-Outcome RunRestore(const RestoreParts& parts, Operation& operation, const archive::Archive& archive,
-                   const cri::PodRequest& request, const jobs::PodJournal& journal,
-                   const std::string& runtime_handler, Deadline deadline) {
+Outcome NewPod::Restore(const archive::Archive& archive, const cri::PodRequest& request) {
+  const std::string doing = "restoring pod " + operation_.pod() + " from " + archive.name();
   Outcome outcome;
-  NewPod pod(parts, operation, journal, runtime_handler, deadline);
-  const std::string doing = "restoring pod " + operation.pod() + " from " + archive.name();
-  outcome.status = pod.Make(archive, request).While(doing);
+  outcome.status = Make(archive, request).While(doing);
   if (outcome.status.ok()) {
-    outcome.restore = pod.Keep();
-  } else if (operation.cancelled()) {
-    outcome.status = Cancelled().While(doing);
-  } else {
-    outcome.status = Blame(parts.config, archive, journal.restore_operation, outcome.status);
+    outcome.restore = std::move(restored_);
+    return outcome;
   }
+  outcome.status = operation_.cancelled()
+                       ? Cancelled().While(doing)
+                       : Blame(config_, archive, journal_.restore_operation, outcome.status);
+  settled_ = Rollback();
   return outcome;
 }
 
@@ -272,15 +268,16 @@ Result<std::shared_ptr<Operation>> PodRestores::TryStart(const RestoreOptions& o
   const std::lock_guard lock(mutex_);
   workers_.remove_if([](const Worker& worker) { return worker.ended.load(); });
   Worker& worker = workers_.emplace_back();
-  worker.thread = std::jthread([this, &ended = worker.ended, operation,
-                                archive = std::move(archive), request = std::move(request),
-                                journal = std::move(journal), handler = options.runtime_handler,
-                                deadline] {
-    Outcome outcome = RunRestore(parts_, *operation, archive, request, journal, handler, deadline);
-    RecordRestore(parts_.metrics, outcome, operation->age());
-    parts_.operations.Finish(operation, std::move(outcome));
-    ended = true;
-  });
+  worker.thread =
+      std::jthread([this, &ended = worker.ended, operation, archive = std::move(archive),
+                    request = std::move(request), journal = std::move(journal),
+                    handler = options.runtime_handler, deadline] {
+        NewPod pod(parts_, *operation, journal, handler, deadline);
+        Outcome outcome = pod.Restore(archive, request);
+        RecordRestore(parts_.metrics, outcome, operation->age());
+        parts_.operations.Finish(operation, std::move(outcome), [&pod] { pod.RemoveJob(); });
+        ended = true;
+      });
   return operation;
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -132,6 +133,24 @@ class AgentFixture : public ::testing::Test {
     const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(JobDir(id), jobs::kProcessFile);
     return identity.ok() ? identity->pid : -1;
   }
+  // From now on, what is remembered ("c-1.json") and which jobs are removed ("c-1"), in that order.
+  void WatchEnds() {
+    std::filesystem::create_directories(config_.state_dir + "/operations");
+    ends_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    ::inotify_add_watch(ends_.get(), (config_.state_dir + "/operations").c_str(), IN_MOVED_TO);
+    ::inotify_add_watch(ends_.get(), config_.jobs_dir().c_str(), IN_DELETE);
+  }
+  std::vector<std::string> Ends() const {
+    alignas(inotify_event) char buffer[4096];
+    std::vector<std::string> names;
+    const ssize_t size = ::read(ends_.get(), buffer, sizeof buffer);
+    for (ssize_t at = 0; at < size;) {
+      const auto* const event = reinterpret_cast<const inotify_event*>(buffer + at);
+      names.emplace_back(event->name);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+    }
+    return names;
+  }
   // Waits for its end.
   static Outcome OutcomeOf(const Operation& operation) {
     Operation::News news;
@@ -158,6 +177,7 @@ class AgentFixture : public ::testing::Test {
   cri::RuntimeClient runtime_{temp_.path() / "cri.sock"};
   metrics::AgentMetrics metrics_;
   OperationRegister operations_{temp_.path() / "state"};
+  UniqueFd ends_;
 };
 
 }  // namespace cryopod::daemon::test

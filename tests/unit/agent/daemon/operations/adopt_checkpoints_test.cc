@@ -106,6 +106,21 @@ TEST_F(AdoptCheckpointsTest, AResultThatCameWhileNoAgentRanIsCollected) {
   EXPECT_EQ(ended->outcome().checkpoint.digest, GoodResult().digest);
 }
 
+TEST_F(AdoptCheckpointsTest, AnAgentThatDiedRightBeforeTheRemovalLeavesTheJobToTheNextOne) {
+  SetCheckpointProgram(WaitForGo());
+  const std::shared_ptr<Operation> operation = StartAndWait();
+  EndAgentAndKill(*operation);
+  register_->Finish(operation, {Status(), GoodResult(), {}});
+
+  RestartAgent();
+
+  EXPECT_THAT(register_->ListRunning(), IsEmpty());
+  EXPECT_THAT(Jobs(), IsEmpty());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> ended,
+                               register_->Find(operation->id()));
+  EXPECT_EQ(ended->outcome().checkpoint.digest, GoodResult().digest);
+}
+
 TEST_F(AdoptCheckpointsTest, WhatADeadProcessLeftIsRepairedAtTheStart) {
   SetCheckpointProgram(WaitForGo());
   const std::shared_ptr<Operation> operation = StartAndWait();

@@ -24,6 +24,7 @@ class CheckpointOperationsTest : public test::CheckpointFixture {};
 TEST_F(CheckpointOperationsTest, TheProcesssWordsAndResultAreReported) {
   SetCheckpointProgram(Say("resolve") + Say("dump") + "cp $job/request.json " +
                        (temp_.path() / "request").string() + "\n" + SayResult(GoodResult()));
+  WatchEnds();
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
   const CheckpointResult result = ResultOf(*operation);
@@ -36,7 +37,8 @@ TEST_F(CheckpointOperationsTest, TheProcesssWordsAndResultAreReported) {
                   ->containers,
               SizeIs(2));
   EXPECT_THAT(register_->ListRunning(), IsEmpty());
-  EXPECT_THAT(Jobs(), IsEmpty()) << "nothing is left of the job";
+  EXPECT_THAT(Ends(), ElementsAre(operation->id() + ".json", operation->id()))
+      << "nothing is left of the job, and what it came to is remembered before it goes";
   EXPECT_THAT(node_metrics_->Serialize(),
               HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 1"));
   EXPECT_THAT(server_.calls(), Not(Contains(HasSubstr("StopPodSandbox"))));

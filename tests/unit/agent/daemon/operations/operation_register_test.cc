@@ -251,6 +251,21 @@ TEST_F(OperationRegisterTest, AnOutcomeThatCannotBeReadIsLeftOut) {
   EXPECT_THAT(register_->Find("bad"), StatusIs(Code::kDataLoss));
 }
 
+TEST_F(OperationRegisterTest, AnOutcomeIsKeptBeforeItsJobGoesAndHeardOfAfterwards) {
+  const std::shared_ptr<Operation> operation = Begin(Facts("mine"));
+  bool removed = false;
+
+  register_->Finish(operation, {}, [&] {
+    EXPECT_THAT(OperationRegister(temp_.path()).Find("mine"), IsOk());
+    EXPECT_THAT(register_->ListRunning(), SizeIs(1)) << "nobody else comes before it is done";
+    EXPECT_THAT(register_->ListEnded(), IsEmpty());
+    EXPECT_FALSE(operation->WaitForNews(0, Deadline::After(hours(0))).finished);
+    removed = true;
+  });
+
+  EXPECT_TRUE(removed);
+}
+
 TEST_F(OperationRegisterTest, AnOutcomeThatCannotBeKeptReachesThoseWhoWait) {
   cryopod::test::WriteText(temp_.path() / "operations", "in the way");
   const std::shared_ptr<Operation> operation = Begin(Facts());

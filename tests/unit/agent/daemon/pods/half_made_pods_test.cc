@@ -70,6 +70,7 @@ class HalfMadePodsTest : public test::AgentFixture {
 };
 
 TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
+  WatchEnds();
   journal_.sandbox_id = AddSandbox("ours");
   AddContainer(journal_.sandbox_id, "app");
   Consume("app");
@@ -80,6 +81,7 @@ TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
   EXPECT_THAT(server_.container_ids(), IsEmpty());
+  EXPECT_THAT(Ends(), ElementsAre("p-1.json", "p-1"));
   EXPECT_THAT(OutcomeOfRestore(), StatusIs(Code::kAborted, HasSubstr("is removed")));
   EXPECT_EQ(OutcomeOfRestore().reason(), Reason::kProcessDied);
 }
@@ -129,6 +131,23 @@ TEST_F(HalfMadePodsTest, APodThatWasWhollyRestoredIsKept) {
   EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
   EXPECT_THAT(OutcomeOfRestore(), IsOk());
   EXPECT_THAT(server_.calls(), Not(Contains(StartsWith("StopPodSandbox"))));
+}
+
+TEST_F(HalfMadePodsTest, APodWhoseRestoreIsRememberedAsDoneIsNoLongerOurs) {
+  journal_.sandbox_id = AddSandbox("ours");
+  LeaveJournal();
+  OperationFacts facts;
+  facts.id = "p-1";
+  facts.kind = jobs::JobKind::kPod;
+  facts.pod = "shop/web";
+  facts.archive = "a";
+  operations_.Finish(operations_.Begin(facts)->operation, {});
+
+  Settle();
+
+  EXPECT_TRUE(IsSettled());
+  EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
+  EXPECT_THAT(server_.calls(), IsEmpty());
 }
 
 TEST_F(HalfMadePodsTest, APodOfWhichAContainerHasEndedIsNotWhole) {

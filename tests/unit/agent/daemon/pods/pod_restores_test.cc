@@ -79,6 +79,9 @@ class PodRestoresTest : public test::AgentFixture {
 };
 
 TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
+  options_.operation_id = "mine";
+  WatchEnds();
+
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
 
   ASSERT_THAT(server_.sandbox_ids(), ElementsAre(report.sandbox_id));
@@ -94,6 +97,7 @@ TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
                                    "restore sidecar", "verify"));
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
+  EXPECT_THAT(Ends(), ElementsAre("mine.json", "mine"));
 }
 
 TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {

@@ -309,10 +309,12 @@ TEST_F(WrapperServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnd
   ASSERT_THAT(register_->ListRunning(), SizeIs(1));
   const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
   ReportStage(operation->id(), jobs::Stage::kRestored);
+  WatchEnds();
 
   ::kill(JobPid(operation->id()), SIGKILL);
 
   EXPECT_THAT(OutcomeOf(*operation).status, IsOk());
+  EXPECT_THAT(Ends(), ElementsAre(operation->id() + ".json", operation->id()));
   EXPECT_THAT(register_->ListEnded(), SizeIs(1));
   EXPECT_THAT(register_->ListRunning(), SizeIs(0));
 }
