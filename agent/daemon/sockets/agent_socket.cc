@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "agent/api/cryopod.grpc.pb.h"
-#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 #include "agent/daemon/archives/archive_transfer.h"
 #include "agent/daemon/observe/node_info.h"
@@ -38,7 +37,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
 
   grpc::Status Checkpoint(ServerContext* context, const v1::CheckpointRequest* message,
                           EventWriter* writer) override {
-    const api::CheckpointRequest request = api::FromMessage(*message);
+    const auto request = api::FromMessage<api::CheckpointRequest>(*message);
     return Follow(parts.checkpoints.Start({request.operation_id, request.pod, request.archive,
                                            request.stop_source, request.without_volumes,
                                            message->timeout_seconds()}),
@@ -47,7 +46,7 @@ struct AgentServer::Service final : v1::PodCheckpoints::Service {
 
   grpc::Status Restore(ServerContext* context, const v1::RestoreRequest* message,
                        EventWriter* writer) override {
-    const api::RestoreRequest request = api::FromMessage(*message);
+    const auto request = api::FromMessage<api::RestoreRequest>(*message);
     return Follow(parts.pods.Start({request.operation_id, request.archive, request.request_json,
                                     request.request_from_archive, request.runtime_handler,
                                     message->timeout_seconds()}),

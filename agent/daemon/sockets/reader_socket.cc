@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "agent/api/cryopod.grpc.pb.h"
-#include "agent/api/grpc_status.h"
+#include "agent/api/messages.h"
 #include "agent/os/log.h"
 
 namespace cryopod::daemon {
