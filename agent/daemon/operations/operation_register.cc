@@ -1,8 +1,5 @@
 #include "agent/daemon/operations/operation_register.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -199,24 +196,8 @@ Status OperationRegister::Remember(const Operation& operation, const Outcome& ou
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(EndedDir(), 0700));
   CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(EndedDir(), (operation.id() + kSuffix).c_str(),
                                             EndedOperation{operation.facts(), outcome}));
-  ForgetOldest();
+  RemoveOldest(EndedDir(), kEndedMax, system_clock::to_time_t(system_clock::now() - kEndedAge));
   return Status();
-}
-
-void OperationRegister::ForgetOldest() const {
-  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(EndedDir());
-  if (!entries.ok()) return;
-  std::vector<std::pair<time_t, std::string>> by_age;
-  for (const DirectoryEntry& entry : *entries) {
-    struct stat status {};
-    const std::string path = EndedDir() + "/" + entry.name;
-    if (::stat(path.c_str(), &status) == 0) by_age.emplace_back(status.st_mtime, path);
-  }
-  std::sort(by_age.begin(), by_age.end(), std::greater<>());
-  const time_t oldest = system_clock::to_time_t(system_clock::now() - kEndedAge);
-  for (size_t i = 0; i < by_age.size(); ++i) {
-    if (i >= kEndedMax || by_age[i].first < oldest) ::unlink(by_age[i].second.c_str());
-  }
 }
 
 }  // namespace cryopod::daemon

@@ -67,7 +67,6 @@ class OperationRegister {
   Result<std::shared_ptr<Operation>> FindSameLocked(const OperationFacts& asked) const;
   Result<std::shared_ptr<Operation>> ReadEnded(const std::string& id) const;
   Status Remember(const Operation& operation, const Outcome& outcome) const;
-  void ForgetOldest() const;
 
   const std::string state_dir_;
   mutable std::mutex mutex_;                                   // guards all below
