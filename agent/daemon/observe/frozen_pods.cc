@@ -1,9 +1,7 @@
 #include "agent/daemon/observe/frozen_pods.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <ctime>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
@@ -46,29 +44,26 @@ bool StandsStill(const std::string& job_dir, bool says_frozen) {
 
 // The journal is written right before the freeze.
 nanoseconds SinceJournal(const std::string& job_dir) {
-  struct stat status {};
-  if (::stat((job_dir + "/" + jobs::kJournalFile).c_str(), &status) != 0) return {};
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  const nanoseconds since = std::chrono::seconds(now.tv_sec - status.st_mtim.tv_sec) +
-                            nanoseconds(now.tv_nsec - status.st_mtim.tv_nsec);
-  return std::max(since, nanoseconds(0));
+  using std::filesystem::file_time_type;
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(job_dir + "/" + jobs::kJournalFile, error);
+  if (error) return {};
+  return std::max<nanoseconds>(file_time_type::clock::now() - written, nanoseconds(0));
 }
 
 }  // namespace
 
-FrozenPods CountFrozenPods(const settings::AgentSettings& config,
-                           const OperationRegister& operations) {
+FrozenPods CountFrozenPods(const AgentParts& agent) {
   std::map<std::string, bool> says_frozen;
-  for (const std::shared_ptr<Operation>& operation : operations.ListRunning()) {
+  for (const std::shared_ptr<Operation>& operation : agent.operations.ListRunning()) {
     says_frozen[operation->id()] = operation->frozen();
   }
   FrozenPods frozen;
-  const Result<std::vector<jobs::ListedJob>> jobs = jobs::ListJobs(config.jobs_dir());
+  const Result<std::vector<jobs::ListedJob>> jobs = jobs::ListJobs(agent.config.jobs_dir());
   if (!jobs.ok()) return frozen;
   for (const jobs::ListedJob& job : *jobs) {
     if (!job.readable.ok() || job.kind != jobs::JobKind::kCheckpoint) continue;
-    const std::string job_dir = config.jobs_dir() + "/" + job.id;
+    const std::string job_dir = agent.job_dir(job.id);
     if (!StandsStill(job_dir, says_frozen[job.id])) continue;
     ++frozen.pods;
     frozen.longest = std::max(frozen.longest, SinceJournal(job_dir));

@@ -3,8 +3,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "agent/daemon/operations/operation_register.h"
-#include "agent/settings/agent_settings.h"
+#include "agent/daemon/operations/agent_parts.h"
 
 namespace cryopod::daemon {
 
@@ -17,7 +16,6 @@ struct FrozenPods {
 // committed, or left by an operation that died. While CRIU works the kernel calls a cgroup thawed
 // whose tasks CRIU holds, so a living operation's own word counts, and the kernel's where there is
 // none.
-FrozenPods CountFrozenPods(const settings::AgentSettings& config,
-                           const OperationRegister& operations);
+FrozenPods CountFrozenPods(const AgentParts& agent);
 
 }  // namespace cryopod::daemon

@@ -5,14 +5,15 @@
 #include <optional>
 #include <string>
 
+#include "agent/api/types.h"
 #include "agent/daemon/archives/archive_census.h"
-#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/operations/agent_parts.h"
 #include "agent/os/deadline.h"
-#include "agent/settings/agent_settings.h"
-#include "cri/runtime_client.h"
-#include "metrics/agent_metrics.h"
 
 namespace cryopod::daemon {
+
+// Asks CRIU, the container runtime and the kernel, as node::LookAtNode.
+api::NodeInfo ReadNodeInfo(const AgentParts& agent);
 
 // The text of a scrape: what was counted, and what is true of the node at this moment.
 //
@@ -21,21 +22,17 @@ namespace cryopod::daemon {
 //          time.
 class NodeMetrics {
  public:
-  NodeMetrics(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-              const OperationRegister& operations, metrics::AgentMetrics& metrics);
+  explicit NodeMetrics(const AgentParts& agent)
+      : agent_(agent), census_(agent.config.store_root()) {}
   std::string Collect();
 
  private:
   void DescribeNode();
-  metrics::NodeDescription AskNode() const;
 
-  const settings::AgentSettings& config_;
-  cri::RuntimeClient& runtime_;
-  const OperationRegister& operations_;
-  metrics::AgentMetrics& metrics_;
+  const AgentParts agent_;
   std::mutex mutex_;  // guards everything below
   ArchiveCensus census_;
-  std::future<metrics::NodeDescription> asked_;
+  std::future<api::NodeInfo> asked_;
   std::optional<Deadline> described_until_;
 };
 

@@ -45,12 +45,12 @@ class OperationRegister {
   // It never ran: who asks again with its ID begins anew.
   void Drop(const Operation& operation);
 
-  // The one that was asked for before, with this ID. Errors: kNotFound; kAlreadyExists, as Begin.
-  Result<std::shared_ptr<Operation>> FindSame(const OperationFacts& asked) const;
   // Running or ended. Errors: kNotFound.
   Result<std::shared_ptr<Operation>> Find(const std::string& id) const;
-  // The one that runs and makes the pod of this request; nullptr: there is none.
-  std::shared_ptr<Operation> FindByRestoreOperation(const std::string& restore_operation) const;
+  // The one that was asked for before, with this ID. Errors: kNotFound; kAlreadyExists, as Begin.
+  Result<std::shared_ptr<Operation>> FindSame(const OperationFacts& asked) const;
+  // The one that runs on it; nullptr: there is none.
+  std::shared_ptr<Operation> FindByPod(const std::string& pod_key) const;
   std::vector<std::shared_ptr<Operation>> ListRunning() const;
   // Newest first.
   std::vector<std::shared_ptr<Operation>> ListEnded() const;
@@ -63,9 +63,7 @@ class OperationRegister {
 
  private:
   std::string EndedDir() const { return state_dir_ + "/operations"; }
-  std::shared_ptr<Operation> FindRunningLocked(const std::string& id) const;
-  Result<std::shared_ptr<Operation>> FindSameLocked(const OperationFacts& asked) const;
-  Result<std::shared_ptr<Operation>> ReadEnded(const std::string& id) const;
+  Result<std::shared_ptr<Operation>> FindLocked(const std::string& id) const;
   Status Remember(const Operation& operation, const Outcome& outcome) const;
 
   const std::string state_dir_;

@@ -14,14 +14,12 @@
 #include <thread>
 #include <vector>
 
-#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/operations/agent_parts.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/job_file.h"
-#include "agent/settings/agent_settings.h"
-#include "cri/runtime_client.h"
-#include "metrics/agent_metrics.h"
 #include "tests/fakes/fake_cri_server.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/daemon/sample_archive.h"
@@ -51,7 +49,7 @@ class AgentFixture : public ::testing::Test {
     for (const std::string& id : Jobs()) (void)jobs::RemoveJob(config_.jobs_dir(), id);
   }
 
-  static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
+  static Deadline Soon() { return cryopod::test::Soon(); }
   static bool Eventually(const std::function<bool()>& holds) {
     const Deadline deadline = Soon();
     while (!holds()) {
@@ -127,7 +125,7 @@ class AgentFixture : public ::testing::Test {
   }
   // An operation's ID that a caller gives. Its cgroup is named by it, and other tests run beside.
   std::string OwnId() const { return "mine-" + temp_.path().filename().string(); }
-  std::string JobDir(const std::string& id) const { return config_.jobs_dir() + "/" + id; }
+  std::string JobDir(const std::string& id) const { return agent_.job_dir(id); }
   // -1: nobody has told yet who works on it.
   pid_t JobPid(const std::string& id) const {
     const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(JobDir(id), jobs::kProcessFile);
@@ -177,6 +175,7 @@ class AgentFixture : public ::testing::Test {
   cri::RuntimeClient runtime_{temp_.path() / "cri.sock"};
   metrics::AgentMetrics metrics_;
   OperationRegister operations_{temp_.path() / "state"};
+  const AgentParts agent_{config_, runtime_, operations_, metrics_};
   UniqueFd ends_;
 };
 
