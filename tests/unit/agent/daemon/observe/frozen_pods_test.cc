@@ -1,4 +1,4 @@
-#include "agent/daemon/observe/frozen_pods.h"
+#include "agent/daemon/observe/node_metrics.h"
 
 #include <csignal>
 
