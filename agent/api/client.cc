@@ -8,7 +8,6 @@
 #include <cerrno>
 
 #include "agent/api/cryopod.grpc.pb.h"
-#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 #include "agent/os/unix_socket.h"
 
@@ -123,13 +122,14 @@ struct Client::Channel {
     v1::OperationEvent last;
     while (reader->Read(&event)) {
       const bool ends = event.has_checkpoint() || event.has_restore();
-      if (on_progress && !ends) on_progress(FromMessage(event));
+      if (on_progress && !ends) on_progress(FromMessage<Progress>(event));
       last.Swap(&event);
     }
     const grpc::Status status = reader->Finish();
     if (!status.ok()) return FromGrpc(status, context, details);
-    if (last.has_checkpoint()) return OperationResult(FromMessage(last.checkpoint()));
-    if (last.has_restore()) return OperationResult(FromMessage(last.restore()));
+    if (last.has_checkpoint())
+      return OperationResult(FromMessage<CheckpointResult>(last.checkpoint()));
+    if (last.has_restore()) return OperationResult(FromMessage<RestoreResult>(last.restore()));
     return WithoutResult();
   }
 
@@ -219,7 +219,7 @@ Result<Listing> Client::List(const std::string& pod_namespace, Deadline deadline
   request.set_ended_operations(ended);
   CRYOPOD_ASSIGN_OR_RETURN(const v1::ListResponse response,
                            channel_->Call(&Stub::List, request, deadline));
-  return FromMessage(response);
+  return FromMessage<Listing>(response);
 }
 
 Result<Inspection> Client::Inspect(const std::string& archive, Deadline deadline) {
@@ -227,7 +227,8 @@ Result<Inspection> Client::Inspect(const std::string& archive, Deadline deadline
   request.set_archive(archive);
   CRYOPOD_ASSIGN_OR_RETURN(const v1::InspectResponse response,
                            channel_->Call(&Stub::Inspect, request, deadline));
-  return Inspection{FromMessage(response.summary()), response.pod_checkpoint_json()};
+  return Inspection{FromMessage<ArchiveSummary>(response.summary()),
+                    response.pod_checkpoint_json()};
 }
 
 Result<Verification> Client::Verify(const std::string& archive, Deadline deadline) {
@@ -278,13 +279,13 @@ Result<ArchiveSummary> Client::Import(const std::string& name, int fd, Deadline 
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
   if (!status.ok()) return channel_->FromGrpc(status, context);
-  return FromMessage(response.archive());
+  return FromMessage<ArchiveSummary>(response.archive());
 }
 
 Result<NodeInfo> Client::DescribeNode(Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(const v1::NodeInfoResponse response,
                            channel_->Call(&Stub::NodeInfo, v1::NodeInfoRequest(), deadline));
-  return FromMessage(response);
+  return FromMessage<NodeInfo>(response);
 }
 
 Result<std::string> Client::Metrics(Deadline deadline) {

@@ -1,246 +1,262 @@
 #include "agent/api/messages.h"
 
+#include <google/protobuf/message.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
+
 #include <algorithm>
 #include <limits>
-
-#include "agent/api/cryopod.pb.h"
 
 namespace cryopod::api {
 namespace {
 
-uint32_t ToSeconds(std::chrono::seconds timeout) {
-  return static_cast<uint32_t>(
-      std::clamp<int64_t>(timeout.count(), 0, std::numeric_limits<uint32_t>::max()));
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using google::protobuf::Reflection;
+
+constexpr char kReasonKey[] = "cryopod-reason";
+constexpr char kOperationKey[] = "cryopod-operation";
+constexpr char kLogsKey[] = "cryopod-logs";
+
+std::string ReadTrailing(const grpc::ClientContext& context, const char* key) {
+  const auto& metadata = context.GetServerTrailingMetadata();
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return "";
+  return std::string(found->second.data(), found->second.size());
 }
 
-template <typename Message>
-void AddPhases(const std::vector<Phase>& phases, Message* message) {
-  for (const Phase& phase : phases) {
-    v1::Phase* const out = message->add_phases();
-    out->set_name(phase.name);
-    out->set_duration_us(phase.duration_us);
+// The fields of a message by their names: they are read into a value, or set from it.
+class Fields {
+ public:
+  explicit Fields(const Message& from) : message_(from) {}
+  explicit Fields(Message* to) : message_(*to), to_(to) {}
+
+  void Add(const char* name, std::string& value) {
+    if (to_ != nullptr) return access_.SetString(to_, Find(name), value);
+    value = access_.GetString(message_, Find(name));
   }
-}
-
-template <typename Message>
-std::vector<Phase> ReadPhases(const Message& message) {
-  std::vector<Phase> phases;
-  for (const v1::Phase& phase : message.phases()) {
-    phases.push_back({phase.name(), phase.duration_us()});
+  void Add(const char* name, bool& value) {
+    if (to_ != nullptr) return access_.SetBool(to_, Find(name), value);
+    value = access_.GetBool(message_, Find(name));
   }
-  return phases;
+  void Add(const char* name, uint32_t& value) {
+    if (to_ != nullptr) return access_.SetUInt32(to_, Find(name), value);
+    value = access_.GetUInt32(message_, Find(name));
+  }
+  void Add(const char* name, uint64_t& value) {
+    if (to_ != nullptr) return access_.SetUInt64(to_, Find(name), value);
+    value = access_.GetUInt64(message_, Find(name));
+  }
+  void Add(const char* name, std::chrono::seconds& value) {
+    auto number = static_cast<uint32_t>(
+        std::clamp<int64_t>(value.count(), 0, std::numeric_limits<uint32_t>::max()));
+    Add(name, number);
+    value = std::chrono::seconds(number);
+  }
+  // The same numbers; one that we do not know, from a newer agent, tells nothing.
+  void Add(const char* name, RequirementState& value) {
+    if (to_ != nullptr) return access_.SetEnumValue(to_, Find(name), static_cast<int>(value));
+    const int number = access_.GetEnumValue(message_, Find(name));
+    const bool known = number <= static_cast<int>(RequirementState::kLacking);
+    value = known ? static_cast<RequirementState>(number) : RequirementState::kUnknown;
+  }
+  void Add(const char* name, std::vector<std::string>& values) {
+    if (to_ != nullptr) {
+      for (const std::string& value : values) access_.AddString(to_, Find(name), value);
+      return;
+    }
+    for (int i = 0; i < access_.FieldSize(message_, Find(name)); ++i) {
+      values.push_back(access_.GetRepeatedString(message_, Find(name), i));
+    }
+  }
+  template <typename Value>
+  void Add(const char* name, std::vector<Value>& values) {
+    if (to_ != nullptr) {
+      for (Value& value : values) Describe(Fields(access_.AddMessage(to_, Find(name))), value);
+      return;
+    }
+    for (int i = 0; i < access_.FieldSize(message_, Find(name)); ++i) {
+      Describe(Fields(access_.GetRepeatedMessage(message_, Find(name), i)), values.emplace_back());
+    }
+  }
+
+ private:
+  const FieldDescriptor* Find(const char* name) const {
+    return message_.GetDescriptor()->FindFieldByName(name);
+  }
+
+  const Message& message_;
+  Message* const to_ = nullptr;
+  const Reflection& access_ = *message_.GetReflection();
+};
+
+void Describe(Fields fields, CheckpointRequest& request) {
+  fields.Add("pod", request.pod);
+  fields.Add("archive", request.archive);
+  fields.Add("stop_source", request.stop_source);
+  fields.Add("without_volumes", request.without_volumes);
+  fields.Add("timeout_seconds", request.timeout);
+  fields.Add("operation_id", request.operation_id);
 }
 
-// The same numbers.
-v1::Requirement::State ToState(RequirementState state) {
-  if (state == RequirementState::kMet) return v1::Requirement::MET;
-  return state == RequirementState::kLacking ? v1::Requirement::LACKING : v1::Requirement::UNKNOWN;
+void Describe(Fields fields, RestoreRequest& request) {
+  fields.Add("archive", request.archive);
+  fields.Add("request_json", request.request_json);
+  fields.Add("request_from_archive", request.request_from_archive);
+  fields.Add("runtime_handler", request.runtime_handler);
+  fields.Add("timeout_seconds", request.timeout);
+  fields.Add("operation_id", request.operation_id);
 }
 
-RequirementState ReadState(v1::Requirement::State state) {
-  if (state == v1::Requirement::MET) return RequirementState::kMet;
-  return state == v1::Requirement::LACKING ? RequirementState::kLacking
-                                           : RequirementState::kUnknown;
+void Describe(Fields fields, Phase& phase) {
+  fields.Add("name", phase.name);
+  fields.Add("duration_us", phase.duration_us);
+}
+
+void Describe(Fields fields, CheckpointResult& result) {
+  fields.Add("archive", result.archive);
+  fields.Add("digest", result.digest);
+  fields.Add("size_bytes", result.size_bytes);
+  fields.Add("captured_bytes", result.captured_bytes);
+  fields.Add("freeze_us", result.freeze_us);
+  fields.Add("phases", result.phases);
+  fields.Add("lacks", result.lacks);
+  fields.Add("external_files", result.external_files);
+  fields.Add("source_stopped", result.source_stopped);
+}
+
+void Describe(Fields fields, RestoredContainer& container) {
+  fields.Add("name", container.name);
+  fields.Add("container_id", container.container_id);
+  fields.Add("pid", container.pid);
+}
+
+void Describe(Fields fields, RestoreResult& result) {
+  fields.Add("pod_sandbox_id", result.pod_sandbox_id);
+  fields.Add("containers", result.containers);
+  fields.Add("phases", result.phases);
+  fields.Add("outcome", result.outcome);
+}
+
+void Describe(Fields fields, ArchiveSummary& summary) {
+  fields.Add("name", summary.name);
+  fields.Add("digest", summary.digest);
+  fields.Add("namespace", summary.pod_namespace);
+  fields.Add("pod", summary.pod);
+  fields.Add("pod_uid", summary.pod_uid);
+  fields.Add("created", summary.created);
+  fields.Add("size_bytes", summary.size_bytes);
+  fields.Add("containers", summary.containers);
+  fields.Add("damage", summary.damage);
+}
+
+void Describe(Fields fields, Operation& operation) {
+  fields.Add("operation_id", operation.operation_id);
+  fields.Add("kind", operation.kind);
+  fields.Add("pod", operation.pod);
+  fields.Add("archive", operation.archive);
+  fields.Add("stage", operation.stage);
+  fields.Add("container", operation.container);
+  fields.Add("bytes_done", operation.bytes_done);
+  fields.Add("bytes_total", operation.bytes_total);
+  fields.Add("began", operation.began);
+  fields.Add("timeout_seconds", operation.timeout_seconds);
+  fields.Add("state", operation.state);
+  fields.Add("code", operation.code);
+  fields.Add("reason", operation.reason);
+  fields.Add("message", operation.message);
+  fields.Add("log_folder", operation.log_folder);
+}
+
+void Describe(Fields fields, Progress& progress) {
+  fields.Add("operation_id", progress.operation_id);
+  fields.Add("stage", progress.stage);
+  fields.Add("container", progress.container);
+  fields.Add("bytes_done", progress.bytes_done);
+  fields.Add("bytes_total", progress.bytes_total);
+}
+
+void Describe(Fields fields, Listing& listing) {
+  fields.Add("archives", listing.archives);
+  fields.Add("operations", listing.operations);
+}
+
+void Describe(Fields fields, Requirement& requirement) {
+  fields.Add("name", requirement.name);
+  fields.Add("state", requirement.state);
+  fields.Add("found", requirement.found);
+  fields.Add("reason", requirement.reason);
+  fields.Add("remedy", requirement.remedy);
+}
+
+void Describe(Fields fields, NodeInfo& node) {
+  fields.Add("agent_version", node.agent_version);
+  fields.Add("criu_version", node.criu_version);
+  fields.Add("runtime_name", node.runtime_name);
+  fields.Add("runtime_version", node.runtime_version);
+  fields.Add("kernel", node.kernel);
+  fields.Add("cgroup_version", node.cgroup_version);
+  fields.Add("architecture", node.architecture);
+  fields.Add("problems", node.problems);
+  fields.Add("requirements", node.requirements);
 }
 
 }  // namespace
 
-void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message) {
-  message->set_pod(request.pod);
-  message->set_archive(request.archive);
-  message->set_stop_source(request.stop_source);
-  message->set_without_volumes(request.without_volumes);
-  message->set_timeout_seconds(ToSeconds(request.timeout));
-  message->set_operation_id(request.operation_id);
+template <typename Value>
+void ToMessage(const Value& value, Message* message) {
+  Describe(Fields(message), const_cast<Value&>(value));  // what writes changes nothing
 }
 
-void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message) {
-  message->set_archive(request.archive);
-  message->set_request_json(request.request_json);
-  message->set_request_from_archive(request.request_from_archive);
-  message->set_runtime_handler(request.runtime_handler);
-  message->set_timeout_seconds(ToSeconds(request.timeout));
-  message->set_operation_id(request.operation_id);
+template <typename Value>
+Value FromMessage(const Message& message) {
+  Value value;
+  Describe(Fields(message), value);
+  return value;
 }
 
-void ToMessage(const CheckpointResult& result, v1::CheckpointResult* message) {
-  message->set_archive(result.archive);
-  message->set_digest(result.digest);
-  message->set_size_bytes(result.size_bytes);
-  message->set_captured_bytes(result.captured_bytes);
-  message->set_freeze_us(result.freeze_us);
-  message->set_source_stopped(result.source_stopped);
-  message->mutable_lacks()->Add(result.lacks.begin(), result.lacks.end());
-  message->mutable_external_files()->Add(result.external_files.begin(),
-                                         result.external_files.end());
-  AddPhases(result.phases, message);
-}
+template void ToMessage(const CheckpointRequest& value, Message* message);
+template CheckpointRequest FromMessage(const Message& message);
+template void ToMessage(const RestoreRequest& value, Message* message);
+template RestoreRequest FromMessage(const Message& message);
+template void ToMessage(const CheckpointResult& value, Message* message);
+template CheckpointResult FromMessage(const Message& message);
+template void ToMessage(const RestoreResult& value, Message* message);
+template RestoreResult FromMessage(const Message& message);
+template void ToMessage(const ArchiveSummary& value, Message* message);
+template ArchiveSummary FromMessage(const Message& message);
+template void ToMessage(const Operation& value, Message* message);
+template void ToMessage(const Progress& value, Message* message);
+template Progress FromMessage(const Message& message);
+template void ToMessage(const Listing& value, Message* message);
+template Listing FromMessage(const Message& message);
+template void ToMessage(const NodeInfo& value, Message* message);
+template NodeInfo FromMessage(const Message& message);
 
-void ToMessage(const RestoreResult& result, v1::RestoreResult* message) {
-  message->set_pod_sandbox_id(result.pod_sandbox_id);
-  message->set_outcome(result.outcome);
-  for (const RestoredContainer& container : result.containers) {
-    v1::RestoredContainer* const out = message->add_containers();
-    out->set_name(container.name);
-    out->set_container_id(container.container_id);
-    out->set_pid(container.pid);
+grpc::Status ToGrpc(const Status& status, grpc::ServerContextBase& context,
+                    const FailureDetails& details) {
+  if (status.ok()) return grpc::Status::OK;
+  context.AddTrailingMetadata(kReasonKey, std::string(ReasonName(status.reason())));
+  if (!details.operation_id.empty()) {
+    context.AddTrailingMetadata(kOperationKey, details.operation_id);
   }
-  AddPhases(result.phases, message);
+  if (!details.log_folder.empty()) context.AddTrailingMetadata(kLogsKey, details.log_folder);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message());
 }
 
-void ToMessage(const ArchiveSummary& summary, v1::ArchiveSummary* message) {
-  message->set_name(summary.name);
-  message->set_digest(summary.digest);
-  message->set_namespace_(summary.pod_namespace);
-  message->set_pod(summary.pod);
-  message->set_pod_uid(summary.pod_uid);
-  message->set_created(summary.created);
-  message->set_size_bytes(summary.size_bytes);
-  message->mutable_containers()->Add(summary.containers.begin(), summary.containers.end());
-  message->set_damage(summary.damage);
-}
-
-void ToMessage(const Operation& operation, v1::Operation* message) {
-  message->set_operation_id(operation.operation_id);
-  message->set_kind(operation.kind);
-  message->set_pod(operation.pod);
-  message->set_archive(operation.archive);
-  message->set_stage(operation.stage);
-  message->set_container(operation.container);
-  message->set_bytes_done(operation.bytes_done);
-  message->set_bytes_total(operation.bytes_total);
-  message->set_began(operation.began);
-  message->set_timeout_seconds(operation.timeout_seconds);
-  message->set_state(operation.state);
-  message->set_code(operation.code);
-  message->set_reason(operation.reason);
-  message->set_message(operation.message);
-  message->set_log_folder(operation.log_folder);
-}
-
-void ToMessage(const Progress& progress, v1::OperationEvent* message) {
-  message->set_operation_id(progress.operation_id);
-  message->set_stage(progress.stage);
-  message->set_container(progress.container);
-  message->set_bytes_done(progress.bytes_done);
-  message->set_bytes_total(progress.bytes_total);
-}
-
-void ToMessage(const NodeInfo& node, v1::NodeInfoResponse* message) {
-  message->set_agent_version(node.agent_version);
-  message->set_criu_version(node.criu_version);
-  message->set_runtime_name(node.runtime_name);
-  message->set_runtime_version(node.runtime_version);
-  message->set_kernel(node.kernel);
-  message->set_cgroup_version(node.cgroup_version);
-  message->set_architecture(node.architecture);
-  message->mutable_problems()->Add(node.problems.begin(), node.problems.end());
-  for (const Requirement& requirement : node.requirements) {
-    v1::Requirement* const out = message->add_requirements();
-    out->set_name(requirement.name);
-    out->set_state(ToState(requirement.state));
-    out->set_found(requirement.found);
-    out->set_reason(requirement.reason);
-    out->set_remedy(requirement.remedy);
+Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context,
+                FailureDetails* details) {
+  if (status.ok()) return Status();
+  if (details != nullptr) {
+    *details = {ReadTrailing(context, kOperationKey), ReadTrailing(context, kLogsKey)};
   }
-}
-
-CheckpointRequest FromMessage(const v1::CheckpointRequest& message) {
-  CheckpointRequest request;
-  request.pod = message.pod();
-  request.archive = message.archive();
-  request.stop_source = message.stop_source();
-  request.without_volumes = message.without_volumes();
-  request.timeout = std::chrono::seconds(message.timeout_seconds());
-  request.operation_id = message.operation_id();
-  return request;
-}
-
-RestoreRequest FromMessage(const v1::RestoreRequest& message) {
-  RestoreRequest request;
-  request.archive = message.archive();
-  request.request_json = message.request_json();
-  request.request_from_archive = message.request_from_archive();
-  request.runtime_handler = message.runtime_handler();
-  request.timeout = std::chrono::seconds(message.timeout_seconds());
-  request.operation_id = message.operation_id();
-  return request;
-}
-
-Progress FromMessage(const v1::OperationEvent& message) {
-  return {message.operation_id(), message.stage(), message.container(), message.bytes_done(),
-          message.bytes_total()};
-}
-
-CheckpointResult FromMessage(const v1::CheckpointResult& message) {
-  CheckpointResult result;
-  result.archive = message.archive();
-  result.digest = message.digest();
-  result.size_bytes = message.size_bytes();
-  result.captured_bytes = message.captured_bytes();
-  result.freeze_us = message.freeze_us();
-  result.phases = ReadPhases(message);
-  result.lacks.assign(message.lacks().begin(), message.lacks().end());
-  result.external_files.assign(message.external_files().begin(), message.external_files().end());
-  result.source_stopped = message.source_stopped();
-  return result;
-}
-
-RestoreResult FromMessage(const v1::RestoreResult& message) {
-  RestoreResult result;
-  result.pod_sandbox_id = message.pod_sandbox_id();
-  for (const v1::RestoredContainer& container : message.containers()) {
-    result.containers.push_back({container.name(), container.container_id(), container.pid()});
-  }
-  result.phases = ReadPhases(message);
-  result.outcome = message.outcome();
-  return result;
-}
-
-ArchiveSummary FromMessage(const v1::ArchiveSummary& message) {
-  ArchiveSummary summary;
-  summary.name = message.name();
-  summary.digest = message.digest();
-  summary.pod_namespace = message.namespace_();
-  summary.pod = message.pod();
-  summary.pod_uid = message.pod_uid();
-  summary.created = message.created();
-  summary.size_bytes = message.size_bytes();
-  summary.containers.assign(message.containers().begin(), message.containers().end());
-  summary.damage = message.damage();
-  return summary;
-}
-
-Listing FromMessage(const v1::ListResponse& message) {
-  Listing listing;
-  for (const v1::ArchiveSummary& archive : message.archives()) {
-    listing.archives.push_back(FromMessage(archive));
-  }
-  for (const v1::Operation& operation : message.operations()) {
-    listing.operations.push_back(
-        {operation.operation_id(), operation.kind(), operation.pod(), operation.archive(),
-         operation.stage(), operation.container(), operation.bytes_done(), operation.bytes_total(),
-         operation.began(), operation.timeout_seconds(), operation.state(), operation.code(),
-         operation.reason(), operation.message(), operation.log_folder()});
-  }
-  return listing;
-}
-
-NodeInfo FromMessage(const v1::NodeInfoResponse& message) {
-  NodeInfo node;
-  node.agent_version = message.agent_version();
-  node.criu_version = message.criu_version();
-  node.runtime_name = message.runtime_name();
-  node.runtime_version = message.runtime_version();
-  node.kernel = message.kernel();
-  node.cgroup_version = message.cgroup_version();
-  node.architecture = message.architecture();
-  node.problems.assign(message.problems().begin(), message.problems().end());
-  for (const v1::Requirement& requirement : message.requirements()) {
-    node.requirements.push_back({requirement.name(), ReadState(requirement.state()),
-                                 requirement.found(), requirement.reason(), requirement.remedy()});
-  }
-  return node;
+  const Code code = CodeFromNumber(static_cast<int>(status.error_code()));
+  const std::string word = ReadTrailing(context, kReasonKey);
+  const Reason reason = ReasonFromName(word);
+  const std::string message = status.error_message();
+  return Status(code, message.empty() ? std::string(CodeName(code)) : message,
+                ReasonName(reason) == word ? reason : Reason::kNone);
 }
 
 }  // namespace cryopod::api

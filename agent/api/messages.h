@@ -1,37 +1,33 @@
 #pragma once
 
 #include "agent/api/types.h"
+#include "agent/os/status.h"
 
-namespace cryopod::v1 {
-class ArchiveSummary;
-class CheckpointRequest;
-class CheckpointResult;
-class ListResponse;
-class NodeInfoResponse;
-class Operation;
-class OperationEvent;
-class RestoreRequest;
-class RestoreResult;
-}  // namespace cryopod::v1
+namespace google::protobuf {
+class Message;
+}
+namespace grpc {
+class ClientContext;
+class ServerContextBase;
+class Status;
+}  // namespace grpc
 
 namespace cryopod::api {
 
-void ToMessage(const CheckpointRequest& request, v1::CheckpointRequest* message);
-void ToMessage(const RestoreRequest& request, v1::RestoreRequest* message);
-void ToMessage(const CheckpointResult& result, v1::CheckpointResult* message);
-void ToMessage(const RestoreResult& result, v1::RestoreResult* message);
-void ToMessage(const ArchiveSummary& summary, v1::ArchiveSummary* message);
-void ToMessage(const Operation& operation, v1::Operation* message);
-void ToMessage(const Progress& progress, v1::OperationEvent* message);
-void ToMessage(const NodeInfo& node, v1::NodeInfoResponse* message);
+// Of every type in agent/api/types.h that has a message of its own.
+template <typename Value>
+void ToMessage(const Value& value, google::protobuf::Message* message);
+template <typename Value>
+Value FromMessage(const google::protobuf::Message& message);
 
-CheckpointRequest FromMessage(const v1::CheckpointRequest& message);
-RestoreRequest FromMessage(const v1::RestoreRequest& message);
-Progress FromMessage(const v1::OperationEvent& message);
-CheckpointResult FromMessage(const v1::CheckpointResult& message);
-RestoreResult FromMessage(const v1::RestoreResult& message);
-ArchiveSummary FromMessage(const v1::ArchiveSummary& message);
-Listing FromMessage(const v1::ListResponse& message);
-NodeInfo FromMessage(const v1::NodeInfoResponse& message);
+// Every RPC of the agent ends with this: gRPC carries code and message, the rest goes beside them
+// as trailing metadata: "cryopod-reason", the stable reason, "cryopod-operation" and "cryopod-logs"
+// where there are some. Call once for each RPC.
+grpc::Status ToGrpc(const Status& status, grpc::ServerContextBase& context,
+                    const FailureDetails& details = {});
+// The other way, for an RPC that has finished. A reason that we do not know, from a newer agent, is
+// as good as none: the code stands for it. `details` may be nullptr.
+Status FromGrpc(const grpc::Status& status, const grpc::ClientContext& context,
+                FailureDetails* details = nullptr);
 
 }  // namespace cryopod::api

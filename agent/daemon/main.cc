@@ -3,20 +3,17 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <functional>
 #include <map>
-#include <memory>
+#include <thread>
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/daemon/config.h"
 #include "agent/daemon/end_within.h"
 #include "agent/daemon/operations/checkpoint_operations.h"
-#include "agent/daemon/operations/operation_register.h"
 #include "agent/daemon/operations/restore_operations.h"
 #include "agent/daemon/pods/half_made_pods.h"
 #include "agent/daemon/pods/pod_restores.h"
@@ -73,9 +70,9 @@ int WaitForEnd(const sigset_t& signals, int argc, const char* const* argv) {
 
 // What earlier agents have left, each to those who know its kind: checkpoints first, as something
 // may be frozen; restores after the pods of which they are a part.
-Status AdoptJobs(const settings::AgentSettings& config, OperationRegister& operations,
-                 CheckpointOperations& checkpoints, HalfMadePods& half_made,
-                 RestoreOperations& restores) {
+Status AdoptJobs(const AgentParts& agent, CheckpointOperations& checkpoints,
+                 std::jthread& half_made_pods, RestoreOperations& restores) {
+  const settings::AgentSettings& config = agent.config;
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<jobs::ListedJob> listed,
                            jobs::ListJobs(config.jobs_dir()));
   std::map<jobs::JobKind, std::vector<std::string>> by_kind;
@@ -86,18 +83,19 @@ Status AdoptJobs(const settings::AgentSettings& config, OperationRegister& opera
       // Without a request nothing was started.
       (void)jobs::RemoveJob(config.jobs_dir(), job.id);
     } else {
-      operations.AddForeign(job.id, job.readable);
+      agent.operations.AddForeign(job.id, job.readable);
     }
   }
   for (const std::string& id : by_kind[jobs::JobKind::kCheckpoint]) checkpoints.AdoptOrRepair(id);
-  half_made.Settle(by_kind[jobs::JobKind::kPod]);
+  half_made_pods = SettleHalfMadePods(agent, by_kind[jobs::JobKind::kPod]);
   for (const std::string& id : by_kind[jobs::JobKind::kRestore]) restores.AdoptOrRepair(id);
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(config.store_root()));
   return store.RemoveLeftovers({}).While("removing what is left of archives");
 }
 
-Status Serve(const settings::AgentSettings& config, const std::function<int()>& wait_for_end) {
+Status Serve(const settings::AgentSettings& config, const sigset_t& signals, int argc,
+             const char* const* argv) {
   CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
   for (const std::string& directory :
        {config.run_dir, config.jobs_dir(), config.state_dir, config.store_root()}) {
@@ -107,20 +105,18 @@ Status Serve(const settings::AgentSettings& config, const std::function<int()>& 
   metrics::AgentMetrics metrics;
   cri::RuntimeClient runtime(config.containerd_socket);
   OperationRegister operations(config.state_dir);
-  CheckpointOperations checkpoints(config, runtime, operations, metrics);
-  RestoreOperations restores(config, operations, metrics);
-  HalfMadePods half_made(config, runtime, operations);
+  const AgentParts agent{config, runtime, operations, metrics};
+  CheckpointOperations checkpoints(agent);
+  RestoreOperations restores(agent);
+  std::jthread half_made_pods;
   // Before anything is served: nothing stays frozen because an agent died.
-  CRYOPOD_RETURN_IF_ERROR(AdoptJobs(config, operations, checkpoints, half_made, restores));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::unique_ptr<WrapperServer> wrapper_server,
-                           WrapperServer::Start(config, restores));
-  PodRestores pods({config, runtime, operations, restores, metrics});
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const std::unique_ptr<AgentServer> agent_server,
-      AgentServer::Start({config, runtime, operations, checkpoints, pods, metrics}));
+  CRYOPOD_RETURN_IF_ERROR(AdoptJobs(agent, checkpoints, half_made_pods, restores));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::jthread wrappers, ServeWrappers(config, restores));
+  PodRestores pods(agent, restores);
+  CRYOPOD_ASSIGN_OR_RETURN(const ServedSocket agent_socket, ServeAgent(agent, checkpoints, pods));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION}, {"socket", config.agent_socket()}});
-  const int signal = wait_for_end();
+  const int signal = WaitForEnd(signals, argc, argv);
   Log(LogLevel::kInfo, "ending", {{"signal", std::to_string(signal)}});
   EndWithin(kShutdownTimeout);
   return Status();
@@ -149,8 +145,7 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  const Status status =
-      daemon::Serve(config, [&] { return daemon::WaitForEnd(signals, argc, argv); });
+  const Status status = daemon::Serve(config, signals, argc, argv);
   if (status.ok()) return 0;
   Log(LogLevel::kError, "cannot serve", {{"reason", status.message()}});
   std::fprintf(stderr, "cryopod-agent: %s\n", status.message().c_str());

@@ -10,7 +10,7 @@ namespace cryopod::gateway {
 namespace {
 
 // How the agent begins the problems that belong to a check of their own
-// (agent/daemon/observe/node_info.cc).
+// (agent/daemon/observe/node_metrics.cc).
 constexpr char kCriuProblem[] = "CRIU: ";
 constexpr char kRuntimeProblem[] = "runtime: ";
 

@@ -1,11 +1,9 @@
 #include "agent/jobs/kept_logs.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "agent/jobs/job_file.h"
 #include "agent/os/directory.h"
@@ -26,19 +24,6 @@ void AddLogs(const std::string& parent, std::vector<LogFile>& logs) {
       if (PathExists(path)) logs.push_back({stem + "." + file, path});
     }
   }
-}
-
-void RemoveOldest(const std::string& logs_path) {
-  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(logs_path);
-  if (!entries.ok() || entries->size() <= kKeptLogsMax) return;
-  std::vector<std::pair<time_t, std::string>> by_age;
-  for (const DirectoryEntry& entry : *entries) {
-    struct stat status {};
-    const std::string path = logs_path + "/" + entry.name;
-    if (::stat(path.c_str(), &status) == 0) by_age.emplace_back(status.st_mtime, path);
-  }
-  std::sort(by_age.begin(), by_age.end());
-  for (size_t i = 0; i + kKeptLogsMax < by_age.size(); ++i) (void)RemoveTree(by_age[i].second);
 }
 
 }  // namespace
@@ -77,7 +62,7 @@ void KeepLogs(const std::string& job_dir, const std::string& state_dir,
     const Result<std::string> text = ReadLog(log.path);
     if (text.ok()) (void)WriteFileAtomically(directory->get(), log.name, *text);
   }
-  RemoveOldest(logs_path);
+  RemoveOldest(logs_path, kKeptLogsMax);
 }
 
 }  // namespace cryopod::jobs

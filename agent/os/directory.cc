@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "agent/os/file.h"
 
@@ -166,6 +168,23 @@ Status RemoveTree(const std::string& path) {
   if (!parent.ok() && parent.status().code() == Code::kNotFound) return Status();
   if (!parent.ok()) return parent.status();
   return RemoveTreeAt(parent->get(), name).While(parent_path);
+}
+
+void RemoveOldest(const std::string& path, size_t count_max, time_t oldest) {
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(path);
+  if (!entries.ok()) return;
+  std::vector<std::pair<time_t, std::string>> newest_first;
+  for (const DirectoryEntry& entry : *entries) {
+    struct stat info {};
+    const std::string entry_path = path + "/" + entry.name;
+    if (::stat(entry_path.c_str(), &info) == 0)
+      newest_first.emplace_back(info.st_mtime, entry_path);
+  }
+  std::sort(newest_first.begin(), newest_first.end(), std::greater<>());
+  for (size_t i = 0; i < newest_first.size(); ++i) {
+    const auto& [changed, entry_path] = newest_first[i];
+    if (i >= count_max || changed < oldest) (void)RemoveTree(entry_path);
+  }
 }
 
 Result<uint64_t> FilesBytes(int dir_fd) {

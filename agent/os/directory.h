@@ -29,6 +29,9 @@ Status MakeDirectoryAt(int dir_fd, const std::string& name, mode_t mode = 0700);
 // mount; a name that is absent is success.
 Status RemoveTreeAt(int dir_fd, const std::string& name);
 Status RemoveTree(const std::string& path);
+// Of what lies in the directory the last `count_max` stay that have changed since `oldest`. What
+// cannot be removed stays, too.
+void RemoveOldest(const std::string& path, size_t count_max, time_t oldest = 0);
 
 // The sizes of what lies in the directory itself, added up.
 Result<uint64_t> FilesBytes(int dir_fd);

@@ -13,7 +13,6 @@
 #include <thread>
 
 #include "agent/api/cryopod.grpc.pb.h"
-#include "agent/api/grpc_status.h"
 #include "agent/api/messages.h"
 #include "tests/fakes/locked.h"
 
@@ -63,7 +62,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
                           grpc::ServerWriter<v1::OperationEvent>* writer) override {
     if (grpc::Status status = Enter(context, "Checkpoint"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    checkpoint_request_ = api::FromMessage(*request);
+    checkpoint_request_ = api::FromMessage<api::CheckpointRequest>(*request);
     return Stream("Checkpoint", checkpoint_events_, checkpoint_result_, context, writer);
   }
 
@@ -71,7 +70,7 @@ class FakeAgentServer::Service final : public v1::PodCheckpoints::Service {
                        grpc::ServerWriter<v1::OperationEvent>* writer) override {
     if (grpc::Status status = Enter(context, "Restore"); !status.ok()) return status;
     const std::lock_guard lock(mutex_);
-    restore_request_ = api::FromMessage(*request);
+    restore_request_ = api::FromMessage<api::RestoreRequest>(*request);
     return Stream("Restore", restore_events_, restore_result_, context, writer);
   }
 

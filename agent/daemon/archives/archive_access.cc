@@ -29,6 +29,15 @@ Status NoneForNamespace(const settings::AgentSettings& config, const std::string
 
 }  // namespace
 
+Result<archive::Archive> OpenArchive(const settings::AgentSettings& config,
+                                     const std::string& reference) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference parsed,
+                           archive::ParseArchiveReference(reference));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(config.store_root()));
+  return store.OpenArchive(parsed);
+}
+
 Status CheckNamespace(const settings::AgentSettings& config, const archive::Archive& archive,
                       const std::string& pod_namespace) {
   const std::string& owner = archive.checkpoint().pod_namespace;

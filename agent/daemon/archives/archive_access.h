@@ -8,7 +8,11 @@
 
 namespace cryopod::daemon {
 
-// Opens NAME[@sha256:DIGEST] for a pod of `pod_namespace`: an archive holds the memory of its
+// Opens NAME[@sha256:DIGEST]. Errors: those of the store.
+Result<archive::Archive> OpenArchive(const settings::AgentSettings& config,
+                                     const std::string& reference);
+
+// The same for a pod of `pod_namespace`: an archive holds the memory of its
 // namespace, which no other may wake up with unless the node's configuration names the pair.
 //
 // Errors: kNotFound, in the same words whether there is no such archive or it is not for this

@@ -23,7 +23,8 @@ class ArchiveCensus {
   static constexpr size_t kKnownMax = 4096;
 
  private:
-  // Of index.json: an archive that takes another's place has another one.
+  // Of index.json, nothing of one that is absent: an archive that takes another's place has another
+  // one.
   struct Identity {
     uint64_t inode = 0;
     int64_t modified_ns = 0;
@@ -34,7 +35,7 @@ class ArchiveCensus {
     std::string namespace_;
     uint64_t size_bytes = 0;
   };
-  Result<Identity> Identify(const std::string& archive) const;
+  Identity Identify(const std::string& archive) const;
 
   const std::string store_root_;
   std::map<std::string, Entry> known_;  // by archive

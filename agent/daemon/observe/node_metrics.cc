@@ -1,71 +1,137 @@
 #include "agent/daemon/observe/node_metrics.h"
 
-#include <chrono>
-#include <utility>
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <vector>
 
-#include "agent/daemon/observe/frozen_pods.h"
-#include "agent/daemon/observe/node_info.h"
+#include "agent/jobs/checkpoint_job.h"
+#include "agent/jobs/job_directory.h"
+#include "agent/jobs/job_file.h"
+#include "agent/node/node_report.h"
+#include "agent/os/cgroup.h"
 #include "agent/os/log.h"
 
 namespace cryopod::daemon {
 namespace {
+
+using std::chrono::nanoseconds;
 
 // Asking takes a CRIU of its own.
 constexpr std::chrono::minutes kDescriptionAge{5};
 // So that the first scrape knows the node already, where nothing hangs.
 constexpr std::chrono::milliseconds kFirstPatience{2000};
 
-}  // namespace
-
-NodeMetrics::NodeMetrics(const settings::AgentSettings& config, cri::RuntimeClient& runtime,
-                         const OperationRegister& operations, metrics::AgentMetrics& metrics)
-    : config_(config),
-      runtime_(runtime),
-      operations_(operations),
-      metrics_(metrics),
-      census_(config.store_root()) {}
-
-metrics::NodeDescription NodeMetrics::AskNode() const {
-  api::NodeInfo info = ReadNodeInfo(config_, runtime_);
+metrics::NodeDescription Describe(const api::NodeInfo& info) {
   metrics::NodeDescription node;
-  node.agent_version = std::move(info.agent_version);
-  node.criu_version = std::move(info.criu_version);
-  node.runtime_name = std::move(info.runtime_name);
-  node.runtime_version = std::move(info.runtime_version);
-  node.kernel = std::move(info.kernel);
-  node.architecture = std::move(info.architecture);
-  node.cgroup_version = std::move(info.cgroup_version);
+  node.agent_version = info.agent_version;
+  node.criu_version = info.criu_version;
+  node.runtime_name = info.runtime_name;
+  node.runtime_version = info.runtime_version;
+  node.kernel = info.kernel;
+  node.architecture = info.architecture;
+  node.cgroup_version = info.cgroup_version;
   node.problems = info.problems.size();
   return node;
+}
+
+bool AnyAlive(const std::vector<jobs::ProcessIdentity>& processes) {
+  return std::any_of(processes.begin(), processes.end(), jobs::IsAlive);
+}
+
+// Somebody else may have paused what has taken the place of containers that are gone.
+bool KernelHolds(const jobs::Journal& journal) {
+  if (!AnyAlive(journal.inits)) return false;
+  return std::any_of(journal.cgroups.begin(), journal.cgroups.end(), [](const std::string& path) {
+    const Result<Cgroup> cgroup = Cgroup::Open(path);
+    if (!cgroup.ok()) return false;
+    const Result<FreezeState> state = cgroup->State();
+    return state.ok() && *state != FreezeState::kThawed;
+  });
+}
+
+bool StandsStill(const std::string& job_dir, bool says_frozen) {
+  const auto journal = jobs::ReadFileOf<jobs::Journal>(job_dir, jobs::kJournalFile);
+  if (!journal.ok()) return false;  // it comes before the first freeze
+  const auto process = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
+  const bool lives = process.ok() && jobs::IsAlive(*process);
+  if (lives && says_frozen) return true;
+  // A CRIU whose driver has died dumps on.
+  return KernelHolds(*journal) || (!lives && AnyAlive(journal->criu));
+}
+
+// The journal is written right before the freeze.
+nanoseconds SinceJournal(const std::string& job_dir) {
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(job_dir + "/" + jobs::kJournalFile, error);
+  if (error) return {};
+  return std::max<nanoseconds>(std::filesystem::file_time_type::clock::now() - written,
+                               nanoseconds(0));
+}
+
+}  // namespace
+
+FrozenPods CountFrozenPods(const AgentParts& agent) {
+  std::map<std::string, bool> says_frozen;
+  for (const std::shared_ptr<Operation>& operation : agent.operations.ListRunning()) {
+    says_frozen[operation->id()] = operation->frozen();
+  }
+  FrozenPods frozen;
+  const Result<std::vector<jobs::ListedJob>> jobs = jobs::ListJobs(agent.config.jobs_dir());
+  if (!jobs.ok()) return frozen;
+  for (const jobs::ListedJob& job : *jobs) {
+    if (!job.readable.ok() || job.kind != jobs::JobKind::kCheckpoint) continue;
+    const std::string job_dir = agent.job_dir(job.id);
+    if (!StandsStill(job_dir, says_frozen[job.id])) continue;
+    ++frozen.pods;
+    frozen.longest = std::max(frozen.longest, SinceJournal(job_dir));
+  }
+  return frozen;
+}
+
+api::NodeInfo ReadNodeInfo(const AgentParts& agent) {
+  const node::NodeReport report = node::LookAtNode(
+      agent.config, agent.runtime, {.is_agent = true, .agent_version = CRYOPOD_VERSION});
+  api::NodeInfo info;
+  info.agent_version = CRYOPOD_VERSION;
+  info.kernel = report.machine.kernel;
+  info.architecture = report.machine.architecture;
+  info.cgroup_version = report.machine.cgroup_version;
+  info.criu_version = report.criu_version;
+  info.runtime_name = report.runtime_name;
+  info.runtime_version = report.runtime_version;
+  info.problems = report.requirements.Problems();
+  info.requirements = report.requirements.all();
+  return info;
 }
 
 void NodeMetrics::DescribeNode() {
   const bool first = !described_until_.has_value();
   const bool due = first || described_until_->expired();
   // Not beside a freeze, which it could lengthen.
-  if (due && !asked_.valid() && (first || operations_.ListRunning().empty())) {
-    asked_ = std::async(std::launch::async, [this] { return AskNode(); });
+  if (due && !asked_.valid() && (first || agent_.operations.ListRunning().empty())) {
+    asked_ = std::async(std::launch::async, [this] { return ReadNodeInfo(agent_); });
   }
   if (!asked_.valid()) return;
   const auto patience = first ? kFirstPatience : std::chrono::milliseconds(0);
   if (asked_.wait_for(patience) != std::future_status::ready) return;
-  metrics_.SetNode(asked_.get());
+  agent_.metrics.SetNode(Describe(asked_.get()));
   described_until_ = Deadline::After(kDescriptionAge);
 }
 
 std::string NodeMetrics::Collect() {
   const std::lock_guard lock(mutex_);
   DescribeNode();
-  const FrozenPods frozen = CountFrozenPods(config_, operations_);
-  metrics_.SetFrozen(frozen.pods, frozen.longest);
-  metrics_.SetForeignJobs(operations_.ListForeign().size());
+  const FrozenPods frozen = CountFrozenPods(agent_);
+  agent_.metrics.SetFrozen(frozen.pods, frozen.longest);
+  agent_.metrics.SetForeignJobs(agent_.operations.ListForeign().size());
   const Result<metrics::StoreUsage> usage = census_.Count();
   if (usage.ok()) {
-    metrics_.SetStore(*usage);
+    agent_.metrics.SetStore(*usage);
   } else {
     Log(LogLevel::kWarning, "counting the archives", {{"reason", usage.status().message()}});
   }
-  return metrics_.Serialize();
+  return agent_.metrics.Serialize();
 }
 
 }  // namespace cryopod::daemon

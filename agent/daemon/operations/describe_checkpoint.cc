@@ -33,23 +33,14 @@ bool HasLaterAttempt(const cri::Container& container,
   });
 }
 
-}  // namespace
-
-// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
-std::string DefaultArchiveName(const cri::PodSandbox& pod) {
-  static constexpr size_t kPodBytesMax = 180;
-  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + NowText("_%Y%m%dT%H%M%SZ");
-}
-
-Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& containers) {
-  SelectedContainers selected;
+Status AddContainers(const std::vector<cri::Container>& containers, jobs::CheckpointJob& job) {
   for (const cri::Container& container : containers) {
     if (HasLaterAttempt(container, containers)) continue;
     const bool ended = container.state == cri::ContainerState::kExited;
     if (container.state == cri::ContainerState::kRunning) {
-      selected.running.push_back(container);
+      job.containers.push_back(Describe(container));
     } else if (ended && container.exit_code == 0) {
-      selected.finished.push_back(container);
+      job.finished.push_back({container.name, container.image, container.image_ref});
     } else {
       return Status(
           Code::kFailedPrecondition,
@@ -60,15 +51,21 @@ Result<SelectedContainers> SelectContainers(const std::vector<cri::Container>& c
           Reason::kPodNotRunning);
     }
   }
-  if (selected.running.empty()) {
-    return Status(Code::kFailedPrecondition, "the pod has no running container",
-                  Reason::kPodNotRunning);
-  }
-  return selected;
+  if (!job.containers.empty()) return Status();
+  return Status(Code::kFailedPrecondition, "the pod has no running container",
+                Reason::kPodNotRunning);
+}
+
+}  // namespace
+
+// Names of pods and namespaces are DNS labels, so only the length can spoil the archive's name.
+std::string DefaultArchiveName(const cri::PodSandbox& pod) {
+  static constexpr size_t kPodBytesMax = 180;
+  return (pod.namespace_ + "_" + pod.name).substr(0, kPodBytesMax) + NowText("_%Y%m%dT%H%M%SZ");
 }
 
 Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings& config,
-                                                  const CheckpointOptions& options,
+                                                  const api::CheckpointRequest& request,
                                                   const cri::PodSandbox& pod,
                                                   const cri::RuntimeVersion& runtime,
                                                   const OperationFacts& operation) {
@@ -77,9 +74,8 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
     return Status(Code::kFailedPrecondition,
                   "pod " + name + " does not run: its sandbox has stopped", Reason::kPodNotRunning);
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const SelectedContainers selected,
-                           SelectContainers(pod.containers).While("pod " + name));
   jobs::CheckpointJob job;
+  CRYOPOD_RETURN_IF_ERROR(AddContainers(pod.containers, job).While("pod " + name));
   job.operation_id = operation.id;
   job.archive = operation.archive;
   CRYOPOD_RETURN_IF_ERROR(archive::CheckArchiveName(job.archive));
@@ -91,19 +87,13 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
   job.sandbox_config_json = pod.config_json;
   job.runtime_name = runtime.name;
   job.runtime_version = runtime.version;
-  for (const cri::Container& container : selected.running) {
-    job.containers.push_back(Describe(container));
-  }
-  for (const cri::Container& container : selected.finished) {
-    job.finished.push_back({container.name, container.image, container.image_ref});
-  }
   job.runtime_root = config.runtime_root;
   job.store_root = config.store_root();
   job.state_dir = config.state_dir;
   job.criu_program = config.criu_program;
   job.criu_tools_dir = config.criu_tools_dir();
-  job.stop_source = options.stop_source;
-  job.without_volumes = options.without_volumes;
+  job.stop_source = request.stop_source;
+  job.without_volumes = request.without_volumes;
   job.timeout_s = static_cast<uint32_t>(operation.timeout.count());
   return job;
 }

@@ -11,6 +11,12 @@ constexpr size_t kReportedMax = 1024;
 
 }  // namespace
 
+void Describe(json::Fields& fields, RestoredContainer& container) {
+  fields.Optional("name", container.name);
+  fields.Optional("id", container.id);
+  fields.Optional("pid", container.pid);
+}
+
 Operation::Operation(OperationFacts facts, Outcome outcome)
     : facts_(std::move(facts)), finished_(true), outcome_(std::move(outcome)) {}
 
@@ -53,6 +59,11 @@ Operation::News Operation::WaitForNews(uint64_t seen, Deadline deadline) const {
 jobs::JobEvent Operation::progress() const {
   const std::lock_guard lock(mutex_);
   return reported_.empty() ? jobs::JobEvent{"starting", "", 0, 0} : reported_.back().event;
+}
+
+bool Operation::finished() const {
+  const std::lock_guard lock(mutex_);
+  return finished_;
 }
 
 bool Operation::frozen() const {

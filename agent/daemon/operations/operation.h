@@ -8,7 +8,6 @@
 #include <deque>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,14 +20,16 @@
 
 namespace cryopod::daemon {
 
+struct RestoredContainer {
+  std::string name;
+  std::string id;
+  pid_t pid = 0;
+};
+void Describe(json::Fields& fields, RestoredContainer& container);
+
 struct RestoreReport {
-  struct Container {
-    std::string name;
-    std::string id;
-    pid_t pid = 0;
-  };
   std::string sandbox_id;
-  std::vector<Container> containers;
+  std::vector<RestoredContainer> containers;
   std::vector<archive::PhaseTiming> phases;
 };
 
@@ -83,7 +84,8 @@ class Operation {
   jobs::JobEvent progress() const;
   // By its own words the pod's containers stand still.
   bool frozen() const;
-  // Only after News::finished.
+  bool finished() const;
+  // Only after that.
   const Outcome& outcome() const { return outcome_; }
 
   // `ask` tells whoever works on it to unwind; it is called at most once, and at once when Cancel

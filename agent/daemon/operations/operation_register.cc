@@ -1,8 +1,5 @@
 #include "agent/daemon/operations/operation_register.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -20,14 +17,6 @@ using std::chrono::system_clock;
 
 constexpr char kSuffix[] = ".json";
 
-struct Restored : RestoreReport::Container {};
-
-void Describe(json::Fields& fields, Restored& container) {
-  fields.Optional("name", container.name);
-  fields.Optional("id", container.id);
-  fields.Optional("pid", container.pid);
-}
-
 struct EndedOperation {
   OperationFacts facts;
   Outcome outcome;
@@ -37,8 +26,6 @@ void Describe(json::Fields& fields, EndedOperation& ended) {
   OperationFacts& facts = ended.facts;
   Outcome& outcome = ended.outcome;
   seconds began = duration_cast<seconds>(facts.began.time_since_epoch());
-  std::vector<Restored> containers;
-  for (const auto& container : outcome.restore.containers) containers.push_back({container});
   fields.Required("operation_id", facts.id);
   fields.Named("kind", facts.kind, jobs::kJobKinds);
   fields.Optional("pod", facts.pod);
@@ -48,9 +35,8 @@ void Describe(json::Fields& fields, EndedOperation& ended) {
   fields.Required("status", outcome.status);
   fields.Optional("checkpoint", outcome.checkpoint);
   fields.Optional("sandbox_id", outcome.restore.sandbox_id);
-  fields.Optional("containers", containers);
+  fields.Optional("containers", outcome.restore.containers);
   fields.Optional("phases", outcome.restore.phases);
-  outcome.restore.containers.assign(containers.begin(), containers.end());
   facts.began = system_clock::time_point(began);
 }
 
@@ -70,43 +56,28 @@ Result<OperationRegister::Begun> OperationRegister::Begin(OperationFacts facts) 
   if (facts.id.empty()) facts.id = jobs::NewOperationId(facts.kind);
   CRYOPOD_RETURN_IF_ERROR(jobs::CheckOperationId(facts.id));
   const std::lock_guard lock(mutex_);
-  Result<std::shared_ptr<Operation>> same = FindSameLocked(facts);
-  if (same.ok()) return Begun{std::move(same).value(), true};
-  if (same.status().code() == Code::kAlreadyExists) return same.status();
+  Result<std::shared_ptr<Operation>> known = FindLocked(facts.id);
+  if (known.ok()) {
+    CRYOPOD_RETURN_IF_ERROR(CheckSame(facts, (*known)->facts()));
+    return Begun{std::move(known).value(), true};
+  }
   if (const auto other = running_.find(facts.pod_key); other != running_.end()) {
     return Status(Code::kAborted, "operation " + other->second->id() + " runs on pod " + facts.pod +
                                       "; one at a time: try again when it has ended");
   }
-  const std::string pod_key = facts.pod_key;
   auto operation = std::make_shared<Operation>(std::move(facts));
-  running_[pod_key] = operation;
+  running_[operation->facts().pod_key] = operation;
   return Begun{std::move(operation), false};
 }
 
-Result<std::shared_ptr<Operation>> OperationRegister::FindSame(const OperationFacts& asked) const {
-  CRYOPOD_RETURN_IF_ERROR(jobs::CheckOperationId(asked.id));
-  const std::lock_guard lock(mutex_);
-  return FindSameLocked(asked);
-}
-
-// mutex_ is held.
-Result<std::shared_ptr<Operation>> OperationRegister::FindSameLocked(
-    const OperationFacts& asked) const {
-  const auto running = std::find_if(running_.begin(), running_.end(), [&](const auto& entry) {
-    return entry.second->id() == asked.id;
-  });
-  Result<std::shared_ptr<Operation>> found =
-      running != running_.end() ? running->second : ReadEnded(asked.id);
-  if (found.ok()) CRYOPOD_RETURN_IF_ERROR(CheckSame(asked, (*found)->facts()));
-  return found;
-}
-
-void OperationRegister::Finish(const std::shared_ptr<Operation>& operation, Outcome outcome) {
+void OperationRegister::Finish(const std::shared_ptr<Operation>& operation, Outcome outcome,
+                               const std::function<void()>& remove_job) {
   const Status remembered = Remember(*operation, outcome);
   if (!remembered.ok()) {
     Log(LogLevel::kWarning, "remembering how an operation ended",
         {{"operation", operation->id()}, {"reason", remembered.message()}});
   }
+  if (remove_job) remove_job();
   Drop(*operation);
   operation->Finish(std::move(outcome));
 }
@@ -117,27 +88,28 @@ void OperationRegister::Drop(const Operation& operation) {
   if (running != running_.end() && running->second.get() == &operation) running_.erase(running);
 }
 
+Result<std::shared_ptr<Operation>> OperationRegister::FindSame(const OperationFacts& asked) const {
+  CRYOPOD_ASSIGN_OR_RETURN(std::shared_ptr<Operation> known, Find(asked.id));
+  CRYOPOD_RETURN_IF_ERROR(CheckSame(asked, known->facts()));
+  return known;
+}
+
 Result<std::shared_ptr<Operation>> OperationRegister::Find(const std::string& id) const {
   CRYOPOD_RETURN_IF_ERROR(jobs::CheckOperationId(id));
-  for (const std::shared_ptr<Operation>& operation : ListRunning()) {
-    if (operation->id() == id) return operation;
-  }
-  for (const ForeignJob& job : ListForeign()) {
+  const std::lock_guard lock(mutex_);
+  for (const ForeignJob& job : foreign_) {
     if (job.id == id) return Status(Code::kUnimplemented, "operation " + id + ": " + job.why);
   }
-  Result<std::shared_ptr<Operation>> ended = ReadEnded(id);
-  if (ended.ok() || ended.status().code() != Code::kNotFound) return ended;
+  Result<std::shared_ptr<Operation>> known = FindLocked(id);
+  if (known.status().code() != Code::kNotFound) return known;
   return Status(Code::kNotFound,
                 "no operation " + id + "; \"cryopodctl list --all\" shows those that are known");
 }
 
-std::shared_ptr<Operation> OperationRegister::FindByRestoreOperation(
-    const std::string& restore_operation) const {
-  if (restore_operation.empty()) return nullptr;
-  for (const std::shared_ptr<Operation>& operation : ListRunning()) {
-    if (operation->facts().restore_operation == restore_operation) return operation;
-  }
-  return nullptr;
+std::shared_ptr<Operation> OperationRegister::FindByPod(const std::string& pod_key) const {
+  const std::lock_guard lock(mutex_);
+  const auto running = running_.find(pod_key);
+  return running != running_.end() ? running->second : nullptr;
 }
 
 std::vector<std::shared_ptr<Operation>> OperationRegister::ListRunning() const {
@@ -153,9 +125,11 @@ std::vector<std::shared_ptr<Operation>> OperationRegister::ListEnded() const {
   if (!entries.ok()) return list;
   for (const DirectoryEntry& entry : *entries) {
     if (!entry.name.ends_with(kSuffix)) continue;
-    Result<std::shared_ptr<Operation>> operation =
-        ReadEnded(entry.name.substr(0, entry.name.size() - sizeof kSuffix + 1));
-    if (operation.ok()) list.push_back(std::move(operation).value());
+    const std::lock_guard lock(mutex_);
+    Result<std::shared_ptr<Operation>> known =
+        FindLocked(entry.name.substr(0, entry.name.size() - sizeof kSuffix + 1));
+    // One whose job is being removed is remembered already, and runs.
+    if (known.ok() && (*known)->finished()) list.push_back(std::move(known).value());
   }
   std::sort(list.begin(), list.end(), [](const auto& one, const auto& other) {
     return one->facts().began > other->facts().began;
@@ -180,7 +154,11 @@ std::string OperationRegister::LogFolder(const std::string& id) const {
   return PathExists(folder) ? folder : "";
 }
 
-Result<std::shared_ptr<Operation>> OperationRegister::ReadEnded(const std::string& id) const {
+// mutex_ is held. Running or ended.
+Result<std::shared_ptr<Operation>> OperationRegister::FindLocked(const std::string& id) const {
+  for (const auto& [pod, operation] : running_) {
+    if (operation->id() == id) return operation;
+  }
   CRYOPOD_ASSIGN_OR_RETURN(EndedOperation ended,
                            jobs::ReadFileOf<EndedOperation>(EndedDir(), (id + kSuffix).c_str()));
   return std::make_shared<Operation>(std::move(ended.facts), std::move(ended.outcome));
@@ -190,24 +168,8 @@ Status OperationRegister::Remember(const Operation& operation, const Outcome& ou
   CRYOPOD_RETURN_IF_ERROR(MakeDirectories(EndedDir(), 0700));
   CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(EndedDir(), (operation.id() + kSuffix).c_str(),
                                             EndedOperation{operation.facts(), outcome}));
-  ForgetOldest();
+  RemoveOldest(EndedDir(), kEndedMax, system_clock::to_time_t(system_clock::now() - kEndedAge));
   return Status();
-}
-
-void OperationRegister::ForgetOldest() const {
-  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(EndedDir());
-  if (!entries.ok()) return;
-  std::vector<std::pair<time_t, std::string>> by_age;
-  for (const DirectoryEntry& entry : *entries) {
-    struct stat status {};
-    const std::string path = EndedDir() + "/" + entry.name;
-    if (::stat(path.c_str(), &status) == 0) by_age.emplace_back(status.st_mtime, path);
-  }
-  std::sort(by_age.begin(), by_age.end(), std::greater<>());
-  const time_t oldest = system_clock::to_time_t(system_clock::now() - kEndedAge);
-  for (size_t i = 0; i < by_age.size(); ++i) {
-    if (i >= kEndedMax || by_age[i].first < oldest) ::unlink(by_age[i].second.c_str());
-  }
 }
 
 }  // namespace cryopod::daemon

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,17 +38,19 @@ class OperationRegister {
   // Errors: kInvalidArgument (the ID), kAborted with the ID of the operation that runs on the pod,
   // kAlreadyExists (the ID is that of another operation: other pod, archive or kind).
   Result<Begun> Begin(OperationFacts facts);
-  // It has ended. Remembered first, so that whoever waited for it finds it.
-  void Finish(const std::shared_ptr<Operation>& operation, Outcome outcome);
+  // It has ended. What it came to is on disk before `remove_job` removes its directory, by which
+  // the next agent would find out; and both are done when whoever waits hears of it.
+  void Finish(const std::shared_ptr<Operation>& operation, Outcome outcome,
+              const std::function<void()>& remove_job = {});
   // It never ran: who asks again with its ID begins anew.
   void Drop(const Operation& operation);
 
-  // The one that was asked for before, with this ID. Errors: kNotFound; kAlreadyExists, as Begin.
-  Result<std::shared_ptr<Operation>> FindSame(const OperationFacts& asked) const;
   // Running or ended. Errors: kNotFound.
   Result<std::shared_ptr<Operation>> Find(const std::string& id) const;
-  // The one that runs and makes the pod of this request; nullptr: there is none.
-  std::shared_ptr<Operation> FindByRestoreOperation(const std::string& restore_operation) const;
+  // The one that was asked for before, with this ID. Errors: kNotFound; kAlreadyExists, as Begin.
+  Result<std::shared_ptr<Operation>> FindSame(const OperationFacts& asked) const;
+  // The one that runs on it; nullptr: there is none.
+  std::shared_ptr<Operation> FindByPod(const std::string& pod_key) const;
   std::vector<std::shared_ptr<Operation>> ListRunning() const;
   // Newest first.
   std::vector<std::shared_ptr<Operation>> ListEnded() const;
@@ -60,10 +63,8 @@ class OperationRegister {
 
  private:
   std::string EndedDir() const { return state_dir_ + "/operations"; }
-  Result<std::shared_ptr<Operation>> FindSameLocked(const OperationFacts& asked) const;
-  Result<std::shared_ptr<Operation>> ReadEnded(const std::string& id) const;
+  Result<std::shared_ptr<Operation>> FindLocked(const std::string& id) const;
   Status Remember(const Operation& operation, const Outcome& outcome) const;
-  void ForgetOldest() const;
 
   const std::string state_dir_;
   mutable std::mutex mutex_;                                   // guards all below

@@ -40,6 +40,7 @@ void RecordRestore(metrics::AgentMetrics& metrics, const Outcome& restored,
 
 void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,
                    const Status& refusal) {
+  if (refusal.ok()) return;
   metrics.BeginOperation(operation);
   metrics.EndOperation(operation, refusal, microseconds(0));
 }

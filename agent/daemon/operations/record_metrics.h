@@ -14,7 +14,7 @@ void RecordCheckpoint(metrics::AgentMetrics& metrics, const jobs::CheckpointResu
                       std::chrono::nanoseconds duration);
 void RecordRestore(metrics::AgentMetrics& metrics, const Outcome& restored,
                    std::chrono::nanoseconds duration);
-// One that was refused before it ran.
+// One that was refused before it ran, if it was.
 void RecordRefusal(metrics::AgentMetrics& metrics, metrics::Operation operation,
                    const Status& refusal);
 

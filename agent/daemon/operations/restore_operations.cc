@@ -1,19 +1,13 @@
 #include "agent/daemon/operations/restore_operations.h"
 
-#include <fcntl.h>
-
 #include <chrono>
-#include <csignal>
 #include <utility>
 
 #include "agent/daemon/archives/archive_access.h"
-#include "agent/daemon/operations/describe_restore.h"
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/kept_logs.h"
-#include "agent/os/directory.h"
-#include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"
@@ -64,111 +58,133 @@ Result<UniqueFd> ConnectControl(const std::string& job_dir, const jobs::JobProce
   }
 }
 
-Status RestoreIsGone() {
-  return Status(Code::kNotFound,
-                "the restore of this pod is gone; the pod's next container is restored anew");
+// The archive is pinned by the digest that stands under its name now.
+jobs::RestoreJob DescribeRestoreJob(const AgentParts& agent, const Request& request,
+                                    const archive::Archive& archive) {
+  const settings::AgentSettings& config = agent.config;
+  jobs::RestoreJob job;
+  job.operation_id = jobs::NewOperationId(jobs::JobKind::kRestore);
+  job.archive = archive.name();
+  job.digest = archive.digest();
+  job.pod_uid = request.pod_uid;
+  job.pod_namespace = request.pod_namespace;
+  job.pod_name = request.pod_name;
+  job.restore_from = request.restore_from;
+  job.restore_operation = request.restore_operation;
+  job.store_root = config.store_root();
+  job.state_dir = config.state_dir;
+  job.unpack_program = config.unpack_program();
+  job.criu_program = config.criu_program;
+  job.staging_dir = agent.job_dir(job.operation_id) + "/" + jobs::kStagingDirectory;
+  job.idle_timeout = seconds(config.restore_idle_timeout_s);
+  job.hold = milliseconds(config.restore_hold_ms);
+  return job;
 }
 
-}  // namespace
-
-RestoreOperations::RestoreOperations(const settings::AgentSettings& config,
-                                     OperationRegister& operations, metrics::AgentMetrics& metrics)
-    : config_(config), operations_(operations), metrics_(metrics) {}
+Result<Subprocess> StartProcess(const AgentParts& agent, const jobs::RestoreJob& restore) {
+  const std::string program = agent.config.restore_program();
+  const std::string job_dir = agent.job_dir(restore.operation_id);
+  CRYOPOD_RETURN_IF_ERROR(jobs::CreateJobDirectory(agent.config.jobs_dir(), restore.operation_id,
+                                                   jobs::ToText(restore)));
+  Result<Subprocess> process = jobs::StartJobProcess(program, job_dir, restore.operation_id);
+  if (!process.ok()) return process.status().While("starting " + program);
+  // An agent that starts after our death finds the process by this file.
+  CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity identity,
+                           jobs::IdentifyProcess(process->pid()));
+  CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir, jobs::kProcessFile, identity));
+  return process;
+}
 
 // A process that was killed may have left containers that are held, processes that never ran, and a
 // staging area on disk: its own program knows how to end that.
-Status RestoreOperations::RemoveRestoreJob(const std::string& operation_id, bool keep_logs) {
-  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
+void RemoveRestoreJob(const AgentParts& agent, const std::string& operation_id,
+                      const std::string& pod, bool keep_logs) {
+  const std::string job_dir = agent.job_dir(operation_id);
   SpawnOptions options;
-  options.argv = {config_.restore_program(), "--job", job_dir, "--end"};
+  options.argv = {agent.config.restore_program(), "--job", job_dir, "--end"};
   const Result<CommandOutput> ended = RunCommand(options, Deadline::After(kEndTimeout));
   if (!ended.ok()) {
     Log(LogLevel::kWarning, "ending a restore",
         {{"operation", operation_id}, {"reason", ended.status().message()}});
   }
-  if (keep_logs) jobs::KeepLogs(job_dir, config_.state_dir, operation_id);
-  return jobs::RemoveJob(config_.jobs_dir(), operation_id);
+  if (keep_logs) jobs::KeepLogs(job_dir, agent.config.state_dir, operation_id);
+  const Status removed = jobs::RemoveJob(agent.config.jobs_dir(), operation_id);
+  if (!removed.ok()) {
+    Log(LogLevel::kWarning, "cleaning up after a restore",
+        {{"operation", operation_id}, {"pod", pod}, {"reason", removed.message()}});
+  }
 }
+
+}  // namespace
 
 // The job's mutex is held.
 void RestoreOperations::EndIfDead(Job& job) {
-  if (job.operation_id.empty() || job.process->alive()) return;
-  Outcome outcome;
-  if (job.progress) outcome.status = job.progress->End();
-  const Status removed = RemoveRestoreJob(job.operation_id, !job.progress || !outcome.status.ok());
-  if (!removed.ok()) {
-    Log(LogLevel::kWarning, "cleaning up after a restore",
-        {{"operation", job.operation_id}, {"pod", job.pod}, {"reason", removed.message()}});
+  const std::string id = job.restore.operation_id;
+  if (id.empty() || job.process->alive()) return;
+  if (job.progress) {
+    const Status outcome = job.progress->End();
+    agent_.operations.Finish(job.progress->operation(), {outcome, {}, {}}, [&] {
+      RemoveRestoreJob(agent_, id, PodOf(job.restore), !outcome.ok());
+    });
+  } else {
+    RemoveRestoreJob(agent_, id, PodOf(job.restore), true);
   }
-  if (job.progress) operations_.Finish(job.progress->operation(), std::move(outcome));
   job.progress.reset();
-  job.operation_id.clear();
+  job.restore.operation_id.clear();
 }
 
 // mutex_ is held. An entry that somebody has in hand is not only the table's.
 void RestoreOperations::DropUnused() {
   std::erase_if(jobs_, [](const auto& entry) {
     const std::unique_lock unused(entry.second->mutex, std::try_to_lock);
-    return unused && entry.second->operation_id.empty() && entry.second.use_count() == 1;
+    return unused && entry.second->restore.operation_id.empty() && entry.second.use_count() == 1;
   });
 }
 
 void RestoreOperations::Sweep() {
   const std::lock_guard lock(mutex_);
-  enders_.remove_if([](const Ender& ender) { return ender.ended.load(); });
   DropUnused();
   for (const auto& [key, job] : jobs_) {
     // Who works on it now ends it, too, if it has to be.
     const std::unique_lock unused(job->mutex, std::try_to_lock);
-    if (!unused || job->operation_id.empty()) continue;
+    if (!unused || job->restore.operation_id.empty()) continue;
     if (job->process->alive()) {
       if (job->progress) job->progress->Look();
       continue;
     }
     if (job->ending.exchange(true)) continue;
-    Ender& ender = enders_.emplace_back();
-    ender.thread = std::jthread([this, job, &ended = ender.ended] {
-      {
-        const std::lock_guard mine(job->mutex);
-        EndIfDead(*job);
-      }
+    enders_.Start([this, job = job](const std::stop_token&) {
+      const std::lock_guard mine(job->mutex);
+      EndIfDead(*job);
       job->ending = false;
-      ended = true;
     });
   }
 }
 
-// The pod is asked for anew, from another archive: what waits for it with the old one has no use.
-void RestoreOperations::EndOthers(const std::string& pod_uid) {
-  for (const std::shared_ptr<Operation>& operation : operations_.ListRunning()) {
-    const OperationFacts& facts = operation->facts();
-    if (facts.kind == jobs::JobKind::kRestore && facts.pod_key == pod_uid) {
-      (void)operation->Cancel();
-    }
-  }
-}
-
 // The job's mutex is held.
-Status RestoreOperations::BeginOperation(const std::shared_ptr<Job>& job, const Request& request,
-                                         const std::string& archive,
-                                         const std::string& operation_id) {
-  if (operations_.FindByRestoreOperation(request.restore_operation) != nullptr) return Status();
+Status RestoreOperations::BeginOperation(Job& job) {
+  const jobs::RestoreJob& restore = job.restore;
+  const std::shared_ptr<Operation> other = agent_.operations.FindByPod(restore.pod_uid);
+  const bool is_a_part = other != nullptr && !restore.restore_operation.empty() &&
+                         other->facts().restore_operation == restore.restore_operation;
+  if (is_a_part) return Status();
   OperationFacts facts;
-  facts.id = operation_id;
+  facts.id = restore.operation_id;
   facts.kind = jobs::JobKind::kRestore;
-  facts.pod = PodOf(request);
-  facts.pod_key = request.pod_uid;
-  facts.archive = archive;
-  facts.restore_operation = request.restore_operation;
-  Result<OperationRegister::Begun> started = operations_.Begin(std::move(facts));
-  if (!started.ok()) {
-    EndOthers(request.pod_uid);
-    return started.status();
+  facts.pod = PodOf(restore);
+  facts.pod_key = restore.pod_uid;
+  facts.archive = restore.archive;
+  facts.restore_operation = restore.restore_operation;
+  const Result<OperationRegister::Begun> begun = agent_.operations.Begin(std::move(facts));
+  if (begun.ok()) {
+    job.progress = std::make_unique<RestoreProgress>(agent_.metrics, begun->operation,
+                                                     agent_.job_dir(restore.operation_id));
+  } else if (other != nullptr && other->facts().kind == jobs::JobKind::kRestore) {
+    // The pod is asked for anew, from another archive: what waits for it with the old one has no
+    // use.
+    (void)other->Cancel();
   }
-  OperationRegister::Begun begun = std::move(started).value();
-  job->progress = std::make_unique<RestoreProgress>(metrics_, begun.operation,
-                                                    config_.jobs_dir() + "/" + operation_id);
-  return Status();
+  return begun.status();
 }
 
 // The job's mutex is held, and not needed by who cancels: a step may take long.
@@ -180,63 +196,49 @@ void RestoreOperations::SetProcess(Job& job, jobs::JobProcess process) {
 }
 
 // The job's mutex is held.
-Status RestoreOperations::StartJob(const std::shared_ptr<Job>& job, const Request& request) {
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive,
-                           OpenArchiveFor(config_, request.restore_from, request.pod_namespace));
-  const std::string id = jobs::NewOperationId(jobs::JobKind::kRestore);
-  const std::string job_dir = config_.jobs_dir() + "/" + id;
-  CRYOPOD_RETURN_IF_ERROR(BeginOperation(job, request, archive.name(), id));
-  const auto start = [&]() -> Result<Subprocess> {
-    CRYOPOD_RETURN_IF_ERROR(jobs::CreateJobDirectory(
-        config_.jobs_dir(), id,
-        jobs::ToText(DescribeRestoreJob(config_, request, id, job_dir, archive))));
-    Result<Subprocess> process = jobs::StartJobProcess(config_.restore_program(), job_dir, id);
-    if (!process.ok()) return process.status().While("starting " + config_.restore_program());
-    // An agent that starts after our death finds the process by this file.
-    CRYOPOD_ASSIGN_OR_RETURN(const jobs::ProcessIdentity identity,
-                             jobs::IdentifyProcess(process->pid()));
-    CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir, jobs::kProcessFile, identity));
-    return process;
-  };
-  Result<Subprocess> process = start();
+Status RestoreOperations::StartJob(Job& job, const Request& request) {
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const archive::Archive archive,
+      OpenArchiveFor(agent_.config, request.restore_from, request.pod_namespace));
+  job.restore = DescribeRestoreJob(agent_, request, archive);
+  const std::string id = job.restore.operation_id;
+  Status begun = BeginOperation(job);
+  Result<Subprocess> process = begun.ok() ? StartProcess(agent_, job.restore) : begun;
   if (!process.ok()) {
-    (void)jobs::RemoveJob(config_.jobs_dir(), id);
-    if (job->progress) operations_.Drop(*job->progress->operation());
-    job->progress.reset();
+    (void)jobs::RemoveJob(agent_.config.jobs_dir(), id);
+    if (job.progress) agent_.operations.Drop(*job.progress->operation());
+    job.progress.reset();
+    job.restore.operation_id.clear();
     return process.status();
   }
   Log(LogLevel::kInfo, "restore started",
       {{"operation", id}, {"pod", PodOf(request)}, {"archive", archive.name()}});
-  job->operation_id = id;
-  job->pod = PodOf(request);
-  job->restore_operation = request.restore_operation;
-  SetProcess(*job, jobs::JobProcess(std::move(process).value()));
+  SetProcess(job, jobs::JobProcess(std::move(process).value()));
   return Status();
 }
 
-// The entry of the pod that asks, or nullptr when there is none and `may_start` is false.
-std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& request,
-                                                                 bool may_start) {
+std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& request) {
   const std::lock_guard lock(mutex_);
-  const auto found = jobs_.find(KeyOf(request));
-  if (found != jobs_.end()) return found->second;
-  if (!may_start) return nullptr;
-  return jobs_.emplace(KeyOf(request), std::make_shared<Job>()).first->second;
+  std::shared_ptr<Job>& job = jobs_[KeyOf(request)];
+  if (job == nullptr) job = std::make_shared<Job>();
+  return job;
 }
 
 // Hands the wrapper's connection to the pod's cryopod-restore, which is started where none runs.
-Status RestoreOperations::HandOver(const std::shared_ptr<Job>& job, const Request& request,
-                                   bool may_start, int connection, const std::string& frame) {
-  const std::lock_guard lock(job->mutex);
-  EndIfDead(*job);
-  if (job->operation_id.empty()) {
-    if (!may_start) return RestoreIsGone();
+Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start, int connection,
+                                   const std::string& frame) {
+  const std::lock_guard lock(job.mutex);
+  EndIfDead(job);
+  if (job.restore.operation_id.empty()) {
+    if (!may_start) {
+      return Status(Code::kNotFound,
+                    "the restore of this pod is gone; the pod's next container is restored anew");
+    }
     CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
   }
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const UniqueFd control,
-      ConnectControl(config_.jobs_dir() + "/" + job->operation_id, *job->process));
-  if (may_start && job->progress) job->progress->Begin();
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd control,
+                           ConnectControl(agent_.job_dir(job.restore.operation_id), *job.process));
+  if (may_start && job.progress) job.progress->Begin();
   return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
 }
 
@@ -248,7 +250,7 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   const bool begins =
       request->kind == Request::Kind::kSandbox || request->kind == Request::Kind::kCreate;
   if (begins) {
-    const Result<bool> consumed = wrapper::IsConsumed(config_.state_dir, *request);
+    const Result<bool> consumed = wrapper::IsConsumed(agent_.config.state_dir, *request);
     if (!consumed.ok()) {
       return SendAnswer(connection.get(), *request, Answer::Fail(consumed.status().message()));
     }
@@ -258,9 +260,7 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
       return SendAnswer(connection.get(), *request, Answer::Pass());
     }
   }
-  const std::shared_ptr<Job> job = JobOf(*request, begins);
-  const Status handed =
-      job == nullptr ? RestoreIsGone() : HandOver(job, *request, begins, connection.get(), frame);
+  const Status handed = HandOver(*JobOf(*request), *request, begins, connection.get(), frame);
   if (handed.ok()) return;
   const bool harmless = request->kind == Request::Kind::kDeleted;
   const Status why =
@@ -272,39 +272,27 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
          {"reason", why.message()}});
   }
   if (begins && request->restore_operation.empty()) {
-    RecordRefusal(metrics_, metrics::Operation::kRestore, why);
+    RecordRefusal(agent_.metrics, metrics::Operation::kRestore, why);
   }
   SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
 }
 
 void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
-  const std::string job_dir = config_.jobs_dir() + "/" + operation_id;
+  const std::string job_dir = agent_.job_dir(operation_id);
   const auto restore = jobs::ReadFileOf<jobs::RestoreJob>(job_dir, jobs::kRequestFile);
   const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(job_dir, jobs::kProcessFile);
   const auto report = jobs::ReadFileOf<jobs::Report>(job_dir, jobs::kStateFile);
   for (const Status& status : {restore.status(), identity.status(), report.status()}) {
-    if (jobs::IsNotUnderstood(status)) return operations_.AddForeign(operation_id, status);
+    if (jobs::IsNotUnderstood(status)) return agent_.operations.AddForeign(operation_id, status);
   }
   jobs::JobProcess process = identity.ok() ? jobs::JobProcess(*identity) : jobs::JobProcess();
   if (!process.alive() || !restore.ok()) {
-    const Status removed = RemoveRestoreJob(operation_id, true);
-    if (!removed.ok()) {
-      Log(LogLevel::kWarning, "cleaning up after a restore",
-          {{"operation", operation_id}, {"reason", removed.message()}});
-    }
-    return;
+    return RemoveRestoreJob(agent_, operation_id, restore.ok() ? PodOf(*restore) : "", true);
   }
   Log(LogLevel::kInfo, "restore adopted", {{"operation", operation_id}, {"pod", PodOf(*restore)}});
   const auto job = std::make_shared<Job>();
-  job->operation_id = operation_id;
-  job->pod = PodOf(*restore);
-  job->restore_operation = restore->restore_operation;
-  wrapper::Request request;
-  request.pod_uid = restore->pod_uid;
-  request.pod_namespace = restore->pod_namespace;
-  request.pod_name = restore->pod_name;
-  request.restore_operation = restore->restore_operation;
-  const Status begun = BeginOperation(job, request, restore->archive, operation_id);
+  job->restore = *restore;
+  const Status begun = BeginOperation(*job);
   if (!begun.ok()) {
     Log(LogLevel::kWarning, "a restore runs beside another operation",
         {{"operation", operation_id}, {"reason", begun.message()}});
@@ -323,7 +311,7 @@ void RestoreOperations::EndFor(const std::string& restore_operation) {
   }
   for (const std::shared_ptr<Job>& job : all) {
     const std::lock_guard lock(job->mutex);
-    if (job->restore_operation == restore_operation) job->process->AskToEnd();
+    if (job->restore.restore_operation == restore_operation) job->process->AskToEnd();
   }
 }
 

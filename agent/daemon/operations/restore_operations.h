@@ -1,21 +1,17 @@
 #pragma once
 
 #include <atomic>
-#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
-#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/operations/agent_parts.h"
 #include "agent/daemon/operations/restore_progress.h"
-#include "agent/jobs/job_directory.h"
+#include "agent/daemon/operations/workers.h"
 #include "agent/jobs/process_identity.h"
-#include "agent/os/status.h"
+#include "agent/jobs/restore_job.h"
 #include "agent/os/unique_fd.h"
-#include "agent/settings/agent_settings.h"
-#include "metrics/agent_metrics.h"
 #include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::daemon {
@@ -27,8 +23,7 @@ namespace cryopod::daemon {
 //          alone: a restore that is stuck keeps no other waiting.
 class RestoreOperations {
  public:
-  RestoreOperations(const settings::AgentSettings& config, OperationRegister& operations,
-                    metrics::AgentMetrics& metrics);
+  explicit RestoreOperations(const AgentParts& agent) : agent_(agent) {}
 
   // One connection of cryopod-runtime and its first message. Answers it, or hands it to the pod's
   // cryopod-restore. Fails closed: a request that cannot be answered by PASS gets FAIL.
@@ -49,38 +44,28 @@ class RestoreOperations {
  private:
   // The restores of one pod, one after another.
   struct Job {
-    std::mutex mutex;          // guards all below; may be held for as long as a step takes
-    std::string operation_id;  // empty: none has been started, or the last one is ended
-    std::string pod;           // NAMESPACE/NAME
-    std::string restore_operation;
+    std::mutex mutex;  // guards all below; may be held for as long as a step takes
+    // Its operation_id is empty: none has been started, or the last one is ended.
+    jobs::RestoreJob restore;
     std::shared_ptr<jobs::JobProcess> process = std::make_shared<jobs::JobProcess>();
     // None when the agent itself makes the pod: that is the operation, this a part of it.
     std::unique_ptr<RestoreProgress> progress;
     std::atomic<bool> ending = false;  // a thread of Sweep has it
   };
-  struct Ender {
-    std::atomic<bool> ended = false;
-    std::jthread thread;
-  };
 
-  std::shared_ptr<Job> JobOf(const wrapper::Request& request, bool may_start);
+  std::shared_ptr<Job> JobOf(const wrapper::Request& request);
   void DropUnused();
-  Status HandOver(const std::shared_ptr<Job>& job, const wrapper::Request& request, bool may_start,
-                  int connection, const std::string& frame);
+  Status HandOver(Job& job, const wrapper::Request& request, bool may_start, int connection,
+                  const std::string& frame);
   static void SetProcess(Job& job, jobs::JobProcess process);
-  Status StartJob(const std::shared_ptr<Job>& job, const wrapper::Request& request);
+  Status StartJob(Job& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
-  Status RemoveRestoreJob(const std::string& operation_id, bool keep_logs);
-  void EndOthers(const std::string& pod_uid);
-  Status BeginOperation(const std::shared_ptr<Job>& job, const wrapper::Request& request,
-                        const std::string& archive, const std::string& operation_id);
+  Status BeginOperation(Job& job);
 
-  const settings::AgentSettings& config_;
-  OperationRegister& operations_;
-  metrics::AgentMetrics& metrics_;
-  std::mutex mutex_;  // guards jobs_ and enders_; never held while anything is waited for
+  const AgentParts agent_;
+  std::mutex mutex_;  // guards jobs_; never held while anything is waited for
   std::map<std::string, std::shared_ptr<Job>> jobs_;  // by pod UID, archive and restore operation
-  std::list<Ender> enders_;                           // last: they use what stands above
+  Workers enders_;                                    // last: they use what stands above
 };
 
 }  // namespace cryopod::daemon

@@ -1,8 +1,5 @@
 #include "agent/daemon/operations/restore_progress.h"
 
-#include <sys/stat.h>
-
-#include <utility>
 #include <vector>
 
 #include "agent/jobs/job_directory.h"
@@ -15,17 +12,17 @@ namespace {
 using jobs::ContainerReport;
 using jobs::Report;
 
-int64_t ModifiedNs(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return 0;
-  return int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-}
-
 const ContainerReport* FirstIn(const Report& report, jobs::Phase phase) {
   for (const ContainerReport& container : report.containers) {
     if (container.phase == phase) return &container;
   }
   return nullptr;
+}
+
+Reason ReasonOfReport(const Report& report) {
+  if (!report.error.ok()) return report.error.reason();
+  const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
+  return container == nullptr ? Reason::kNone : container->reason_code;
 }
 
 Status FailureOf(const Report& report) {
@@ -58,7 +55,7 @@ void RestoreProgress::CountFailure(const Report& report) {
   const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
   std::string failure;
   if (report.stage == jobs::Stage::kFailed) {
-    failure = std::to_string(seen_ns_);
+    failure = std::to_string(seen_.time_since_epoch().count());
   } else if (container != nullptr) {
     failure = container->name + " " + container->id;
   }
@@ -75,11 +72,12 @@ void RestoreProgress::ReportStage(const Report& report) {
 }
 
 void RestoreProgress::Look() {
-  const int64_t modified_ns = ModifiedNs(job_dir_ + "/" + jobs::kStateFile);
-  if (modified_ns == 0 || modified_ns == seen_ns_) return;
+  std::error_code error;
+  const auto written = std::filesystem::last_write_time(job_dir_ + "/" + jobs::kStateFile, error);
+  if (error || written == seen_) return;
   const Result<Report> report = jobs::ReadFileOf<Report>(job_dir_, jobs::kStateFile);
   if (!report.ok()) return;
-  seen_ns_ = modified_ns;
+  seen_ = written;
   ReportStage(*report);
   CountFailure(*report);
 }
@@ -87,21 +85,13 @@ void RestoreProgress::Look() {
 Status RestoreProgress::End() {
   Look();
   const Result<Report> report = jobs::ReadFileOf<Report>(job_dir_, jobs::kStateFile);
-  Status outcome;
-  if (!report.ok() || report->stage != jobs::Stage::kRestored) {
-    outcome = FailureOf(report.ok() ? *report : Report());
-  }
+  const bool restored = report.ok() && report->stage == jobs::Stage::kRestored;
+  Status outcome = restored ? Status() : FailureOf(report.ok() ? *report : Report());
   if (!outcome.ok() && operation_->cancelled()) {
     outcome = Status(Code::kCancelled, "the operation was cancelled");
   }
   if (outcome.ok() || began_) Count(outcome);
   return outcome;
-}
-
-Reason ReasonOfReport(const Report& report) {
-  if (!report.error.ok()) return report.error.reason();
-  const ContainerReport* const container = FirstIn(report, jobs::Phase::kFailed);
-  return container == nullptr ? Reason::kNone : container->reason_code;
 }
 
 Reason ReasonOfRestore(const std::string& jobs_dir, const std::string& restore_operation) {

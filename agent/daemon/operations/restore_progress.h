@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chrono>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,15 +42,12 @@ class RestoreProgress {
   const std::shared_ptr<Operation> operation_;
   const std::string job_dir_;
   std::optional<Deadline::Clock::time_point> began_;
-  int64_t seen_ns_ = 0;       // when the report was written that was read last
-  std::string last_failure_;  // which one was counted last
+  std::filesystem::file_time_type seen_;  // when the report was written that was read last
+  std::string last_failure_;              // which one was counted last
 };
 
-// Why the restore has failed, in one word: of its node and archive, else of its first container
-// that failed. kNone when nothing did.
-Reason ReasonOfReport(const jobs::Report& report);
-
-// The same for the job that restores for `restore_operation`; kNone when there is none.
+// Why the restore for `restore_operation` has failed, in one word: of its node and archive, else of
+// its first container that failed. kNone when nothing did, or there is no such job.
 Reason ReasonOfRestore(const std::string& jobs_dir, const std::string& restore_operation);
 
 }  // namespace cryopod::daemon

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <thread>
 #include <utility>
 
 #include "agent/archive/store/archive_store.h"
+#include "agent/daemon/archives/archive_access.h"
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/daemon/operations/restore_progress.h"
+#include "agent/daemon/pods/half_made_pods.h"
 #include "agent/daemon/pods/restore_request.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/pod_journal.h"
@@ -22,48 +23,43 @@
 namespace cryopod::daemon {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr char kDefaultHandler[] = "cryopod";
 constexpr seconds kRollbackTimeout{60};
 constexpr seconds kReleaseTimeout{30};
-constexpr milliseconds kReleaseInterval{5};
+constexpr std::chrono::milliseconds kReleaseInterval{5};
 constexpr seconds kBlameTimeout{60};
 
 Status Cancelled() { return Status(Code::kCancelled, "the operation was cancelled"); }
 
-// One pod on its way: what was made is removed unless Keep is called.
+// One pod on its way.
 class NewPod {
  public:
-  NewPod(const RestoreParts& parts, Operation& operation, jobs::PodJournal journal,
+  NewPod(const AgentParts& agent, Operation& operation, jobs::PodJournal journal,
          std::string runtime_handler, Deadline deadline)
-      : config_(parts.config),
-        runtime_(parts.runtime),
+      : agent_(agent),
         operation_(operation),
         runtime_handler_(std::move(runtime_handler)),
         deadline_(deadline),
         journal_(std::move(journal)) {}
-  ~NewPod() {
-    const bool settled = kept_ || Rollback();
-    if (settled) (void)jobs::RemoveJob(config_.jobs_dir(), journal_.operation_id);
-  }
 
-  Status Make(const archive::Archive& archive, const cri::PodRequest& request);
-  RestoreReport Keep() {
-    kept_ = true;
-    return std::move(restored_);
+  // The whole pod, or nothing: on any error what was made is removed again.
+  Outcome Restore(const archive::Archive& archive, const cri::PodRequest& request);
+  // Unless something is left: the journal then remembers it.
+  void RemoveJob() const {
+    if (settled_) (void)jobs::RemoveJob(agent_.config.jobs_dir(), journal_.operation_id);
   }
 
  private:
   // Errors: kCancelled.
   Status Enter(const std::string& stage, const std::string& container = "");
+  Status Make(const archive::Archive& archive, const cri::PodRequest& request);
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
   Status Verify(const archive::Archive& archive, const cri::PodRequest& request);
   bool Rollback();
 
-  const settings::AgentSettings& config_;
-  cri::RuntimeClient& runtime_;
+  const AgentParts agent_;
   Operation& operation_;
   const std::string runtime_handler_;
   const Deadline deadline_;
@@ -72,7 +68,7 @@ class NewPod {
   RestoreReport restored_;
   std::string stage_;
   Deadline::Clock::time_point began_;
-  bool kept_ = false;
+  bool settled_ = true;
 };
 
 Status NewPod::Enter(const std::string& stage, const std::string& container) {
@@ -87,12 +83,12 @@ Status NewPod::Enter(const std::string& stage, const std::string& container) {
   return operation_.cancelled() ? Cancelled() : Status();
 }
 
-// False when something is left, which the journal then remembers.
+// False when something is left.
 bool NewPod::Rollback() {
   if (restored_.sandbox_id.empty()) return true;
   const Deadline deadline = Deadline::After(kRollbackTimeout);
-  Status removed = runtime_.StopPodSandbox(restored_.sandbox_id, deadline);
-  if (removed.ok()) removed = runtime_.RemovePodSandbox(restored_.sandbox_id, deadline);
+  Status removed = agent_.runtime.StopPodSandbox(restored_.sandbox_id, deadline);
+  if (removed.ok()) removed = agent_.runtime.RemovePodSandbox(restored_.sandbox_id, deadline);
   if (!removed.ok()) {
     Log(LogLevel::kError, "removing a pod whose restore failed",
         {{"operation", journal_.operation_id},
@@ -120,37 +116,34 @@ Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string&
     CRYOPOD_RETURN_IF_ERROR(Enter("create", name));
     CRYOPOD_ASSIGN_OR_RETURN(
         std::string id,
-        runtime_.CreateContainer(restored_.sandbox_id, config, sandbox_config, deadline_)
+        agent_.runtime.CreateContainer(restored_.sandbox_id, config, sandbox_config, deadline_)
             .While("creating container " + name));
     restored_.containers.push_back({name, std::move(id), 0});
   }
-  for (const RestoreReport::Container& container : restored_.containers) {
+  for (const RestoredContainer& container : restored_.containers) {
     CRYOPOD_RETURN_IF_ERROR(Enter("restore", container.name));
-    CRYOPOD_RETURN_IF_ERROR(runtime_.StartContainer(container.id, deadline_)
+    CRYOPOD_RETURN_IF_ERROR(agent_.runtime.StartContainer(container.id, deadline_)
                                 .While("restoring container " + container.name));
   }
   return Status();
-}
-
-bool HadFinished(const archive::PodCheckpoint& checkpoint, const std::string& name) {
-  return std::any_of(checkpoint.finished.begin(), checkpoint.finished.end(),
-                     [&](const auto& container) { return container.name == name; });
 }
 
 // A pod that runs is no proof that it was restored: the consumed records are.
 Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& request) {
   CRYOPOD_RETURN_IF_ERROR(Enter("verify"));
   const Deadline deadline = deadline_.SoonerAfter(kReleaseTimeout);
-  for (RestoreReport::Container& container : restored_.containers) {
-    if (HadFinished(archive.checkpoint(), container.name)) continue;
+  for (RestoredContainer& container : restored_.containers) {
+    const auto& finished = archive.checkpoint().finished;
+    const auto is_finished = [&](const auto& one) { return one.name == container.name; };
+    if (std::any_of(finished.begin(), finished.end(), is_finished)) continue;
     const Result<wrapper::ConsumedRecord> record =
-        wrapper::ReadConsumed(config_.state_dir, request.pod_uid, container.name);
+        wrapper::ReadConsumed(agent_.config.state_dir, request.pod_uid, container.name);
     if (!record.ok() || record->restore_operation != journal_.restore_operation) {
       return Status(Code::kInternal,
                     "container " + container.name + " runs and was not restored by this operation");
     }
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
-                             runtime_.ContainerStatus(container.id, deadline));
+                             agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
     // Stopped as long as the pod's other containers are waited for.
     for (char state = 'T'; state == 'T'; std::this_thread::sleep_for(kReleaseInterval)) {
@@ -178,10 +171,10 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
   CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
   const std::string handler = runtime_handler_.empty() ? kDefaultHandler : runtime_handler_;
   CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
-                           runtime_.RunPodSandbox(sandbox_config, handler, deadline_));
+                           agent_.runtime.RunPodSandbox(sandbox_config, handler, deadline_));
   journal_.sandbox_id = restored_.sandbox_id;
   CRYOPOD_RETURN_IF_ERROR(
-      jobs::RecordSandbox(config_.jobs_dir(), journal_).While("writing the journal"));
+      jobs::RecordSandbox(agent_.config.jobs_dir(), journal_).While("writing the journal"));
   CRYOPOD_RETURN_IF_ERROR(MakeContainers(request, sandbox_config));
   CRYOPOD_RETURN_IF_ERROR(Verify(archive, request));
   return Enter("");
@@ -198,86 +191,67 @@ Status Blame(const settings::AgentSettings& config, const archive::Archive& arch
                 reason == Reason::kNone ? failure.reason() : reason);
 }
 
-Outcome RunRestore(const RestoreParts& parts, Operation& operation, const archive::Archive& archive,
-                   const cri::PodRequest& request, const jobs::PodJournal& journal,
-                   const std::string& runtime_handler, Deadline deadline) {
+Outcome NewPod::Restore(const archive::Archive& archive, const cri::PodRequest& request) {
+  const std::string doing = "restoring pod " + operation_.pod() + " from " + archive.name();
   Outcome outcome;
-  NewPod pod(parts, operation, journal, runtime_handler, deadline);
-  const std::string doing = "restoring pod " + operation.pod() + " from " + archive.name();
-  outcome.status = pod.Make(archive, request).While(doing);
+  outcome.status = Make(archive, request).While(doing);
   if (outcome.status.ok()) {
-    outcome.restore = pod.Keep();
-  } else if (operation.cancelled()) {
-    outcome.status = Cancelled().While(doing);
-  } else {
-    outcome.status = Blame(parts.config, archive, journal.restore_operation, outcome.status);
+    outcome.restore = std::move(restored_);
+    return outcome;
   }
+  outcome.status = operation_.cancelled()
+                       ? Cancelled().While(doing)
+                       : Blame(agent_.config, archive, journal_.restore_operation, outcome.status);
+  settled_ = Rollback();
   return outcome;
 }
 
 }  // namespace
 
-Result<std::shared_ptr<Operation>> PodRestores::Start(const RestoreOptions& options) {
-  Result<std::shared_ptr<Operation>> started = TryStart(options);
-  if (!started.ok()) {
-    RecordRefusal(parts_.metrics, metrics::Operation::kRestore, started.status());
-  }
+Result<std::shared_ptr<Operation>> PodRestores::Start(const api::RestoreRequest& asked) {
+  Result<std::shared_ptr<Operation>> started = TryStart(asked);
+  RecordRefusal(agent_.metrics, metrics::Operation::kRestore, started.status());
   return started;
 }
 
-Result<std::shared_ptr<Operation>> PodRestores::TryStart(const RestoreOptions& options) {
-  const settings::AgentSettings& config = parts_.config;
-  OperationFacts facts;
-  facts.timeout = seconds(options.timeout_s != 0 ? options.timeout_s : config.restore_timeout_s);
-  const Deadline deadline = Deadline::After(facts.timeout);
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
-                           archive::ParseArchiveReference(options.archive));
-  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
-                           archive::ArchiveStore::Open(config.store_root()));
-  CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, store.OpenArchive(reference));
+Result<std::shared_ptr<Operation>> PodRestores::TryStart(const api::RestoreRequest& asked) {
+  const settings::AgentSettings& config = agent_.config;
+  const seconds timeout =
+      asked.timeout != seconds(0) ? asked.timeout : seconds(config.restore_timeout_s);
+  const Deadline deadline = Deadline::After(timeout);
+  CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, OpenArchive(config, asked.archive));
   CRYOPOD_ASSIGN_OR_RETURN(cri::PodRequest request,
-                           BuildPodRequest(config, archive, options.request_json,
-                                           options.request_from_archive, deadline));
-  facts.id = options.operation_id.empty() ? jobs::NewOperationId(jobs::JobKind::kPod)
-                                          : options.operation_id;
-  facts.kind = jobs::JobKind::kPod;
-  facts.pod = request.pod_namespace + "/" + request.pod_name;
-  facts.pod_key = request.pod_uid;
-  facts.archive = archive.name();
-  facts.restore_operation = NewUid();
-  jobs::PodJournal journal{facts.id,
-                           facts.restore_operation,
-                           facts.archive,
-                           request.pod_uid,
-                           request.pod_namespace,
-                           request.pod_name,
-                           {},
-                           ""};
+                           BuildPodRequest(config, archive, asked, deadline));
+  jobs::PodJournal journal;
+  journal.operation_id =
+      asked.operation_id.empty() ? jobs::NewOperationId(jobs::JobKind::kPod) : asked.operation_id;
+  CRYOPOD_ASSIGN_OR_RETURN(journal.restore_operation, NewUid());
+  journal.archive = archive.name();
+  journal.pod_uid = request.pod_uid;
+  journal.pod_namespace = request.pod_namespace;
+  journal.pod_name = request.pod_name;
   for (const auto& [name, container] : request.containers) journal.containers.push_back(name);
-  CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun,
-                           parts_.operations.Begin(std::move(facts)));
+  OperationFacts facts = FactsOf(journal);
+  facts.timeout = timeout;
+  CRYOPOD_ASSIGN_OR_RETURN(const OperationRegister::Begun begun,
+                           agent_.operations.Begin(std::move(facts)));
   const std::shared_ptr<Operation> operation = begun.operation;
   if (begun.found) return operation;
   const Status journaled = jobs::BeginPodJournal(config.jobs_dir(), journal);
   if (!journaled.ok()) {
-    parts_.operations.Drop(*operation);
+    agent_.operations.Drop(*operation);
     return journaled.While("writing the journal");
   }
-  operation->OnCancel([this, restore_operation = journal.restore_operation] {
-    parts_.restores.EndFor(restore_operation);
+  operation->OnCancel([this, operation_of_restore = journal.restore_operation] {
+    restores_.EndFor(operation_of_restore);
   });
-  parts_.metrics.BeginOperation(metrics::Operation::kRestore);
-  const std::lock_guard lock(mutex_);
-  workers_.remove_if([](const Worker& worker) { return worker.ended.load(); });
-  Worker& worker = workers_.emplace_back();
-  worker.thread = std::jthread([this, &ended = worker.ended, operation,
-                                archive = std::move(archive), request = std::move(request),
-                                journal = std::move(journal), handler = options.runtime_handler,
-                                deadline] {
-    Outcome outcome = RunRestore(parts_, *operation, archive, request, journal, handler, deadline);
-    RecordRestore(parts_.metrics, outcome, operation->age());
-    parts_.operations.Finish(operation, std::move(outcome));
-    ended = true;
+  agent_.metrics.BeginOperation(metrics::Operation::kRestore);
+  workers_.Start([this, operation, archive = std::move(archive), request = std::move(request),
+                  journal, handler = asked.runtime_handler, deadline](const std::stop_token&) {
+    NewPod pod(agent_, *operation, journal, handler, deadline);
+    Outcome outcome = pod.Restore(archive, request);
+    RecordRestore(agent_.metrics, outcome, operation->age());
+    agent_.operations.Finish(operation, std::move(outcome), [&pod] { pod.RemoveJob(); });
   });
   return operation;
 }

@@ -1,16 +1,13 @@
 #include "agent/daemon/pods/restore_request.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/daemon/archives/archive_access.h"
+#include "agent/os/file.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -29,17 +26,6 @@ Result<json> ParseRecorded(const std::map<std::string, std::string>& files, cons
   return parsed;
 }
 
-// A log directory is a path of the node that wrote the archive: it is made up anew.
-void MakeNew(json& sandbox, const archive::PodCheckpoint& checkpoint) {
-  const std::string uid = NewUid();
-  sandbox["metadata"] = {{"name", checkpoint.pod_name},
-                         {"namespace", checkpoint.pod_namespace},
-                         {"uid", uid},
-                         {"attempt", 0}};
-  sandbox["log_directory"] =
-      "/var/log/pods/" + checkpoint.pod_namespace + "_" + checkpoint.pod_name + "_" + uid;
-}
-
 Result<std::string> RebuildRequest(const settings::AgentSettings& config,
                                    const archive::Archive& archive, Deadline deadline) {
   using Files = std::map<std::string, std::string>;
@@ -47,7 +33,13 @@ Result<std::string> RebuildRequest(const settings::AgentSettings& config,
       const Files pod_files,
       archive::ReadMetadata(config.unpack_program(), archive, archive.pod_metadata(), deadline));
   CRYOPOD_ASSIGN_OR_RETURN(json sandbox, ParseRecorded(pod_files, "pod.dump"));
-  MakeNew(sandbox, archive.checkpoint());
+  const archive::PodCheckpoint& source = archive.checkpoint();
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string uid, NewUid());
+  sandbox["metadata"] = {
+      {"name", source.pod_name}, {"namespace", source.pod_namespace}, {"uid", uid}, {"attempt", 0}};
+  // A path of the node that wrote the archive: it is made up anew.
+  sandbox["log_directory"] =
+      "/var/log/pods/" + source.pod_namespace + "_" + source.pod_name + "_" + uid;
   json containers = json::array();
   for (const archive::ContainerParts& parts : archive.containers()) {
     CRYOPOD_ASSIGN_OR_RETURN(
@@ -60,52 +52,36 @@ Result<std::string> RebuildRequest(const settings::AgentSettings& config,
       -1, ' ', false, json::error_handler_t::replace);
 }
 
-std::vector<std::pair<std::string, std::string>>::const_iterator FindByName(
-    const cri::PodRequest& request, const std::string& name) {
-  return std::find_if(request.containers.begin(), request.containers.end(),
-                      [&](const auto& candidate) { return candidate.first == name; });
-}
-
 }  // namespace
 
-std::string NewUid() {
-  std::array<unsigned char, 16> bytes{};
-  while (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-  }
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3f) | 0x80);
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    std::array<char, 3> hex{};
-    std::snprintf(hex.data(), hex.size(), "%02x", bytes[i]);
-    text += hex.data();
-  }
-  return text;
+Result<std::string> NewUid() {
+  CRYOPOD_ASSIGN_OR_RETURN(std::string line, ReadFile("/proc/sys/kernel/random/uuid"));
+  line.resize(line.find_last_not_of('\n') + 1);
+  return line;
 }
 
 Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest& request) {
   std::vector<std::pair<std::string, std::string>> ordered;
-  for (const archive::FinishedContainer& container : checkpoint.finished) {
-    const auto found = FindByName(request, container.name);
-    if (found != request.containers.end()) ordered.push_back(*found);
-  }
+  // Names are there once.
+  const auto take = [&](const std::string& name) {
+    const auto found = std::find_if(request.containers.begin(), request.containers.end(),
+                                    [&](const auto& one) { return one.first == name; });
+    if (found == request.containers.end()) return false;
+    ordered.push_back(std::move(*found));
+    request.containers.erase(found);
+    return true;
+  };
+  for (const archive::FinishedContainer& container : checkpoint.finished) take(container.name);
   for (const archive::ContainerCheckpoint& container : checkpoint.containers) {
-    const auto found = FindByName(request, container.name);
-    if (found == request.containers.end()) {
-      return Status(Code::kInvalidArgument,
-                    "the request has no container " + container.name +
-                        ", which the archive holds; container_configs must name the same ones");
-    }
-    ordered.push_back(*found);
+    if (take(container.name)) continue;
+    return Status(Code::kInvalidArgument,
+                  "the request has no container " + container.name +
+                      ", which the archive holds; container_configs must name the same ones");
   }
-  for (const auto& [name, config] : request.containers) {
-    const bool known = std::any_of(ordered.begin(), ordered.end(),
-                                   [&name = name](const auto& one) { return one.first == name; });
-    if (!known) {
-      return Status(Code::kInvalidArgument,
-                    "the request has a container " + name + ", which the archive does not hold");
-    }
+  if (!request.containers.empty()) {
+    return Status(Code::kInvalidArgument, "the request has a container " +
+                                              request.containers.front().first +
+                                              ", which the archive does not hold");
   }
   request.containers = std::move(ordered);
   return Status();
@@ -113,16 +89,15 @@ Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest
 
 Result<cri::PodRequest> BuildPodRequest(const settings::AgentSettings& config,
                                         const archive::Archive& archive,
-                                        const std::string& request_json, bool request_from_archive,
-                                        Deadline deadline) {
-  if (request_json.empty() != request_from_archive) {
+                                        const api::RestoreRequest& asked, Deadline deadline) {
+  if (asked.request_json.empty() != asked.request_from_archive) {
     return Status(
         Code::kInvalidArgument,
         "a restore takes either a request (--request FILE) or, explicitly, what the archive"
         " recorded (--request-from-archive)");
   }
-  std::string text = request_json;
-  if (request_from_archive) {
+  std::string text = asked.request_json;
+  if (asked.request_from_archive) {
     CRYOPOD_ASSIGN_OR_RETURN(text, RebuildRequest(config, archive, deadline));
   }
   CRYOPOD_ASSIGN_OR_RETURN(cri::PodRequest request, cri::ParsePodRequest(text));

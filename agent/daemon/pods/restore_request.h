@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "agent/api/types.h"
 #include "agent/archive/store/archive_store.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
@@ -15,14 +16,13 @@ namespace cryopod::daemon {
 // and in its order. Errors: kInvalidArgument (names differ, both or neither given), kDataLoss.
 Result<cri::PodRequest> BuildPodRequest(const settings::AgentSettings& config,
                                         const archive::Archive& archive,
-                                        const std::string& request_json, bool request_from_archive,
-                                        Deadline deadline);
+                                        const api::RestoreRequest& asked, Deadline deadline);
 
 // Pure: are the request's containers exactly the archive's? Puts them into the archive's order.
 // Those that had finished before the checkpoint may be among them, and come first.
 Status MatchContainers(const archive::PodCheckpoint& checkpoint, cri::PodRequest& request);
 
-// A random UUID, version 4. Source: RFC 9562 section 5.4.
-std::string NewUid();
+// A random UUID, version 4: the kernel's. Source: random(4), RFC 9562 section 5.4.
+Result<std::string> NewUid();
 
 }  // namespace cryopod::daemon

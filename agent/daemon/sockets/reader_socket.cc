@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "agent/api/cryopod.grpc.pb.h"
-#include "agent/api/grpc_status.h"
+#include "agent/api/messages.h"
 #include "agent/os/log.h"
 
 namespace cryopod::daemon {
@@ -128,21 +128,24 @@ Status OpenToGroup(const settings::AgentSettings& config) {
   return Status();
 }
 
-}  // namespace
-
-struct ReaderServer::Running {
-  Running(v1::PodCheckpoints::Service& agent, const std::string& agent_socket)
+struct Readers {
+  Readers(v1::PodCheckpoints::Service& agent, const std::string& agent_socket)
       : service(agent, agent_socket) {}
+  ~Readers() {
+    if (server != nullptr) server->Shutdown(std::chrono::system_clock::now() + kShutdownTimeout);
+  }
   ReaderService service;
   std::unique_ptr<grpc::Server> server;
 };
 
-Result<std::unique_ptr<ReaderServer>> ReaderServer::Start(const settings::AgentSettings& config,
-                                                          grpc::Service& agent_service) {
+}  // namespace
+
+Result<ServedSocket> ServeReaders(const settings::AgentSettings& config,
+                                  grpc::Service& agent_service) {
   const std::string socket = config.reader_socket();
   ::unlink(socket.c_str());
-  auto running = std::make_unique<Running>(static_cast<v1::PodCheckpoints::Service&>(agent_service),
-                                           config.agent_socket());
+  auto& agent = static_cast<v1::PodCheckpoints::Service&>(agent_service);
+  auto readers = std::make_shared<Readers>(agent, config.agent_socket());
   grpc::ResourceQuota quota("readers");
   quota.SetMaxThreads(kThreadsMax);
   grpc::ServerBuilder builder;
@@ -152,18 +155,11 @@ Result<std::unique_ptr<ReaderServer>> ReaderServer::Start(const settings::AgentS
   builder.SetMaxReceiveMessageSize(kRequestBytesMax);
   // The file is made with the umask's mode: nobody comes in before the group is set.
   builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
-  builder.RegisterService(&running->service);
-  running->server = builder.BuildAndStart();
-  if (running->server == nullptr) return Status(Code::kUnavailable, "cannot listen on " + socket);
-  std::unique_ptr<ReaderServer> reader(new ReaderServer(std::move(running)));
+  builder.RegisterService(&readers->service);
+  readers->server = builder.BuildAndStart();
+  if (readers->server == nullptr) return Status(Code::kUnavailable, "cannot listen on " + socket);
   CRYOPOD_RETURN_IF_ERROR(OpenToGroup(config).While("opening the readers' socket"));
-  return reader;
-}
-
-ReaderServer::ReaderServer(std::unique_ptr<Running> running) : running_(std::move(running)) {}
-
-ReaderServer::~ReaderServer() {
-  running_->server->Shutdown(std::chrono::system_clock::now() + kShutdownTimeout);
+  return ServedSocket(readers);
 }
 
 }  // namespace cryopod::daemon

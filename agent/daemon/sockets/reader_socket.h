@@ -11,6 +11,9 @@ class Service;
 
 namespace cryopod::daemon {
 
+// A socket that is served as long as this lives.
+using ServedSocket = std::shared_ptr<void>;
+
 // cryopod.v1.PodCheckpoints for those who may only look: the gateway, and whoever is in the
 // readers' group.
 //
@@ -21,18 +24,10 @@ namespace cryopod::daemon {
 //          the refused: a PodCheckpoint may hold the containers' environment.
 // Threads  few, and not more when many ask: readers are answered with RESOURCE_EXHAUSTED before
 //          they take the agent's memory.
-class ReaderServer {
- public:
-  // Listens when it returns. `agent_service` is the agent's v1::PodCheckpoints::Service, and
-  // outlives this. Errors: kUnavailable, names the socket.
-  static Result<std::unique_ptr<ReaderServer>> Start(const settings::AgentSettings& config,
-                                                     grpc::Service& agent_service);
-  ~ReaderServer();
-
- private:
-  struct Running;
-  explicit ReaderServer(std::unique_ptr<Running> running);
-  std::unique_ptr<Running> running_;
-};
+//
+// Listens when it returns. `agent_service` is the agent's v1::PodCheckpoints::Service, and outlives
+// what is returned. Errors: kUnavailable, names the socket.
+Result<ServedSocket> ServeReaders(const settings::AgentSettings& config,
+                                  grpc::Service& agent_service);
 
 }  // namespace cryopod::daemon

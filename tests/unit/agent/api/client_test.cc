@@ -13,19 +13,23 @@
 
 #include "agent/os/file.h"
 #include "tests/fakes/fake_agent_server.h"
+#include "tests/support/read_text.h"
+#include "tests/support/soon.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::api {
 namespace {
 
 using std::chrono::seconds;
+using test::IsOk;
+using test::IsOkAnd;
+using test::Soon;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
 class ClientTest : public testing::Test {
  protected:
-  static Deadline Soon() { return Deadline::After(seconds(20)); }
-
   static ArchiveSummary Web() {
     ArchiveSummary summary;
     summary.name = "web1";
@@ -46,103 +50,73 @@ class ClientTest : public testing::Test {
 };
 
 TEST_F(ClientTest, ACheckpointReportsItsProgressAndItsResult) {
-  CheckpointResult expected;
-  expected.archive = "web1";
-  expected.digest = "sha256:00";
-  expected.size_bytes = 10;
-  expected.captured_bytes = 20;
-  expected.freeze_us = 30;
-  expected.phases = {{"dump", 40}};
-  expected.lacks = {"emptyDir /cache"};
-  expected.source_stopped = true;
+  CheckpointResult expected = {
+      "web1", "sha256:00", 10, 20, 30, {{"dump", 40}}, {"emptyDir /cache"}, {"/data/log"}, true};
   server_.SetCheckpoint({{"op1", "freeze", "", 0, 0}, {"op1", "dump", "app", 1, 2}}, expected);
   std::vector<std::string> stages;
-  CheckpointRequest request;
-  request.pod = "shop/web";
-  request.archive = "web1";
-  request.stop_source = true;
-  request.timeout = seconds(77);
-  request.operation_id = "mine";
+  const auto note = [&stages](const Progress& progress) {
+    stages.push_back(progress.operation_id + " " + progress.stage + " " + progress.container + " " +
+                     std::to_string(progress.bytes_done) + "/" +
+                     std::to_string(progress.bytes_total));
+  };
+  const CheckpointRequest request = {"shop/web", "web1", true, false, seconds(77), "mine"};
 
-  const Result<CheckpointResult> result = client_.Checkpoint(
-      request,
-      [&stages](const Progress& progress) {
-        stages.push_back(progress.operation_id + " " + progress.stage + " " + progress.container +
-                         " " + std::to_string(progress.bytes_done) + "/" +
-                         std::to_string(progress.bytes_total));
-      },
-      Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const CheckpointResult result,
+                               client_.Checkpoint(request, note, Soon()));
 
-  ASSERT_TRUE(result.ok()) << result.status().message();
   EXPECT_THAT(stages, ElementsAre("op1 freeze  0/0", "op1 dump app 1/2"));
-  EXPECT_EQ(result->archive, "web1");
-  EXPECT_EQ(result->digest, "sha256:00");
-  EXPECT_EQ(result->size_bytes, 10u);
-  EXPECT_EQ(result->captured_bytes, 20u);
-  EXPECT_EQ(result->freeze_us, 30u);
-  ASSERT_EQ(result->phases.size(), 1u);
-  EXPECT_EQ(result->phases[0].name, "dump");
-  EXPECT_EQ(result->phases[0].duration_us, 40u);
-  EXPECT_THAT(result->lacks, ElementsAre("emptyDir /cache"));
-  EXPECT_TRUE(result->source_stopped);
-  EXPECT_EQ(server_.checkpoint_request().pod, "shop/web");
-  EXPECT_EQ(server_.checkpoint_request().archive, "web1");
-  EXPECT_TRUE(server_.checkpoint_request().stop_source);
-  EXPECT_FALSE(server_.checkpoint_request().without_volumes);
-  EXPECT_EQ(server_.checkpoint_request().timeout, seconds(77));
-  EXPECT_EQ(server_.checkpoint_request().operation_id, "mine");
+  const auto fields = [](const CheckpointResult& of) {
+    return std::tie(of.archive, of.digest, of.size_bytes, of.captured_bytes, of.freeze_us, of.lacks,
+                    of.external_files, of.source_stopped);
+  };
+  EXPECT_EQ(fields(result), fields(expected));
+  ASSERT_EQ(result.phases.size(), 1u);
+  EXPECT_EQ(result.phases[0].name, "dump");
+  EXPECT_EQ(result.phases[0].duration_us, 40u);
+  const CheckpointRequest asked = server_.checkpoint_request();
+  const auto asked_fields = [](const CheckpointRequest& of) {
+    return std::tie(of.pod, of.archive, of.stop_source, of.without_volumes, of.timeout,
+                    of.operation_id);
+  };
+  EXPECT_EQ(asked_fields(asked), asked_fields(request));
 }
 
 TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
-  RestoreResult expected;
-  expected.pod_sandbox_id = "9f";
-  expected.containers = {{"app", "4f", 4711}};
-  expected.outcome = "restored";
+  const RestoreResult expected = {"9f", {{"app", "4f", 4711}}, {}, "restored"};
   server_.SetRestore({{"op2", "stage", "", 0, 0}}, expected);
-  RestoreRequest request;
-  request.archive = "web1";
-  request.request_json = "{}";
-  request.runtime_handler = "cryopod";
-  request.operation_id = "mine";
+  const RestoreRequest request = {"web1", "{}", false, "cryopod", seconds(0), "mine"};
 
-  const Result<RestoreResult> result = client_.Restore(request, nullptr, Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreResult result,
+                               client_.Restore(request, nullptr, Soon()));
 
-  ASSERT_TRUE(result.ok()) << result.status().message();
-  EXPECT_EQ(result->pod_sandbox_id, "9f");
-  ASSERT_EQ(result->containers.size(), 1u);
-  EXPECT_EQ(result->containers[0].name, "app");
-  EXPECT_EQ(result->containers[0].container_id, "4f");
-  EXPECT_EQ(result->containers[0].pid, 4711u);
-  EXPECT_EQ(result->outcome, "restored");
-  EXPECT_EQ(server_.restore_request().request_json, "{}");
-  EXPECT_EQ(server_.restore_request().runtime_handler, "cryopod");
-  EXPECT_EQ(server_.restore_request().operation_id, "mine");
-  EXPECT_FALSE(server_.restore_request().request_from_archive);
+  EXPECT_EQ(result.pod_sandbox_id, "9f");
+  ASSERT_EQ(result.containers.size(), 1u);
+  EXPECT_EQ(result.containers[0].name, "app");
+  EXPECT_EQ(result.containers[0].container_id, "4f");
+  EXPECT_EQ(result.containers[0].pid, 4711u);
+  EXPECT_EQ(result.outcome, "restored");
+  const RestoreRequest asked = server_.restore_request();
+  const auto fields = [](const RestoreRequest& of) {
+    return std::tie(of.archive, of.request_json, of.request_from_archive, of.runtime_handler,
+                    of.timeout, of.operation_id);
+  };
+  EXPECT_EQ(fields(asked), fields(request));
 }
 
-TEST_F(ClientTest, ListsArchivesAndOperations) {
+TEST_F(ClientTest, ArchivesAreListedByNamespaceWithEveryField) {
   server_.AddArchive(Web(), "");
-  Operation running;
-  running.operation_id = "op3";
-  running.kind = "checkpoint";
-  running.state = "running";
-  running.stage = "dump";
-  server_.AddOperation(running);
 
-  const Result<Listing> all = client_.List("", Soon());
-  const Result<Listing> other = client_.List("kube-system", Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Listing all, client_.List("", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Listing other, client_.List("kube-system", Soon()));
 
-  ASSERT_TRUE(all.ok()) << all.status().message();
-  ASSERT_EQ(all->archives.size(), 1u);
-  EXPECT_EQ(all->archives[0].name, "web1");
-  EXPECT_EQ(all->archives[0].pod_namespace, "shop");
-  EXPECT_EQ(all->archives[0].size_bytes, 4096u);
-  EXPECT_THAT(all->archives[0].containers, ElementsAre("app", "db"));
-  ASSERT_EQ(all->operations.size(), 1u);
-  EXPECT_EQ(all->operations[0].operation_id, "op3");
-  EXPECT_EQ(all->operations[0].stage, "dump");
-  ASSERT_TRUE(other.ok());
-  EXPECT_THAT(other->archives, IsEmpty());
+  ASSERT_EQ(all.archives.size(), 1u);
+  const auto fields = [](const ArchiveSummary& of) {
+    return std::tie(of.name, of.digest, of.pod_namespace, of.pod, of.pod_uid, of.created,
+                    of.size_bytes, of.containers, of.damage);
+  };
+  const ArchiveSummary sent = Web();
+  EXPECT_EQ(fields(all.archives[0]), fields(sent));
+  EXPECT_THAT(other.archives, IsEmpty());
 }
 
 TEST_F(ClientTest, OperationsTravelWithEveryFieldAndThoseThatEndedWhenTheyAreAskedFor) {
@@ -161,20 +135,24 @@ TEST_F(ClientTest, OperationsTravelWithEveryFieldAndThoseThatEndedWhenTheyAreAsk
                           "pod_changed",
                           "sh came in",
                           "/logs/op3"};
+  Operation runs;
+  runs.operation_id = "op4";
+  runs.state = "running";
   server_.AddOperation(sent);
+  server_.AddOperation(runs);
 
-  const Result<Listing> running = client_.List("", Soon());
-  const Result<Listing> all = client_.List("", Soon(), true);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Listing running, client_.List("", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Listing all, client_.List("", Soon(), true));
 
-  ASSERT_TRUE(running.ok() && all.ok());
-  EXPECT_THAT(running->operations, IsEmpty());
-  ASSERT_EQ(all->operations.size(), 1u);
+  ASSERT_EQ(running.operations.size(), 1u);
+  EXPECT_EQ(running.operations[0].operation_id, "op4");
+  ASSERT_EQ(all.operations.size(), 2u);
   const auto fields = [](const Operation& of) {
     return std::tie(of.operation_id, of.kind, of.pod, of.archive, of.stage, of.container,
                     of.bytes_done, of.bytes_total, of.began, of.timeout_seconds, of.state, of.code,
                     of.reason, of.message, of.log_folder);
   };
-  EXPECT_EQ(fields(all->operations[0]), fields(sent));
+  EXPECT_EQ(fields(all.operations[0]), fields(sent));
 }
 
 TEST_F(ClientTest, AWaitBringsTheProgressAndTheResultOfAnOperation) {
@@ -182,12 +160,11 @@ TEST_F(ClientTest, AWaitBringsTheProgressAndTheResultOfAnOperation) {
   expected.digest = "sha256:00";
   server_.SetCheckpoint({{"op1", "dump", "app", 1, 2}}, expected);
   std::vector<std::string> stages;
+  const auto note = [&stages](const Progress& progress) { stages.push_back(progress.stage); };
 
-  const Result<OperationResult> result = client_.Wait(
-      "op1", [&stages](const Progress& progress) { stages.push_back(progress.stage); }, Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationResult result, client_.Wait("op1", note, Soon()));
 
-  ASSERT_TRUE(result.ok()) << result.status().message();
-  EXPECT_EQ(std::get<CheckpointResult>(*result).digest, "sha256:00");
+  EXPECT_EQ(std::get<CheckpointResult>(result).digest, "sha256:00");
   EXPECT_THAT(stages, ElementsAre("dump"));
   EXPECT_THAT(server_.calls(), ElementsAre("Wait op1"));
 }
@@ -203,30 +180,26 @@ TEST_F(ClientTest, LogsComeWithTheirNames) {
   server_.AddLog("db.dump.log", "two");
   std::vector<std::string> logs;
 
-  const Status status = client_.Logs(
-      "op1",
-      [&logs](std::string_view name, std::string_view bytes) {
-        logs.push_back(std::string(name) + "=" + std::string(bytes));
-        return Status();
-      },
-      Soon());
+  const auto take = [&logs](std::string_view name, std::string_view bytes) {
+    logs.push_back(std::string(name) + "=" + std::string(bytes));
+    return Status();
+  };
 
-  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(client_.Logs("op1", take, Soon()), IsOk());
+
   EXPECT_THAT(logs, ElementsAre("app.dump.log=one", "db.dump.log=two"));
 }
 
 TEST_F(ClientTest, InspectsVerifiesAndDeletesAnArchive) {
   server_.AddArchive(Web(), "", R"({"podName": "web"})");
 
-  const Result<Inspection> inspection = client_.Inspect("web1", Soon());
-  const Result<Verification> verification = client_.Verify("web1", Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Inspection inspection, client_.Inspect("web1", Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Verification verification, client_.Verify("web1", Soon()));
   const Status deleted = client_.Delete("web1", Soon());
 
-  ASSERT_TRUE(inspection.ok()) << inspection.status().message();
-  EXPECT_EQ(inspection->summary.pod_uid, "u-1");
-  EXPECT_EQ(inspection->pod_checkpoint_json, R"({"podName": "web"})");
-  ASSERT_TRUE(verification.ok()) << verification.status().message();
-  EXPECT_EQ(verification->blobs, 5u);
+  EXPECT_EQ(inspection.summary.pod_uid, "u-1");
+  EXPECT_EQ(inspection.pod_checkpoint_json, R"({"podName": "web"})");
+  EXPECT_EQ(verification.blobs, 5u);
   EXPECT_TRUE(deleted.ok());
   EXPECT_FALSE(server_.has_archive("web1"));
 }
@@ -237,15 +210,13 @@ TEST_F(ClientTest, AnExportBringsTheBytesInOrder) {
   server_.AddArchive(Web(), bytes);
   std::string received;
 
-  const Status status = client_.Export(
-      "web1", "app",
-      [&received](std::string_view chunk) {
-        received += chunk;
-        return Status();
-      },
-      Soon());
+  const auto take = [&received](std::string_view chunk) {
+    received += chunk;
+    return Status();
+  };
 
-  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(client_.Export("web1", "app", take, Soon()), IsOk());
+
   EXPECT_EQ(received, bytes);
   EXPECT_EQ(server_.exported_container(), "app");
 }
@@ -253,16 +224,14 @@ TEST_F(ClientTest, AnExportBringsTheBytesInOrder) {
 TEST_F(ClientTest, AnImportSendsAFileToItsEnd) {
   const std::string bytes(1'000'003, 'x');
   const std::string path = temp_.path() / "web.tar";
-  const Result<UniqueFd> file = OpenAt(AT_FDCWD, path, O_RDWR | O_CREAT, 0600);
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE(WriteAll(file->get(), bytes).ok());
-  ASSERT_EQ(::lseek(file->get(), 0, SEEK_SET), 0);
+  test::WriteText(path, bytes);
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
 
-  const Result<ArchiveSummary> archive = client_.Import("web2", file->get(), Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ArchiveSummary archive,
+                               client_.Import("web2", file.get(), Soon()));
 
-  ASSERT_TRUE(archive.ok()) << archive.status().message();
-  EXPECT_EQ(archive->name, "web2");
-  EXPECT_EQ(archive->size_bytes, bytes.size());
+  EXPECT_EQ(archive.name, "web2");
+  EXPECT_EQ(archive.size_bytes, bytes.size());
   EXPECT_EQ(server_.archive_bytes("web2"), bytes);
 }
 
@@ -270,60 +239,53 @@ TEST_F(ClientTest, AnImportReadsAPipeThatIsSlow) {
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
   const UniqueFd reader(ends[0]);
-  std::thread writer([end = ends[1]] {
+  const std::jthread writer([end = ends[1]] {
     const UniqueFd fd(end);
     EXPECT_TRUE(WriteAll(fd.get(), "first,").ok());
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     EXPECT_TRUE(WriteAll(fd.get(), "second").ok());
   });
 
-  const Result<ArchiveSummary> archive = client_.Import("web3", reader.get(), Soon());
-  writer.join();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ArchiveSummary archive,
+                               client_.Import("web3", reader.get(), Soon()));
 
-  ASSERT_TRUE(archive.ok()) << archive.status().message();
   EXPECT_EQ(server_.archive_bytes("web3"), "first,second");
 }
 
 TEST_F(ClientTest, AnEmptyFileIsImportedUnderItsName) {
-  const Result<UniqueFd> empty = OpenAt(AT_FDCWD, "/dev/null", O_RDONLY);
-  ASSERT_TRUE(empty.ok());
+  const UniqueFd empty(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 
-  const Result<ArchiveSummary> archive = client_.Import("nothing", empty->get(), Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const ArchiveSummary archive,
+                               client_.Import("nothing", empty.get(), Soon()));
 
-  ASSERT_TRUE(archive.ok()) << archive.status().message();
-  EXPECT_EQ(archive->name, "nothing");
+  EXPECT_EQ(archive.name, "nothing");
 }
 
-TEST_F(ClientTest, DescribesTheNodeAndPrintsItsMetrics) {
-  server_.SetNode(
-      {"0.1.0", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {"no tmpfs"}, {}});
+TEST_F(ClientTest, MetricsAreTheAgentsText) {
   server_.SetMetrics("cryopod_archives 2\n");
 
-  const Result<NodeInfo> node = client_.DescribeNode(Soon());
-  const Result<std::string> metrics = client_.Metrics(Soon());
-
-  ASSERT_TRUE(node.ok()) << node.status().message();
-  EXPECT_EQ(node->criu_version, "4.2.1");
-  EXPECT_EQ(node->cgroup_version, "v2");
-  EXPECT_THAT(node->problems, ElementsAre("no tmpfs"));
-  ASSERT_TRUE(metrics.ok());
-  EXPECT_EQ(*metrics, "cryopod_archives 2\n");
+  EXPECT_THAT(client_.Metrics(Soon()), IsOkAnd("cryopod_archives 2\n"));
 }
 
-TEST_F(ClientTest, RequirementsTravelWithEveryField) {
-  NodeInfo described;
+TEST_F(ClientTest, TheNodeAndItsRequirementsTravelWithEveryField) {
+  NodeInfo described = {"0.1.0", "4.2.1",  "containerd", "2.1.9", "6.18",
+                        "v2",    "x86_64", {"no tmpfs"}, {}};
   described.requirements = {{kKernel, RequirementState::kMet, "6.18", "", ""},
                             {kCriu, RequirementState::kLacking, "3.17", "too old", "upgrade it"},
                             {kCriuFeatures, RequirementState::kUnknown, "", "criu is lacking", ""}};
   server_.SetNode(described);
 
-  const Result<NodeInfo> node = client_.DescribeNode(Soon());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const NodeInfo node, client_.DescribeNode(Soon()));
 
-  ASSERT_TRUE(node.ok()) << node.status().message();
-  ASSERT_EQ(node->requirements.size(), 3u);
+  const auto fields = [](const NodeInfo& of) {
+    return std::tie(of.agent_version, of.criu_version, of.runtime_name, of.runtime_version,
+                    of.kernel, of.cgroup_version, of.architecture, of.problems);
+  };
+  EXPECT_EQ(fields(node), fields(described));
+  ASSERT_EQ(node.requirements.size(), 3u);
   for (size_t i = 0; i < 3; ++i) {
     const Requirement& sent = described.requirements[i];
-    const Requirement& received = node->requirements[i];
+    const Requirement& received = node.requirements[i];
     EXPECT_EQ(
         std::tie(received.name, received.state, received.found, received.reason, received.remedy),
         std::tie(sent.name, sent.state, sent.found, sent.reason, sent.remedy));

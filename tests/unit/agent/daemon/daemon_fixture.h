@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,14 +14,12 @@
 #include <thread>
 #include <vector>
 
-#include "agent/daemon/operations/operation_register.h"
+#include "agent/daemon/operations/agent_parts.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/job_file.h"
-#include "agent/settings/agent_settings.h"
-#include "cri/runtime_client.h"
-#include "metrics/agent_metrics.h"
 #include "tests/fakes/fake_cri_server.h"
 #include "tests/support/read_text.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/unit/agent/daemon/sample_archive.h"
@@ -50,7 +49,7 @@ class AgentFixture : public ::testing::Test {
     for (const std::string& id : Jobs()) (void)jobs::RemoveJob(config_.jobs_dir(), id);
   }
 
-  static Deadline Soon() { return Deadline::After(std::chrono::seconds(20)); }
+  static Deadline Soon() { return cryopod::test::Soon(); }
   static bool Eventually(const std::function<bool()>& holds) {
     const Deadline deadline = Soon();
     while (!holds()) {
@@ -126,11 +125,29 @@ class AgentFixture : public ::testing::Test {
   }
   // An operation's ID that a caller gives. Its cgroup is named by it, and other tests run beside.
   std::string OwnId() const { return "mine-" + temp_.path().filename().string(); }
-  std::string JobDir(const std::string& id) const { return config_.jobs_dir() + "/" + id; }
+  std::string JobDir(const std::string& id) const { return agent_.job_dir(id); }
   // -1: nobody has told yet who works on it.
   pid_t JobPid(const std::string& id) const {
     const auto identity = jobs::ReadFileOf<jobs::ProcessIdentity>(JobDir(id), jobs::kProcessFile);
     return identity.ok() ? identity->pid : -1;
+  }
+  // From now on, what is remembered ("c-1.json") and which jobs are removed ("c-1"), in that order.
+  void WatchEnds() {
+    std::filesystem::create_directories(config_.state_dir + "/operations");
+    ends_ = UniqueFd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    ::inotify_add_watch(ends_.get(), (config_.state_dir + "/operations").c_str(), IN_MOVED_TO);
+    ::inotify_add_watch(ends_.get(), config_.jobs_dir().c_str(), IN_DELETE);
+  }
+  std::vector<std::string> Ends() const {
+    alignas(inotify_event) char buffer[4096];
+    std::vector<std::string> names;
+    const ssize_t size = ::read(ends_.get(), buffer, sizeof buffer);
+    for (ssize_t at = 0; at < size;) {
+      const auto* const event = reinterpret_cast<const inotify_event*>(buffer + at);
+      names.emplace_back(event->name);
+      at += static_cast<ssize_t>(sizeof *event + event->len);
+    }
+    return names;
   }
   // Waits for its end.
   static Outcome OutcomeOf(const Operation& operation) {
@@ -158,6 +175,8 @@ class AgentFixture : public ::testing::Test {
   cri::RuntimeClient runtime_{temp_.path() / "cri.sock"};
   metrics::AgentMetrics metrics_;
   OperationRegister operations_{temp_.path() / "state"};
+  const AgentParts agent_{config_, runtime_, operations_, metrics_};
+  UniqueFd ends_;
 };
 
 }  // namespace cryopod::daemon::test

@@ -1,7 +1,6 @@
-#include "agent/daemon/observe/frozen_pods.h"
-
 #include <csignal>
 
+#include "agent/daemon/observe/node_metrics.h"
 #include "agent/os/cgroup.h"
 #include "tests/support/test_cgroup.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
@@ -48,8 +47,22 @@ class FrozenPodsTest : public test::AgentFixture {
   void WriteProcess(const ProcessIdentity& identity) const {
     ASSERT_THAT(jobs::WriteFileOf(JobDir(kId), jobs::kProcessFile, identity), IsOk());
   }
+  void WriteLivingJob() const {
+    WriteProcess(Identity(::getpid()));
+    WriteJournal();
+  }
   static constexpr ProcessIdentity kDead{1, 1};  // nothing began with the kernel's first tick
-  uint64_t Frozen() const { return CountFrozenPods(config_, operations_).pods; }
+  // What the process says.
+  void Say(const std::vector<std::string>& stages) {
+    for (const std::string& stage : stages) operation_->Report({stage, "", 0, 0});
+  }
+  Cgroup Freeze() const {
+    Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
+    EXPECT_THAT(cgroup->Freeze(), IsOk());
+    EXPECT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
+    return std::move(cgroup).value();
+  }
+  uint64_t Frozen() const { return CountFrozenPods(agent_).pods; }
 
   static constexpr char kId[] = "c-1";
   TestCgroup cgroup_{CgroupVersion::kV2};
@@ -59,52 +72,36 @@ class FrozenPodsTest : public test::AgentFixture {
 
 TEST_F(FrozenPodsTest, NothingIsFrozenBeforeTheJournal) {
   WriteProcess(Identity(::getpid()));
-  operation_->Report({"preflight", "", 0, 0});
+  Say({"preflight"});
 
   EXPECT_EQ(Frozen(), 0u);
 }
 
 TEST_F(FrozenPodsTest, ALivingOperationsWordCountsWhileCriuHoldsTheTasksOfAThawedCgroup) {
-  WriteProcess(Identity(::getpid()));
-  WriteJournal();
-  operation_->Report({"freeze", "", 0, 0});
-  operation_->Report({"dump", "", 0, 0});
+  WriteLivingJob();
+  for (const char* stage : {"freeze", "dump", "archive", "commit"}) {
+    Say({stage});
+    EXPECT_EQ(Frozen(), 1u) << "held until the commit: " << stage;
+  }
 
-  EXPECT_EQ(Frozen(), 1u);
-
-  operation_->Report({"thaw", "", 0, 0});
-  operation_->Report({"archive", "", 0, 0});
+  Say({"thaw", "archive"});
   EXPECT_EQ(Frozen(), 0u);
 }
 
-TEST_F(FrozenPodsTest, ASourceThatIsHeldUntilTheCommitStandsStill) {
-  WriteProcess(Identity(::getpid()));
-  WriteJournal();
-  for (const char* stage : {"freeze", "dump", "archive", "commit"}) {
-    operation_->Report({stage, "", 0, 0});
-  }
-
-  EXPECT_EQ(Frozen(), 1u);
-}
-
 TEST_F(FrozenPodsTest, TheKernelsWordCountsWhenTheThawIsOnlyAnnounced) {
-  WriteProcess(Identity(::getpid()));
-  WriteJournal();
-  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
-  ASSERT_THAT(cgroup->Freeze(), IsOk());
-  ASSERT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
-  operation_->Report({"freeze", "", 0, 0});
-  operation_->Report({"thaw", "", 0, 0});
+  WriteLivingJob();
+  const Cgroup cgroup = Freeze();
+  Say({"freeze", "thaw"});
 
   EXPECT_EQ(Frozen(), 1u);
 
-  ASSERT_THAT(cgroup->Thaw(), IsOk());
+  ASSERT_THAT(cgroup.Thaw(), IsOk());
   EXPECT_EQ(Frozen(), 0u);
 }
 
 TEST_F(FrozenPodsTest, OfADeadOperationTheKernelAndItsCriusTell) {
   WriteProcess(kDead);
-  operation_->Report({"dump", "", 0, 0});
+  Say({"dump"});
   WriteJournal();
   EXPECT_EQ(Frozen(), 0u) << "its guard has thawed the pod";
 
@@ -116,9 +113,7 @@ TEST_F(FrozenPodsTest, APodIsFoundWhoseOperationNoRegisterKnows) {
   WriteProcess(kDead);
   WriteJournal();
   operations_.Drop(*operation_);
-  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
-  ASSERT_THAT(cgroup->Freeze(), IsOk());
-  ASSERT_THAT(cgroup->WaitFrozen(Soon()), IsOk());
+  const Cgroup cgroup = Freeze();
 
   EXPECT_EQ(Frozen(), 1u);
 }
@@ -130,25 +125,23 @@ TEST_F(FrozenPodsTest, SomebodyElsesPausedContainerIsNotOurs) {
   ASSERT_TRUE(container_->Wait(Soon()).ok());
   Result<Subprocess> next = SpawnIn(cgroup_.path(), {"/bin/sleep", "60"});
   ASSERT_THAT(next, IsOk());
-  const Result<Cgroup> cgroup = Cgroup::Open(cgroup_.path());
-  ASSERT_THAT(cgroup->Freeze(), IsOk());
+  const Cgroup cgroup = Freeze();
 
   EXPECT_EQ(Frozen(), 0u);
-  ASSERT_THAT(cgroup->Thaw(), IsOk());
+  ASSERT_THAT(cgroup.Thaw(), IsOk());
 }
 
 TEST_F(FrozenPodsTest, TheLongestFreezeIsAsOldAsItsJournal) {
-  WriteProcess(Identity(::getpid()));
-  WriteJournal();
-  operation_->Report({"freeze", "", 0, 0});
+  WriteLivingJob();
+  Say({"freeze"});
   namespace fs = std::filesystem;
   fs::last_write_time(JobDir(kId) + "/" + jobs::kJournalFile,
                       fs::file_time_type::clock::now() - minutes(10));
 
-  EXPECT_GE(CountFrozenPods(config_, operations_).longest, minutes(9));
+  EXPECT_GE(CountFrozenPods(agent_).longest, minutes(9));
 
-  operation_->Report({"thaw", "", 0, 0});
-  EXPECT_EQ(CountFrozenPods(config_, operations_).longest, nanoseconds(0));
+  Say({"thaw"});
+  EXPECT_EQ(CountFrozenPods(agent_).longest, nanoseconds(0));
 }
 
 }  // namespace

@@ -76,8 +76,7 @@ TEST_F(AdoptCheckpointsTest, AnAgentThatEndsLeavesTheProcessAndTheNextOneAdoptsI
   ASSERT_EQ(::kill(pid, 0), 0) << "it runs on without its agent";
   RestartAgent();
 
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> adopted = register_->ListRunning()[0];
+  const std::shared_ptr<Operation> adopted = Adopted();
   EXPECT_EQ(adopted->id(), id);
   EXPECT_EQ(adopted->pod(), "shop/web");
   EXPECT_TRUE(Eventually([&] { return adopted->frozen(); }));
@@ -103,6 +102,21 @@ TEST_F(AdoptCheckpointsTest, AResultThatCameWhileNoAgentRanIsCollected) {
   EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty()) << "the stopped source is removed now";
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> ended, register_->Find(id));
+  EXPECT_EQ(ended->outcome().checkpoint.digest, GoodResult().digest);
+}
+
+TEST_F(AdoptCheckpointsTest, AnAgentThatDiedRightBeforeTheRemovalLeavesTheJobToTheNextOne) {
+  SetCheckpointProgram(WaitForGo());
+  const std::shared_ptr<Operation> operation = StartAndWait();
+  EndAgentAndKill(*operation);
+  register_->Finish(operation, {Status(), GoodResult(), {}});
+
+  RestartAgent();
+
+  EXPECT_THAT(register_->ListRunning(), IsEmpty());
+  EXPECT_THAT(Jobs(), IsEmpty());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> ended,
+                               register_->Find(operation->id()));
   EXPECT_EQ(ended->outcome().checkpoint.digest, GoodResult().digest);
 }
 
@@ -138,8 +152,7 @@ TEST_F(AdoptCheckpointsTest, AJobOfANeighbouringVersionIsAdoptedAndGoesOn) {
   RestartAgent();
 
   EXPECT_THAT(register_->ListForeign(), IsEmpty());
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> adopted = register_->ListRunning()[0];
+  const std::shared_ptr<Operation> adopted = Adopted();
   EXPECT_EQ(adopted->facts().timeout, seconds(300));
   Go();
   EXPECT_EQ(ResultOf(*adopted).digest, GoodResult().digest);
@@ -199,8 +212,7 @@ TEST_F(AdoptCheckpointsTest, AnAdoptedProcessCanBeCancelledToo) {
   SetCheckpointProgram(UnwindWhenAsked());
   StartAndWait();
   RestartAgent();
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> adopted = register_->ListRunning()[0];
+  const std::shared_ptr<Operation> adopted = Adopted();
 
   EXPECT_THAT(adopted->Cancel(), IsOk());
 

@@ -21,8 +21,8 @@ class CheckpointFixture : public AgentFixture {
     checkpoints_.reset();
     node_metrics_ = std::make_unique<metrics::AgentMetrics>();
     register_ = std::make_unique<OperationRegister>(config_.state_dir);
-    checkpoints_ =
-        std::make_unique<CheckpointOperations>(config_, runtime_, *register_, *node_metrics_);
+    checkpoints_ = std::make_unique<CheckpointOperations>(
+        AgentParts{config_, runtime_, *register_, *node_metrics_});
   }
   // As a SIGTERM does it; the next agent knows nothing but what is on disk.
   void RestartAgent() {
@@ -31,11 +31,13 @@ class CheckpointFixture : public AgentFixture {
   }
   Result<std::shared_ptr<Operation>> Start(const std::string& pod = "shop/web",
                                            const std::string& id = "") {
-    CheckpointOptions options;
-    options.operation_id = id;
-    options.pod = pod;
-    options.archive = "a";
-    return checkpoints_->Start(options);
+    return checkpoints_->Start({.pod = pod, .archive = "a", .operation_id = id});
+  }
+  // Of one that runs to its end.
+  jobs::CheckpointResult Checkpoint(const std::string& pod = "shop/web") {
+    const Result<std::shared_ptr<Operation>> operation = Start(pod);
+    EXPECT_THAT(operation, cryopod::test::IsOk());
+    return operation.ok() ? ResultOf(**operation) : jobs::CheckpointResult();
   }
   // Of a process that waits for Go().
   std::shared_ptr<Operation> StartAndWait() {
@@ -44,6 +46,11 @@ class CheckpointFixture : public AgentFixture {
     EXPECT_TRUE(Eventually(
         [&] { return std::filesystem::exists(JobDir((*operation)->id()) + "/waiting"); }));
     return *operation;
+  }
+  // The one operation that the next agent follows.
+  std::shared_ptr<Operation> Adopted() const {
+    EXPECT_THAT(register_->ListRunning(), ::testing::SizeIs(1));
+    return register_->ListRunning().at(0);
   }
   // What an agent leaves whose process is killed while none runs.
   void EndAgentAndKill(const Operation& operation) {

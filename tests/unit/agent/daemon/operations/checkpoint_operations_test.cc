@@ -8,7 +8,6 @@ using cryopod::test::IsOk;
 using cryopod::test::ReadText;
 using cryopod::test::StatusIs;
 using jobs::CheckpointResult;
-using nlohmann::json;
 using std::chrono::seconds;
 using ::testing::AllOf;
 using ::testing::Contains;
@@ -24,6 +23,7 @@ class CheckpointOperationsTest : public test::CheckpointFixture {};
 TEST_F(CheckpointOperationsTest, TheProcesssWordsAndResultAreReported) {
   SetCheckpointProgram(Say("resolve") + Say("dump") + "cp $job/request.json " +
                        (temp_.path() / "request").string() + "\n" + SayResult(GoodResult()));
+  WatchEnds();
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
   const CheckpointResult result = ResultOf(*operation);
@@ -36,7 +36,8 @@ TEST_F(CheckpointOperationsTest, TheProcesssWordsAndResultAreReported) {
                   ->containers,
               SizeIs(2));
   EXPECT_THAT(register_->ListRunning(), IsEmpty());
-  EXPECT_THAT(Jobs(), IsEmpty()) << "nothing is left of the job";
+  EXPECT_THAT(Ends(), ElementsAre(operation->id() + ".json", operation->id()))
+      << "nothing is left of the job, and what it came to is remembered before it goes";
   EXPECT_THAT(node_metrics_->Serialize(),
               HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 1"));
   EXPECT_THAT(server_.calls(), Not(Contains(HasSubstr("StopPodSandbox"))));
@@ -47,20 +48,18 @@ TEST_F(CheckpointOperationsTest, AFailureIsReportedAsTheProcessSaidIt) {
   failed.status = Status(Code::kFailedPrecondition, "container app uses io_uring");
   SetCheckpointProgram(SayResult(failed) + "exit 1");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-
-  EXPECT_THAT(ResultOf(*operation).status,
-              StatusIs(Code::kFailedPrecondition, HasSubstr("io_uring")));
+  EXPECT_THAT(Checkpoint().status, StatusIs(Code::kFailedPrecondition, HasSubstr("io_uring")));
   EXPECT_THAT(register_->ListRunning(), IsEmpty());
 }
 
 TEST_F(CheckpointOperationsTest, AKilledProcessIsReportedWithItsStageAndThatThePodRunsOn) {
   SetCheckpointProgram(Say("dump") + "kill -9 $$");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+  const Status status = Checkpoint().status;
 
-  EXPECT_THAT(ResultOf(*operation).status,
+  EXPECT_THAT(status,
               StatusIs(Code::kInternal, AllOf(HasSubstr("stage dump"), HasSubstr("runs on"))));
+  EXPECT_EQ(status.reason(), Reason::kProcessDied);
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
@@ -70,10 +69,8 @@ TEST_F(CheckpointOperationsTest, AProcessKilledInTheCommitDoesNotClaimThatNothin
         std::pair{"stop", "the archive is committed, and the pod runs on"}}) {
     SetCheckpointProgram(Say(stage) + "kill -9 $$");
 
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-
     EXPECT_THAT(
-        ResultOf(*operation).status,
+        Checkpoint().status,
         StatusIs(Code::kInternal, AllOf(HasSubstr(words), Not(HasSubstr("nothing was archived")))));
   }
 }
@@ -82,8 +79,7 @@ TEST_F(CheckpointOperationsTest, AProcessKilledAfterItDecidedToStopTheSourceIsFi
   SetCheckpointProgram(Say("stop") + "cp " + WriteResult(StoppedResult()) +
                        " $job/stopping.json\n" + "kill -9 $$");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-  const CheckpointResult result = ResultOf(*operation);
+  const CheckpointResult result = Checkpoint();
 
   EXPECT_THAT(result.status, IsOk());
   EXPECT_EQ(result.digest, GoodResult().digest);
@@ -120,32 +116,17 @@ TEST_F(CheckpointOperationsTest, ASecondCheckpointOfThePodIsRefusedWithTheRunnin
   EXPECT_THAT(ResultOf(*other).status, IsOk());
 }
 
-TEST_F(CheckpointOperationsTest, APodThatIsAbsentOrStoppedIsRefusedAndLocksNothing) {
+TEST_F(CheckpointOperationsTest, APodThatIsAbsentOrStoppedIsRefusedCountedAndLocksNothing) {
   EXPECT_THAT(Start("shop/absent"), StatusIs(Code::kNotFound, HasSubstr("shop/absent")));
   server_.SetSandboxReady(sandbox_, false);
   EXPECT_THAT(Start(), StatusIs(Code::kFailedPrecondition, HasSubstr("shop/web")));
 
   EXPECT_THAT(register_->ListRunning(), IsEmpty());
   EXPECT_THAT(Jobs(), IsEmpty());
-}
-
-TEST_F(CheckpointOperationsTest, WhatIsRefusedIsCountedWithItsReason) {
-  EXPECT_FALSE(Start("shop/absent").ok());
-  server_.SetSandboxReady(sandbox_, false);
-  EXPECT_FALSE(Start().ok());
-
   EXPECT_THAT(node_metrics_->Serialize(),
               AllOf(HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"not_found\"} 1"),
                     HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"pod_not_running\"} 1"),
                     HasSubstr("cryopod_operations_running{operation_type=\"checkpoint_pod\"} 0")));
-}
-
-TEST_F(CheckpointOperationsTest, AKilledProcessIsCountedAsOne) {
-  SetCheckpointProgram(Say("dump") + "kill -9 $$");
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-
-  EXPECT_EQ(ResultOf(*operation).status.reason(), Reason::kProcessDied);
 }
 
 TEST_F(CheckpointOperationsTest, AHalfMadeArchiveGoesThoughAChildOfTheDeadStillHoldsIt) {
@@ -153,9 +134,7 @@ TEST_F(CheckpointOperationsTest, AHalfMadeArchiveGoesThoughAChildOfTheDeadStillH
   SetCheckpointProgram("mkdir -p " + half.string() + "; exec 9<" + half.string() +
                        "; flock 9; sleep 60 & kill -9 $$");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-
-  EXPECT_EQ(ResultOf(*operation).status.reason(), Reason::kProcessDied);
+  EXPECT_EQ(Checkpoint().status.reason(), Reason::kProcessDied);
   EXPECT_FALSE(fs::exists(half));
 }
 
@@ -168,8 +147,10 @@ TEST_F(CheckpointOperationsTest, AMissingProgramIsAnErrorAndLeavesNothing) {
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
-TEST_F(CheckpointOperationsTest, AStoppedSourceIsRemovedThroughCri) {
+TEST_F(CheckpointOperationsTest,
+       AStoppedSourceIsRemovedThroughCriWhichIsAskedAgainWhenItMeetsTheEndsOfContainers) {
   SetCheckpointProgram(SayResult(StoppedResult()));
+  server_.FailNext("StopPodSandbox", Code::kUnknown, "ttrpc: closed");
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
 
@@ -180,22 +161,11 @@ TEST_F(CheckpointOperationsTest, AStoppedSourceIsRemovedThroughCri) {
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
 }
 
-TEST_F(CheckpointOperationsTest, AStopThatMeetsTheEndsOfTheContainersIsAskedAgain) {
-  SetCheckpointProgram(SayResult(StoppedResult()));
-  server_.FailNext("StopPodSandbox", Code::kUnknown, "ttrpc: closed");
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-
-  EXPECT_THAT(ResultOf(*operation).status, IsOk());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
-}
-
 TEST_F(CheckpointOperationsTest, ASourceThatCannotBeRemovedIsAnErrorThatNamesTheArchive) {
   SetCheckpointProgram(SayResult(StoppedResult()));
   server_.FailNext("RemovePodSandbox", Code::kInternal, "busy");
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-  const CheckpointResult result = ResultOf(*operation);
+  const CheckpointResult result = Checkpoint();
 
   EXPECT_THAT(result.status, StatusIs(Code::kInternal, AllOf(HasSubstr("archive a is committed"),
                                                              HasSubstr("busy"))));
@@ -213,28 +183,18 @@ TEST_F(CheckpointOperationsTest, ACancelledProcessIsAskedToEndAndItsResultIsTheO
   EXPECT_THAT(node_metrics_->Serialize(), HasSubstr("reason=\"cancelled\"} 1"));
 }
 
-TEST_F(CheckpointOperationsTest, ARetryFindsTheFirstWhileItRunsAndItsResultAfterwards) {
-  SetCheckpointProgram(WaitForGo() + SayResult(GoodResult()));
+TEST_F(CheckpointOperationsTest, ARetryFindsTheFirstWhileItRunsAndItsResultThoughTheSourceIsGone) {
+  SetCheckpointProgram(WaitForGo() + SayResult(StoppedResult()));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", OwnId()));
 
   EXPECT_EQ(*Start("shop/web", OwnId()), first);
   Go();
-  EXPECT_EQ(ResultOf(*first).digest, GoodResult().digest);
+  ASSERT_TRUE(ResultOf(*first).source_killed);
+  ASSERT_THAT(server_.sandbox_ids(), IsEmpty());
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", OwnId()));
 
   EXPECT_EQ(again->outcome().checkpoint.digest, GoodResult().digest);
   EXPECT_THAT(Jobs(), IsEmpty()) << "nothing was started";
-}
-
-TEST_F(CheckpointOperationsTest, ARetryFindsTheResultThoughTheSourceWasStoppedAndIsGone) {
-  SetCheckpointProgram(SayResult(StoppedResult()));
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> first, Start("shop/web", OwnId()));
-  ASSERT_TRUE(ResultOf(*first).source_killed);
-  ASSERT_THAT(server_.sandbox_ids(), IsEmpty());
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> again, Start("shop/web", OwnId()));
-
-  EXPECT_EQ(again->outcome().checkpoint.digest, GoodResult().digest);
   EXPECT_THAT(Start("shop/other", OwnId()), StatusIs(Code::kNotFound)) << "it is another pod's";
   EXPECT_THAT(Start("shop/web", "another"), StatusIs(Code::kNotFound));
 }
@@ -242,11 +202,9 @@ TEST_F(CheckpointOperationsTest, ARetryFindsTheResultThoughTheSourceWasStoppedAn
 TEST_F(CheckpointOperationsTest, WithoutOptionsTheConfigurationAndTheTimeDecide) {
   config_.checkpoint_timeout_s = 77;
   SetCheckpointProgram(SayResult(GoodResult()));
-  CheckpointOptions options;
-  options.pod = "shop/web";
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation,
-                               checkpoints_->Start(options));
+                               checkpoints_->Start({.pod = "shop/web", .archive = ""}));
 
   EXPECT_EQ(operation->facts().timeout, seconds(77));
   EXPECT_THAT(operation->facts().archive, StartsWith("shop_web_"));

@@ -17,7 +17,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-using ::testing::SizeIs;
 
 cri::Container Container(const std::string& name, ContainerState state, int32_t exit_code = 0,
                          uint32_t attempt = 0) {
@@ -30,83 +29,10 @@ cri::Container Container(const std::string& name, ContainerState state, int32_t 
   return container;
 }
 
-struct Selection {
-  const char* name;
-  std::vector<cri::Container> containers;
-  std::vector<std::string> selected;  // IDs
-  std::string refusal;                // of none
-  std::vector<std::string> finished = {};
-};
-
-std::vector<std::string> IdsOf(const std::vector<cri::Container>& containers) {
-  std::vector<std::string> ids;
-  for (const cri::Container& container : containers) ids.push_back(container.id);
-  return ids;
-}
-
-std::string NameOf(const ::testing::TestParamInfo<Selection>& info) { return info.param.name; }
-
-class SelectContainersTest : public ::testing::TestWithParam<Selection> {};
-
-TEST_P(SelectContainersTest, TakesWhatRunsOrNamesWhatDoesNot) {
-  const Result<SelectedContainers> selected = SelectContainers(GetParam().containers);
-
-  if (!GetParam().refusal.empty()) {
-    EXPECT_THAT(selected, StatusIs(Code::kFailedPrecondition, HasSubstr(GetParam().refusal)));
-    return;
-  }
-  ASSERT_TRUE(selected.ok()) << selected.status().message();
-  EXPECT_EQ(IdsOf(selected->running), GetParam().selected);
-  EXPECT_EQ(IdsOf(selected->finished), GetParam().finished);
-}
-
 constexpr auto kRunning = ContainerState::kRunning;
 constexpr auto kExited = ContainerState::kExited;
 constexpr auto kCreated = ContainerState::kCreated;
 constexpr auto kUnknown = ContainerState::kUnknown;
-
-INSTANTIATE_TEST_SUITE_P(
-    Table, SelectContainersTest,
-    ::testing::Values(
-        Selection{"NoContainer", {}, {}, "no running container"},
-        Selection{"AllRun",
-                  {Container("b", kRunning), Container("a", kRunning)},
-                  {"b-0", "a-0"},  // in the order of creation
-                  ""},
-        Selection{"AnInitContainerThatEndedWellHasFinished",
-                  {Container("init", kExited, 0), Container("app", kRunning)},
-                  {"app-0"},
-                  "",
-                  {"init-0"}},
-        Selection{"TheLastAttemptCounts",
-                  {Container("init", kExited, 1, 0), Container("init", kExited, 0, 1),
-                   Container("app", kRunning)},
-                  {"app-0"},
-                  "",
-                  {"init-1"}},
-        Selection{"OneThatEndedBadlyAfterItHadEndedWellIsARefusal",
-                  {Container("job", kExited, 0, 0), Container("job", kExited, 2, 1),
-                   Container("app", kRunning)},
-                  {},
-                  "container job has ended with exit code 2"},
-        Selection{"OneThatEndedBadlyIsARefusal",
-                  {Container("app", kRunning), Container("db", kExited, 137)},
-                  {},
-                  "container db has ended with exit code 137"},
-        Selection{"AnEarlierAttemptOfARunningOneIsIgnored",
-                  {Container("app", kExited, 1, 0), Container("app", kRunning, 0, 1)},
-                  {"app-1"},
-                  ""},
-        Selection{"OneThatIsNotStartedIsARefusal",
-                  {Container("app", kRunning), Container("db", kCreated)},
-                  {},
-                  "container db has not been started"},
-        Selection{"AnUnknownStateIsARefusal",
-                  {Container("app", kRunning), Container("db", kUnknown)},
-                  {},
-                  "container db"},
-        Selection{"OnlyEndedOnesAreNoPod", {Container("app", kExited, 0)}, {}, "no running"}),
-    NameOf);
 
 class DescribeCheckpointJobTest : public ::testing::Test {
  protected:
@@ -134,19 +60,81 @@ class DescribeCheckpointJobTest : public ::testing::Test {
     pod_.containers = {app};
   }
   Result<jobs::CheckpointJob> Describe() const {
-    return DescribeCheckpointJob(config_, options_, pod_, {"containerd", "2.1.9", "v1"},
+    return DescribeCheckpointJob(config_, request_, pod_, {"containerd", "2.1.9", "v1"},
                                  operation_);
   }
 
   settings::AgentSettings config_;
-  CheckpointOptions options_;
+  api::CheckpointRequest request_;
   cri::PodSandbox pod_;
   OperationFacts operation_;
 };
 
+TEST_F(DescribeCheckpointJobTest, TakesWhatRunsAndNamesWhatHasEndedWell) {
+  struct Case {
+    const char* name;
+    std::vector<cri::Container> containers;
+    std::vector<std::string> running;  // IDs
+    std::vector<std::string> finished;
+  };
+  const cri::Container app = Container("app", kRunning);
+  const cri::Container init = Container("init", kExited);
+  for (const Case& one : std::vector<Case>{
+           {"in the order of creation", {Container("b", kRunning), app}, {"b-0", "app-0"}, {}},
+           {"an init container", {init, app}, {"app-0"}, {"init"}},
+           {"the last attempt counts",
+            {Container("init", kExited, 1), Container("init", kExited, 0, 1), app},
+            {"app-0"},
+            {"init"}},
+           {"an earlier attempt of a running one is ignored",
+            {Container("app", kExited, 1), Container("app", kRunning, 0, 1)},
+            {"app-1"},
+            {}}}) {
+    SCOPED_TRACE(one.name);
+    pod_.containers = one.containers;
+
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
+
+    std::vector<std::string> running;
+    for (const jobs::RequestedContainer& container : job.containers)
+      running.push_back(container.id);
+    std::vector<std::string> finished;
+    for (const auto& container : job.finished) finished.push_back(container.name);
+    EXPECT_EQ(running, one.running);
+    EXPECT_EQ(finished, one.finished);
+  }
+}
+
+TEST_F(DescribeCheckpointJobTest, APodOfWhichAContainerNeitherRunsNorHasEndedWellIsRefused) {
+  struct Case {
+    std::vector<cri::Container> containers;
+    const char* refusal;
+  };
+  const cri::Container app = Container("app", kRunning);
+  for (const auto& [containers, refusal] : std::vector<Case>{
+           {{}, "no running container"},
+           {{Container("app", kExited)}, "no running container"},
+           {{Container("job", kExited), Container("job", kExited, 2, 1), app},
+            "container job has ended with exit code 2"},
+           {{app, Container("db", kExited, 137)}, "container db has ended with exit code 137"},
+           {{app, Container("db", kCreated)}, "container db has not been started"},
+           {{app, Container("db", kUnknown)}, "container db"}}) {
+    pod_.containers = containers;
+
+    EXPECT_THAT(Describe(), StatusIs(Code::kFailedPrecondition,
+                                     AllOf(HasSubstr("pod shop/web"), HasSubstr(refusal))));
+  }
+}
+
 TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
-  options_.stop_source = true;
-  options_.without_volumes = true;
+  cri::Container setup = Container("setup", kExited, 0);
+  setup.image = "image:2";
+  setup.image_ref = "sha256:2";
+  pod_.containers.push_back(setup);
+  EXPECT_FALSE(Describe()->stop_source);
+  EXPECT_FALSE(Describe()->without_volumes);
+  request_.stop_source = true;
+  request_.without_volumes = true;
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
 
@@ -170,28 +158,10 @@ TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
       "app", "app-0",      "image:1",    "sha256:1",
       5,     R"({"c":1})", R"({"s":1})", {{"/data", "/srv", true}}};
   EXPECT_THAT(job.containers, ElementsAre(app));
-  // What it says survives the way to the other process.
-  EXPECT_THAT(jobs::FromText<jobs::CheckpointJob>(jobs::ToText(job), "request.json"), IsOkAnd(job));
-}
-
-TEST_F(DescribeCheckpointJobTest, NamesWhatHasFinishedAndDumpsItNot) {
-  cri::Container setup = Container("setup", kExited, 0);
-  setup.image = "image:2";
-  setup.image_ref = "sha256:2";
-  pod_.containers.insert(pod_.containers.begin(), setup);
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
-
-  EXPECT_THAT(job.containers, SizeIs(1));
   EXPECT_THAT(job.finished,
               ElementsAre(archive::FinishedContainer{"setup", "image:2", "sha256:2"}));
-}
-
-TEST_F(DescribeCheckpointJobTest, WithoutOptionsTheSourceRunsOnAndItsVolumesAreTaken) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
-
-  EXPECT_FALSE(job.stop_source);
-  EXPECT_FALSE(job.without_volumes);
+  // What it says survives the way to the other process.
+  EXPECT_THAT(jobs::FromText<jobs::CheckpointJob>(jobs::ToText(job), "request.json"), IsOkAnd(job));
 }
 
 TEST_F(DescribeCheckpointJobTest, AnArchiveIsNamedByItsPodAndTheTime) {
@@ -210,13 +180,6 @@ TEST_F(DescribeCheckpointJobTest, APodWhoseSandboxStoppedIsRefusedByName) {
   pod_.ready = false;
 
   EXPECT_THAT(Describe(), StatusIs(Code::kFailedPrecondition, HasSubstr("shop/web")));
-}
-
-TEST_F(DescribeCheckpointJobTest, AContainerThatDoesNotRunIsNamedWithItsPod) {
-  pod_.containers[0].state = kCreated;
-
-  EXPECT_THAT(Describe(), StatusIs(Code::kFailedPrecondition,
-                                   AllOf(HasSubstr("pod shop/web"), HasSubstr("container app"))));
 }
 
 TEST_F(DescribeCheckpointJobTest, ABadArchiveNameIsRefused) {

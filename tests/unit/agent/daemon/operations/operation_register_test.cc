@@ -6,8 +6,6 @@
 #include <atomic>
 #include <filesystem>
 #include <optional>
-#include <regex>
-#include <set>
 #include <thread>
 
 #include "agent/jobs/job_directory.h"
@@ -103,31 +101,19 @@ TEST_F(OperationRegisterTest, OfManyThatBeginAtOnceExactlyOneWins) {
   EXPECT_EQ(won, 1);
 }
 
-TEST_F(OperationRegisterTest, ARetryFindsTheOperationThatRuns) {
+TEST_F(OperationRegisterTest, ARetryFindsTheOperationWhileItRunsAndItsResultAfterwards) {
   const std::shared_ptr<Operation> first = Begin(Facts("mine"));
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationRegister::Begun again,
-                               register_->Begin(Facts("mine")));
-
-  EXPECT_TRUE(again.found);
-  EXPECT_EQ(again.operation, first);
-}
-
-TEST_F(OperationRegisterTest, ARetryWithoutTheArchivesNameFindsTheFirstOnes) {
-  Begin(Facts("mine"));
   OperationFacts unnamed = Facts("mine");
   unnamed.archive = "named-by-the-time";
   unnamed.archive_is_asked = false;
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationRegister::Begun again, register_->Begin(unnamed));
-
-  EXPECT_EQ(again.operation->facts().archive, "a");
-}
-
-TEST_F(OperationRegisterTest, ARetryFindsTheResultOfAnOperationThatHasEnded) {
+  for (const OperationFacts& asked : {Facts("mine"), unnamed}) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationRegister::Begun again, register_->Begin(asked));
+    EXPECT_TRUE(again.found);
+    EXPECT_EQ(again.operation, first);
+  }
   Outcome outcome;
   outcome.checkpoint.digest = "sha256:00";
-  RunAndEnd("mine", outcome);
+  register_->Finish(first, outcome);
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const OperationRegister::Begun again,
                                register_->Begin(Facts("mine")));
@@ -231,8 +217,7 @@ TEST_F(OperationRegisterTest, OfThoseThatEndedTheOldestAreForgotten) {
 }
 
 TEST_F(OperationRegisterTest, WhatEndedLongAgoIsForgotten) {
-  RunAndEnd("old");
-  RunAndEnd("young");
+  for (const char* id : {"old", "young"}) RunAndEnd(id);
   MakeOlder(EndedFile("old"), OperationRegister::kEndedAge + minutes(1));
   MakeOlder(EndedFile("young"), OperationRegister::kEndedAge - minutes(1));
 
@@ -251,6 +236,21 @@ TEST_F(OperationRegisterTest, AnOutcomeThatCannotBeReadIsLeftOut) {
   EXPECT_THAT(register_->Find("bad"), StatusIs(Code::kDataLoss));
 }
 
+TEST_F(OperationRegisterTest, AnOutcomeIsKeptBeforeItsJobGoesAndHeardOfAfterwards) {
+  const std::shared_ptr<Operation> operation = Begin(Facts("mine"));
+  bool removed = false;
+
+  register_->Finish(operation, {}, [&] {
+    EXPECT_THAT(OperationRegister(temp_.path()).Find("mine"), IsOk());
+    EXPECT_THAT(register_->ListRunning(), SizeIs(1)) << "nobody else comes before it is done";
+    EXPECT_THAT(register_->ListEnded(), IsEmpty());
+    EXPECT_FALSE(operation->WaitForNews(0, Deadline::After(hours(0))).finished);
+    removed = true;
+  });
+
+  EXPECT_TRUE(removed);
+}
+
 TEST_F(OperationRegisterTest, AnOutcomeThatCannotBeKeptReachesThoseWhoWait) {
   cryopod::test::WriteText(temp_.path() / "operations", "in the way");
   const std::shared_ptr<Operation> operation = Begin(Facts());
@@ -261,15 +261,13 @@ TEST_F(OperationRegisterTest, AnOutcomeThatCannotBeKeptReachesThoseWhoWait) {
   EXPECT_THAT(register_->ListRunning(), IsEmpty());
 }
 
-TEST_F(OperationRegisterTest, TheOneThatMakesThePodOfARequestIsFound) {
-  OperationFacts facts = Facts();
-  facts.restore_operation = "op";
-  const std::shared_ptr<Operation> pod = Begin(facts);
-  Begin(Facts("", "u-2"));
+TEST_F(OperationRegisterTest, TheOneThatRunsOnAPodIsFound) {
+  const std::shared_ptr<Operation> first = Begin(Facts());
+  const std::shared_ptr<Operation> second = Begin(Facts("", "u-2"));
 
-  EXPECT_EQ(register_->FindByRestoreOperation("op"), pod);
-  EXPECT_EQ(register_->FindByRestoreOperation("other"), nullptr);
-  EXPECT_EQ(register_->FindByRestoreOperation(""), nullptr) << "most have none";
+  EXPECT_EQ(register_->FindByPod("u-1"), first);
+  EXPECT_EQ(register_->FindByPod("u-2"), second);
+  EXPECT_EQ(register_->FindByPod("u-3"), nullptr);
 }
 
 TEST_F(OperationRegisterTest, AJobThatIsNotUnderstoodIsListedAndSaysWhy) {
@@ -290,16 +288,6 @@ TEST_F(OperationRegisterTest, TheFolderOfLogsIsToldWhereThereAreSome) {
   fs::create_directories(folder);
 
   EXPECT_EQ(register_->LogFolder("c-1"), folder);
-}
-
-TEST(NewOperationIdTest, TellsTheKindAndDoesNotRepeat) {
-  std::set<std::string> ids;
-  for (int i = 0; i < 1000; ++i) ids.insert(jobs::NewOperationId(JobKind::kCheckpoint));
-
-  EXPECT_EQ(ids.size(), 1000u);
-  EXPECT_TRUE(std::regex_match(*ids.begin(), std::regex("c-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")))
-      << *ids.begin();
-  EXPECT_THAT(jobs::NewOperationId(JobKind::kRestore), ::testing::StartsWith("r-"));
 }
 
 }  // namespace

@@ -10,15 +10,18 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class RecordMetricsTest : public test::AgentFixture {};
+class RecordMetricsTest : public test::AgentFixture {
+ protected:
+  std::string Record(const jobs::CheckpointResult& result) {
+    metrics_.BeginOperation(metrics::Operation::kCheckpoint);
+    RecordCheckpoint(metrics_, result, milliseconds(1500));
+    return metrics_.Serialize();
+  }
+};
 
 TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSizes) {
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, GoodResult(), milliseconds(1500));
-
   EXPECT_THAT(
-      metrics_.Serialize(),
+      Record(GoodResult()),
       AllOf(HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 1"),
             HasSubstr("cryopod_pod_checkpoint_size_bytes_sum 1234"),
             HasSubstr("cryopod_pod_checkpoint_captured_bytes_sum 5678"),
@@ -28,24 +31,16 @@ TEST_F(RecordMetricsTest, ACheckpointCountsWithItsPhasesFreezeAndSizes) {
 TEST_F(RecordMetricsTest, EveryContainersDumpCountsByCriusOwnClock) {
   jobs::CheckpointResult result = GoodResult();
   result.dumps = {{1000, 30000, 20000, 10000}, {1000, 50000, 0, 0}};
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, result, milliseconds(1500));
-
   const std::string family = "cryopod_container_dump_phase_duration_seconds_";
-  EXPECT_THAT(metrics_.Serialize(), AllOf(HasSubstr(family + "count{phase=\"frozen\"} 2"),
-                                          HasSubstr(family + "sum{phase=\"frozen\"} 0.08"),
-                                          HasSubstr(family + "sum{phase=\"memwrite\"} 0.01")));
+  EXPECT_THAT(Record(result), AllOf(HasSubstr(family + "count{phase=\"frozen\"} 2"),
+                                    HasSubstr(family + "sum{phase=\"frozen\"} 0.08"),
+                                    HasSubstr(family + "sum{phase=\"memwrite\"} 0.01")));
 }
 
 TEST_F(RecordMetricsTest, AFailedCheckpointHasAReasonAndNoSize) {
   jobs::CheckpointResult result;
   result.status = Status(Code::kFailedPrecondition, "it uses io_uring", Reason::kIoUring);
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, result, milliseconds(1));
-
-  EXPECT_THAT(metrics_.Serialize(),
+  EXPECT_THAT(Record(result),
               AllOf(HasSubstr("cryopod_pod_checkpoint_size_bytes_count 0"),
                     HasSubstr("cryopod_pod_checkpoint_freeze_seconds_count 0"),
                     HasSubstr("{operation_type=\"checkpoint_pod\",reason=\"io_uring\"} 1")));
@@ -54,11 +49,7 @@ TEST_F(RecordMetricsTest, AFailedCheckpointHasAReasonAndNoSize) {
 TEST_F(RecordMetricsTest, AnArchiveWhoseSourceCouldNotBeRemovedIsCountedAllTheSame) {
   jobs::CheckpointResult result = GoodResult();
   result.status = Status(Code::kInternal, "removing it failed");
-  metrics_.BeginOperation(metrics::Operation::kCheckpoint);
-
-  RecordCheckpoint(metrics_, result, milliseconds(1));
-
-  EXPECT_THAT(metrics_.Serialize(), HasSubstr("cryopod_pod_checkpoint_size_bytes_count 1"));
+  EXPECT_THAT(Record(result), HasSubstr("cryopod_pod_checkpoint_size_bytes_count 1"));
 }
 
 TEST_F(RecordMetricsTest, NoContainersNameBecomesALabel) {

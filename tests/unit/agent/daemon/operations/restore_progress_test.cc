@@ -36,6 +36,10 @@ class RestoreProgressTest : public test::AgentFixture {
         std::filesystem::file_time_type::clock::now() + std::chrono::seconds(++writes_);
     std::filesystem::last_write_time(job_dir_ + "/" + jobs::kStateFile, time);
   }
+  void Look(Stage stage, Phase phase, const std::string& id = "c1", Reason reason = Reason::kNone) {
+    Write(stage, phase, id, reason);
+    progress_.Look();
+  }
   auto Counts(int success, int failure, int running) const {
     const std::string total = "cryopod_pod_restore_operations_total{result=";
     return AllOf(HasSubstr(total + "\"success\"} " + std::to_string(success) + "\n"),
@@ -54,8 +58,7 @@ TEST_F(RestoreProgressTest, ARestoreRunsFromItsFirstRequestToTheEndOfItsProcess)
   progress_.Begin();
   progress_.Begin();
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 0, 1));
-  Write(Stage::kServing, Phase::kRestoring);
-  progress_.Look();
+  Look(Stage::kServing, Phase::kRestoring);
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 0, 1));
 
   Write(Stage::kRestored, Phase::kStarted);
@@ -66,12 +69,9 @@ TEST_F(RestoreProgressTest, ARestoreRunsFromItsFirstRequestToTheEndOfItsProcess)
 }
 
 TEST_F(RestoreProgressTest, TheOperationTellsTheStageAndTheContainerThatIsRestored) {
-  Write(Stage::kStaging, Phase::kWaiting);
-  progress_.Look();
-  Write(Stage::kServing, Phase::kRestoring);
-  progress_.Look();
-  Write(Stage::kServing, Phase::kHeld);
-  progress_.Look();
+  Look(Stage::kStaging, Phase::kWaiting);
+  Look(Stage::kServing, Phase::kRestoring);
+  Look(Stage::kServing, Phase::kHeld);
 
   EXPECT_THAT(StagesOf(*operation_), ::testing::ElementsAre("staging", "restoring app", "serving"));
 }
@@ -95,11 +95,9 @@ TEST_F(RestoreProgressTest, ACancellationThatCameTooLateChangesNothing) {
 
 TEST_F(RestoreProgressTest, AFailedContainerCountsOnceWithItsReasonHoweverOftenOneLooks) {
   progress_.Begin();
-  Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
+  Look(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
   progress_.Look();
-  progress_.Look();
-  Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
-  progress_.Look();
+  Look(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
 
   EXPECT_THAT(
       metrics_.Serialize(),
@@ -108,11 +106,9 @@ TEST_F(RestoreProgressTest, AFailedContainerCountsOnceWithItsReasonHoweverOftenO
 
 TEST_F(RestoreProgressTest, ASecondTryIsAnotherOneAndItsSuccessIsTheRestores) {
   progress_.Begin();
-  Write(Stage::kServing, Phase::kFailed, "c1", Reason::kPidTaken);
-  progress_.Look();
+  Look(Stage::kServing, Phase::kFailed, "c1", Reason::kPidTaken);
   progress_.Begin();
-  Write(Stage::kServing, Phase::kFailed, "c2", Reason::kPidTaken);
-  progress_.Look();
+  Look(Stage::kServing, Phase::kFailed, "c2", Reason::kPidTaken);
   EXPECT_THAT(metrics_.Serialize(), Counts(0, 2, 0));
 
   progress_.Begin();
@@ -155,8 +151,7 @@ TEST_F(RestoreProgressTest, APodThatNobodyAskedForAgainIsCancelled) {
 
 TEST_F(RestoreProgressTest, AFailureThatWasCountedDoesNotCountAgainAtTheEnd) {
   progress_.Begin();
-  Write(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
-  progress_.Look();
+  Look(Stage::kServing, Phase::kFailed, "c1", Reason::kAddress);
   Write(Stage::kAbandoned, Phase::kFailed, "c1", Reason::kAddress);
 
   EXPECT_EQ(progress_.End().reason(), Reason::kAddress);

@@ -42,13 +42,12 @@ class HalfMadePodsTest : public test::AgentFixture {
             .dump(),
         "cryopod");
   }
-  std::string AddContainer(const std::string& sandbox, const std::string& name) {
-    return server_.AddContainer(sandbox, test::SampleContainerConfig(name), 4711);
-  }
-  void Consume(const std::string& name, const std::string& restore_operation = "ours") {
-    ASSERT_THAT(
+  // A container of the journal's sandbox, restored by this operation.
+  std::string AddContainer(const std::string& name, const std::string& restore_operation = "ours") {
+    EXPECT_THAT(
         wrapper::WriteConsumed(config_.state_dir, "u-1", name, {"a", restore_operation, "r-1", ""}),
         IsOk());
+    return server_.AddContainer(journal_.sandbox_id, test::SampleContainerConfig(name), 4711);
   }
   void LeaveJournal() {
     ASSERT_THAT(jobs::BeginPodJournal(config_.jobs_dir(), journal_), IsOk());
@@ -56,7 +55,18 @@ class HalfMadePodsTest : public test::AgentFixture {
       ASSERT_THAT(jobs::RecordSandbox(config_.jobs_dir(), journal_), IsOk());
     }
   }
-  void Settle() { half_made_.Settle({"p-1"}); }
+  void Settle() { settling_ = SettleHalfMadePods(agent_, {"p-1"}); }
+  void LeaveJournalAndSettle() {
+    LeaveJournal();
+    Settle();
+    EXPECT_TRUE(IsSettled());
+  }
+  // What the journal knows of is removed, and whatever else carries its annotation.
+  void ExpectRemoval() {
+    LeaveJournalAndSettle();
+    EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+    EXPECT_THAT(server_.container_ids(), IsEmpty());
+  }
   bool IsSettled() const {
     return Eventually([this] { return Jobs().empty() && operations_.ListRunning().empty(); });
   }
@@ -66,32 +76,25 @@ class HalfMadePodsTest : public test::AgentFixture {
   }
 
   jobs::PodJournal journal_;
-  HalfMadePods half_made_{config_, runtime_, operations_};
+  std::jthread settling_;
 };
 
 TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
+  WatchEnds();
   journal_.sandbox_id = AddSandbox("ours");
-  AddContainer(journal_.sandbox_id, "app");
-  Consume("app");
-  LeaveJournal();
+  AddContainer("app");
 
-  Settle();
+  ExpectRemoval();
 
-  EXPECT_TRUE(IsSettled());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
-  EXPECT_THAT(server_.container_ids(), IsEmpty());
+  EXPECT_THAT(Ends(), ElementsAre("p-1.json", "p-1"));
   EXPECT_THAT(OutcomeOfRestore(), StatusIs(Code::kAborted, HasSubstr("is removed")));
   EXPECT_EQ(OutcomeOfRestore().reason(), Reason::kProcessDied);
 }
 
 TEST_F(HalfMadePodsTest, ASandboxThatTheRuntimeHadNotToldYetIsFoundByItsAnnotation) {
   AddSandbox("ours");
-  LeaveJournal();
 
-  Settle();
-
-  EXPECT_TRUE(IsSettled());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  ExpectRemoval();
 }
 
 TEST_F(HalfMadePodsTest, ASandboxThatTurnsUpLaterIsRemovedToo) {
@@ -117,73 +120,56 @@ TEST_F(HalfMadePodsTest, WhereNothingWasMadeTheJournalIsForgotten) {
 
 TEST_F(HalfMadePodsTest, APodThatWasWhollyRestoredIsKept) {
   journal_.sandbox_id = AddSandbox("ours");
-  for (const char* name : {"app", "sidecar"}) {
-    AddContainer(journal_.sandbox_id, name);
-    Consume(name);
-  }
-  LeaveJournal();
+  for (const char* name : {"app", "sidecar"}) AddContainer(name);
 
-  Settle();
+  LeaveJournalAndSettle();
 
-  EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
   EXPECT_THAT(OutcomeOfRestore(), IsOk());
   EXPECT_THAT(server_.calls(), Not(Contains(StartsWith("StopPodSandbox"))));
 }
 
+TEST_F(HalfMadePodsTest, APodWhoseRestoreIsRememberedAsDoneIsNoLongerOurs) {
+  journal_.sandbox_id = AddSandbox("ours");
+  operations_.Finish(operations_.Begin(FactsOf(journal_))->operation, {});
+
+  LeaveJournalAndSettle();
+
+  EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
+  EXPECT_THAT(server_.calls(), IsEmpty());
+}
+
 TEST_F(HalfMadePodsTest, APodOfWhichAContainerHasEndedIsNotWhole) {
   journal_.sandbox_id = AddSandbox("ours");
-  for (const char* name : {"app", "sidecar"}) {
-    const std::string id = AddContainer(journal_.sandbox_id, name);
-    if (std::string(name) == "app") {
-      server_.SetContainerState(id, cri::ContainerState::kExited);
-    }
-    Consume(name);
-  }
-  LeaveJournal();
+  server_.SetContainerState(AddContainer("app"), cri::ContainerState::kExited);
+  AddContainer("sidecar");
 
-  Settle();
-
-  EXPECT_TRUE(IsSettled());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  ExpectRemoval();
 }
 
 TEST_F(HalfMadePodsTest, RecordsOfAnEarlierRestoreDoNotMakeItWhole) {
   journal_.sandbox_id = AddSandbox("ours");
-  for (const char* name : {"app", "sidecar"}) {
-    AddContainer(journal_.sandbox_id, name);
-    Consume(name, "an-earlier-one");
-  }
-  LeaveJournal();
+  for (const char* name : {"app", "sidecar"}) AddContainer(name, "an-earlier-one");
 
-  Settle();
-
-  EXPECT_TRUE(IsSettled());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  ExpectRemoval();
 }
 
 TEST_F(HalfMadePodsTest, APodOfAnotherRestoreIsNotTouchedThoughItsNameAndUidAreTheSame) {
   const std::string other = AddSandbox("another");
   const std::string plain = AddPod("u-1", "web");
   journal_.sandbox_id = "gone";
-  LeaveJournal();
 
-  Settle();
+  LeaveJournalAndSettle();
 
-  EXPECT_TRUE(IsSettled());
   EXPECT_THAT(server_.sandbox_ids(), ::testing::UnorderedElementsAre(other, plain));
 }
 
 TEST_F(HalfMadePodsTest, ARuntimeThatFailsIsAskedAgain) {
   journal_.sandbox_id = AddSandbox("ours");
-  LeaveJournal();
   server_.FailNext("ListPodSandbox", Code::kUnavailable, "starting");
   server_.FailNext("StopPodSandbox", Code::kUnknown, "ttrpc: closed");
 
-  Settle();
-
-  EXPECT_TRUE(IsSettled());
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  ExpectRemoval();
 }
 
 TEST_F(HalfMadePodsTest, AJournalThatIsNotUnderstoodIsLeftAlone) {
@@ -205,8 +191,7 @@ TEST_F(HalfMadePodsTest, AnAgentThatEndsLeavesTheRestToTheNextOne) {
   LeaveJournal();
   {
     OperationRegister earlier(config_.state_dir);
-    HalfMadePods ends(config_, runtime_, earlier);
-    ends.Settle({"p-1"});
+    SettleHalfMadePods({config_, runtime_, earlier, metrics_}, {"p-1"});
   }
   ASSERT_THAT(Jobs(), SizeIs(1)) << "it was too early to say";
 

@@ -71,14 +71,17 @@ class PodRestoresTest : public test::AgentFixture {
     return std::move(outcome.restore);
   }
 
-  RestoreOptions options_;
-  RestoreOperations restores_{config_, operations_, metrics_};
-  PodRestores pods_{{config_, runtime_, operations_, restores_, metrics_}};
+  api::RestoreRequest options_;
+  RestoreOperations restores_{agent_};
+  PodRestores pods_{agent_, restores_};
   std::string operation_;  // that the wrapper claims; empty: the one it was told
   std::vector<std::string> stages_;
 };
 
 TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
+  options_.operation_id = OwnId();
+  WatchEnds();
+
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
 
   ASSERT_THAT(server_.sandbox_ids(), ElementsAre(report.sandbox_id));
@@ -94,6 +97,7 @@ TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
                                    "restore sidecar", "verify"));
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
+  EXPECT_THAT(Ends(), ElementsAre(OwnId() + ".json", OwnId()));
 }
 
 TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {
@@ -201,23 +205,18 @@ TEST_F(PodRestoresTest, APodOnWhichAnotherOperationRunsIsNotRestored) {
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
-TEST_F(PodRestoresTest, APodThatRunsAndWasNotRestoredIsRemovedAgain) {
+TEST_F(PodRestoresTest, APodThatRunsAndWasNotRestoredByThisOperationIsRemovedAgain) {
+  operation_ = "an-earlier-operation";
+  const auto refuses = StatusIs(
+      Code::kInternal,
+      AllOf(HasSubstr("container app"), HasSubstr("was not restored"), HasSubstr("shop/web")));
+  EXPECT_THAT(Restore(), refuses) << "a record of an earlier one of this UID is no proof";
   server_.BeforeEach("StartContainer", nullptr);
-
-  EXPECT_THAT(Restore(), StatusIs(Code::kInternal,
-                                  AllOf(HasSubstr("container app"), HasSubstr("was not restored"),
-                                        HasSubstr("shop/web"))));
+  std::filesystem::remove_all(config_.state_dir + "/consumed");
+  EXPECT_THAT(Restore(), refuses);
 
   EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
   EXPECT_THAT(server_.calls(), Contains(StartsWith("StopPodSandbox")));
-}
-
-TEST_F(PodRestoresTest, ARecordOfAnEarlierRestoreOfThisUidIsNoProof) {
-  operation_ = "an-earlier-operation";
-
-  EXPECT_THAT(Restore(), StatusIs(Code::kInternal, HasSubstr("container app")));
-
-  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
 }
 
 TEST_F(PodRestoresTest, AContainerThatCannotBeStartedTakesThePodWithIt) {
@@ -238,20 +237,16 @@ TEST_F(PodRestoresTest, ASandboxThatCannotBeMadeLeavesNothingToRemove) {
   EXPECT_THAT(server_.calls(), ::testing::Not(Contains(StartsWith("StopPodSandbox"))));
 }
 
-TEST_F(PodRestoresTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnother) {
-  options_.archive = "absent";
-  EXPECT_THAT(Restore(), StatusIs(Code::kNotFound, HasSubstr("absent")));
-  options_.archive = "a@sha256:" + std::string(64, '0');
-  EXPECT_THAT(Restore(), StatusIs(Code::kFailedPrecondition));
-  options_.archive = "not a name";
-  EXPECT_THAT(Restore(), StatusIs(Code::kInvalidArgument));
-
-  EXPECT_THAT(server_.calls(), IsEmpty());
-}
-
-TEST_F(PodRestoresTest, ARequestThatDoesNotFitTheArchiveMakesNothing) {
+TEST_F(PodRestoresTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnotherOrThatTheRequestDoesNotFit) {
+  for (const auto& [archive, code] : std::vector<std::pair<std::string, Code>>{
+           {"absent", Code::kNotFound},
+           {"a@sha256:" + std::string(64, '0'), Code::kFailedPrecondition},
+           {"not a name", Code::kInvalidArgument}}) {
+    options_.archive = archive;
+    EXPECT_THAT(Restore(), StatusIs(code)) << archive;
+  }
+  options_.archive = "a";
   options_.request_json = "{}";
-
   EXPECT_THAT(Restore(), StatusIs(Code::kInvalidArgument));
 
   EXPECT_THAT(server_.calls(), IsEmpty());

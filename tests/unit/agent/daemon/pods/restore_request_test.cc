@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 TEST(NewUidTest, IsARandomUuidOfVersionFour) {
   std::set<std::string> uids;
-  for (int i = 0; i < 200; ++i) uids.insert(NewUid());
+  for (int i = 0; i < 200; ++i) uids.insert(NewUid().value());
 
   EXPECT_EQ(uids.size(), 200u);
   const std::regex shape("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}");
@@ -38,23 +38,7 @@ std::vector<std::string> NamesOf(const cri::PodRequest& request) {
   return names;
 }
 
-TEST(MatchContainersTest, PutsTheRequestsContainersIntoTheArchivesOrder) {
-  cri::PodRequest request = RequestWith({"b", "c", "a"});
-
-  ASSERT_THAT(MatchContainers(test::SampleCheckpoint({"a", "b", "c"}), request), IsOk());
-
-  EXPECT_THAT(NamesOf(request), ElementsAre("a", "b", "c"));
-  EXPECT_EQ(request.containers[0].second, "config a");
-}
-
-TEST(MatchContainersTest, AMissingContainerIsNamed) {
-  cri::PodRequest request = RequestWith({"a"});
-
-  EXPECT_THAT(MatchContainers(test::SampleCheckpoint({"a", "b"}), request),
-              StatusIs(Code::kInvalidArgument, HasSubstr("no container b")));
-}
-
-TEST(MatchContainersTest, OnesThatHadFinishedMayBeThereAndComeFirst) {
+TEST(MatchContainersTest, PutsTheRequestsContainersIntoTheArchivesOrderThoseThatHadFinishedFirst) {
   archive::PodCheckpoint checkpoint = test::SampleCheckpoint({"a", "b"});
   checkpoint.finished = {{"init", "", ""}, {"later", "", ""}};
   cri::PodRequest with = RequestWith({"b", "a", "init"});
@@ -64,26 +48,34 @@ TEST(MatchContainersTest, OnesThatHadFinishedMayBeThereAndComeFirst) {
   ASSERT_THAT(MatchContainers(checkpoint, without), IsOk());
 
   EXPECT_THAT(NamesOf(with), ElementsAre("init", "a", "b"));
-  EXPECT_THAT(NamesOf(without), ElementsAre("a", "b"));
+  EXPECT_THAT(NamesOf(without), ElementsAre("a", "b")) << "those that had finished may be absent";
+  EXPECT_EQ(with.containers[1].second, "config a");
 }
 
-TEST(MatchContainersTest, AContainerThatTheArchiveDoesNotHoldIsNamed) {
-  cri::PodRequest request = RequestWith({"a", "extra"});
+TEST(MatchContainersTest, AContainerThatIsMissingOrThatTheArchiveDoesNotHoldIsNamed) {
+  cri::PodRequest missing = RequestWith({"a"});
+  cri::PodRequest extra = RequestWith({"a", "extra", "b"});
 
-  EXPECT_THAT(MatchContainers(test::SampleCheckpoint({"a"}), request),
+  EXPECT_THAT(MatchContainers(test::SampleCheckpoint({"a", "b"}), missing),
+              StatusIs(Code::kInvalidArgument, HasSubstr("no container b")));
+  EXPECT_THAT(MatchContainers(test::SampleCheckpoint({"a", "b"}), extra),
               StatusIs(Code::kInvalidArgument, HasSubstr("container extra")));
 }
 
 class BuildPodRequestTest : public test::AgentFixture {
  protected:
-  void SetUp() override {
+  void SetUp() override { UseArchive("a", test::kSamplePod); }
+  void UseArchive(const std::string& name, const std::string& pod_dump) {
     Result<archive::Archive> archive =
-        test::MakeSampleArchive(config_.store_root(), "a", {"app", "sidecar"});
+        test::MakeSampleArchive(config_.store_root(), name, {"app", "sidecar"}, pod_dump);
     ASSERT_THAT(archive, IsOk());
     archive_.emplace(std::move(archive).value());
   }
-  Result<cri::PodRequest> Build(const std::string& json_text, bool from_archive) const {
-    return BuildPodRequest(config_, *archive_, json_text, from_archive, Soon());
+  Result<cri::PodRequest> Build(const std::string& json_text, bool from_archive = false) const {
+    api::RestoreRequest asked;
+    asked.request_json = json_text;
+    asked.request_from_archive = from_archive;
+    return BuildPodRequest(config_, *archive_, asked, Soon());
   }
   static std::string GivenRequest(const std::vector<std::string>& names) {
     json request = {
@@ -100,7 +92,7 @@ class BuildPodRequestTest : public test::AgentFixture {
 
 TEST_F(BuildPodRequestTest, TheCallersRequestIsTaken) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const cri::PodRequest request,
-                               Build(GivenRequest({"sidecar", "app"}), false));
+                               Build(GivenRequest({"sidecar", "app"})));
 
   EXPECT_EQ(request.pod_name, "new");
   EXPECT_EQ(request.pod_namespace, "shop");
@@ -112,8 +104,7 @@ TEST_F(BuildPodRequestTest, ARequestOfAnotherNamespaceHearsNothingOfTheArchivesC
   json request = json::parse(GivenRequest({"sidecar"}));
   request["config"]["metadata"]["namespace"] = "team-b";
 
-  EXPECT_THAT(Build(request.dump(), false),
-              StatusIs(Code::kNotFound, ::testing::Not(HasSubstr("app"))));
+  EXPECT_THAT(Build(request.dump()), StatusIs(Code::kNotFound, ::testing::Not(HasSubstr("app"))));
 }
 
 TEST_F(BuildPodRequestTest, WhatTheArchiveRecordedIsTakenUnderANewUid) {
@@ -133,24 +124,20 @@ TEST_F(BuildPodRequestTest, WhatTheArchiveRecordedIsTakenUnderANewUid) {
 }
 
 TEST_F(BuildPodRequestTest, BothOrNeitherIsRefused) {
-  EXPECT_THAT(Build("", false), StatusIs(Code::kInvalidArgument, HasSubstr("--request")));
+  EXPECT_THAT(Build(""), StatusIs(Code::kInvalidArgument, HasSubstr("--request")));
   EXPECT_THAT(Build(GivenRequest({"app", "sidecar"}), true),
               StatusIs(Code::kInvalidArgument, HasSubstr("--request-from-archive")));
 }
 
 TEST_F(BuildPodRequestTest, ARequestThatIsNoneOrOfAnotherPodIsRefused) {
-  EXPECT_THAT(Build("{", false), StatusIs(Code::kInvalidArgument));
-  EXPECT_THAT(Build(R"({"config":{"nonsense":1}})", false),
+  EXPECT_THAT(Build("{"), StatusIs(Code::kInvalidArgument));
+  EXPECT_THAT(Build(R"({"config":{"nonsense":1}})"),
               StatusIs(Code::kInvalidArgument, HasSubstr("nonsense")));
-  EXPECT_THAT(Build(GivenRequest({"app"}), false),
-              StatusIs(Code::kInvalidArgument, HasSubstr("sidecar")));
+  EXPECT_THAT(Build(GivenRequest({"app"})), StatusIs(Code::kInvalidArgument, HasSubstr("sidecar")));
 }
 
 TEST_F(BuildPodRequestTest, AnArchiveWhosePodDumpIsDamagedIsDataLoss) {
-  Result<archive::Archive> archive =
-      test::MakeSampleArchive(config_.store_root(), "b", {"app"}, "[not an object]");
-  ASSERT_THAT(archive, IsOk());
-  archive_.emplace(std::move(archive).value());
+  UseArchive("b", "[not an object]");
 
   EXPECT_THAT(Build("", true), StatusIs(Code::kDataLoss, HasSubstr("pod.dump")));
 }

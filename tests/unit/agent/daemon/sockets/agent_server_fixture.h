@@ -18,21 +18,17 @@ class AgentServerFixture : public AgentFixture {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "cgroups and giving files away need root";
   }
-  void TearDown() override { agent_.reset(); }
+  void TearDown() override { agent_server_.reset(); }
   void Start() {
-    Result<std::unique_ptr<AgentServer>> server = AgentServer::Start(parts_);
-    ASSERT_THAT(server, cryopod::test::IsOk());
-    agent_ = std::move(server).value();
-  }
-  static api::ProgressSink Ignore() {
-    return [](const api::Progress&) {};
+    Result<ServedSocket> served = ServeAgent(agent_, checkpoints_, pods_);
+    ASSERT_THAT(served, cryopod::test::IsOk());
+    agent_server_ = std::move(served).value();
   }
 
-  CheckpointOperations checkpoints_{config_, runtime_, operations_, metrics_};
-  RestoreOperations restores_{config_, operations_, metrics_};
-  PodRestores pods_{{config_, runtime_, operations_, restores_, metrics_}};
-  const AgentServer::Parts parts_{config_, runtime_, operations_, checkpoints_, pods_, metrics_};
-  std::unique_ptr<AgentServer> agent_;
+  CheckpointOperations checkpoints_{agent_};
+  RestoreOperations restores_{agent_};
+  PodRestores pods_{agent_, restores_};
+  ServedSocket agent_server_;
 };
 
 }  // namespace cryopod::daemon::test

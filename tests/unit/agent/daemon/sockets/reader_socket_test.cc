@@ -61,10 +61,10 @@ TEST_F(ReaderServerTest, EverythingElseIsDeniedWithTheRoleAndTheSocketToUse) {
   restore.archive = "one";
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 
-  EXPECT_THAT(reader_->Checkpoint({.pod = "shop/web", .archive = "a"}, Ignore(), Soon()),
+  EXPECT_THAT(reader_->Checkpoint({.pod = "shop/web", .archive = "a"}, nullptr, Soon()),
               denied("Checkpoint"));
-  EXPECT_THAT(reader_->Restore(restore, Ignore(), Soon()), denied("Restore"));
-  EXPECT_THAT(reader_->Wait("c-1", Ignore(), Soon()), denied("Wait"));
+  EXPECT_THAT(reader_->Restore(restore, nullptr, Soon()), denied("Restore"));
+  EXPECT_THAT(reader_->Wait("c-1", nullptr, Soon()), denied("Wait"));
   EXPECT_THAT(reader_->Cancel("c-1", Soon()), denied("Cancel"));
   EXPECT_THAT(reader_->Logs("c-1", nullptr, Soon()), denied("Logs"));
   EXPECT_THAT(reader_->Inspect("one", Soon()), denied("Inspect"));
@@ -108,7 +108,7 @@ TEST_F(ReaderServerTest, WithoutTheGroupOnlyRootMayOpenIt) {
 TEST_F(ReaderServerTest, AFolderInItsPlaceIsNamed) {
   std::filesystem::create_directories(config_.reader_socket() + "/in-the-way");
 
-  EXPECT_THAT(AgentServer::Start(parts_),
+  EXPECT_THAT(ServeAgent(agent_, checkpoints_, pods_),
               StatusIs(Code::kUnavailable, HasSubstr(config_.reader_socket())));
 }
 

@@ -3,8 +3,8 @@
 #include <atomic>
 #include <csignal>
 
+#include "agent/daemon/archives/archive_access.h"
 #include "agent/daemon/operations/checkpoint_operations.h"
-#include "agent/daemon/operations/restore_operations.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
@@ -33,13 +33,13 @@ class WrapperServerTest : public test::AgentFixture {
   }
   // The next one knows nothing but what is on disk.
   void BeginAgent() {
-    runtime_server_.reset();
+    wrappers_ = {};
     register_ = std::make_unique<OperationRegister>(config_.state_dir);
-    restores_ = std::make_unique<RestoreOperations>(config_, *register_, metrics_);
+    restores_ = std::make_unique<RestoreOperations>(parts());
     for (const std::string& id : Jobs()) restores_->AdoptOrRepair(id);
-    Result<std::unique_ptr<WrapperServer>> server = WrapperServer::Start(config_, *restores_);
-    ASSERT_THAT(server, IsOk());
-    runtime_server_ = std::move(server).value();
+    Result<std::jthread> served = ServeWrappers(config_, *restores_);
+    ASSERT_THAT(served, IsOk());
+    wrappers_ = std::move(served).value();
   }
   // As the pod's cryopod-restore does it.
   void ReportStage(const std::string& id, jobs::Stage stage) const {
@@ -47,11 +47,7 @@ class WrapperServerTest : public test::AgentFixture {
     report.stage = stage;
     ASSERT_THAT(jobs::WriteFileOf(JobDir(id), jobs::kStateFile, report), IsOk());
   }
-  Result<std::shared_ptr<Operation>> Checkpoint() {
-    CheckpointOptions options;
-    options.pod = "shop/web";
-    return CheckpointOperations(config_, runtime_, *register_, metrics_).Start(options);
-  }
+  AgentParts parts() { return {config_, runtime_, *register_, metrics_}; }
   static Request RequestOf(Request::Kind kind, const std::string& archive = "a",
                            const std::string& uid = "u-1") {
     Request request;
@@ -73,10 +69,30 @@ class WrapperServerTest : public test::AgentFixture {
     return IsOkAnd(AllOf(Field(&Answer::decision, Answer::Decision::kFail),
                          Field(&Answer::reason, HasSubstr(part))));
   }
+  // Returns the ID of its job.
+  std::string BeginRestore(const std::string& uid = "u-1") const {
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a", uid)),
+                FailsWith("from the restore of a"));
+    EXPECT_THAT(Jobs(), SizeIs(1));
+    return Jobs().at(0);
+  }
+  // The operation of the one restore that runs.
+  std::shared_ptr<Operation> TheRestore() const {
+    EXPECT_THAT(register_->ListRunning(), SizeIs(1));
+    return register_->ListRunning().at(0);
+  }
+  // One that does `special` first, as a shell does it, and else what the usual one does.
+  void SetRestoreProgram(const std::string& special) const {
+    std::filesystem::remove(config_.restore_program());
+    std::ofstream(config_.restore_program())
+        << "#!/bin/sh\n"
+        << special << "\nexec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
+    ::chmod(config_.restore_program().c_str(), 0755);
+  }
 
   std::unique_ptr<OperationRegister> register_;
   std::unique_ptr<RestoreOperations> restores_;
-  std::unique_ptr<WrapperServer> runtime_server_;
+  std::jthread wrappers_;
 };
 
 TEST_F(WrapperServerTest, TheSocketIsForRootAlone) {
@@ -106,16 +122,17 @@ TEST_F(WrapperServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
   std::filesystem::create_directories(config_.state_dir + "/consumed/u-1");
   std::ofstream(config_.state_dir + "/consumed/u-1/app") << "\x01 rubbish";
 
-  const Result<Answer> answer = Ask(RequestOf(Request::Kind::kCreate));
-
-  ASSERT_THAT(answer, IsOk());
-  EXPECT_EQ(answer->decision, Answer::Decision::kFail);
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith(""));
+  EXPECT_THAT(Jobs(), SizeIs(0));
 }
 
-TEST_F(WrapperServerTest, AnArchiveThatIsAbsentFailsWithPodAndArchive) {
-  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "absent")),
-              FailsWith("restoring pod shop/web from absent"));
-  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, "absent")), FailsWith("absent"));
+TEST_F(WrapperServerTest, AnArchiveThatIsAbsentOrAnotherFailsWithPodAndArchive) {
+  for (const std::string& archive :
+       {std::string("absent"), std::string("../a"), "a@sha256:" + std::string(64, '0')}) {
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, archive)),
+                FailsWith("restoring pod shop/web from " + archive));
+    EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, archive)), FailsWith(archive));
+  }
   EXPECT_THAT(Jobs(), SizeIs(0));
 }
 
@@ -142,38 +159,43 @@ TEST_F(WrapperServerTest, ARestoreRunsWhileItsProcessDoesAndIsCountedAtItsEnd) {
   EXPECT_THAT(metrics_.Serialize(), HasSubstr("reason=\"process_died\"} 1"));
 }
 
-TEST_F(WrapperServerTest, AnArchiveUnderAnotherDigestFails) {
-  const std::string digest = "sha256:" + std::string(64, '0');
-
-  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a@" + digest)), FailsWith(digest));
-  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "../a")), FailsWith("../a"));
-}
-
 TEST_F(WrapperServerTest, TheFirstRequestStartsTheRestoreAndLaterOnesReachIt) {
-  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("from the restore of a"));
-  ASSERT_THAT(Jobs(), SizeIs(1));
-  const pid_t pid = JobPid(Jobs()[0]);
+  const std::string id = BeginRestore();
+  const pid_t pid = JobPid(id);
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), Passes());
 
-  EXPECT_THAT(Jobs(), SizeIs(1)) << "one process a pod";
-  EXPECT_EQ(JobPid(Jobs()[0]), pid);
+  EXPECT_THAT(Jobs(), ElementsAre(id)) << "one process a pod";
+  EXPECT_EQ(JobPid(id), pid);
 }
 
-TEST_F(WrapperServerTest, EveryPodHasARestoreOfItsOwn) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-1"));
-  (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "u-2"));
+TEST_F(WrapperServerTest, ARestoreIsAskedForTheArchiveWhoseDigestStandsUnderItsNameNow) {
+  config_.restore_hold_ms = 17;
+  config_.restore_idle_timeout_s = 18;
+  const std::string id = BeginRestore();
 
-  EXPECT_THAT(Jobs(), SizeIs(2));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::RestoreJob job, jobs::ReadFileOf<jobs::RestoreJob>(JobDir(id), jobs::kRequestFile));
+
+  EXPECT_EQ(job.operation_id, id);
+  EXPECT_EQ(job.archive, "a");
+  EXPECT_EQ(job.digest, OpenArchive(config_, "a")->digest());
+  EXPECT_EQ(job.pod_uid, "u-1");
+  EXPECT_EQ(job.pod_name, "web");
+  EXPECT_EQ(job.pod_namespace, "shop");
+  EXPECT_EQ(job.restore_from, "a");
+  EXPECT_EQ(job.restore_operation, "");
+  EXPECT_EQ(job.store_root, config_.store_root());
+  EXPECT_EQ(job.state_dir, config_.state_dir);
+  EXPECT_EQ(job.staging_dir, JobDir(id) + "/staging");
+  EXPECT_EQ(job.unpack_program, config_.unpack_program());
+  EXPECT_EQ(job.hold, std::chrono::milliseconds(17));
+  EXPECT_EQ(job.idle_timeout, std::chrono::seconds(18));
 }
 
-TEST_F(WrapperServerTest, AStartWithoutARestoreFails) {
+TEST_F(WrapperServerTest, WithoutARestoreAStartFailsAndADeletionPasses) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), FailsWith("the restore of this pod is gone"));
 
   EXPECT_THAT(Jobs(), SizeIs(0)) << "a start begins no restore";
-}
-
-TEST_F(WrapperServerTest, ADeletionWithoutARestorePasses) {
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kDeleted)), Passes());
 }
 
@@ -217,11 +239,7 @@ TEST_F(WrapperServerTest, ASlowWrapperKeepsNobodyWaiting) {
 
 TEST_F(WrapperServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
   // It is started and never listens.
-  std::filesystem::remove(config_.restore_program());
-  std::ofstream(config_.restore_program())
-      << "#!/bin/sh\ngrep -q '\"pod_uid\":\"stuck\"' $2/request.json && exec sleep 600\n"
-      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
-  ::chmod(config_.restore_program().c_str(), 0755);
+  SetRestoreProgram("grep -q '\"pod_uid\":\"stuck\"' $2/request.json && exec sleep 600");
   std::atomic<bool> stuck_is_answered = false;
   std::jthread stuck([&] {
     (void)Ask(RequestOf(Request::Kind::kSandbox, "a", "stuck"));
@@ -235,16 +253,12 @@ TEST_F(WrapperServerTest, ARestoreThatIsStuckKeepsNoOtherPodWaiting) {
   }
 
   EXPECT_FALSE(stuck_is_answered);
-  EXPECT_THAT(Jobs(), SizeIs(3));
+  EXPECT_THAT(Jobs(), SizeIs(3)) << "every pod has one of its own";
 }
 
 TEST_F(WrapperServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
-  std::filesystem::remove(config_.restore_program());
   const std::string ending = temp_.path() / "ending";
-  std::ofstream(config_.restore_program())
-      << "#!/bin/sh\n[ \"$3\" = --end ] && touch " << ending << " && exec sleep 5\n"
-      << "exec " << CRYOPOD_FAKE_RESTORE << " \"$@\"\n";
-  ::chmod(config_.restore_program().c_str(), 0755);
+  SetRestoreProgram("[ \"$3\" = --end ] && touch " + ending + " && exec sleep 5");
   Request dying = RequestOf(Request::Kind::kCreate, "a", "dead");
   dying.container_name = "dies";
   (void)Ask(dying);
@@ -257,9 +271,8 @@ TEST_F(WrapperServerTest, AnEndThatIsStuckKeepsNoOtherPodWaiting) {
 }
 
 TEST_F(WrapperServerTest, ARestoreStandsInTheRegisterWithItsStage) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+  BeginRestore();
+  const std::shared_ptr<Operation> operation = TheRestore();
   EXPECT_EQ(operation->id(), Jobs().at(0));
   EXPECT_EQ(operation->facts().kind, jobs::JobKind::kRestore);
   EXPECT_EQ(operation->pod(), "shop/web");
@@ -272,10 +285,10 @@ TEST_F(WrapperServerTest, ARestoreStandsInTheRegisterWithItsStage) {
 
 TEST_F(WrapperServerTest, ARestoreKeepsACheckpointOfThePodAway) {
   AddPod("u-1");
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(Jobs(), SizeIs(1));
+  const std::string id = BeginRestore();
 
-  EXPECT_THAT(Checkpoint(), StatusIs(Code::kAborted, HasSubstr(Jobs()[0])));
+  EXPECT_THAT(CheckpointOperations(parts()).Start({.pod = "shop/web", .archive = ""}),
+              StatusIs(Code::kAborted, HasSubstr(id)));
 }
 
 TEST_F(WrapperServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
@@ -290,9 +303,8 @@ TEST_F(WrapperServerTest, ARestoreWaitsForNoCheckpointOfThePodAndIsRefused) {
 }
 
 TEST_F(WrapperServerTest, ACancelledRestoreIsEndedAndRemembered) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+  BeginRestore();
+  const std::shared_ptr<Operation> operation = TheRestore();
 
   EXPECT_THAT(operation->Cancel(), IsOk());
 
@@ -305,14 +317,15 @@ TEST_F(WrapperServerTest, ACancelledRestoreIsEndedAndRemembered) {
 }
 
 TEST_F(WrapperServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnded) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  const std::shared_ptr<Operation> operation = register_->ListRunning()[0];
+  BeginRestore();
+  const std::shared_ptr<Operation> operation = TheRestore();
   ReportStage(operation->id(), jobs::Stage::kRestored);
+  WatchEnds();
 
   ::kill(JobPid(operation->id()), SIGKILL);
 
   EXPECT_THAT(OutcomeOf(*operation).status, IsOk());
+  EXPECT_THAT(Ends(), ElementsAre(operation->id() + ".json", operation->id()));
   EXPECT_THAT(register_->ListEnded(), SizeIs(1));
   EXPECT_THAT(register_->ListRunning(), SizeIs(0));
 }
@@ -338,26 +351,21 @@ TEST_F(WrapperServerTest, ARestoreOfAPodThatTheAgentMakesIsAPartOfThatAndCounted
 }
 
 TEST_F(WrapperServerTest, TheNextAgentFindsALivingRestoreAgain) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(Jobs(), SizeIs(1));
-  const std::string id = Jobs()[0];
+  const std::string id = BeginRestore();
 
   BeginAgent();
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kStart)), Passes());
   EXPECT_THAT(Jobs(), ElementsAre(id));
-  ASSERT_THAT(register_->ListRunning(), SizeIs(1));
-  EXPECT_EQ(register_->ListRunning()[0]->id(), id);
-  EXPECT_THAT(register_->ListRunning()[0]->Cancel(), IsOk());
+  EXPECT_EQ(TheRestore()->id(), id);
+  EXPECT_THAT(TheRestore()->Cancel(), IsOk());
   EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
 }
 
 TEST_F(WrapperServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(Jobs(), SizeIs(1));
-  const std::string id = Jobs()[0];
+  const std::string id = BeginRestore();
   const pid_t pid = JobPid(id);
-  runtime_server_.reset();
+  wrappers_ = {};
   const std::string foreign = R"({"format":2,"readable_from":2,"kind":"restore"})";
   for (const char* name : {jobs::kStateFile, jobs::kProcessFile, jobs::kRequestFile}) {
     cryopod::test::WriteText(JobDir(id) + "/" + name, foreign);
@@ -373,11 +381,10 @@ TEST_F(WrapperServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
 }
 
 TEST_F(WrapperServerTest, WhatADeadRestoreLeftIsRemovedAtTheStart) {
-  (void)Ask(RequestOf(Request::Kind::kSandbox));
-  ASSERT_THAT(Jobs(), SizeIs(1));
-  const UniqueFd pidfd = OpenPidfd(JobPid(Jobs()[0])).value();
-  runtime_server_.reset();
-  ::kill(JobPid(Jobs()[0]), SIGKILL);
+  const pid_t pid = JobPid(BeginRestore());
+  const UniqueFd pidfd = OpenPidfd(pid).value();
+  wrappers_ = {};
+  ::kill(pid, SIGKILL);
   ASSERT_TRUE(PidfdEnded(pidfd.get(), Soon()));
 
   BeginAgent();
