@@ -5,7 +5,7 @@
 #include "agent/node/requirement_list.h"
 #include "agent/os/deadline.h"
 #include "agent/settings/agent_settings.h"
-#include "cri/runtime_configuration.h"
+#include "cri/runtime_client.h"
 #include "restore/runtime/protocol/key_values.h"
 
 namespace cryopod::node {
