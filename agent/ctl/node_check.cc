@@ -35,7 +35,7 @@ std::vector<Requirement> LookWithoutAgent(const NodeCheckOptions& options, const
     observer.agent_problem += ", and cannot start: " + read.message();
   }
   cri::RuntimeClient runtime(settings.containerd_socket);
-  return node::LookAtNode(settings, runtime, observer).requirements.all();
+  return node::LookAtNode(settings, runtime, observer).requirements;
 }
 
 const char* StateText(RequirementState state) {
