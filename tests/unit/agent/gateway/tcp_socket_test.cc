@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "agent/gateway/config.h"
+#include "agent/settings/gateway_settings.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod::gateway {
@@ -11,7 +11,6 @@ namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(TcpSocketTest, ListensAtAnAddressAndAFreePort) {
@@ -43,20 +42,8 @@ TEST(TcpSocketTest, WhatIsNoEndpointIsNamed) {
   }
 }
 
-TEST(CheckConfigTest, TheDefaultsAreGood) { EXPECT_THAT(CheckConfig(Config()), IsOk()); }
-
-TEST(CheckConfigTest, WhatDoesNotGoTogetherIsNamed) {
-  Config config;
-  config.listen = "everywhere";
-  EXPECT_THAT(CheckConfig(config), StatusIs(Code::kInvalidArgument, HasSubstr("listen")));
-
-  config = {};
-  config.tls_key = "/k";
-  EXPECT_THAT(
-      CheckConfig(config),
-      StatusIs(Code::kInvalidArgument, AllOf(HasSubstr("tls_certificate"), HasSubstr("tls_key"))));
-  config.tls_certificate = "/c";
-  EXPECT_THAT(CheckConfig(config), IsOk());
+TEST(TcpSocketTest, TheDefaultEndpointIsOne) {
+  EXPECT_THAT(CheckEndpoint(settings::GatewaySettings().listen), IsOk());
 }
 
 }  // namespace
