@@ -167,11 +167,9 @@ std::string DropElement(const std::string& text, size_t begin, size_t end) {
 
 }  // namespace
 
-Result<ContainerdConfig> ParseContainerdConfig(std::string_view text, const std::string& runtime) {
+Result<ContainerdConfig> ParseContainerdConfig(std::string_view text) {
   CRYOPOD_ASSIGN_OR_RETURN(const toml::table file, ParseToml(text));
-  CRYOPOD_ASSIGN_OR_RETURN(ContainerdConfig config, HeadOf(file));
-  Overlay(file, runtime, &config);
-  return config;
+  return HeadOf(file);
 }
 
 Result<ContainerdConfig> ReadContainerdConfig(const std::string& path) {

@@ -14,21 +14,19 @@ inline constexpr size_t kContainerdConfigBytesMax = size_t{4} << 20;
 
 // What of a containerd configuration file concerns an installation of cryopod.
 //
-// Source  containerd 2.x, docs/cri/config.md and docs/man/containerd-config.toml.5.md; the
-// behaviour
-//         of `imports` and of mixed versions: containerd 2.1.9 (`containerd config dump`).
+// Source  containerd 2.x, docs/cri/config.md and docs/man/containerd-config.toml.5.md; how it takes
+//         `imports` and mixed versions: containerd 2.1.9 (`containerd config dump`).
 struct ContainerdConfig {
   std::optional<int64_t> version;
   std::vector<std::string> imports;    // as written
   std::string default_runtime;         // default_runtime_name, or empty
-  std::string runtime_program;         // BinaryName of `runtime` in ReadContainerdConfig
+  std::string runtime_program;         // BinaryName of it, or of runc
   std::optional<bool> systemd_cgroup;  // SystemdCgroup of it
   bool empty = false;                  // comments and blanks only
 };
 
-// Errors: kInvalidArgument, names the line.
-Result<ContainerdConfig> ParseContainerdConfig(std::string_view text,
-                                               const std::string& runtime = "runc");
+// Of one file's text `version`, `imports` and `empty`. Errors: kInvalidArgument, names the line.
+Result<ContainerdConfig> ParseContainerdConfig(std::string_view text);
 
 // What holds for the default runtime in the file at `path` together with all that it imports, later
 // files over earlier ones. `imports` and `version` are those of the file itself. A file that is
