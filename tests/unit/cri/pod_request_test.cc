@@ -59,7 +59,7 @@ TEST(ParsePodRequestTest, RefusesARequestAndNamesWhatIsWrong) {
   }
 }
 
-TEST(AddAnnotationsTest, AddsAndReplacesAndKeepsTheRest) {
+TEST(AddAnnotationsTest, AddsAndReplacesAndKeepsTheRestOfASandboxConfiguration) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const std::string json,
       AddAnnotations(R"({"hostname": "web", "annotations": {"a": "1", "b": "2"}})",
@@ -72,9 +72,6 @@ TEST(AddAnnotationsTest, AddsAndReplacesAndKeepsTheRest) {
   EXPECT_EQ(config.annotations().at("a"), "1");
   EXPECT_EQ(config.annotations().at("b"), "3");
   EXPECT_EQ(config.annotations().at("cryopod.dev/restore-from"), "x@sha256:00");
-}
-
-TEST(AddAnnotationsTest, RefusesWhatIsNoSandboxConfiguration) {
   EXPECT_THAT(AddAnnotations(R"({"host": "web"})", {}), StatusIs(Code::kInvalidArgument));
 }
 

@@ -215,15 +215,6 @@ TEST_F(AgentMetricsTest, WhatAnotherProgramSaysOfItselfCannotBreakTheText) {
   EXPECT_THAT(text, HasSubstr(R"(version="?")"));
 }
 
-TEST_F(AgentMetricsTest, EveryFamilyTellsItsHelpAndType) {
-  const std::string text = metrics_.Serialize();
-
-  EXPECT_THAT(text, HasSubstr("# HELP cryopod_pod_checkpoint_freeze_seconds "));
-  EXPECT_THAT(text, HasSubstr("# TYPE cryopod_pod_checkpoint_freeze_seconds histogram"));
-  EXPECT_THAT(text, HasSubstr("# TYPE cryopod_pod_checkpoint_operations_total counter"));
-  EXPECT_THAT(text, HasSubstr("# TYPE cryopod_pods_frozen gauge"));
-}
-
 TEST_F(AgentMetricsTest, ThreadsCountWithoutLoss) {
   std::vector<std::thread> threads;
 

@@ -22,7 +22,8 @@ TEST(TcpSocketTest, ListensAtAnAddressAndAFreePort) {
   EXPECT_THAT(ListenTcp(endpoint), StatusIs(Code::kUnavailable, HasSubstr(endpoint)));
 }
 
-TEST(TcpSocketTest, KnowsBothFamilies) {
+TEST(TcpSocketTest, KnowsTheDefaultAndBothFamilies) {
+  EXPECT_THAT(CheckEndpoint(settings::GatewaySettings().listen), IsOk());
   EXPECT_THAT(CheckEndpoint("0.0.0.0:9464"), IsOk());
   EXPECT_THAT(CheckEndpoint("[::1]:9464"), IsOk());
   EXPECT_THAT(CheckEndpoint("[::]:65535"), IsOk());
@@ -40,10 +41,6 @@ TEST(TcpSocketTest, WhatIsNoEndpointIsNamed) {
                 StatusIs(Code::kInvalidArgument, HasSubstr("\"" + text + "\"")))
         << text;
   }
-}
-
-TEST(TcpSocketTest, TheDefaultEndpointIsOne) {
-  EXPECT_THAT(CheckEndpoint(settings::GatewaySettings().listen), IsOk());
 }
 
 }  // namespace

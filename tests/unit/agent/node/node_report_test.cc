@@ -95,7 +95,7 @@ class NodeReportTest : public ::testing::Test {
       std::make_unique<cryopod::test::FakeCriServer>(temp_.path() / "cri.sock");
 };
 
-TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFacts) {
+TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFactsAndEveryRequirementOnce) {
   const api::NodeInfo report = Look();
 
   EXPECT_THAT(Lacking(report), IsEmpty());
@@ -103,15 +103,8 @@ TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFacts) {
   EXPECT_EQ(report.runtime_name, "containerd");
   EXPECT_EQ(report.runtime_version, "2.1.9");
   EXPECT_FALSE(report.kernel.empty());
-}
-
-TEST_F(NodeReportTest, EveryRequirementIsListedOnce) {
-  const api::NodeInfo report = Look();
   std::vector<std::string> names;
-  for (const api::Requirement& requirement : report.requirements) {
-    names.push_back(requirement.name);
-  }
-
+  for (const api::Requirement& requirement : report.requirements) names.push_back(requirement.name);
   EXPECT_THAT(names,
               ElementsAre("agent", "capabilities", "runtime-socket", "kernel", "cgroup-freezer",
                           "staging-memory", "criu", "criu-features", "inner-programs", "unpack",
