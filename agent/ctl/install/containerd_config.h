@@ -25,17 +25,15 @@ struct ContainerdConfig {
   bool empty = false;                  // comments and blanks only
 };
 
-// Of one file's text `version`, `imports` and `empty`. Errors: kInvalidArgument, names the line.
-Result<ContainerdConfig> ParseContainerdConfig(std::string_view text);
-
 // What holds for the default runtime in the file at `path` together with all that it imports, later
 // files over earlier ones. `imports` and `version` are those of the file itself. A file that is
 // absent is `empty`. Errors: kInvalidArgument (names file and line), kPermissionDenied.
 Result<ContainerdConfig> ReadContainerdConfig(const std::string& path);
 
-// True when the pattern of an import, relative to the folder of `config_path`, names `path`.
-bool ImportNames(const std::string& import, const std::string& config_path,
-                 const std::string& path);
+// Whether the text of the file `config_path` imports `path`, by its name or by a pattern; what is
+// relative is so to the file's folder. Errors: kInvalidArgument, names the line.
+Result<bool> Imports(const std::string& text, const std::string& config_path,
+                     const std::string& path);
 
 // The text with `path` among its imports, and nothing else changed; an empty text becomes one of
 // version 3. Errors: kFailedPrecondition, with the remedy, for a text of another version: beside a

@@ -21,7 +21,7 @@ constexpr char kPodCheckpoint[] = R"({
   "phases": [{"name": "dump", "durationUs": 36000}],
   "lacks": ["emptyDir at /cache"]})";
 
-TEST_F(ArchiveCommandsTest, ListAlignsItsColumns) {
+TEST_F(ArchiveCommandsTest, ListAlignsItsColumnsAndTakesANamespace) {
   server_.AddArchive(Archive("web1"), "");
   server_.AddArchive(Archive("web-of-yesterday"), "");
 
@@ -29,6 +29,8 @@ TEST_F(ArchiveCommandsTest, ListAlignsItsColumns) {
             "ARCHIVE           POD       CREATED                  SIZE  CONTAINERS\n"
             "web-of-yesterday  shop/web  2026-11-24T22:00:00Z  3.0 MiB  app, db\n"
             "web1              shop/web  2026-11-24T22:00:00Z  3.0 MiB  app, db\n");
+  EXPECT_THAT(RunCtl({"list", "--namespace", "shop"}).out, HasSubstr("web1"));
+  EXPECT_EQ(RunCtl({"list", "--namespace", "kube-system"}).out, "no archives\n");
 }
 
 TEST_F(ArchiveCommandsTest, ListShowsDamageAndOperations) {
@@ -43,13 +45,6 @@ TEST_F(ArchiveCommandsTest, ListShowsDamageAndOperations) {
   EXPECT_THAT(outcome.out,
               HasSubstr("OPERATION  KIND     POD      BEGAN                 STATE\n"
                         "op7        restore  shop/db  2026-11-24T22:00:00Z  dump db 75 %\n"));
-}
-
-TEST_F(ArchiveCommandsTest, ListTakesANamespace) {
-  server_.AddArchive(Archive("web1"), "");
-
-  EXPECT_THAT(RunCtl({"list", "--namespace", "shop"}).out, HasSubstr("web1"));
-  EXPECT_EQ(RunCtl({"list", "--namespace", "kube-system"}).out, "no archives\n");
 }
 
 TEST_F(ArchiveCommandsTest, ListAsJsonHoldsNumbersAndLists) {

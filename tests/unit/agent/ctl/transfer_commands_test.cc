@@ -98,22 +98,17 @@ TEST_F(TransferCommandsTest, ImportTakesAFileOrStandardInput) {
   EXPECT_EQ(server_.archive_bytes("cart2"), "from stdin");
 }
 
-TEST_F(TransferCommandsTest, ImportUnderATakenNameIsRefused) {
-  test::WriteText(Path("web1.tar"), "other bytes");
-
-  const Outcome outcome = RunCtl({"import", Path("web1.tar")});
-
-  EXPECT_EQ(outcome.exit_code, 4);
-  EXPECT_THAT(outcome.err, HasSubstr(Path("web1.tar")));
-  EXPECT_EQ(server_.archive_bytes("web1"), bytes_);
-}
-
-TEST_F(TransferCommandsTest, ImportOfAFileThatIsNotThereIsWrongUse) {
-  const Outcome outcome = RunCtl({"import", Path("gone.tar")});
-
-  EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr(Path("gone.tar")));
+TEST_F(TransferCommandsTest, ImportOfAnAbsentFileIsWrongUseAndATakenNameIsRefused) {
+  const Outcome absent = RunCtl({"import", Path("gone.tar")});
+  EXPECT_EQ(absent.exit_code, 2);
+  EXPECT_THAT(absent.err, HasSubstr(Path("gone.tar")));
   EXPECT_TRUE(server_.calls().empty());
+
+  test::WriteText(Path("web1.tar"), "other bytes");
+  const Outcome taken = RunCtl({"import", Path("web1.tar")});
+  EXPECT_EQ(taken.exit_code, 4);
+  EXPECT_THAT(taken.err, HasSubstr(Path("web1.tar")));
+  EXPECT_EQ(server_.archive_bytes("web1"), bytes_);
 }
 
 }  // namespace

@@ -16,9 +16,9 @@ using test::StatusIs;
 using test::WriteText;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::StrEq;
 
+constexpr char kConfig[] = "/etc/containerd/config.toml";
 constexpr char kDropIn[] = "/etc/containerd/conf.d/cryopod.toml";
 constexpr char kOptions[] =
     "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\n";
@@ -63,11 +63,7 @@ TEST(AddImportTest, OnlyTheImportIsAddedAndItIsOne) {
   for (const Shape& shape : kShapes) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::string after, AddImport(shape.before, kDropIn));
     EXPECT_EQ(after, WithDropIn(shape.after));
-
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const ContainerdConfig config, ParseContainerdConfig(after));
-    ASSERT_THAT(config.imports, testing::Not(IsEmpty())) << after;
-    EXPECT_EQ(config.imports[0], kDropIn);
-    EXPECT_EQ(config.version, 3);
+    EXPECT_THAT(Imports(after, kConfig, kDropIn), IsOkAnd(true)) << after;
   }
 }
 
@@ -96,8 +92,7 @@ TEST(AddImportTest, EveryPrefixOfATextIsRefusedOrImportsTheDropIn) {
   for (size_t size = 0; size <= text.size(); ++size) {
     const Result<std::string> added = AddImport(text.substr(0, size), kDropIn);
     if (!added.ok()) continue;
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const ContainerdConfig config, ParseContainerdConfig(*added));
-    EXPECT_EQ(config.imports.at(0), kDropIn) << *added;
+    EXPECT_THAT(Imports(*added, kConfig, kDropIn), IsOkAnd(true)) << *added;
     EXPECT_THAT(RemoveImport(*added, kDropIn, true), IsOk());
   }
   EXPECT_THAT(AddImport(text, kDropIn), IsOk());
@@ -125,15 +120,17 @@ TEST(RemoveImportTest, AStatementOfOursAloneGoesWholeAndOthersStayWhereverOursSt
   }
 }
 
-TEST(ImportNamesTest, PatternsAndRelativePathsAreFollowed) {
-  const std::string config = "/etc/containerd/config.toml";
-
-  EXPECT_TRUE(ImportNames(kDropIn, config, kDropIn));
-  EXPECT_TRUE(ImportNames("/etc/containerd/conf.d/*.toml", config, kDropIn));
-  EXPECT_TRUE(ImportNames("conf.d/*.toml", config, kDropIn));
-  EXPECT_TRUE(ImportNames("./conf.d/cryopod.toml", config, kDropIn));
-  EXPECT_FALSE(ImportNames("/etc/containerd/*.toml", config, kDropIn));
-  EXPECT_FALSE(ImportNames("/etc/containerd/conf.d/10-*.toml", config, kDropIn));
+TEST(ImportsTest, PatternsAndRelativePathsAreFollowed) {
+  const std::pair<const char*, bool> imports[] = {{kDropIn, true},
+                                                  {"/etc/containerd/conf.d/*.toml", true},
+                                                  {"conf.d/*.toml", true},
+                                                  {"./conf.d/cryopod.toml", true},
+                                                  {"/etc/containerd/*.toml", false},
+                                                  {"/etc/containerd/conf.d/10-*.toml", false}};
+  for (const auto& [import, names] : imports) {
+    const std::string text = "imports = ['/other', '" + std::string(import) + "']\n";
+    EXPECT_THAT(Imports(text, kConfig, kDropIn), IsOkAnd(names)) << import;
+  }
 }
 
 class ReadContainerdConfigTest : public testing::Test {

@@ -132,13 +132,16 @@ TEST_F(NodeInstallTest, AnImportThatNamesTheFolderIsEnough) {
   EXPECT_TRUE(PathExists(DropIn()));
 }
 
-TEST_F(NodeInstallTest, AnOldConfigurationIsRefusedBeforeAnythingIsChanged) {
-  WriteConfig("version = 2\n");
-  const auto before = Files();
+TEST_F(NodeInstallTest, AConfigurationThatDoesNotFitIsRefusedBeforeAnythingIsChanged) {
+  WriteSettings("relative", Path("run/other"));
+  auto before = Files();
+  EXPECT_THAT(Install(), StatusIs(Code::kInvalidArgument, HasSubstr("cryopod.toml:2")));
+  EXPECT_EQ(Files(), before);
 
+  WriteConfig("version = 2\n");
+  before = Files();
   EXPECT_THAT(Install(),
               StatusIs(Code::kFailedPrecondition, HasSubstr("containerd config migrate")));
-
   EXPECT_EQ(Files(), before);
   EXPECT_EQ(calls(), "");
 }
@@ -210,15 +213,6 @@ TEST_F(NodeInstallTest, WhatSomebodyElseToldTheRuntimeIsLeftWithAWarning) {
   EXPECT_EQ(RuntimeConf(), "runtime=crun\n");
   EXPECT_THAT(said_, HasSubstr("it should hold agent_socket="));
   EXPECT_THAT(said_, HasSubstr("state_dir=" + Path("big") + ", as "));
-}
-
-TEST_F(NodeInstallTest, AConfigurationThatCannotBeReadIsRefusedBeforeAnythingIsChanged) {
-  WriteSettings("relative", Path("run/other"));
-  const auto before = Files();
-
-  EXPECT_THAT(Install(), StatusIs(Code::kInvalidArgument, HasSubstr("cryopod.toml:2")));
-
-  EXPECT_EQ(Files(), before);
 }
 
 TEST_F(NodeInstallTest, UnitsAreInstalledWhereSystemdRuns) {
