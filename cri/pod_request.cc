@@ -69,6 +69,7 @@ Result<PodRequest> ParsePodRequest(const std::string& json) {
   result.pod_name = metadata.name();
   result.pod_namespace = metadata.namespace_();
   result.pod_uid = metadata.uid();
+  result.log_directory = request.config().log_directory();
   CRYOPOD_RETURN_IF_ERROR(ReadContainers(request, &result));
   return result;
 }

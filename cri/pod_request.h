@@ -20,6 +20,7 @@ struct PodRequest {
   std::string pod_name;
   std::string pod_namespace;
   std::string pod_uid;
+  std::string log_directory;
   std::vector<std::pair<std::string, std::string>> containers;  // name → ContainerConfig JSON
 };
 Result<PodRequest> ParsePodRequest(const std::string& json);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "agent/os/status.h"
+
 namespace cryopod::cri {
 
 struct Mount {
@@ -43,11 +45,16 @@ struct PodSandbox {
   bool ready = false;
   int64_t created_at_ns = 0;
   std::string runtime_handler;
-  std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;
   std::string ip;
   std::string config_json;            // CRI PodSandboxConfig, JSON
   std::vector<Container> containers;  // in the order of creation
 };
+
+// The sandbox that `pod` means: NAMESPACE/POD, or a unique prefix of a sandbox ID. Of several
+// sandboxes of one name the ready one, then the highest attempt, then the youngest; a sandbox that
+// is not ready is returned when there is no other.
+// Errors: kNotFound, kInvalidArgument (no name at all, or ambiguous: lists the candidates).
+Result<PodSandbox> ChoosePod(const std::vector<PodSandbox>& sandboxes, const std::string& pod);
 
 }  // namespace cryopod::cri

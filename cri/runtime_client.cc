@@ -4,20 +4,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <string_view>
-#include <type_traits>
+#include <tuple>
 
 #include "cri/api.grpc.pb.h"
 #include "cri/config_json.h"
-#include "cri/find_pod.h"
-#include "cri/grpc_status.h"
-#include "cri/messages.h"
 
 namespace cryopod::cri {
 namespace {
 
 namespace v1 = runtime::v1;
-using v1::RuntimeService;
+using Stub = v1::RuntimeService::Stub;
 
 // As the kubelet: the verbose answer about a container with many mounts has been seen above gRPC's
 // own limit of 4 MiB.
@@ -56,19 +54,104 @@ std::shared_ptr<grpc::Channel> OpenChannel(const std::string& socket_path) {
                                    arguments);
 }
 
+// The code as it is, the peer's own words as the message.
+Status FromGrpc(const grpc::Status& status) {
+  const Code code = CodeFromNumber(static_cast<int>(status.error_code()));
+  Status failed(
+      code, status.error_message().empty() ? std::string(CodeName(code)) : status.error_message());
+  switch (code) {
+    case Code::kNotFound:
+    case Code::kUnavailable:
+    case Code::kUnimplemented:
+    case Code::kDeadlineExceeded:
+    case Code::kResourceExhausted:
+      return failed;
+    default:
+      return Status(code, failed.message(), Reason::kRuntimeFailed);
+  }
+}
+
+std::map<std::string, std::string> ToStdMap(
+    const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
+// Sandbox and SandboxStatus carry the same fields under the same names.
+template <typename Message>
+PodSandbox ReadSandbox(const Message& message) {
+  PodSandbox sandbox;
+  sandbox.id = message.id();
+  sandbox.name = message.metadata().name();
+  sandbox.namespace_ = message.metadata().namespace_();
+  sandbox.uid = message.metadata().uid();
+  sandbox.attempt = message.metadata().attempt();
+  sandbox.ready = message.state() == v1::SANDBOX_READY;
+  sandbox.created_at_ns = message.created_at();
+  sandbox.runtime_handler = message.runtime_handler();
+  sandbox.annotations = ToStdMap(message.annotations());
+  return sandbox;
+}
+
+ContainerState ReadState(v1::ContainerState state) {
+  switch (state) {
+    case v1::CONTAINER_CREATED:
+      return ContainerState::kCreated;
+    case v1::CONTAINER_RUNNING:
+      return ContainerState::kRunning;
+    case v1::CONTAINER_EXITED:
+      return ContainerState::kExited;
+    default:
+      return ContainerState::kUnknown;
+  }
+}
+
+// The name that the pod asked for, where the runtime still knows it; image() may be a digest.
+const std::string& ReadImage(const v1::ImageSpec& image) {
+  return image.user_specified_image().empty() ? image.image() : image.user_specified_image();
+}
+
+Result<PodSandbox> FromMessage(const v1::PodSandboxStatusResponse& message) {
+  PodSandbox sandbox = ReadSandbox(message.status());
+  sandbox.ip = message.status().network().ip();
+  CRYOPOD_ASSIGN_OR_RETURN(VerboseInfo info, ParseSandboxInfo(ToStdMap(message.info())));
+  sandbox.config_json = std::move(info.config_json);
+  return sandbox;
+}
+
+Result<Container> FromMessage(const v1::ContainerStatusResponse& message) {
+  const v1::ContainerStatus& status = message.status();
+  Container container;
+  container.id = status.id();
+  container.name = status.metadata().name();
+  container.attempt = status.metadata().attempt();
+  container.state = ReadState(status.state());
+  container.exit_code = status.exit_code();
+  container.created_at_ns = status.created_at();
+  container.image = ReadImage(status.image());
+  container.image_ref = status.image_ref();
+  container.log_path = status.log_path();
+  for (const v1::Mount& mount : status.mounts()) {
+    container.mounts.push_back({mount.container_path(), mount.host_path(), mount.readonly()});
+  }
+  CRYOPOD_ASSIGN_OR_RETURN(VerboseInfo info, ParseContainerInfo(ToStdMap(message.info())));
+  container.pid = info.pid;
+  container.config_json = std::move(info.config_json);
+  container.status_json = PrintJson(status);
+  return container;
+}
+
 }  // namespace
 
 struct RuntimeClient::Stubs {
-  explicit Stubs(const std::string& path) : Stubs(path, OpenChannel(path)) {}
-  Stubs(const std::string& path, const std::shared_ptr<grpc::Channel>& channel)
-      : socket_path(path),
-        service(RuntimeService::NewStub(channel)),
-        images(v1::ImageService::NewStub(channel)) {}
+  explicit Stubs(const std::string& path) : socket_path(path) {
+    const std::shared_ptr<grpc::Channel> channel = OpenChannel(path);
+    services = {v1::RuntimeService::NewStub(channel), v1::ImageService::NewStub(channel)};
+  }
 
   // `doing` names the call and its object: "StartContainer 4f1c…".
-  template <typename Stub, typename Request, typename Response>
-  Result<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
-                                                     Response*),
+  template <typename Service, typename Request, typename Response>
+  Result<Response> Call(grpc::Status (Service::*method)(grpc::ClientContext*, const Request&,
+                                                        Response*),
                         const Request& request, std::string_view doing, Deadline deadline) {
     const std::string where = std::string(doing) + " at " + socket_path;
     if (deadline.expired()) {
@@ -78,32 +161,30 @@ struct RuntimeClient::Stubs {
     context.set_deadline(std::chrono::system_clock::now() +
                          std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
     Response response;
-    grpc::Status status;
-    if constexpr (std::is_same_v<Stub, RuntimeService::Stub>) {
-      status = (service.get()->*method)(&context, request, &response);
-    } else {
-      status = (images.get()->*method)(&context, request, &response);
-    }
+    Service& service = *std::get<std::unique_ptr<Service>>(services);
+    const grpc::Status status = (service.*method)(&context, request, &response);
     if (!status.ok()) return FromGrpc(status).While(where);
     return response;
   }
+  // The same, of an answer that tells nothing.
+  template <typename Method, typename Request>
+  Status Do(Method method, const Request& request, std::string_view doing, Deadline deadline) {
+    return Call(method, request, doing, deadline).status();
+  }
 
   std::string socket_path;
-  std::unique_ptr<RuntimeService::Stub> service;
-  std::unique_ptr<v1::ImageService::Stub> images;
+  std::tuple<std::unique_ptr<Stub>, std::unique_ptr<v1::ImageService::Stub>> services;
 };
 
 RuntimeClient::RuntimeClient(const std::string& socket_path)
-    : stubs_(std::make_unique<Stubs>(socket_path)), socket_path_(socket_path) {}
+    : stubs_(std::make_unique<Stubs>(socket_path)) {}
 RuntimeClient::~RuntimeClient() = default;
-RuntimeClient::RuntimeClient(RuntimeClient&&) noexcept = default;
 
 Result<RuntimeVersion> RuntimeClient::Version(Deadline deadline) {
   v1::VersionRequest request;
   request.set_version("v1");
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const v1::VersionResponse response,
-      stubs_->Call(&RuntimeService::Stub::Version, request, "Version", deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::VersionResponse response,
+                           stubs_->Call(&Stub::Version, request, "Version", deadline));
   return RuntimeVersion{response.runtime_name(), response.runtime_version(),
                         response.runtime_api_version()};
 }
@@ -111,9 +192,8 @@ Result<RuntimeVersion> RuntimeClient::Version(Deadline deadline) {
 Result<RuntimeConfiguration> RuntimeClient::Configuration(Deadline deadline) {
   v1::StatusRequest request;
   request.set_verbose(true);
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const v1::StatusResponse response,
-      stubs_->Call(&RuntimeService::Stub::Status, request, "Status", deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::StatusResponse response,
+                           stubs_->Call(&Stub::Status, request, "Status", deadline));
   std::vector<std::string> names;
   for (const v1::RuntimeHandler& handler : response.runtime_handlers()) {
     names.push_back(handler.name());
@@ -130,12 +210,12 @@ Result<RuntimeConfiguration> RuntimeClient::Configuration(Deadline deadline) {
 }
 
 Result<std::vector<PodSandbox>> RuntimeClient::ListPodSandboxes(Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const v1::ListPodSandboxResponse response,
-                           stubs_->Call(&RuntimeService::Stub::ListPodSandbox,
-                                        v1::ListPodSandboxRequest(), "ListPodSandbox", deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::ListPodSandboxResponse response,
+      stubs_->Call(&Stub::ListPodSandbox, v1::ListPodSandboxRequest(), "ListPodSandbox", deadline));
   std::vector<PodSandbox> sandboxes;
   sandboxes.reserve(static_cast<size_t>(response.items_size()));
-  for (const v1::PodSandbox& item : response.items()) sandboxes.push_back(FromMessage(item));
+  for (const v1::PodSandbox& item : response.items()) sandboxes.push_back(ReadSandbox(item));
   return sandboxes;
 }
 
@@ -145,7 +225,7 @@ Result<PodSandbox> RuntimeClient::DescribePodSandbox(const std::string& sandbox_
   status_request.set_pod_sandbox_id(sandbox_id);
   status_request.set_verbose(true);
   CRYOPOD_ASSIGN_OR_RETURN(const v1::PodSandboxStatusResponse status,
-                           stubs_->Call(&RuntimeService::Stub::PodSandboxStatus, status_request,
+                           stubs_->Call(&Stub::PodSandboxStatus, status_request,
                                         "PodSandboxStatus " + sandbox_id, deadline));
   CRYOPOD_ASSIGN_OR_RETURN(PodSandbox sandbox,
                            FromMessage(status).While("describing sandbox " + sandbox_id));
@@ -153,7 +233,7 @@ Result<PodSandbox> RuntimeClient::DescribePodSandbox(const std::string& sandbox_
   v1::ListContainersRequest list_request;
   list_request.mutable_filter()->set_pod_sandbox_id(sandbox.id);
   CRYOPOD_ASSIGN_OR_RETURN(v1::ListContainersResponse list,
-                           stubs_->Call(&RuntimeService::Stub::ListContainers, list_request,
+                           stubs_->Call(&Stub::ListContainers, list_request,
                                         "ListContainers of sandbox " + sandbox.id, deadline));
   std::stable_sort(list.mutable_containers()->begin(), list.mutable_containers()->end(),
                    [](const v1::Container& a, const v1::Container& b) {
@@ -185,7 +265,7 @@ Result<std::string> RuntimeClient::RunPodSandbox(const std::string& config_json,
   const v1::PodSandboxMetadata& metadata = request.config().metadata();
   CRYOPOD_ASSIGN_OR_RETURN(
       const v1::RunPodSandboxResponse response,
-      stubs_->Call(&RuntimeService::Stub::RunPodSandbox, request,
+      stubs_->Call(&Stub::RunPodSandbox, request,
                    "RunPodSandbox " + metadata.namespace_() + "/" + metadata.name(), deadline));
   return response.pod_sandbox_id();
 }
@@ -202,7 +282,7 @@ Result<std::string> RuntimeClient::CreateContainer(const std::string& sandbox_id
                                           request.mutable_sandbox_config()));
   CRYOPOD_ASSIGN_OR_RETURN(
       const v1::CreateContainerResponse response,
-      stubs_->Call(&RuntimeService::Stub::CreateContainer, request,
+      stubs_->Call(&Stub::CreateContainer, request,
                    "CreateContainer " + request.config().metadata().name(), deadline));
   return response.container_id();
 }
@@ -210,10 +290,7 @@ Result<std::string> RuntimeClient::CreateContainer(const std::string& sandbox_id
 Status RuntimeClient::StartContainer(const std::string& container_id, Deadline deadline) {
   v1::StartContainerRequest request;
   request.set_container_id(container_id);
-  return stubs_
-      ->Call(&RuntimeService::Stub::StartContainer, request, "StartContainer " + container_id,
-             deadline)
-      .status();
+  return stubs_->Do(&Stub::StartContainer, request, "StartContainer " + container_id, deadline);
 }
 
 Status RuntimeClient::StopContainer(const std::string& container_id, int grace_seconds,
@@ -221,10 +298,7 @@ Status RuntimeClient::StopContainer(const std::string& container_id, int grace_s
   v1::StopContainerRequest request;
   request.set_container_id(container_id);
   request.set_timeout(grace_seconds);
-  return stubs_
-      ->Call(&RuntimeService::Stub::StopContainer, request, "StopContainer " + container_id,
-             deadline)
-      .status();
+  return stubs_->Do(&Stub::StopContainer, request, "StopContainer " + container_id, deadline);
 }
 
 Status RuntimeClient::CheckpointContainer(const std::string& container_id,
@@ -234,37 +308,26 @@ Status RuntimeClient::CheckpointContainer(const std::string& container_id,
   request.set_location(location);
   request.set_timeout(std::max<int64_t>(
       1, std::chrono::duration_cast<std::chrono::seconds>(deadline.remaining()).count()));
-  return stubs_
-      ->Call(&RuntimeService::Stub::CheckpointContainer, request,
-             "CheckpointContainer " + container_id, deadline)
-      .status();
+  return stubs_->Do(&Stub::CheckpointContainer, request, "CheckpointContainer " + container_id,
+                    deadline);
 }
 
 Status RuntimeClient::RemoveContainer(const std::string& container_id, Deadline deadline) {
   v1::RemoveContainerRequest request;
   request.set_container_id(container_id);
-  return stubs_
-      ->Call(&RuntimeService::Stub::RemoveContainer, request, "RemoveContainer " + container_id,
-             deadline)
-      .status();
+  return stubs_->Do(&Stub::RemoveContainer, request, "RemoveContainer " + container_id, deadline);
 }
 
 Status RuntimeClient::StopPodSandbox(const std::string& sandbox_id, Deadline deadline) {
   v1::StopPodSandboxRequest request;
   request.set_pod_sandbox_id(sandbox_id);
-  return stubs_
-      ->Call(&RuntimeService::Stub::StopPodSandbox, request, "StopPodSandbox " + sandbox_id,
-             deadline)
-      .status();
+  return stubs_->Do(&Stub::StopPodSandbox, request, "StopPodSandbox " + sandbox_id, deadline);
 }
 
 Status RuntimeClient::RemovePodSandbox(const std::string& sandbox_id, Deadline deadline) {
   v1::RemovePodSandboxRequest request;
   request.set_pod_sandbox_id(sandbox_id);
-  return stubs_
-      ->Call(&RuntimeService::Stub::RemovePodSandbox, request, "RemovePodSandbox " + sandbox_id,
-             deadline)
-      .status();
+  return stubs_->Do(&Stub::RemovePodSandbox, request, "RemovePodSandbox " + sandbox_id, deadline);
 }
 
 Result<Container> RuntimeClient::ContainerStatus(const std::string& container_id,
@@ -272,9 +335,9 @@ Result<Container> RuntimeClient::ContainerStatus(const std::string& container_id
   v1::ContainerStatusRequest request;
   request.set_container_id(container_id);
   request.set_verbose(true);
-  CRYOPOD_ASSIGN_OR_RETURN(const v1::ContainerStatusResponse response,
-                           stubs_->Call(&RuntimeService::Stub::ContainerStatus, request,
-                                        "ContainerStatus " + container_id, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const v1::ContainerStatusResponse response,
+      stubs_->Call(&Stub::ContainerStatus, request, "ContainerStatus " + container_id, deadline));
   return FromMessage(response).While("describing container " + container_id);
 }
 
@@ -288,9 +351,9 @@ Result<ExecResult> RuntimeClient::ExecSync(const std::string& container_id,
   const auto seconds = std::chrono::floor<std::chrono::seconds>(
       std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
   request.set_timeout(std::max<int64_t>(1, seconds.count()));
-  CRYOPOD_ASSIGN_OR_RETURN(v1::ExecSyncResponse response,
-                           stubs_->Call(&RuntimeService::Stub::ExecSync, request,
-                                        "ExecSync in " + container_id, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      v1::ExecSyncResponse response,
+      stubs_->Call(&Stub::ExecSync, request, "ExecSync in " + container_id, deadline));
   return ExecResult{response.exit_code(), std::move(*response.mutable_stdout()),
                     std::move(*response.mutable_stderr())};
 }

@@ -7,7 +7,7 @@
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
 #include "cri/pod_sandbox.h"
-#include "cri/runtime_configuration.h"
+#include "cri/verbose_info.h"
 
 namespace cryopod::cri {
 
@@ -27,14 +27,12 @@ struct ExecResult {
 // socket or the object and carries the runtime's own words.
 //
 // Source   CRI v1, k8s.io/cri-api pkg/apis/runtime/v1/api.proto (cri/api.proto holds the fields
-// that
-//          are used here, with CRI's package, names and numbers; unknown fields survive).
+//          used here, with CRI's package, names and numbers; unknown fields survive).
 // Threads  any.
 class RuntimeClient {
  public:
   explicit RuntimeClient(const std::string& socket_path);
   ~RuntimeClient();
-  RuntimeClient(RuntimeClient&&) noexcept;
 
   Result<RuntimeVersion> Version(Deadline deadline);
   // What the runtime that runs has been configured to do, as it says itself.
@@ -73,7 +71,6 @@ class RuntimeClient {
  private:
   struct Stubs;
   std::unique_ptr<Stubs> stubs_;
-  std::string socket_path_;
 };
 
 }  // namespace cryopod::cri

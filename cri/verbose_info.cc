@@ -6,13 +6,17 @@
 #include <cstdint>
 #include <limits>
 #include <set>
-#include <vector>
+#include <string_view>
 
+#include "agent/json/value.h"
 #include "cri/config.pb.h"
 #include "cri/config_json.h"
 
 namespace cryopod::cri {
 namespace {
+
+// Of an answer about a container: its configuration and OCI spec together.
+constexpr json::Limits kLimits{.bytes_max = size_t{16} << 20, .depth_max = 64};
 
 pid_t ReadPid(const json::Value& info) {
   const uint64_t pid = info.At("pid").Number();
@@ -41,7 +45,7 @@ Result<VerboseInfo> ReadInfo(const std::map<std::string, std::string>& info,
   VerboseInfo result;
   const auto entry = info.find("info");
   if (entry == info.end()) return result;
-  const Result<json::Value> parsed = json::Parse(entry->second, kVerboseLimits);
+  const Result<json::Value> parsed = json::Parse(entry->second, kLimits);
   if (!parsed.ok() || parsed->object() == nullptr) {
     return Status(Code::kInternal, "the runtime's verbose answer is not a JSON object");
   }
@@ -57,6 +61,16 @@ Result<VerboseInfo> ReadInfo(const std::map<std::string, std::string>& info,
   return result;
 }
 
+RuntimeHandler ReadHandler(const json::Value& runtime) {
+  RuntimeHandler handler;
+  handler.type = runtime.At("runtimeType").Text();
+  handler.program = runtime.At("options").At("BinaryName").Text();
+  handler.snapshotter = runtime.At("snapshotter").Text();
+  handler.pod_annotations = runtime.At("PodAnnotations").Texts();
+  handler.container_annotations = runtime.At("ContainerAnnotations").Texts();
+  return handler;
+}
+
 }  // namespace
 
 Result<VerboseInfo> ParseSandboxInfo(const std::map<std::string, std::string>& info) {
@@ -65,6 +79,31 @@ Result<VerboseInfo> ParseSandboxInfo(const std::map<std::string, std::string>& i
 
 Result<VerboseInfo> ParseContainerInfo(const std::map<std::string, std::string>& info) {
   return ReadInfo<runtime::v1::ContainerConfig>(info, DecodeEnvironment);
+}
+
+RuntimeConfiguration ParseRuntimeConfiguration(const std::map<std::string, std::string>& info,
+                                               const std::vector<std::string>& names) {
+  RuntimeConfiguration configuration;
+  for (const std::string& name : names) configuration.handlers[name] = {};
+  const auto entry = info.find("config");
+  if (entry == info.end()) return configuration;
+  const Result<json::Value> config = json::Parse(entry->second, kLimits);
+  if (!config.ok()) return configuration;
+  const json::Value& runtimes = config->At("containerd").At("runtimes");
+  configuration.shown = runtimes.object() != nullptr;
+  for (const json::Member& runtime : runtimes.Members()) {
+    if (runtime.value.object() == nullptr) continue;
+    configuration.handlers[runtime.key] = ReadHandler(runtime.value);
+  }
+  return configuration;
+}
+
+std::string SnapshotterOf(const std::string& mountpoint) {
+  static constexpr std::string_view kMark = "io.containerd.snapshotter.v1.";
+  const size_t at = mountpoint.rfind(kMark);
+  if (at == std::string::npos) return "";
+  const std::string name = mountpoint.substr(at + kMark.size());
+  return name.find('/') == std::string::npos ? name : "";
 }
 
 }  // namespace cryopod::cri

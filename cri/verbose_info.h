@@ -4,14 +4,11 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
-#include "agent/json/value.h"
 #include "agent/os/status.h"
 
 namespace cryopod::cri {
-
-// Of a runtime's verbose answer: configuration and OCI spec of a container together.
-inline constexpr json::Limits kVerboseLimits{.bytes_max = size_t{16} << 20, .depth_max = 64};
 
 // What the verbose answers of PodSandboxStatus and ContainerStatus hold beyond CRI's own fields.
 //
@@ -27,5 +24,34 @@ struct VerboseInfo {
 // A map without "info" gives an empty answer. Errors: kInternal (not the shape above).
 Result<VerboseInfo> ParseSandboxInfo(const std::map<std::string, std::string>& info);
 Result<VerboseInfo> ParseContainerInfo(const std::map<std::string, std::string>& info);
+
+struct RuntimeHandler {
+  std::string type;         // "io.containerd.runc.v2"
+  std::string program;      // BinaryName; empty: the one that the shim knows
+  std::string snapshotter;  // empty: that of the runtime
+  // Patterns of annotations that reach the OCI runtime.
+  std::vector<std::string> pod_annotations;
+  std::vector<std::string> container_annotations;
+};
+
+struct RuntimeConfiguration {
+  bool shown = false;  // the runtime tells it; else the handlers' names are all that is known
+  std::map<std::string, RuntimeHandler> handlers;
+  std::string snapshotter;  // "overlayfs"; empty: not told
+};
+
+// What the verbose answer of Status holds of the configuration.
+//
+// Shape    the entry "config" of `info` is containerd's configuration as Go's encoding/json prints
+//          it: {"containerd": {"runtimes": {NAME: {"runtimeType", "PodAnnotations",
+//          "ContainerAnnotations", "options": {"BinaryName"}, "snapshotter"}}}}; a list that is not
+//          set is null. CRI-O's entry "config" is TOML: then `names` are all.
+// Source   containerd v2.1 internal/cri/server/status.go and internal/cri/config/config.go.
+RuntimeConfiguration ParseRuntimeConfiguration(const std::map<std::string, std::string>& info,
+                                               const std::vector<std::string>& names);
+
+// "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs" → "overlayfs"; "" for other paths.
+// Source   containerd v2.1 internal/cri/server/images/imagefs_info.go.
+std::string SnapshotterOf(const std::string& mountpoint);
 
 }  // namespace cryopod::cri

@@ -23,8 +23,6 @@ using prometheus::Histogram;
 using Buckets = Histogram::BucketBoundaries;
 
 constexpr size_t kPhaseNameBytesMax = 32;
-constexpr char kCheckpointType[] = "checkpoint_pod";
-constexpr char kRestoreType[] = "restore_pod";
 constexpr std::array<const char*, 4> kDumpPhases = {"freezing", "frozen", "memdump", "memwrite"};
 // Kubernetes' namespaces are DNS labels, which hold no underscore.
 constexpr char kOtherNamespaces[] = "_other";
@@ -54,20 +52,28 @@ bool IsPhaseName(const std::string& phase) {
          phase.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == std::string::npos;
 }
 
-prometheus::Family<Counter>& CounterFamily(prometheus::Registry* registry, const char* name,
-                                           const char* help) {
-  return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
-}
+// A family that is asked for again is the same.
+struct Registry {
+  prometheus::Family<Counter>& Counters(const std::string& name, const std::string& help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+  }
+  prometheus::Family<Gauge>& Gauges(const std::string& name, const std::string& help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+  }
+  prometheus::Family<Histogram>& Histograms(const std::string& name, const std::string& help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+  }
+  // Of families without labels.
+  Gauge& OneGauge(const std::string& name, const std::string& help) {
+    return Gauges(name, help).Add({});
+  }
+  Histogram& OneHistogram(const std::string& name, const std::string& help,
+                          const Buckets& buckets) {
+    return Histograms(name, help).Add({}, buckets);
+  }
 
-prometheus::Family<Gauge>& GaugeFamily(prometheus::Registry* registry, const char* name,
-                                       const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(*registry);
-}
-
-prometheus::Family<Histogram>& HistogramFamily(prometheus::Registry* registry, const char* name,
-                                               const char* help) {
-  return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry);
-}
+  prometheus::Registry registry;
+};
 
 // Of other programs' words: short and without anything that a label would have to escape.
 std::string Label(std::string text) {
@@ -81,42 +87,38 @@ std::string Label(std::string text) {
 // The series of one kind of operation. All but phases and reasons exist from the start, so that a
 // rate over the first failure is not lost.
 struct OperationSeries {
-  struct Shared {
-    prometheus::Family<Gauge>& running;
-    prometheus::Family<Gauge>& last_success;
-    prometheus::Family<Counter>& errors;
-  };
-  OperationSeries(const char* type, const Shared& shared, prometheus::Family<Counter>& operations,
-                  prometheus::Family<Histogram>& durations,
-                  prometheus::Family<Histogram>& phase_durations)
-      : operation_type(type),
-        errors(shared.errors),
+  // `type` is "checkpoint" or "restore".
+  OperationSeries(Registry& registry, const std::string& type, const std::string& span)
+      : operation_type(type + "_pod"),
+        errors(registry.Counters("cryopod_runtime_operations_errors_total",
+                                 "Failed and refused operations by kind and reason")),
+        operations(registry.Counters("cryopod_pod_" + type + "_operations_total",
+                                     "Ended pod " + type + "s")),
         success(operations.Add({{"result", "success"}})),
         failure(operations.Add({{"result", "failure"}})),
-        duration(durations.Add({}, DurationBuckets())),
-        phases(phase_durations),
-        running(shared.running.Add({{"operation_type", type}})),
-        last_success(shared.last_success.Add({{"operation_type", type}})) {}
+        duration(registry.OneHistogram("cryopod_pod_" + type + "_duration_seconds",
+                                       "Duration of successful pod " + type + "s, " + span,
+                                       DurationBuckets())),
+        phases(registry.Histograms("cryopod_pod_" + type + "_phase_duration_seconds",
+                                   "Duration of the phases of pod " + type + "s")),
+        running(registry.Gauges("cryopod_operations_running", "Operations that run now")
+                    .Add({{"operation_type", operation_type}})),
+        last_success(
+            registry
+                .Gauges(
+                    "cryopod_last_success_timestamp_seconds",
+                    "When the last operation ended well; 0 when none has since the agent started")
+                .Add({{"operation_type", operation_type}})) {}
 
   Histogram& Phase(const std::string& phase) {
-    std::string label = "other";
-    {
-      const std::lock_guard lock(mutex);
-      const bool known = phase_names.count(phase) > 0;
-      if (known || (IsPhaseName(phase) && phase_names.size() < kPhaseNamesMax)) {
-        phase_names.insert(phase);
-        label = phase;
-      }
-    }
-    return phases.Add({{"phase", label}}, PhaseBuckets());
+    const std::lock_guard lock(mutex);
+    if (IsPhaseName(phase) && phase_names.size() < kPhaseNamesMax) phase_names.insert(phase);
+    const bool known = phase_names.contains(phase);
+    return phases.Add({{"phase", known ? phase : "other"}}, PhaseBuckets());
   }
-  Counter& Errors(Reason reason) {
-    return errors.Add(
-        {{"operation_type", operation_type}, {"reason", std::string(ReasonName(reason))}});
-  }
-
-  const char* const operation_type;
+  const std::string operation_type;
   prometheus::Family<Counter>& errors;
+  prometheus::Family<Counter>& operations;
   Counter& success;
   Counter& failure;
   Histogram& duration;
@@ -133,8 +135,11 @@ class ChangingGauge {
   explicit ChangingGauge(prometheus::Family<Gauge>& family) : family_(family) {}
 
   void Clear() {
-    for (Gauge* const series : series_) family_.Remove(series);
-    series_.clear();
+    for (Gauge* const series : std::exchange(series_, {})) family_.Remove(series);
+  }
+  void SetOnly(const prometheus::Labels& labels) {
+    Clear();
+    Set(labels, 1);
   }
   void Set(const prometheus::Labels& labels, double value) {
     Gauge& series = family_.Add(labels);
@@ -171,72 +176,42 @@ struct AgentMetrics::Families {
 
   // Guards what is replaced as a whole; a text never shows half of it.
   std::mutex mutex;
-  prometheus::Registry registry;
-  OperationSeries::Shared shared{
-      GaugeFamily(&registry, "cryopod_operations_running", "Operations that run now"),
-      GaugeFamily(&registry, "cryopod_last_success_timestamp_seconds",
-                  "When the last operation ended well; 0 when none has since the agent started"),
-      CounterFamily(&registry, "cryopod_runtime_operations_errors_total",
-                    "Failed and refused operations by kind and reason")};
-  OperationSeries checkpoint{
-      kCheckpointType, shared,
-      CounterFamily(&registry, "cryopod_pod_checkpoint_operations_total", "Ended pod checkpoints"),
-      HistogramFamily(&registry, "cryopod_pod_checkpoint_duration_seconds",
-                      "Duration of successful pod checkpoints, from request to commit"),
-      HistogramFamily(&registry, "cryopod_pod_checkpoint_phase_duration_seconds",
-                      "Duration of the phases of pod checkpoints")};
-  OperationSeries restore{
-      kRestoreType, shared,
-      CounterFamily(&registry, "cryopod_pod_restore_operations_total", "Ended pod restores"),
-      HistogramFamily(&registry, "cryopod_pod_restore_duration_seconds",
-                      "Duration of successful pod restores, from request to running"),
-      HistogramFamily(&registry, "cryopod_pod_restore_phase_duration_seconds",
-                      "Duration of the phases of pod restores")};
+  Registry all;
+  OperationSeries checkpoint{all, "checkpoint", "from request to commit"};
+  OperationSeries restore{all, "restore", "from request to running"};
   prometheus::Family<Histogram>& dump_phases =
-      HistogramFamily(&registry, "cryopod_container_dump_phase_duration_seconds",
-                      "Duration of what CRIU does for one container, by its own clock");
-  Histogram& freeze =
-      HistogramFamily(&registry, "cryopod_pod_checkpoint_freeze_seconds",
-                      "Time for which the containers of a pod were frozen by a checkpoint")
-          .Add({}, FreezeBuckets());
-  Histogram& captured = HistogramFamily(&registry, "cryopod_pod_checkpoint_captured_bytes",
-                                        "Size of what checkpoints hold, before compression")
-                            .Add({}, SizeBuckets());
-  Histogram& archive_size = HistogramFamily(&registry, "cryopod_pod_checkpoint_size_bytes",
-                                            "Size of committed checkpoint archives")
-                                .Add({}, SizeBuckets());
-  Gauge& frozen =
-      GaugeFamily(&registry, "cryopod_pods_frozen", "Pods that a checkpoint holds frozen now")
-          .Add({});
-  Gauge& frozen_longest = GaugeFamily(&registry, "cryopod_pods_frozen_longest_seconds",
-                                      "For how long the first of the frozen pods stands still")
-                              .Add({});
-  Gauge& foreign_jobs = GaugeFamily(&registry, "cryopod_jobs_not_understood",
-                                    "Jobs of another version, which this agent leaves alone")
-                            .Add({});
-  ChangingGauge archives{GaugeFamily(&registry, "cryopod_archives",
-                                     "Checkpoint archives in this node's store by namespace")};
+      all.Histograms("cryopod_container_dump_phase_duration_seconds",
+                     "Duration of what CRIU does for one container, by its own clock");
+  Histogram& freeze = all.OneHistogram(
+      "cryopod_pod_checkpoint_freeze_seconds",
+      "Time for which the containers of a pod were frozen by a checkpoint", FreezeBuckets());
+  Histogram& captured =
+      all.OneHistogram("cryopod_pod_checkpoint_captured_bytes",
+                       "Size of what checkpoints hold, before compression", SizeBuckets());
+  Histogram& archive_size = all.OneHistogram(
+      "cryopod_pod_checkpoint_size_bytes", "Size of committed checkpoint archives", SizeBuckets());
+  Gauge& frozen = all.OneGauge("cryopod_pods_frozen", "Pods that a checkpoint holds frozen now");
+  Gauge& frozen_longest = all.OneGauge("cryopod_pods_frozen_longest_seconds",
+                                       "For how long the first of the frozen pods stands still");
+  Gauge& foreign_jobs = all.OneGauge("cryopod_jobs_not_understood",
+                                     "Jobs of another version, which this agent leaves alone");
+  ChangingGauge archives{
+      all.Gauges("cryopod_archives", "Checkpoint archives in this node's store by namespace")};
   ChangingGauge archives_bytes{
-      GaugeFamily(&registry, "cryopod_archives_bytes",
-                  "Size of the checkpoint archives in this node's store by namespace")};
-  Gauge& damaged =
-      GaugeFamily(&registry, "cryopod_archives_damaged", "Archives that cannot be read").Add({});
-  Gauge& store_free = GaugeFamily(&registry, "cryopod_store_free_bytes",
-                                  "Free space of the file system that holds the archives")
-                          .Add({});
-  Gauge& store_size = GaugeFamily(&registry, "cryopod_store_size_bytes",
-                                  "Size of the file system that holds the archives")
-                          .Add({});
-  Gauge& problems = GaugeFamily(&registry, "cryopod_node_problems",
-                                "Reasons why this node cannot checkpoint or restore")
-                        .Add({});
-  ChangingGauge build_info{
-      GaugeFamily(&registry, "cryopod_build_info", "The agent that runs; always 1")};
-  ChangingGauge node_info{GaugeFamily(&registry, "cryopod_node_info", "The node; always 1")};
+      all.Gauges("cryopod_archives_bytes",
+                 "Size of the checkpoint archives in this node's store by namespace")};
+  Gauge& damaged = all.OneGauge("cryopod_archives_damaged", "Archives that cannot be read");
+  Gauge& store_free = all.OneGauge("cryopod_store_free_bytes",
+                                   "Free space of the file system that holds the archives");
+  Gauge& store_size =
+      all.OneGauge("cryopod_store_size_bytes", "Size of the file system that holds the archives");
+  Gauge& problems =
+      all.OneGauge("cryopod_node_problems", "Reasons why this node cannot checkpoint or restore");
+  ChangingGauge build_info{all.Gauges("cryopod_build_info", "The agent that runs; always 1")};
+  ChangingGauge node_info{all.Gauges("cryopod_node_info", "The node; always 1")};
   ChangingGauge criu_info{
-      GaugeFamily(&registry, "cryopod_criu_info", "The CRIU that dumps are made with; always 1")};
-  ChangingGauge runtime_info{
-      GaugeFamily(&registry, "cryopod_runtime_info", "The container runtime; always 1")};
+      all.Gauges("cryopod_criu_info", "The CRIU that dumps are made with; always 1")};
+  ChangingGauge runtime_info{all.Gauges("cryopod_runtime_info", "The container runtime; always 1")};
 };
 
 AgentMetrics::AgentMetrics() : families_(std::make_unique<Families>()) {
@@ -261,7 +236,10 @@ void AgentMetrics::EndOperation(Operation operation, const Status& outcome,
     series.success.Increment();
     return;
   }
-  series.Errors(outcome.reason()).Increment();
+  series.errors
+      .Add({{"operation_type", series.operation_type},
+            {"reason", std::string(ReasonName(outcome.reason()))}})
+      .Increment();
   series.failure.Increment();
 }
 
@@ -310,24 +288,19 @@ void AgentMetrics::SetForeignJobs(uint64_t jobs) {
 
 void AgentMetrics::SetNode(const NodeDescription& node) {
   const std::lock_guard lock(families_->mutex);
-  for (ChangingGauge* const info : {&families_->build_info, &families_->node_info,
-                                    &families_->criu_info, &families_->runtime_info}) {
-    info->Clear();
-  }
-  families_->build_info.Set({{"version", Label(node.agent_version)}}, 1);
-  families_->node_info.Set({{"kernel", Label(node.kernel)},
-                            {"architecture", Label(node.architecture)},
-                            {"cgroup", Label(node.cgroup_version)}},
-                           1);
-  families_->criu_info.Set({{"version", Label(node.criu_version)}}, 1);
-  families_->runtime_info.Set(
-      {{"name", Label(node.runtime_name)}, {"version", Label(node.runtime_version)}}, 1);
+  families_->build_info.SetOnly({{"version", Label(node.agent_version)}});
+  families_->node_info.SetOnly({{"kernel", Label(node.kernel)},
+                                {"architecture", Label(node.architecture)},
+                                {"cgroup", Label(node.cgroup_version)}});
+  families_->criu_info.SetOnly({{"version", Label(node.criu_version)}});
+  families_->runtime_info.SetOnly(
+      {{"name", Label(node.runtime_name)}, {"version", Label(node.runtime_version)}});
   families_->problems.Set(static_cast<double>(node.problems));
 }
 
 std::string AgentMetrics::Serialize() const {
   const std::lock_guard lock(families_->mutex);
-  return prometheus::TextSerializer().Serialize(families_->registry.Collect());
+  return prometheus::TextSerializer().Serialize(families_->all.registry.Collect());
 }
 
 }  // namespace cryopod::metrics

@@ -77,9 +77,9 @@ void GatewayMetrics::CountEnd(ConnectionEnd end) {
   families_->ends.at(static_cast<size_t>(end))->Increment();
 }
 
-void GatewayMetrics::SetAgentUp(double seconds_since_epoch) {
+void GatewayMetrics::SetAgentUp() {
   families_->agent_up.Set(1);
-  families_->last_contact.Set(seconds_since_epoch);
+  families_->last_contact.SetToCurrentTime();
 }
 
 void GatewayMetrics::SetAgentDown() { families_->agent_up.Set(0); }

@@ -29,8 +29,8 @@ class GatewayMetrics {
   void SetConnections(size_t open);
   void CountConnection();
   void CountEnd(ConnectionEnd end);
-  // The agent's last answer, or that there is none. `seconds_since_epoch` of an answer.
-  void SetAgentUp(double seconds_since_epoch);
+  // The agent has answered just now, or it does not.
+  void SetAgentUp();
   void SetAgentDown();
 
   // Prometheus text format, version 0.0.4.

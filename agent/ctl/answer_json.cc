@@ -1,27 +1,23 @@
-#include "agent/ctl/answer_json.h"
-
 #include <nlohmann/json.hpp>
 
-namespace cryopod::ctl {
-namespace {
+#include "agent/ctl/answers.h"
 
 using nlohmann::ordered_json;
 
-std::string Print(const ordered_json& answer) {
-  // Names out of a foreign archive need not be UTF-8.
-  return answer.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+// What stands in lists; nlohmann finds these by the namespace of the type.
+namespace cryopod::api {
+
+static void to_json(ordered_json& json, const Phase& phase) {
+  json = {{"name", phase.name}, {"duration_us", phase.duration_us}};
 }
 
-ordered_json Phases(const std::vector<api::Phase>& phases) {
-  ordered_json list = ordered_json::array();
-  for (const api::Phase& phase : phases) {
-    list.push_back({{"name", phase.name}, {"duration_us", phase.duration_us}});
-  }
-  return list;
+static void to_json(ordered_json& json, const RestoredContainer& container) {
+  json = {
+      {"name", container.name}, {"container_id", container.container_id}, {"pid", container.pid}};
 }
 
-ordered_json Summary(const api::ArchiveSummary& summary) {
-  return {{"name", summary.name},
+static void to_json(ordered_json& json, const ArchiveSummary& summary) {
+  json = {{"name", summary.name},
           {"digest", summary.digest},
           {"namespace", summary.pod_namespace},
           {"pod", summary.pod},
@@ -32,6 +28,44 @@ ordered_json Summary(const api::ArchiveSummary& summary) {
           {"damage", summary.damage}};
 }
 
+static void to_json(ordered_json& json, const Operation& operation) {
+  json = {{"operation_id", operation.operation_id},
+          {"kind", operation.kind},
+          {"pod", operation.pod},
+          {"archive", operation.archive},
+          {"state", operation.state},
+          {"stage", operation.stage},
+          {"container", operation.container},
+          {"bytes_done", operation.bytes_done},
+          {"bytes_total", operation.bytes_total},
+          {"began", operation.began},
+          {"timeout_seconds", operation.timeout_seconds},
+          {"code", operation.code},
+          {"reason", operation.reason},
+          {"message", operation.message},
+          {"log_folder", operation.log_folder}};
+}
+
+static void to_json(ordered_json& json, const Requirement& requirement) {
+  ordered_json ok = requirement.state == RequirementState::kMet;
+  if (requirement.state == RequirementState::kUnknown) ok = nullptr;
+  json = {{"requirement", requirement.name},
+          {"ok", ok},
+          {"found", requirement.found},
+          {"reason", requirement.reason},
+          {"remedy", requirement.remedy}};
+}
+
+}  // namespace cryopod::api
+
+namespace cryopod::ctl {
+namespace {
+
+std::string Print(const ordered_json& answer, int indent = -1) {
+  // Names out of a foreign archive need not be UTF-8.
+  return answer.dump(indent, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 std::string ToJson(const api::CheckpointResult& result) {
@@ -40,54 +74,32 @@ std::string ToJson(const api::CheckpointResult& result) {
                 {"size_bytes", result.size_bytes},
                 {"captured_bytes", result.captured_bytes},
                 {"freeze_us", result.freeze_us},
-                {"phases", Phases(result.phases)},
+                {"phases", result.phases},
                 {"lacks", result.lacks},
                 {"external_files", result.external_files},
                 {"source_stopped", result.source_stopped}});
 }
 
 std::string ToJson(const api::RestoreResult& result) {
-  ordered_json containers = ordered_json::array();
-  for (const api::RestoredContainer& container : result.containers) {
-    containers.push_back({{"name", container.name},
-                          {"container_id", container.container_id},
-                          {"pid", container.pid}});
-  }
   return Print({{"pod_sandbox_id", result.pod_sandbox_id},
-                {"containers", containers},
-                {"phases", Phases(result.phases)},
+                {"containers", result.containers},
+                {"phases", result.phases},
                 {"outcome", result.outcome}});
 }
 
+std::string ToJson(const api::OperationResult& result) {
+  return std::visit([](const auto& answer) { return ToJson(answer); }, result);
+}
+
 std::string ToJson(const api::Listing& listing) {
-  ordered_json archives = ordered_json::array();
-  for (const api::ArchiveSummary& archive : listing.archives) archives.push_back(Summary(archive));
-  ordered_json operations = ordered_json::array();
-  for (const api::Operation& operation : listing.operations) {
-    operations.push_back({{"operation_id", operation.operation_id},
-                          {"kind", operation.kind},
-                          {"pod", operation.pod},
-                          {"archive", operation.archive},
-                          {"state", operation.state},
-                          {"stage", operation.stage},
-                          {"container", operation.container},
-                          {"bytes_done", operation.bytes_done},
-                          {"bytes_total", operation.bytes_total},
-                          {"began", operation.began},
-                          {"timeout_seconds", operation.timeout_seconds},
-                          {"code", operation.code},
-                          {"reason", operation.reason},
-                          {"message", operation.message},
-                          {"log_folder", operation.log_folder}});
-  }
-  return Print({{"archives", archives}, {"operations", operations}});
+  return Print({{"archives", listing.archives}, {"operations", listing.operations}});
 }
 
 std::string ToJson(const api::Inspection& inspection) {
   ordered_json checkpoint =
       ordered_json::parse(inspection.pod_checkpoint_json, nullptr, /*allow_exceptions=*/false);
   if (checkpoint.is_discarded()) checkpoint = nullptr;
-  return Print({{"summary", Summary(inspection.summary)}, {"pod_checkpoint", checkpoint}});
+  return Print({{"summary", inspection.summary}, {"pod_checkpoint", checkpoint}});
 }
 
 std::string ToJson(const api::Verification& verification) {
@@ -96,7 +108,7 @@ std::string ToJson(const api::Verification& verification) {
                 {"size_bytes", verification.size_bytes}});
 }
 
-std::string ToJson(const api::ArchiveSummary& summary) { return Print(Summary(summary)); }
+std::string ToJson(const api::ArchiveSummary& summary) { return Print(summary); }
 
 std::string ToJson(const api::NodeInfo& node) {
   return Print({{"agent_version", node.agent_version},
@@ -109,14 +121,18 @@ std::string ToJson(const api::NodeInfo& node) {
                 {"problems", node.problems}});
 }
 
-std::string ExportToJson(const std::string& file, uint64_t size_bytes) {
-  return Print({{"file", file}, {"size_bytes", size_bytes}});
+std::string ToJson(const RunningPod& pod) {
+  return Print({{"containers", pod.containers}, {"pod_sandbox_id", pod.sandbox_id}}, 2);
 }
 
-std::string DeletionToJson(const std::string& archive) { return Print({{"deleted", archive}}); }
+std::string ToJson(const Exported& exported) {
+  return Print({{"file", exported.file}, {"size_bytes", exported.size_bytes}});
+}
 
-std::string CancellationToJson(const std::string& operation) {
-  return Print({{"cancelled", operation}});
+std::string ToJson(const Done& done) { return Print({{done.what, done.subject}}); }
+
+std::string ToJson(const std::vector<api::Requirement>& requirements) {
+  return Print(requirements);
 }
 
 std::string FailureToJson(const Status& status, const std::string& message,

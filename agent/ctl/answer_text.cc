@@ -1,21 +1,20 @@
-#include "agent/ctl/answer_text.h"
-
-#include <nlohmann/json.hpp>
-
+#include "agent/ctl/answers.h"
+#include "agent/json/value.h"
 #include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
 namespace {
 
-using nlohmann::json;
+using terminal::FormatMib;
+using terminal::FormatMs;
+using terminal::FormatTable;
 using Rows = std::vector<std::vector<std::string>>;
 
 std::string PhaseTable(const std::vector<api::Phase>& phases) {
   if (phases.empty()) return "";
   Rows rows = {{"PHASE", "DURATION"}};
-  for (const api::Phase& phase : phases)
-    rows.push_back({phase.name, terminal::FormatMs(phase.duration_us)});
-  return "\n" + terminal::FormatTable(rows, {1});
+  for (const api::Phase& phase : phases) rows.push_back({phase.name, FormatMs(phase.duration_us)});
+  return "\n" + FormatTable(rows, {1});
 }
 
 // A row each, under the same name.
@@ -29,62 +28,44 @@ Rows SummaryRows(const api::ArchiveSummary& summary) {
                {"pod", summary.pod_namespace + "/" + summary.pod},
                {"pod uid", summary.pod_uid},
                {"created", summary.created},
-               {"size", terminal::FormatMib(summary.size_bytes)},
+               {"size", FormatMib(summary.size_bytes)},
                {"containers", terminal::Join(summary.containers)}};
   if (!summary.damage.empty()) rows.push_back({"damaged", summary.damage});
   return rows;
 }
 
-std::string Text(const json& object, const char* key) {
-  const auto value = object.find(key);
-  return value != object.end() && value->is_string() ? value->get<std::string>() : "";
-}
-
-uint64_t Number(const json& object, const char* key) {
-  const auto value = object.find(key);
-  return value != object.end() && value->is_number_unsigned() ? value->get<uint64_t>() : 0;
-}
-
-// The objects of a list; nothing where there is no list.
-std::vector<json> Objects(const json& object, const char* key) {
-  std::vector<json> objects;
-  const auto list = object.find(key);
-  if (list == object.end() || !list->is_array()) return objects;
-  for (const json& element : *list) {
-    if (element.is_object()) objects.push_back(element);
-  }
-  return objects;
-}
-
-void AddExternalFiles(const json& checkpoint, Rows* rows) {
-  for (const json& container : Objects(checkpoint, "containers")) {
-    for (const json& file : Objects(container, "externalFiles")) {
-      const std::string path = Text(file, "path");
-      rows->push_back({"needs", "container " + Text(container, "name") + ": " +
-                                    Text(file, "mountPoint") + (path.empty() ? "" : "/" + path)});
+void AddExternalFiles(const json::Value& checkpoint, Rows* rows) {
+  for (const json::Value& container : checkpoint.At("containers").Elements()) {
+    for (const json::Value& file : container.At("externalFiles").Elements()) {
+      if (file.object() == nullptr) continue;
+      const std::string path = file.At("path").Text();
+      rows->push_back({"needs", "container " + container.At("name").Text() + ": " +
+                                    file.At("mountPoint").Text() +
+                                    (path.empty() ? "" : "/" + path)});
     }
   }
 }
 
-Rows NodeRows(const json& checkpoint) {
-  const auto node = checkpoint.find("node");
-  if (node == checkpoint.end() || !node->is_object()) return {};
-  return {{"kernel", Text(*node, "kernel") + " " + Text(*node, "architecture") + ", cgroup " +
-                         Text(*node, "cgroupVersion")},
-          {"criu", Text(*node, "criuVersion")},
-          {"runtime", Text(*node, "runtimeName") + " " + Text(*node, "runtimeVersion")}};
+void AddNode(const json::Value& node, Rows* rows) {
+  if (node.object() == nullptr) return;
+  rows->push_back({"kernel", node.At("kernel").Text() + " " + node.At("architecture").Text() +
+                                 ", cgroup " + node.At("cgroupVersion").Text()});
+  rows->push_back({"criu", node.At("criuVersion").Text()});
+  rows->push_back(
+      {"runtime", node.At("runtimeName").Text() + " " + node.At("runtimeVersion").Text()});
 }
 
-std::string ContainerTable(const json& checkpoint) {
+std::string ContainerTable(const json::Value& checkpoint) {
   Rows rows = {{"CONTAINER", "IMAGE", "PROCESSES", "TASKS", "MEMORY", "FILES"}};
-  for (const json& container : Objects(checkpoint, "containers")) {
-    rows.push_back({Text(container, "name"), Text(container, "image"),
-                    std::to_string(Number(container, "processes")),
-                    std::to_string(Number(container, "tasks")),
-                    terminal::FormatMib(Number(container, "imagesBytes")),
-                    terminal::FormatMib(Number(container, "rootfsBytes"))});
+  for (const json::Value& container : checkpoint.At("containers").Elements()) {
+    if (container.object() == nullptr) continue;
+    rows.push_back({container.At("name").Text(), container.At("image").Text(),
+                    std::to_string(container.At("processes").Number()),
+                    std::to_string(container.At("tasks").Number()),
+                    FormatMib(container.At("imagesBytes").Number()),
+                    FormatMib(container.At("rootfsBytes").Number())});
   }
-  return rows.size() > 1 ? "\n" + terminal::FormatTable(rows, {2, 3, 4, 5}) : "";
+  return rows.size() > 1 ? "\n" + FormatTable(rows, {2, 3, 4, 5}) : "";
 }
 
 // "dump app 45 %" of one that runs, else what it came to.
@@ -108,7 +89,12 @@ std::string OperationTable(const std::vector<api::Operation>& operations) {
     rows.push_back({operation.operation_id, operation.kind, operation.pod, operation.began,
                     StateOf(operation)});
   }
-  return "\n" + terminal::FormatTable(rows);
+  return "\n" + FormatTable(rows);
+}
+
+const char* StateText(api::RequirementState state) {
+  if (state == api::RequirementState::kMet) return "ok";
+  return state == api::RequirementState::kLacking ? "LACKING" : "not seen";
 }
 
 }  // namespace
@@ -116,24 +102,27 @@ std::string OperationTable(const std::vector<api::Operation>& operations) {
 std::string ToText(const api::CheckpointResult& result) {
   Rows rows = {{"archive", result.archive},
                {"digest", result.digest},
-               {"size", terminal::FormatMib(result.size_bytes) + " (" +
-                            terminal::FormatMib(result.captured_bytes) + " captured)"},
-               {"freeze", terminal::FormatMs(result.freeze_us)},
+               {"size", FormatMib(result.size_bytes) + " (" + FormatMib(result.captured_bytes) +
+                            " captured)"},
+               {"freeze", FormatMs(result.freeze_us)},
                {"source", result.source_stopped ? "stopped" : "runs on"}};
   AddRows("lacks", result.lacks, &rows);
   AddRows("needs", result.external_files, &rows);
-  return terminal::FormatTable(rows) + PhaseTable(result.phases);
+  return FormatTable(rows) + PhaseTable(result.phases);
 }
 
 std::string ToText(const api::RestoreResult& result) {
-  std::string text =
-      terminal::FormatTable({{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}});
+  std::string text = FormatTable({{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}});
   Rows rows = {{"CONTAINER", "ID", "PID"}};
   for (const api::RestoredContainer& container : result.containers) {
     rows.push_back({container.name, container.container_id, std::to_string(container.pid)});
   }
-  text += "\n" + terminal::FormatTable(rows, {2});
+  text += "\n" + FormatTable(rows, {2});
   return text + PhaseTable(result.phases);
+}
+
+std::string ToText(const api::OperationResult& result) {
+  return std::visit([](const auto& answer) { return ToText(answer); }, result);
 }
 
 std::string ToText(const api::Listing& listing) {
@@ -145,41 +134,35 @@ std::string ToText(const api::Listing& listing) {
       continue;
     }
     rows.push_back({archive.name, archive.pod_namespace + "/" + archive.pod, archive.created,
-                    terminal::FormatMib(archive.size_bytes), terminal::Join(archive.containers)});
+                    FormatMib(archive.size_bytes), terminal::Join(archive.containers)});
   }
-  return terminal::FormatTable(rows, {3}) + OperationTable(listing.operations);
+  return FormatTable(rows, {3}) + OperationTable(listing.operations);
 }
 
 std::string ToText(const api::Inspection& inspection) {
   Rows rows = SummaryRows(inspection.summary);
-  const json checkpoint =
-      json::parse(inspection.pod_checkpoint_json, nullptr, /*allow_exceptions=*/false);
-  if (!checkpoint.is_object()) return terminal::FormatTable(rows);
-  rows.push_back({"freeze", terminal::FormatMs(Number(checkpoint, "freezeUs"))});
-  for (const auto& row : NodeRows(checkpoint)) rows.push_back(row);
-  if (const auto lacks = checkpoint.find("lacks"); lacks != checkpoint.end()) {
-    for (const json& lack : *lacks) {
-      if (lack.is_string()) rows.push_back({"lacks", lack.get<std::string>()});
-    }
-  }
+  const Result<json::Value> parsed = json::Parse(inspection.pod_checkpoint_json);
+  if (!parsed.ok() || parsed->object() == nullptr) return FormatTable(rows);
+  const json::Value& checkpoint = *parsed;
+  rows.push_back({"freeze", FormatMs(checkpoint.At("freezeUs").Number())});
+  AddNode(checkpoint.At("node"), &rows);
+  AddRows("lacks", checkpoint.At("lacks").Texts(), &rows);
   AddExternalFiles(checkpoint, &rows);
   std::vector<api::Phase> phases;
-  for (const json& phase : Objects(checkpoint, "phases")) {
-    phases.push_back({Text(phase, "name"), Number(phase, "durationUs")});
+  for (const json::Value& phase : checkpoint.At("phases").Elements()) {
+    if (phase.object() == nullptr) continue;
+    phases.push_back({phase.At("name").Text(), phase.At("durationUs").Number()});
   }
-  return terminal::FormatTable(rows) + ContainerTable(checkpoint) + PhaseTable(phases);
+  return FormatTable(rows) + ContainerTable(checkpoint) + PhaseTable(phases);
 }
 
 std::string ToText(const api::Verification& verification) {
-  return terminal::FormatTable(
-      {{"digest", verification.digest},
-       {"blobs", std::to_string(verification.blobs) + ", all as they were written"},
-       {"size", terminal::FormatMib(verification.size_bytes)}});
+  return FormatTable({{"digest", verification.digest},
+                      {"blobs", std::to_string(verification.blobs) + ", all as they were written"},
+                      {"size", FormatMib(verification.size_bytes)}});
 }
 
-std::string ToText(const api::ArchiveSummary& summary) {
-  return terminal::FormatTable(SummaryRows(summary));
-}
+std::string ToText(const api::ArchiveSummary& summary) { return FormatTable(SummaryRows(summary)); }
 
 std::string ToText(const api::NodeInfo& node) {
   Rows rows = {{"agent", node.agent_version},
@@ -189,7 +172,36 @@ std::string ToText(const api::NodeInfo& node) {
                {"cgroup", node.cgroup_version}};
   for (const std::string& problem : node.problems) rows.push_back({"problem", problem});
   if (node.problems.empty()) rows.push_back({"ready", "can checkpoint and restore"});
-  return terminal::FormatTable(rows);
+  return FormatTable(rows);
+}
+
+std::string ToText(const RunningPod& pod) {
+  Rows rows = {{"CONTAINER", "ID"}};
+  for (const auto& [name, id] : pod.containers) rows.push_back({name, id});
+  return "pod sandbox " + terminal::OneLine(pod.sandbox_id) + "\n\n" + FormatTable(rows);
+}
+
+std::string ToText(const Exported& exported) {
+  return "wrote " + terminal::OneLine(exported.file) + ", " + FormatMib(exported.size_bytes) + "\n";
+}
+
+std::string ToText(const Done& done) {
+  return done.what + " " + terminal::OneLine(done.subject) + "\n";
+}
+
+std::string ToText(const std::vector<api::Requirement>& requirements) {
+  Rows rows = {{"REQUIREMENT", "STATE", "FOUND"}};
+  std::string lacking;
+  for (const api::Requirement& requirement : requirements) {
+    const bool unknown = requirement.state == api::RequirementState::kUnknown;
+    rows.push_back({requirement.name, StateText(requirement.state),
+                    unknown ? requirement.reason : requirement.found});
+    if (requirement.state != api::RequirementState::kLacking) continue;
+    lacking += "\n" + terminal::OneLine(requirement.name) +
+               " is lacking: " + terminal::OneLine(requirement.reason) +
+               "\n  remedy: " + terminal::OneLine(requirement.remedy) + "\n";
+  }
+  return FormatTable(rows) + lacking;
 }
 
 }  // namespace cryopod::ctl

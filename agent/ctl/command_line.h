@@ -1,96 +1,40 @@
 #pragma once
 
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "agent/api/client.h"
 #include "agent/os/status.h"
+#include "agent/settings/program.h"
 
 namespace cryopod::ctl {
 
-enum class Output { kText, kJson };
+// What was typed: a verb, and the options of all verbs, of which each reads its own.
+struct CommandLine {
+  std::string verb;  // "checkpoint", "node check"
+  std::string help;  // not empty: print it and do nothing else
+  std::string socket = api::kDefaultSocket;
+  bool as_json = false;
 
-struct CheckpointCommand {
   std::string pod;
-  std::string archive;
-  bool stop = false;
-  bool without_volumes = false;
-  unsigned timeout_seconds = 0;
-  std::string operation;  // its ID; empty: the agent makes one
-};
-struct RestoreCommand {
-  std::string archive;
-  std::string request_file;  // "-": standard input; empty: from the archive
-  std::string handler;
-  unsigned timeout_seconds = 0;
-  std::string operation;
-};
-struct WaitCommand {
-  std::string operation;
-};
-struct CancelCommand {
-  std::string operation;
-};
-struct LogsCommand {
-  std::string operation;
-};
-struct ListCommand {
-  std::string pod_namespace;
-  bool all = false;  // also operations that have ended
-};
-struct InspectCommand {
-  std::string archive;
-};
-struct VerifyCommand {
-  std::string archive;
-};
-struct DeleteCommand {
-  std::string archive;
-};
-struct ExportCommand {
   std::string archive;
   std::string container;
-  std::string file;  // "-": standard output
-  bool force = false;
-};
-struct ImportCommand {
-  std::string file;  // "-": standard input
-  std::string archive;
-};
-struct NodeCommand {};
-struct NodeCheckCommand {
-  std::string config_file;  // of the agent, for when it does not answer
-};
-struct NodeInstallCommand {
-  std::string containerd_config;
-  bool no_restart = false;
-};
-struct NodeUninstallCommand {
-  bool purge = false;
-  bool no_restart = false;
-};
-struct PodRunCommand {
-  std::string request_file;  // "-": standard input
+  std::string operation;  // its ID; empty: the agent makes one
+  std::string pod_namespace;
+  unsigned timeout_seconds = 0;
+  bool stop = false;
+  bool without_volumes = false;
+  bool all = false;          // also operations that have ended
+  std::string request_file;  // "-": standard input; empty: from the archive
   std::string handler;
-  std::string runtime_socket;
-};
-struct PodRemoveCommand {
-  std::string pod;
-  std::string runtime_socket;
-};
-struct MetricsCommand {};
-
-using Command =
-    std::variant<CheckpointCommand, RestoreCommand, WaitCommand, CancelCommand, LogsCommand,
-                 ListCommand, InspectCommand, VerifyCommand, DeleteCommand, ExportCommand,
-                 ImportCommand, NodeCommand, NodeCheckCommand, NodeInstallCommand,
-                 NodeUninstallCommand, PodRunCommand, PodRemoveCommand, MetricsCommand>;
-
-struct CommandLine {
-  std::string socket;
-  Output output = Output::kText;
-  Command command;
-  std::string help;  // not empty: print it and do nothing else
+  std::string handler_to_run = "cryopod";  // of a pod that is not restored
+  std::string runtime_socket = "/run/containerd/containerd.sock";
+  std::string file;  // to export to, to import from; "-": standard output, input
+  bool force = false;
+  std::string config_file = settings::kDefaultFile;  // of the agent, when it does not answer
+  std::string containerd_config = "/etc/containerd/config.toml";
+  bool no_restart = false;
+  bool purge = false;
 };
 
 // `arguments` without the program's name. Reads CRYOPOD_SOCKET from the environment.

@@ -3,11 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <map>
 
 #include "agent/api/client.h"
-#include "agent/ctl/answer_json.h"
-#include "agent/ctl/answer_text.h"
+#include "agent/ctl/answers.h"
 #include "agent/ctl/command_line.h"
 #include "agent/ctl/export_file.h"
 #include "agent/ctl/install/node_install.h"
@@ -33,10 +34,6 @@ constexpr seconds kAnswerGrace{30};
 constexpr seconds kPodTimeout{300};
 constexpr size_t kRequestBytesMax = size_t{4} << 20;
 
-Deadline OperationDeadline(unsigned timeout_seconds) {
-  return Deadline::After(timeout_seconds > 0 ? seconds(timeout_seconds) + kAnswerGrace : kLongWait);
-}
-
 // A local file that is not there is the caller's mistake and no missing pod or archive.
 Status AsUsage(const Status& status) {
   return status.code() == Code::kNotFound ? Status(Code::kInvalidArgument, status.message())
@@ -45,78 +42,62 @@ Status AsUsage(const Status& status) {
 
 // A log holds names of a stranger's making.
 std::string LinesOf(std::string_view log) {
-  std::string lines;
-  const std::vector<std::string_view> parts = Split(log, '\n');
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (i > 0) lines += '\n';
-    lines += Printable(parts[i], log.size() + 1);
+  std::vector<std::string> lines;
+  for (const std::string_view part : Split(log, '\n')) {
+    lines.push_back(Printable(part, log.size() + 1));
   }
-  return lines;
+  return Join(lines, "\n");
 }
 
-// One command against one agent; every method prints its answer.
+// One command against one agent: a method a verb, which prints its answer.
 class Commands {
  public:
   Commands(const CommandLine& line, const terminal::Console& console)
       : line_(line), console_(console), client_(line.socket) {}
 
-  Status operator()(const CheckpointCommand& command) {
+  Status Checkpoint() {
     api::CheckpointRequest request;
-    request.pod = command.pod;
-    request.archive = command.archive;
-    request.stop_source = command.stop;
-    request.without_volumes = command.without_volumes;
-    request.timeout = seconds(command.timeout_seconds);
-    request.operation_id = command.operation;
+    request.pod = line_.pod;
+    request.archive = line_.archive;
+    request.stop_source = line_.stop;
+    request.without_volumes = line_.without_volumes;
+    request.timeout = seconds(line_.timeout_seconds);
+    request.operation_id = line_.operation;
     const auto run = [&](const api::ProgressSink& sink) {
-      return client_.Checkpoint(request, sink, OperationDeadline(command.timeout_seconds),
-                                &failure_);
+      return client_.Checkpoint(request, sink, OperationDeadline(), &failure_);
     };
-    CRYOPOD_ASSIGN_OR_RETURN(const api::CheckpointResult result,
-                             WithProgress("checkpoint " + command.pod, run));
-    return Answer(result);
+    return Answer(WithProgress("checkpoint " + line_.pod, run));
   }
 
-  Status operator()(const RestoreCommand& command) {
+  Status Restore() {
     api::RestoreRequest request;
-    request.archive = command.archive;
-    request.runtime_handler = command.handler;
-    request.timeout = seconds(command.timeout_seconds);
-    request.operation_id = command.operation;
-    request.request_from_archive = command.request_file.empty();
+    request.archive = line_.archive;
+    request.runtime_handler = line_.handler;
+    request.timeout = seconds(line_.timeout_seconds);
+    request.operation_id = line_.operation;
+    request.request_from_archive = line_.request_file.empty();
     if (!request.request_from_archive) {
-      CRYOPOD_ASSIGN_OR_RETURN(request.request_json, ReadRequest(command.request_file));
+      CRYOPOD_ASSIGN_OR_RETURN(request.request_json, ReadRequest());
     }
     const auto run = [&](const api::ProgressSink& sink) {
-      return client_.Restore(request, sink, OperationDeadline(command.timeout_seconds), &failure_);
+      return client_.Restore(request, sink, OperationDeadline(), &failure_);
     };
-    CRYOPOD_ASSIGN_OR_RETURN(const api::RestoreResult result,
-                             WithProgress("restore " + command.archive, run));
-    return Answer(result);
+    return Answer(WithProgress("restore " + line_.archive, run));
   }
 
-  Status operator()(const WaitCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(const api::OperationResult result, Wait(command.operation));
-    return std::visit([this](const auto& answer) { return Answer(answer); }, result);
-  }
+  Status Wait() { return Answer(WaitForEnd()); }
 
-  Status operator()(const CancelCommand& command) {
-    CRYOPOD_RETURN_IF_ERROR(client_.Cancel(command.operation, Deadline::After(kShortWait))
-                                .While("cancel " + command.operation));
-    const Result<api::OperationResult> result = Wait(command.operation);
-    // It ended well before it could be ended: its answer is what there is to know.
-    if (result.ok()) {
-      return std::visit([this](const auto& answer) { return Answer(answer); }, *result);
-    }
-    if (result.status().code() != Code::kCancelled) return result.status();
-    return terminal::PrintAnswer(console_,
-                                 line_.output == Output::kJson
-                                     ? CancellationToJson(command.operation)
-                                     : "cancelled " + terminal::OneLine(command.operation) + "\n");
+  Status Cancel() {
+    CRYOPOD_RETURN_IF_ERROR(client_.Cancel(line_.operation, Deadline::After(kShortWait))
+                                .While("cancel " + line_.operation));
+    const Result<api::OperationResult> result = WaitForEnd();
+    // One that ended well before it could be ended has an answer: it is what there is to know.
+    if (result.status().code() != Code::kCancelled) return Answer(result);
+    return Answer<Done>(Done{"cancelled", line_.operation});
   }
 
   // Text whatever --output says.
-  Status operator()(const LogsCommand& command) {
+  Status Logs() {
     std::string current;
     const auto print = [&](std::string_view name, std::string_view text) {
       const bool next = name != current;
@@ -124,110 +105,88 @@ class Commands {
       const std::string head = next ? "==> " + terminal::OneLine(name) + " <==\n" : "";
       return terminal::PrintAnswer(console_, head + LinesOf(text));
     };
-    return client_.Logs(command.operation, print, Deadline::After(kShortWait))
-        .While("logs " + command.operation);
+    return client_.Logs(line_.operation, print, Deadline::After(kShortWait))
+        .While("logs " + line_.operation);
   }
 
-  Status operator()(const ListCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const api::Listing listing,
-        client_.List(command.pod_namespace, Deadline::After(kShortWait), command.all));
-    return Answer(listing);
+  Status List() {
+    return Answer(client_.List(line_.pod_namespace, Deadline::After(kShortWait), line_.all));
   }
 
-  Status operator()(const InspectCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(const api::Inspection inspection,
-                             client_.Inspect(command.archive, Deadline::After(kShortWait))
-                                 .While("inspect " + command.archive));
-    return Answer(inspection);
+  Status Inspect() {
+    return Answer(client_.Inspect(line_.archive, Deadline::After(kShortWait))
+                      .While("inspect " + line_.archive));
   }
 
-  Status operator()(const VerifyCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(const api::Verification verification,
-                             client_.Verify(command.archive, Deadline::After(kLongWait))
-                                 .While("verify " + command.archive));
-    return Answer(verification);
+  Status Verify() {
+    return Answer(
+        client_.Verify(line_.archive, Deadline::After(kLongWait)).While("verify " + line_.archive));
   }
 
-  Status operator()(const DeleteCommand& command) {
-    CRYOPOD_RETURN_IF_ERROR(client_.Delete(command.archive, Deadline::After(kShortWait))
-                                .While("delete " + command.archive));
-    return terminal::PrintAnswer(console_,
-                                 line_.output == Output::kJson
-                                     ? DeletionToJson(command.archive)
-                                     : "deleted " + terminal::OneLine(command.archive) + "\n");
+  Status Delete() {
+    CRYOPOD_RETURN_IF_ERROR(client_.Delete(line_.archive, Deadline::After(kShortWait))
+                                .While("delete " + line_.archive));
+    return Answer<Done>(Done{"deleted", line_.archive});
   }
 
-  Status operator()(const ExportCommand& command) {
-    return (command.file == "-" ? ExportToOut(command) : ExportToFile(command))
-        .While("export " + command.archive);
+  Status Export() {
+    return (line_.file == "-" ? ExportToOut() : ExportToFile()).While("export " + line_.archive);
   }
 
-  Status operator()(const ImportCommand& command) {
+  Status Import() {
     int fd = console_.in;
     UniqueFd file;
-    if (command.file != "-") {
-      Result<UniqueFd> opened = OpenAt(AT_FDCWD, command.file, O_RDONLY);
+    if (line_.file != "-") {
+      Result<UniqueFd> opened = OpenAt(AT_FDCWD, line_.file, O_RDONLY);
       if (!opened.ok()) return AsUsage(opened.status()).While("import");
       file = std::move(opened).value();
       fd = file.get();
     }
-    CRYOPOD_ASSIGN_OR_RETURN(const api::ArchiveSummary archive,
-                             client_.Import(command.archive, fd, Deadline::After(kLongWait))
-                                 .While("import " + command.file + " as " + command.archive));
-    return Answer(archive);
+    return Answer(client_.Import(line_.archive, fd, Deadline::After(kLongWait))
+                      .While("import " + line_.file + " as " + line_.archive));
   }
 
-  Status operator()(const NodeCommand&) {
-    CRYOPOD_ASSIGN_OR_RETURN(const api::NodeInfo node,
-                             client_.DescribeNode(Deadline::After(kShortWait)));
-    return Answer(node);
-  }
+  Status Node() { return Answer(client_.DescribeNode(Deadline::After(kShortWait))); }
 
-  Status operator()(const NodeCheckCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const std::vector<api::Requirement> requirements,
-        CheckNode(client_, {line_.socket, command.config_file}, Deadline::After(kShortWait)));
-    node_is_unfit_ = AnyLacking(requirements);
+  Status CheckThisNode() {
+    const Result<std::vector<api::Requirement>> requirements =
+        CheckNode(client_, line_.socket, line_.config_file, Deadline::After(kShortWait));
+    if (requirements.ok()) {
+      node_is_unfit_ = std::ranges::count(*requirements, api::RequirementState::kLacking,
+                                          &api::Requirement::state) > 0;
+    }
     return Answer(requirements);
   }
 
-  Status operator()(const NodeInstallCommand& command) {
+  Status InstallThisNode() {
     CRYOPOD_ASSIGN_OR_RETURN(NodePaths paths, ThisInstallation());
-    paths.containerd_config = command.containerd_config;
-    ChangeReport report(console_, line_.output == Output::kJson);
-    return InstallNode(paths, {.restart = !command.no_restart}, report).While("node install");
+    paths.containerd_config = line_.containerd_config;
+    ChangeReport report(console_, line_.as_json);
+    return InstallNode(paths, {.restart = !line_.no_restart}, report).While("node install");
   }
 
-  Status operator()(const NodeUninstallCommand& command) {
+  Status UninstallThisNode() {
     CRYOPOD_ASSIGN_OR_RETURN(const NodePaths paths, ThisInstallation());
-    ChangeReport report(console_, line_.output == Output::kJson);
-    return UninstallNode(paths, {.purge = command.purge, .restart = !command.no_restart}, report)
+    ChangeReport report(console_, line_.as_json);
+    return UninstallNode(paths, {.restart = !line_.no_restart, .purge = line_.purge}, report)
         .While("node uninstall");
   }
 
-  Status operator()(const PodRunCommand& command) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string request, ReadRequest(command.request_file));
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const RunningPod pod,
-        RunPod(command.runtime_socket, request, command.handler, Deadline::After(kPodTimeout))
+  Status RunThisPod() {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string request, ReadRequest());
+    return Answer(
+        RunPod(line_.runtime_socket, request, line_.handler_to_run, Deadline::After(kPodTimeout))
             .While("pod run"));
-    return terminal::PrintAnswer(console_,
-                                 line_.output == Output::kJson ? ToJson(pod) : ToText(pod));
   }
 
-  Status operator()(const PodRemoveCommand& command) {
-    CRYOPOD_RETURN_IF_ERROR(
-        RemovePod(command.runtime_socket, command.pod, Deadline::After(kPodTimeout))
-            .While("pod remove " + command.pod));
-    return terminal::PrintAnswer(console_,
-                                 line_.output == Output::kJson
-                                     ? RemovalToJson(command.pod)
-                                     : "removed " + terminal::OneLine(command.pod) + "\n");
+  Status RemoveThisPod() {
+    CRYOPOD_RETURN_IF_ERROR(RemovePod(line_.runtime_socket, line_.pod, Deadline::After(kPodTimeout))
+                                .While("pod remove " + line_.pod));
+    return Answer<Done>(Done{"removed", line_.pod});
   }
 
   // Prometheus text whatever --output says: that is the format its readers know.
-  Status operator()(const MetricsCommand&) {
+  Status Metrics() {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string text, client_.Metrics(Deadline::After(kShortWait)));
     return terminal::PrintAnswer(console_, text);
   }
@@ -239,60 +198,60 @@ class Commands {
 
  private:
   template <typename T>
-  Status Answer(const T& answer) {
-    return terminal::PrintAnswer(console_,
-                                 line_.output == Output::kJson ? ToJson(answer) : ToText(answer));
+  Status Answer(const Result<T>& answer) {
+    if (!answer.ok()) return answer.status();
+    return terminal::PrintAnswer(console_, line_.as_json ? ToJson(*answer) : ToText(*answer));
+  }
+
+  Deadline OperationDeadline() const {
+    const seconds timeout(line_.timeout_seconds);
+    return Deadline::After(timeout > seconds(0) ? timeout + kAnswerGrace : kLongWait);
   }
 
   // The report has left the screen when this returns, so that the answer or the error stands alone.
   template <typename Operation>
   auto WithProgress(const std::string& title, const Operation& operation)
       -> decltype(operation(api::ProgressSink())) {
-    if (line_.output == Output::kJson) return operation(api::ProgressSink()).While(title);
+    if (line_.as_json) return operation(api::ProgressSink()).While(title);
     terminal::ProgressReport report(console_, title);
     return operation([&report](const api::Progress& progress) { report.Show(progress); })
         .While(title);
   }
 
-  Result<api::OperationResult> Wait(const std::string& operation) {
-    return WithProgress("wait " + operation, [&](const api::ProgressSink& sink) {
-      return client_.Wait(operation, sink, Deadline::After(kLongWait), &failure_);
+  Result<api::OperationResult> WaitForEnd() {
+    return WithProgress("wait " + line_.operation, [&](const api::ProgressSink& sink) {
+      return client_.Wait(line_.operation, sink, Deadline::After(kLongWait), &failure_);
     });
   }
 
-  Result<std::string> ReadRequest(const std::string& file) {
-    if (file == "-") {
-      return ReadAll(console_.in, kRequestBytesMax).While("reading the request");
-    }
-    const Result<std::string> request = ReadFile(file, kRequestBytesMax);
+  Result<std::string> ReadRequest() {
+    const bool from_in = line_.request_file == "-";
+    Result<std::string> request = from_in ? ReadAll(console_.in, kRequestBytesMax)
+                                          : ReadFile(line_.request_file, kRequestBytesMax);
     if (!request.ok()) return AsUsage(request.status()).While("reading the request");
     return request;
   }
 
-  Status ExportToOut(const ExportCommand& command) {
+  Status ExportToOut() {
     if (console_.out_is_terminal) {
       return Status(Code::kInvalidArgument,
                     "a tar file does not belong on a terminal; use -o FILE");
     }
     const int out = console_.out;
     return client_.Export(
-        command.archive, command.container,
+        line_.archive, line_.container,
         [out](std::string_view bytes) { return WriteAll(out, bytes); }, Deadline::After(kLongWait));
   }
 
-  Status ExportToFile(const ExportCommand& command) {
-    Result<ExportFile> file = ExportFile::Create(command.file, command.force);
+  Status ExportToFile() {
+    Result<ExportFile> file = ExportFile::Create(line_.file, line_.force);
     if (!file.ok()) return AsUsage(file.status());
     CRYOPOD_RETURN_IF_ERROR(client_.Export(
-        command.archive, command.container,
+        line_.archive, line_.container,
         [&file](std::string_view bytes) { return file->Append(bytes); },
         Deadline::After(kLongWait)));
     CRYOPOD_RETURN_IF_ERROR(file->Commit());
-    return terminal::PrintAnswer(console_, line_.output == Output::kJson
-                                               ? ExportToJson(command.file, file->size_bytes())
-                                               : "wrote " + terminal::OneLine(command.file) + ", " +
-                                                     terminal::FormatMib(file->size_bytes()) +
-                                                     "\n");
+    return Answer<Exported>(Exported{line_.file, file->size_bytes()});
   }
 
   const CommandLine& line_;
@@ -301,6 +260,26 @@ class Commands {
   bool node_is_unfit_ = false;
   api::FailureDetails failure_;
 };
+
+const std::map<std::string_view, Status (Commands::*)()> kVerbs = {
+    {"checkpoint", &Commands::Checkpoint},
+    {"restore", &Commands::Restore},
+    {"wait", &Commands::Wait},
+    {"cancel", &Commands::Cancel},
+    {"logs", &Commands::Logs},
+    {"list", &Commands::List},
+    {"inspect", &Commands::Inspect},
+    {"verify", &Commands::Verify},
+    {"delete", &Commands::Delete},
+    {"export", &Commands::Export},
+    {"import", &Commands::Import},
+    {"node", &Commands::Node},
+    {"node check", &Commands::CheckThisNode},
+    {"node install", &Commands::InstallThisNode},
+    {"node uninstall", &Commands::UninstallThisNode},
+    {"metrics", &Commands::Metrics},
+    {"pod run", &Commands::RunThisPod},
+    {"pod remove", &Commands::RemoveThisPod}};
 
 std::string Describe(const Status& status) {
   const std::string remedy = Remedy(status);
@@ -311,9 +290,9 @@ std::string Describe(const Status& status) {
 }
 
 // On standard error in either form: standard output may hold half of an export.
-void PrintFailure(const terminal::Console& console, Output output, const Status& status,
+void PrintFailure(const terminal::Console& console, bool as_json, const Status& status,
                   const api::FailureDetails& failure) {
-  if (output == Output::kJson) {
+  if (as_json) {
     (void)WriteAll(console.err, FailureToJson(status, Describe(status), failure));
     return;
   }
@@ -334,10 +313,10 @@ ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console&
     return ExitCode::kUsage;
   }
   Commands commands(*line, console);
-  const Status status = line->help.empty() ? std::visit(commands, line->command)
+  const Status status = line->help.empty() ? (commands.*kVerbs.at(line->verb))()
                                            : terminal::PrintAnswer(console, line->help);
   if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
-  if (!status.ok()) PrintFailure(console, line->output, status, commands.failure());
+  if (!status.ok()) PrintFailure(console, line->as_json, status, commands.failure());
   return ExitCodeFor(status.code());
 }
 

@@ -32,30 +32,28 @@ Status CheckTarget(int directory_fd, const std::string& name, const std::string&
 }  // namespace
 
 Result<ExportFile> ExportFile::Create(const std::string& path, bool overwrite) {
-  ExportFile file(path, overwrite);
-  CRYOPOD_RETURN_IF_ERROR(file.Open());
-  return file;
-}
-
-Status ExportFile::Open() {
-  const std::filesystem::path path(path_);
-  name_ = path.filename();
-  if (name_.empty() || name_ == "." || name_ == "..") {
-    return Status(Code::kInvalidArgument, "\"" + path_ + "\" names no file");
+  const std::filesystem::path parts(path);
+  ExportFile file;
+  file.path_ = path;
+  file.name_ = parts.filename();
+  file.overwrite_ = overwrite;
+  if (file.name_.empty() || file.name_ == "." || file.name_ == "..") {
+    return Status(Code::kInvalidArgument, "\"" + path + "\" names no file");
   }
-  partial_name_ = "." + name_ + ".partial-" + std::to_string(::getpid());
-  const std::string parent = path.has_parent_path() ? path.parent_path().string() : ".";
-  CRYOPOD_ASSIGN_OR_RETURN(directory_, OpenDirectory(parent));
-  CRYOPOD_RETURN_IF_ERROR(CheckTarget(directory_.get(), name_, path_, overwrite_));
-  // A file without a name leaves nothing behind, however this program ends.
-  file_.Reset(::openat(directory_.get(), ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
-  if (file_.valid()) return Status();
-  // Not every file system has it: EOPNOTSUPP, or EISDIR from before there was such a flag.
-  if (errno != EOPNOTSUPP && errno != EISDIR) return ErrnoStatus(errno, "open", path_);
+  file.partial_name_ = "." + file.name_ + ".partial-" + std::to_string(::getpid());
   CRYOPOD_ASSIGN_OR_RETURN(
-      file_, OpenAt(directory_.get(), partial_name_, O_WRONLY | O_CREAT | O_EXCL, 0600));
-  has_partial_name_ = true;
-  return Status();
+      file.directory_, OpenDirectory(parts.has_parent_path() ? parts.parent_path().string() : "."));
+  const int directory = file.directory_.get();
+  CRYOPOD_RETURN_IF_ERROR(CheckTarget(directory, file.name_, path, overwrite));
+  // A file without a name leaves nothing behind, however this program ends.
+  file.file_.Reset(::openat(directory, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  if (file.file_.valid()) return file;
+  // Not every file system has it: EOPNOTSUPP, or EISDIR from before there was such a flag.
+  if (errno != EOPNOTSUPP && errno != EISDIR) return ErrnoStatus(errno, "open", path);
+  CRYOPOD_ASSIGN_OR_RETURN(
+      file.file_, OpenAt(directory, file.partial_name_, O_WRONLY | O_CREAT | O_EXCL, 0600));
+  file.has_partial_name_ = true;
+  return file;
 }
 
 ExportFile::~ExportFile() {

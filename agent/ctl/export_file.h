@@ -29,8 +29,7 @@ class ExportFile {
   uint64_t size_bytes() const { return size_bytes_; }
 
  private:
-  ExportFile(std::string path, bool overwrite) : path_(std::move(path)), overwrite_(overwrite) {}
-  Status Open();
+  ExportFile() = default;
   Status Link(const std::string& name);
 
   std::string path_;

@@ -2,19 +2,12 @@
 
 #include <unistd.h>
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
 #include "agent/node/node_report.h"
 #include "agent/os/file.h"
 #include "agent/settings/agent_settings.h"
-#include "agent/terminal/text.h"
 
 namespace cryopod::ctl {
 namespace {
-
-using api::Requirement;
-using api::RequirementState;
 
 std::string WhyNoAnswer(const std::string& socket, const Status& status) {
   if (status.code() == Code::kDeadlineExceeded) {
@@ -25,28 +18,24 @@ std::string WhyNoAnswer(const std::string& socket, const Status& status) {
 }
 
 // With the agent's own configuration, so that what is looked at is what it would use.
-std::vector<Requirement> LookWithoutAgent(const NodeCheckOptions& options, const Status& status) {
+std::vector<api::Requirement> LookWithoutAgent(const std::string& socket,
+                                               const std::string& config_file,
+                                               const Status& status) {
   settings::AgentSettings settings;
-  const Status read =
-      settings::ReadSettingsFile(settings::AgentProgram(settings, ""), options.config_file);
+  const Status read = settings::ReadSettingsFile(settings::AgentProgram(settings, ""), config_file);
   if (settings.libexec_dir.empty()) settings.libexec_dir = settings::LibexecBesideUs();
-  node::Observer observer{.is_agent = false, .agent_problem = WhyNoAnswer(options.socket, status)};
+  node::Observer observer{.is_agent = false, .agent_problem = WhyNoAnswer(socket, status)};
   if (!read.ok() && read.code() != Code::kNotFound) {
     observer.agent_problem += ", and cannot start: " + read.message();
   }
   cri::RuntimeClient runtime(settings.containerd_socket);
-  return node::LookAtNode(settings, runtime, observer).requirements.all();
-}
-
-const char* StateText(RequirementState state) {
-  if (state == RequirementState::kMet) return "ok";
-  return state == RequirementState::kLacking ? "LACKING" : "not seen";
+  return node::LookAtNode(settings, runtime, observer).requirements;
 }
 
 }  // namespace
 
-Result<std::vector<Requirement>> CheckNode(api::Client& client, const NodeCheckOptions& options,
-                                           Deadline deadline) {
+Result<std::vector<api::Requirement>> CheckNode(api::Client& client, const std::string& socket,
+                                                const std::string& config_file, Deadline deadline) {
   Result<api::NodeInfo> node = client.DescribeNode(deadline);
   if (node.ok()) return std::move(node->requirements);
   const Code code = node.status().code();
@@ -55,45 +44,7 @@ Result<std::vector<Requirement>> CheckNode(api::Client& client, const NodeCheckO
     return Status(Code::kPermissionDenied,
                   node.status().message() + "; what is wrong, only root can look at");
   }
-  return LookWithoutAgent(options, node.status());
-}
-
-bool AnyLacking(const std::vector<Requirement>& requirements) {
-  return std::any_of(requirements.begin(), requirements.end(), [](const auto& requirement) {
-    return requirement.state == RequirementState::kLacking;
-  });
-}
-
-std::string ToJson(const std::vector<Requirement>& requirements) {
-  using nlohmann::ordered_json;
-  ordered_json list = ordered_json::array();
-  for (const Requirement& requirement : requirements) {
-    ordered_json ok = nullptr;
-    if (requirement.state != RequirementState::kUnknown) {
-      ok = requirement.state == RequirementState::kMet;
-    }
-    list.push_back({{"requirement", requirement.name},
-                    {"ok", ok},
-                    {"found", requirement.found},
-                    {"reason", requirement.reason},
-                    {"remedy", requirement.remedy}});
-  }
-  return list.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-std::string ToText(const std::vector<Requirement>& requirements) {
-  std::vector<std::vector<std::string>> rows = {{"REQUIREMENT", "STATE", "FOUND"}};
-  std::string lacking;
-  for (const Requirement& requirement : requirements) {
-    const bool unknown = requirement.state == RequirementState::kUnknown;
-    rows.push_back({requirement.name, StateText(requirement.state),
-                    unknown ? requirement.reason : requirement.found});
-    if (requirement.state != RequirementState::kLacking) continue;
-    lacking += "\n" + terminal::OneLine(requirement.name) +
-               " is lacking: " + terminal::OneLine(requirement.reason) +
-               "\n  remedy: " + terminal::OneLine(requirement.remedy) + "\n";
-  }
-  return terminal::FormatTable(rows) + lacking;
+  return LookWithoutAgent(socket, config_file, node.status());
 }
 
 }  // namespace cryopod::ctl

@@ -1,36 +1,16 @@
 #include "agent/ctl/pod_requests.h"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "agent/os/directory.h"
-#include "agent/terminal/text.h"
 #include "cri/pod_request.h"
 #include "cri/runtime_client.h"
 
 namespace cryopod::ctl {
 namespace {
 
-using nlohmann::json;
-
 constexpr std::chrono::seconds kRollbackTimeout{30};
-
-std::string Dump(const json& answer) {
-  return answer.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
-}
-
-// The kubelet's work, without which a runtime cannot write the logs.
-Status MakeLogDirectory(const std::string& sandbox_config) {
-  const json config = json::parse(sandbox_config, nullptr, /*allow_exceptions=*/false);
-  for (const char* name : {"log_directory", "logDirectory"}) {
-    const auto field = config.is_object() ? config.find(name) : config.end();
-    if (!config.is_object() || field == config.end() || !field->is_string()) continue;
-    const std::string directory = field->get<std::string>();
-    if (directory.starts_with('/')) CRYOPOD_RETURN_IF_ERROR(MakeDirectories(directory, 0755));
-  }
-  return Status();
-}
 
 Status StartContainers(cri::RuntimeClient& runtime, const cri::PodRequest& request, RunningPod* pod,
                        Deadline deadline) {
@@ -55,7 +35,10 @@ Status Remove(cri::RuntimeClient& runtime, const std::string& sandbox, Deadline 
 Result<RunningPod> RunPod(const std::string& socket, const std::string& request_json,
                           const std::string& handler, Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodRequest request, cri::ParsePodRequest(request_json));
-  CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(request.sandbox_config_json));
+  // The kubelet's work, without which a runtime cannot write the logs.
+  if (request.log_directory.starts_with('/')) {
+    CRYOPOD_RETURN_IF_ERROR(MakeDirectories(request.log_directory, 0755));
+  }
   cri::RuntimeClient runtime(socket);
   RunningPod pod;
   CRYOPOD_ASSIGN_OR_RETURN(pod.sandbox_id,
@@ -74,17 +57,5 @@ Status RemovePod(const std::string& socket, const std::string& pod, Deadline dea
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox found, runtime.FindPod(pod, deadline));
   return Remove(runtime, found.id, deadline);
 }
-
-std::string ToText(const RunningPod& pod) {
-  std::vector<std::vector<std::string>> rows = {{"CONTAINER", "ID"}};
-  for (const auto& [name, id] : pod.containers) rows.push_back({name, id});
-  return "pod sandbox " + terminal::OneLine(pod.sandbox_id) + "\n\n" + terminal::FormatTable(rows);
-}
-
-std::string ToJson(const RunningPod& pod) {
-  return Dump({{"pod_sandbox_id", pod.sandbox_id}, {"containers", pod.containers}});
-}
-
-std::string RemovalToJson(const std::string& pod) { return Dump({{"removed", pod}}); }
 
 }  // namespace cryopod::ctl

@@ -23,8 +23,4 @@ Result<RunningPod> RunPod(const std::string& socket, const std::string& request_
 // `pod` as in RuntimeClient::FindPod(). Errors: kNotFound.
 Status RemovePod(const std::string& socket, const std::string& pod, Deadline deadline);
 
-std::string ToText(const RunningPod& pod);
-std::string ToJson(const RunningPod& pod);
-std::string RemovalToJson(const std::string& pod);
-
 }  // namespace cryopod::ctl

@@ -5,13 +5,6 @@
 #include "agent/os/log.h"
 
 namespace cryopod::gateway {
-namespace {
-
-double UnixSeconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-}  // namespace
 
 AgentWatch::AgentWatch(const std::string& agent_socket, Options options,
                        metrics::GatewayMetrics& metrics)
@@ -45,7 +38,7 @@ void AgentWatch::Ask() {
   const bool changed = state_.agent_answers != answer.ok();
   state_.agent_answers = answer.ok();
   if (answer.ok()) {
-    metrics_.SetAgentUp(UnixSeconds());
+    metrics_.SetAgentUp();
     state_.node = std::move(answer).value();
     state_.answered_at = Deadline::Clock::now();
     state_.agent_error.clear();

@@ -76,8 +76,13 @@ bool ByteStream::established() const {
   return ssl_ == nullptr || SSL_is_init_finished(ssl_.get()) == 1;
 }
 
-Result<TlsServer> TlsServer::Load(const std::string& certificate_file,
-                                  const std::string& key_file) {
+Result<std::optional<TlsServer>> TlsServer::Load(const std::string& certificate_file,
+                                                 const std::string& key_file) {
+  if (certificate_file.empty() && key_file.empty()) return std::optional<TlsServer>();
+  if (certificate_file.empty() || key_file.empty()) {
+    return Status(Code::kInvalidArgument,
+                  "tls_certificate and tls_key belong together; only one of them is given");
+  }
   // OpenSSL does not say what is the matter with a file.
   CRYOPOD_RETURN_IF_ERROR(
       ReadFile(certificate_file, kPemBytesMax).While("TLS certificate").status());
@@ -107,7 +112,7 @@ Result<TlsServer> TlsServer::Load(const std::string& certificate_file,
         Code::kInvalidArgument,
         "the key in " + key_file + " is not that of the certificate in " + certificate_file);
   }
-  return TlsServer(std::move(owned));
+  return std::optional<TlsServer>(TlsServer(std::move(owned)));
 }
 
 Result<ByteStream> TlsServer::MakeStream(UniqueFd fd) const {

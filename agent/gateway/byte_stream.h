@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,8 +58,10 @@ class ByteStream {
 // Threads  a stream belongs to one thread.
 class TlsServer {
  public:
-  // Errors: kNotFound, kPermissionDenied, kInvalidArgument; each names the file.
-  static Result<TlsServer> Load(const std::string& certificate_file, const std::string& key_file);
+  // Nothing when neither file is named. Errors: kInvalidArgument (also when only one is),
+  // kNotFound, kPermissionDenied; each names the file.
+  static Result<std::optional<TlsServer>> Load(const std::string& certificate_file,
+                                               const std::string& key_file);
 
   // Errors: kResourceExhausted.
   Result<ByteStream> MakeStream(UniqueFd fd) const;

@@ -1,13 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
-#include <string>
-#include <thread>
 
 #include "agent/gateway/byte_stream.h"
 #include "agent/gateway/exchange.h"
@@ -34,7 +29,7 @@ struct FrontOptions {
 //          buffer. So the front takes the connections, ends TLS, takes heads of bounded size in
 //          bounded time, and passes each request and its answer on as bytes, over a connection of
 //          their own. That nobody else comes near the service's port is the affair of
-//          agent/gateway/private_network.h.
+//          agent/gateway/give_up_rights.h.
 // Shape    one thread, one epoll, edge-triggered: an exchange that is woken goes as far as it can.
 //          When there is no room, the client that has kept us waiting longest makes some: idle and
 //          slow ones harm each other and nobody else. Memory is bounded by the connections,
@@ -48,41 +43,7 @@ class Front {
                                               uint16_t service_port, const FrontOptions& options,
                                               metrics::GatewayMetrics& metrics);
   // Closes all connections.
-  ~Front();
-
- private:
-  using Judge = std::function<bool(const Exchange&)>;
-
-  Front(UniqueFd listener, std::optional<TlsServer> tls, uint16_t service_port,
-        const FrontOptions& options, metrics::GatewayMetrics& metrics);
-  Status Watch(int fd, uint32_t events, uint64_t number) const;
-  void Run();
-  void Accept();
-  void PauseAccepting();
-  void Admit(UniqueFd fd, const std::string& address);
-  bool MakeRoom(const std::string& address);
-  bool MakeRoomForBody(const Exchange& exchange);
-  // Of those that `among` names; false when there is none.
-  bool EndLongestWaiting(const Judge& among);
-  void OnEvent(uint64_t number, uint32_t events);
-  void Advance(uint64_t id);
-  void Serve(uint64_t id, Exchange& exchange);
-  void Close(uint64_t id);
-  void Sweep();
-
-  const FrontOptions options_;
-  UniqueFd listener_;
-  const std::optional<TlsServer> tls_;
-  const uint16_t service_port_;
-  metrics::GatewayMetrics& metrics_;
-  UniqueFd epoll_;
-  UniqueFd end_event_;
-  bool ended_ = false;
-  bool accepting_ = true;
-  std::map<uint64_t, std::unique_ptr<Exchange>> exchanges_;
-  std::set<uint64_t> again_;  // exchanges that had their share of this turn
-  uint64_t next_id_ = 1;
-  std::jthread thread_;  // last: it uses all above
+  virtual ~Front() = default;
 };
 
 }  // namespace cryopod::gateway

@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <net/if.h>
 #include <pwd.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <vector>
+#include <cstring>
 
 #include "agent/os/confinement.h"
 #include "agent/os/file.h"
@@ -17,26 +21,16 @@
 namespace cryopod::gateway {
 namespace {
 
-constexpr size_t kUserEntryBytesMax = 1 << 20;
-
 struct User {
   uid_t uid = 0;
   gid_t gid = 0;
 };
 
 Result<User> FindUser(const std::string& name) {
-  std::vector<char> buffer(1024);
-  passwd entry{};
-  passwd* found = nullptr;
-  while (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
-    if (buffer.size() >= kUserEntryBytesMax) break;
-    buffer.resize(buffer.size() * 4);
-  }
-  if (found == nullptr) {
-    return Status(Code::kNotFound, "there is no user " + name + "; make one (useradd --system " +
-                                       name + ") or name another with --user");
-  }
-  return User{found->pw_uid, found->pw_gid};
+  const passwd* const found = ::getpwnam(name.c_str());
+  if (found != nullptr) return User{found->pw_uid, found->pw_gid};
+  return Status(Code::kNotFound, "there is no user " + name + "; make one (useradd --system " +
+                                     name + ") or name another with --user");
 }
 
 Status SwitchTo(const std::string& name) {
@@ -56,6 +50,14 @@ Status CheckNothingIsLeft() {
   return Status(Code::kPermissionDenied, "the kernel has left this process privileges");
 }
 
+bool StartLoopback() {
+  const UniqueFd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq loopback{};
+  std::strcpy(loopback.ifr_name, "lo");
+  loopback.ifr_flags = IFF_UP;
+  return ::ioctl(any.get(), SIOCSIFFLAGS, &loopback) == 0;
+}
+
 }  // namespace
 
 Status CheckUser(const std::string& user, bool allow_root) {
@@ -69,6 +71,14 @@ Status CheckUser(const std::string& user, bool allow_root) {
   if (self == 0 || wanted.uid == self) return Status();
   return Status(Code::kFailedPrecondition, "only root can become user " + user +
                                                "; this is user number " + std::to_string(self));
+}
+
+bool EnterPrivateNetwork() {
+  // Who is not root takes a namespace of users without any mapping: the kernel goes on taking it
+  // for who it was. Root could not become anybody else in there.
+  const bool entered = ::unshare(CLONE_NEWNET) == 0 ||
+                       (::geteuid() != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0);
+  return entered && StartLoopback();
 }
 
 Status BecomeUser(const std::string& user) {

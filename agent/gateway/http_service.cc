@@ -1,10 +1,7 @@
 #include "agent/gateway/http_service.h"
 
-#include <arpa/inet.h>
 #include <cpprest/http_listener.h>
-#include <netinet/in.h>
 #include <pplx/threadpool.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -17,7 +14,6 @@
 
 #include "agent/gateway/readiness.h"
 #include "agent/os/log.h"
-#include "agent/os/unique_fd.h"
 
 namespace cryopod::gateway {
 namespace {
@@ -82,9 +78,8 @@ std::string VersionJson(const NodeState& state) {
 
 http_response ReadinessResponse(const AgentWatch& watch, bool verbose) {
   const Readiness readiness = JudgeReadiness(watch.state(), Deadline::Clock::now());
-  const status_code code = readiness.ready() ? status_codes::OK : status_codes::ServiceUnavailable;
-  return Response(code, verbose ? ReadinessJson(readiness) : ReadinessText(readiness),
-                  verbose ? kJson : kText);
+  return Response(readiness.ready ? status_codes::OK : status_codes::ServiceUnavailable,
+                  verbose ? readiness.json : readiness.text, verbose ? kJson : kText);
 }
 
 void ReplyMetrics(const http_request& request, const HttpService::Parts& parts) {
@@ -127,55 +122,44 @@ void LimitThreads() {
   std::call_once(once, [] { crossplat::threadpool::initialize_with_threads(kHttpThreads); });
 }
 
-}  // namespace
-
-Result<uint16_t> FindFreeServicePort() {
-  const UniqueFd probe(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (::bind(probe.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      ::getsockname(probe.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return ErrnoStatus(errno, "finding a free port of", "127.0.0.1");
-  }
-  return ::ntohs(address.sin_port);
-}
-
-struct HttpService::Listener {
-  Listener(const Parts& parts_in, uint16_t port)
-      : parts(parts_in), listener("http://127.0.0.1:" + std::to_string(port) + "/") {
-    const auto handler = [this](const http_request& request) { Handle(request, parts); };
-    listener.support(handler);
+class Listener : public HttpService {
+ public:
+  Listener(const Parts& parts, uint16_t port)
+      : parts_(parts), listener_("http://127.0.0.1:" + std::to_string(port) + "/") {
+    const auto handler = [this](const http_request& request) { Handle(request, parts_); };
+    listener_.support(handler);
     // Which cpprestsdk would answer itself, with the request's own words.
-    listener.support(web::http::methods::OPTIONS, handler);
-    listener.support(web::http::methods::TRCE, handler);
+    listener_.support(web::http::methods::OPTIONS, handler);
+    listener_.support(web::http::methods::TRCE, handler);
   }
-  const Parts parts;
-  http_listener listener;
+  ~Listener() override {
+    // Replies to whoever still waits, while there is a server that takes them.
+    parts_.agent_metrics.End();
+    try {
+      listener_.close().wait();
+    } catch (const std::exception& error) {
+      Log(LogLevel::kWarning, "closing the HTTP listener", {{"reason", error.what()}});
+    }
+  }
+
+  void Open() { listener_.open().wait(); }
+
+ private:
+  const Parts parts_;
+  http_listener listener_;
 };
+
+}  // namespace
 
 Result<std::unique_ptr<HttpService>> HttpService::Start(const Parts& parts, uint16_t port) {
   try {
     LimitThreads();
-    auto listener = std::make_unique<Listener>(parts, port);
-    listener->listener.open().wait();
-    return std::unique_ptr<HttpService>(new HttpService(std::move(listener)));
+    auto service = std::make_unique<Listener>(parts, port);
+    service->Open();
+    return std::unique_ptr<HttpService>(std::move(service));
   } catch (const std::exception& error) {
     return Status(Code::kUnavailable,
                   "no HTTP listener on 127.0.0.1:" + std::to_string(port) + ": " + error.what());
-  }
-}
-
-HttpService::HttpService(std::unique_ptr<Listener> listener) : listener_(std::move(listener)) {}
-
-HttpService::~HttpService() {
-  // Replies to whoever still waits, while there is a server that takes them.
-  listener_->parts.agent_metrics.End();
-  try {
-    listener_->listener.close().wait();
-  } catch (const std::exception& error) {
-    Log(LogLevel::kWarning, "closing the HTTP listener", {{"reason", error.what()}});
   }
 }
 

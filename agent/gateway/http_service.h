@@ -10,9 +10,6 @@
 
 namespace cryopod::gateway {
 
-// A port of 127.0.0.1 that was free a moment ago, for HttpService; cpprestsdk takes no port 0.
-Result<uint16_t> FindFreeServicePort();
-
 // What the gateway answers, by cpprestsdk's listener, on a port of 127.0.0.1 that only the front
 // (agent/gateway/front.h) talks to. Each request has a connection of its own; an answer may be a
 // stream of any length, which goes as fast as the client takes it.
@@ -30,16 +27,11 @@ class HttpService {
     AgentMetricsText& agent_metrics;
     metrics::GatewayMetrics& metrics;
   };
-  // Listens on 127.0.0.1:`port` when it returns. Errors: kUnavailable. There is one at a time in a
-  // process.
+  // Listens on 127.0.0.1:`port`, never 0, when it returns. Errors: kUnavailable. There is one at a
+  // time in a process.
   static Result<std::unique_ptr<HttpService>> Start(const Parts& parts, uint16_t port);
   // Every connection to it must be closed before. Ends `agent_metrics` as well.
-  ~HttpService();
-
- private:
-  struct Listener;
-  explicit HttpService(std::unique_ptr<Listener> listener);
-  std::unique_ptr<Listener> listener_;
+  virtual ~HttpService() = default;
 };
 
 }  // namespace cryopod::gateway

@@ -10,23 +10,18 @@
 #include <memory>
 #include <optional>
 
-#include "agent/gateway/config.h"
 #include "agent/gateway/front.h"
 #include "agent/gateway/give_up_rights.h"
 #include "agent/gateway/http_service.h"
-#include "agent/gateway/private_network.h"
 #include "agent/gateway/tcp_socket.h"
 #include "agent/os/heap.h"
 #include "agent/os/log.h"
+#include "agent/settings/gateway_settings.h"
 
 namespace cryopod::gateway {
 namespace {
 
-Result<std::optional<TlsServer>> LoadTls(const Config& config) {
-  if (config.tls_certificate.empty()) return std::optional<TlsServer>();
-  CRYOPOD_ASSIGN_OR_RETURN(TlsServer tls, TlsServer::Load(config.tls_certificate, config.tls_key));
-  return std::optional<TlsServer>(std::move(tls));
-}
+constexpr int kNice = 10;
 
 // What it may open decides how many connections there can be: each takes three descriptors, the
 // client's and both ends of the one to the HTTP service, whose cpprestsdk spins when it gets none.
@@ -47,20 +42,16 @@ uint32_t AllowConnections(uint32_t wanted) {
   return static_cast<uint32_t>(possible);
 }
 
-// However many clients there are, a pod that stands frozen comes first.
-void YieldToOthers() {
-  static constexpr int kNice = 10;
-  ::setpriority(PRIO_PROCESS, 0, kNice);
-}
-
 // What takes rights comes first, then they go, then the first thread starts.
-Status Serve(const Config& config, const sigset_t& end_signals) {
-  CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
-  CRYOPOD_ASSIGN_OR_RETURN(std::optional<TlsServer> tls, LoadTls(config));
+Status Serve(const settings::GatewaySettings& config, const sigset_t& end_signals) {
+  CRYOPOD_RETURN_IF_ERROR(CheckEndpoint(config.listen).While("listen"));
+  CRYOPOD_ASSIGN_OR_RETURN(std::optional<TlsServer> tls,
+                           TlsServer::Load(config.tls_certificate, config.tls_key));
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd listener, ListenTcp(config.listen));
   const std::string endpoint = LocalEndpoint(listener.get());
   CRYOPOD_RETURN_IF_ERROR(CheckUser(config.user, config.allow_root));
-  YieldToOthers();
+  // However many clients there are, a pod that stands frozen comes first.
+  ::setpriority(PRIO_PROCESS, 0, kNice);
   FrontOptions options;
   options.connections_max = AllowConnections(config.connections_max);
   options.connections_per_address_max = config.connections_per_address_max;
@@ -69,7 +60,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
         {{"remedy", "start as root with --user, or let users make namespaces"}});
   }
   CRYOPOD_RETURN_IF_ERROR(BecomeUser(config.user));
-  CRYOPOD_ASSIGN_OR_RETURN(const uint16_t service_port, FindFreeServicePort());
+  CRYOPOD_ASSIGN_OR_RETURN(const uint16_t service_port, FindFreePort());
   CRYOPOD_RETURN_IF_ERROR(Confine(service_port));
 
   metrics::GatewayMetrics metrics(CRYOPOD_VERSION);
@@ -99,7 +90,7 @@ Status Serve(const Config& config, const sigset_t& end_signals) {
 int main(int argc, char** argv) {
   using namespace cryopod;
   KeepHeapSmall();
-  gateway::Config config;
+  settings::GatewaySettings config;
   const Result<std::string> answer =
       settings::ReadCommandLine(settings::GatewayProgram(config, CRYOPOD_VERSION), argc, argv);
   if (!answer.ok()) {

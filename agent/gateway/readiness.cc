@@ -9,6 +9,8 @@
 namespace cryopod::gateway {
 namespace {
 
+using nlohmann::ordered_json;
+
 // How the agent begins the problems that belong to a check of their own
 // (agent/daemon/observe/node_metrics.cc).
 constexpr char kCriuProblem[] = "CRIU: ";
@@ -21,26 +23,27 @@ void Append(std::string& list, const std::string& problem) {
 
 // The requirements have names; what an agent says that knows none yet is told apart by its
 // beginning.
-void JudgeNode(const api::NodeInfo& info, Check& runtime, Check& criu, Check& node) {
+void JudgeNode(const api::NodeInfo& info, std::string& runtime, std::string& criu,
+               std::string& node) {
   for (const api::Requirement& requirement : info.requirements) {
     if (requirement.state != api::RequirementState::kLacking) continue;
     const std::string& name = requirement.name;
     if (name == api::kCriu || name == api::kCriuFeatures) {
-      Append(criu.problem, requirement.reason);
+      Append(criu, requirement.reason);
     } else if (name == api::kRuntime) {
-      Append(runtime.problem, requirement.reason);
+      Append(runtime, requirement.reason);
     } else {
-      Append(node.problem, name + ": " + requirement.reason);
+      Append(node, name + ": " + requirement.reason);
     }
   }
   if (!info.requirements.empty()) return;
   for (const std::string& problem : info.problems) {
     if (problem.starts_with(kCriuProblem)) {
-      Append(criu.problem, problem.substr(sizeof kCriuProblem - 1));
+      Append(criu, problem.substr(sizeof kCriuProblem - 1));
     } else if (problem.starts_with(kRuntimeProblem)) {
-      Append(runtime.problem, problem.substr(sizeof kRuntimeProblem - 1));
+      Append(runtime, problem.substr(sizeof kRuntimeProblem - 1));
     } else {
-      Append(node.problem, problem);
+      Append(node, problem);
     }
   }
 }
@@ -59,48 +62,35 @@ std::string Fixed(double number) {
 
 }  // namespace
 
-bool Readiness::ready() const {
-  return std::all_of(checks.begin(), checks.end(),
-                     [](const Check& check) { return check.problem.empty(); });
-}
-
 Readiness JudgeReadiness(const NodeState& state, Deadline::Clock::time_point now) {
-  Check agent{"agent", ""}, runtime{"runtime", ""}, criu{"criu", ""}, node{"node", ""};
-  if (!state.agent_answers) agent.problem = state.agent_error;
+  // What is wrong by each check; empty: nothing.
+  std::string runtime, criu, node;
   if (state.node) {
     JudgeNode(*state.node, runtime, criu, node);
   } else {
-    runtime.problem = criu.problem = node.problem = "not known: the agent has never answered";
+    runtime = criu = node = "not known: the agent has never answered";
   }
-  Readiness readiness{{agent, runtime, criu, node}};
+  const std::string agent = state.agent_answers ? "" : state.agent_error;
+  Readiness readiness;
+  readiness.ready = agent.empty() && runtime.empty() && criu.empty() && node.empty();
+  ordered_json checks = ordered_json::array();
+  for (const auto& [name, problem] : std::initializer_list<std::pair<const char*, std::string>>{
+           {"agent", agent}, {"runtime", runtime}, {"criu", criu}, {"node", node}}) {
+    readiness.text += name + (problem.empty() ? " ok\n" : " not ok: " + OneLine(problem) + "\n");
+    ordered_json check = {{"name", name}, {"ok", problem.empty()}};
+    if (!problem.empty()) check["problem"] = problem;
+    checks.push_back(std::move(check));
+  }
+  readiness.text += readiness.ready ? "ready" : "not ready";
+  ordered_json json = {{"ready", readiness.ready}, {"checks", checks}, {"age_seconds", nullptr}};
   if (state.answered_at) {
-    readiness.age_seconds = std::chrono::duration<double>(now - *state.answered_at).count();
+    const double age_seconds = std::chrono::duration<double>(now - *state.answered_at).count();
+    readiness.text += ", known for " + Fixed(age_seconds) + " s";
+    json["age_seconds"] = age_seconds;
   }
+  readiness.text += "\n";
+  readiness.json = json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
   return readiness;
-}
-
-std::string ReadinessText(const Readiness& readiness) {
-  std::string text;
-  for (const Check& check : readiness.checks) {
-    text += check.name + (check.problem.empty() ? " ok" : " not ok: " + OneLine(check.problem));
-    text += '\n';
-  }
-  text += readiness.ready() ? "ready" : "not ready";
-  if (readiness.age_seconds >= 0) text += ", known for " + Fixed(readiness.age_seconds) + " s";
-  return text + "\n";
-}
-
-std::string ReadinessJson(const Readiness& readiness) {
-  nlohmann::ordered_json checks = nlohmann::ordered_json::array();
-  for (const Check& check : readiness.checks) {
-    nlohmann::ordered_json one = {{"name", check.name}, {"ok", check.problem.empty()}};
-    if (!check.problem.empty()) one["problem"] = check.problem;
-    checks.push_back(std::move(one));
-  }
-  nlohmann::ordered_json json = {{"ready", readiness.ready()}, {"checks", std::move(checks)}};
-  json["age_seconds"] = nullptr;
-  if (readiness.age_seconds >= 0) json["age_seconds"] = readiness.age_seconds;
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace cryopod::gateway

@@ -1,12 +1,15 @@
 #include "agent/gateway/tcp_socket.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <charconv>
 #include <cstring>
+#include <string_view>
+
+#include "agent/os/text.h"
 
 namespace cryopod::gateway {
 namespace {
@@ -24,9 +27,7 @@ Result<Endpoint> ParseEndpoint(const std::string& text) {
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos) return wrong;
   uint16_t port = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data() + colon + 1, end, port);
-  if (error != std::errc() || stopped != end) return wrong;
+  if (!ParseNumber(std::string_view(text).substr(colon + 1), port)) return wrong;
   std::string host = text.substr(0, colon);
   Endpoint endpoint;
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
@@ -65,18 +66,26 @@ Result<UniqueFd> ListenTcp(const std::string& text) {
 }
 
 std::string LocalEndpoint(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "";
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET6) {
-    const auto* const six = reinterpret_cast<const sockaddr_in6*>(&address);
-    ::inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
-    return "[" + std::string(text) + "]:" + std::to_string(::ntohs(six->sin6_port));
+  Endpoint local;
+  local.size = sizeof local.address;
+  auto* const address = reinterpret_cast<sockaddr*>(&local.address);
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (::getsockname(fd, address, &local.size) != 0 ||
+      ::getnameinfo(address, local.size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "";
   }
-  const auto* const four = reinterpret_cast<const sockaddr_in*>(&address);
-  ::inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
-  return std::string(text) + ":" + std::to_string(::ntohs(four->sin_port));
+  const bool is_six = local.address.ss_family == AF_INET6;
+  return (is_six ? "[" + std::string(host) + "]" : host) + std::string(":") + port;
+}
+
+Result<uint16_t> FindFreePort() {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd probe, ListenTcp("127.0.0.1:0"));
+  const std::string endpoint = LocalEndpoint(probe.get());
+  uint16_t port = 0;
+  if (ParseNumber(std::string_view(endpoint).substr(endpoint.rfind(':') + 1), port)) return port;
+  return Status(Code::kInternal, "a socket of 127.0.0.1 has the address \"" + endpoint + "\"");
 }
 
 }  // namespace cryopod::gateway

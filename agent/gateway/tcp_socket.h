@@ -16,5 +16,7 @@ Result<UniqueFd> ListenTcp(const std::string& text);
 Status CheckEndpoint(const std::string& text);
 // The address that a socket has, in the same form.
 std::string LocalEndpoint(int fd);
+// A port of 127.0.0.1 that was free a moment ago.
+Result<uint16_t> FindFreePort();
 
 }  // namespace cryopod::gateway

@@ -1,9 +1,8 @@
-#include "agent/node/check_container_runtime.h"
-
 #include <fnmatch.h>
 
 #include <algorithm>
 
+#include "agent/node/checks.h"
 #include "agent/os/text.h"
 #include "restore/runtime/protocol/messages.h"
 
@@ -17,12 +16,13 @@ constexpr char kOverlay[] = "overlayfs";
 constexpr char kRestartCount[] = "io.kubernetes.container.restartCount";
 constexpr char kDropIn[] =
     "`cryopodctl node install` writes the drop-in (manifests/containerd/cryopod.toml); then "
-    "restart "
-    "containerd";
+    "restart containerd";
 
+// Whether one of the patterns lets `annotation` pass, as Go's path.Match does: '*' and '?' stand
+// for no '/'.
 bool AnyPasses(const std::vector<std::string>& patterns, const std::string& annotation) {
-  return std::any_of(patterns.begin(), patterns.end(), [&annotation](const std::string& pattern) {
-    return Passes(pattern, annotation);
+  return std::ranges::any_of(patterns, [&annotation](const std::string& pattern) {
+    return ::fnmatch(pattern.c_str(), annotation.c_str(), FNM_PATHNAME) == 0;
   });
 }
 
@@ -32,10 +32,6 @@ const cri::RuntimeHandler* FindHandler(const cri::RuntimeConfiguration& configur
 }
 
 }  // namespace
-
-bool Passes(const std::string& pattern, const std::string& annotation) {
-  return ::fnmatch(pattern.c_str(), annotation.c_str(), FNM_PATHNAME) == 0;
-}
 
 Finding CheckRuntimeVersion(const cri::RuntimeVersion& version) {
   const std::string found = version.name + " " + version.version;

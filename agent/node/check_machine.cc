@@ -1,9 +1,8 @@
-#include "agent/node/check_machine.h"
-
 #include <array>
 #include <string_view>
 #include <utility>
 
+#include "agent/node/checks.h"
 #include "agent/os/text.h"
 
 namespace cryopod::node {
@@ -14,8 +13,6 @@ constexpr std::pair<int, int> kKernelMin{5, 14};
 
 // A dump that does not find it is staged on disk, and the freeze waits for the disk.
 constexpr uint64_t kStagingBytesMin = uint64_t{256} << 20;
-
-constexpr char kSysResource[] = "CAP_SYS_RESOURCE";
 
 // What CRIU needs to dump processes of any user, what entering a pod's namespaces takes
 // (SYS_CHROOT, SYS_ADMIN), and what it takes to write a container's files as they were.
@@ -47,25 +44,20 @@ Finding CheckFreezer(const std::string& version) {
 }
 
 Finding CheckCapabilities(const CapabilitySets& capabilities) {
+  // What a child can get is what the bounding set holds too.
+  const uint64_t held = capabilities.effective & capabilities.bounding;
   std::string missing;
   for (const char* name : kNeeded) {
-    // What a child can get is what the bounding set holds too.
-    if (!Has(capabilities.effective & capabilities.bounding, name)) {
-      missing += (missing.empty() ? "" : " ") + std::string(name);
-    }
+    if (!Has(held, name)) missing += (missing.empty() ? "" : " ") + std::string(name);
   }
   if (!missing.empty()) {
     return Finding::Lacking(
         "without " + missing,
         "cryopod-agent lacks " + missing + ", without which processes cannot be dumped or restored",
-        "run it as root, and keep these capabilities in its unit's "
-        "CapabilityBoundingSet");
+        "run it as root, and keep these capabilities in its unit's CapabilityBoundingSet");
   }
-  if (!Has(capabilities.effective & capabilities.bounding, kSysResource)) {
-    return Finding::Met("all but " + std::string(kSysResource) +
-                        ": of other users than root nothing can be dumped");
-  }
-  return Finding::Met("all");
+  if (Has(held, "CAP_SYS_RESOURCE")) return Finding::Met("all");
+  return Finding::Met("all but CAP_SYS_RESOURCE: of other users than root nothing can be dumped");
 }
 
 Finding CheckStagingMemory(uint64_t available_bytes) {

@@ -1,5 +1,3 @@
-#include "agent/node/check_programs.h"
-
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -7,6 +5,7 @@
 
 #include "agent/archive/unpack/unpack.h"
 #include "agent/criu/criu_client.h"
+#include "agent/node/checks.h"
 #include "agent/os/file.h"
 #include "agent/os/unix_socket.h"
 

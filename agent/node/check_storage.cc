@@ -1,5 +1,3 @@
-#include "agent/node/check_storage.h"
-
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -8,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "agent/node/checks.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"

@@ -1,9 +1,7 @@
-#include "agent/node/check_wrapper.h"
-
 #include <string_view>
 #include <utility>
 
-#include "agent/node/check_container_runtime.h"
+#include "agent/node/checks.h"
 #include "agent/os/subprocess.h"
 #include "agent/os/text.h"
 #include "restore/runtime/protocol/self_check_command.h"

@@ -1,10 +1,8 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "agent/node/requirement_list.h"
-#include "agent/os/machine.h"
+#include "agent/api/types.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
 
@@ -18,19 +16,13 @@ struct Observer {
   std::string agent_problem = {};  // why it does not answer, when somebody else looks
 };
 
-struct NodeReport {
-  Machine machine;
-  std::string criu_version;
-  std::string runtime_name;
-  std::string runtime_version;
-  RequirementList requirements;
-};
-
 // Asks the kernel, CRIU, the container runtime, cryopod-runtime and cryopod-unpack. Takes some
-// 200 ms, and some seconds where one of them does not answer.
+// 200 ms, and some seconds where one of them does not answer. A requirement that stands on another
+// which is not met is not looked at, so that one cause is named once and not with all that follows.
+// A problem is "criu: CRIU 3.17 is too old; install 4.1 or newer", for each that is lacking.
 //
 // Threads  any.
-NodeReport LookAtNode(const settings::AgentSettings& settings,
-                      cri::RuntimeClient& container_runtime, const Observer& observer);
+api::NodeInfo LookAtNode(const settings::AgentSettings& settings,
+                         cri::RuntimeClient& container_runtime, const Observer& observer);
 
 }  // namespace cryopod::node

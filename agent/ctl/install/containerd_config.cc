@@ -167,13 +167,6 @@ std::string DropElement(const std::string& text, size_t begin, size_t end) {
 
 }  // namespace
 
-Result<ContainerdConfig> ParseContainerdConfig(std::string_view text, const std::string& runtime) {
-  CRYOPOD_ASSIGN_OR_RETURN(const toml::table file, ParseToml(text));
-  CRYOPOD_ASSIGN_OR_RETURN(ContainerdConfig config, HeadOf(file));
-  Overlay(file, runtime, &config);
-  return config;
-}
-
 Result<ContainerdConfig> ReadContainerdConfig(const std::string& path) {
   std::set<std::string> paths;
   std::vector<toml::table> files;
@@ -188,9 +181,13 @@ Result<ContainerdConfig> ReadContainerdConfig(const std::string& path) {
   return config;
 }
 
-bool ImportNames(const std::string& import, const std::string& config_path,
-                 const std::string& path) {
-  return ::fnmatch(Absolute(import, config_path).c_str(), path.c_str(), FNM_PATHNAME) == 0;
+Result<bool> Imports(const std::string& text, const std::string& config_path,
+                     const std::string& path) {
+  CRYOPOD_ASSIGN_OR_RETURN(const toml::table file, ParseToml(text));
+  CRYOPOD_ASSIGN_OR_RETURN(const ContainerdConfig config, HeadOf(file));
+  return std::ranges::any_of(config.imports, [&](const std::string& import) {
+    return ::fnmatch(Absolute(import, config_path).c_str(), path.c_str(), FNM_PATHNAME) == 0;
+  });
 }
 
 Result<std::string> AddImport(const std::string& text, const std::string& path) {

@@ -162,11 +162,7 @@ Result<bool> HasImport(const Node&, const Change& change) {
   if (change.created) return false;
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
                            ReadFile(change.subject, kContainerdConfigBytesMax));
-  CRYOPOD_ASSIGN_OR_RETURN(const ContainerdConfig config,
-                           ParseContainerdConfig(text).While(change.subject));
-  return std::any_of(config.imports.begin(), config.imports.end(), [&](const std::string& import) {
-    return ImportNames(import, change.subject, change.content);
-  });
+  return Imports(text, change.subject, change.content).While(change.subject);
 }
 
 Status MakeImport(const Node& node, const Change& change) {

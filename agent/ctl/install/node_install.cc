@@ -3,15 +3,16 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/api/client.h"
 #include "agent/ctl/install/containerd_config.h"
-#include "agent/ctl/install/manifest_text.h"
 #include "agent/ctl/install/node_changes.h"
 #include "agent/ctl/install/system_programs.h"
 #include "agent/os/directory.h"
@@ -31,6 +32,8 @@ constexpr size_t kManifestBytesMax = size_t{256} << 10;
 constexpr char kSystemUser[] = "cryopod";
 constexpr char kAgentUnit[] = "cryopod-agent.service";
 constexpr char kGatewayUnit[] = "cryopod-gateway.service";
+constexpr char kUsualPrefix[] = "\"/opt/cryopod/";
+constexpr char kSystemdCgroup[] = "SystemdCgroup = true";
 constexpr seconds kAnswerTimeout{10};
 constexpr seconds kAgentEndTimeout{30};
 constexpr char kHandler[] = "cryopod";
@@ -40,8 +43,33 @@ constexpr std::array kRunNames = {"agent.lock", "agent.sock", "reader.sock", "ru
 constexpr std::array kStateNames = {"archives",   "consumed", "logs",
                                     "operations", "scratch",  "staging"};
 
+Result<std::string> ReplaceOnce(const std::string& text, std::string_view from,
+                                const std::string& to) {
+  const size_t at = text.find(from);
+  if (at == std::string::npos || text.find(from, at + 1) != std::string::npos) {
+    return Status(Code::kInternal, "it does not hold " + std::string(from) + " once");
+  }
+  return std::string(text).replace(at, from.size(), to);
+}
+
+// A unit of share/cryopod, or the drop-in for containerd, with its program in our prefix.
 Result<std::string> ReadManifest(const NodePaths& paths, const std::string& name) {
-  return ReadFile(paths.share_dir() + "/" + name, kManifestBytesMax);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           ReadFile(paths.share_dir() + "/" + name, kManifestBytesMax));
+  return ReplaceOnce(text, kUsualPrefix, "\"" + paths.prefix + "/").While(name);
+}
+
+// It stands in a unit, in a containerd configuration and in a search path. Blanks are welcome.
+Status CheckPrefix(const std::string& prefix) {
+  const bool fits = prefix.starts_with('/') && std::ranges::all_of(prefix, [](char byte) {
+                      return byte >= 0x20 && byte < 0x7f &&
+                             std::string_view("\"\\%$:").find(byte) == std::string_view::npos;
+                    });
+  if (fits) return Status();
+  return Status(
+      Code::kInvalidArgument,
+      "cryopod lies in \"" + prefix +
+          "\"; move it to a folder whose name is printable ASCII without \" \\ % $ and :");
 }
 
 // What could be known to fail, before anything is changed.
@@ -97,11 +125,11 @@ Result<bool> ConfigureContainerd(const NodePaths& paths, NodeChanges& changes,
                                  ChangeReport& report) {
   CRYOPOD_ASSIGN_OR_RETURN(const ContainerdConfig config,
                            ReadContainerdConfig(paths.containerd_config));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string manifest,
-                           ReadManifest(paths, "containerd/cryopod.toml"));
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const std::string drop_in,
-      ManifestFor(manifest, paths.prefix, config.systemd_cgroup.value_or(false)));
+  CRYOPOD_ASSIGN_OR_RETURN(std::string drop_in, ReadManifest(paths, "containerd/cryopod.toml"));
+  if (config.systemd_cgroup.value_or(false)) {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        drop_in, ReplaceOnce(drop_in, std::string("# ") + kSystemdCgroup, kSystemdCgroup));
+  }
   CRYOPOD_RETURN_IF_ERROR(ConfigureRuntime(paths, config, changes, report));
   // First the drop-in: containerd does not start with an import that is absent.
   CRYOPOD_ASSIGN_OR_RETURN(const bool wrote,
@@ -133,9 +161,7 @@ Status InstallUnits(const NodePaths& paths, NodeChanges& changes) {
   if (PathExists(paths.gateway_program())) units.emplace_back(kGatewayUnit);
   bool changed = false;
   for (const std::string& unit : units) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string manifest, ReadManifest(paths, "systemd/" + unit));
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
-                             ManifestFor(manifest, paths.prefix).While(unit));
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadManifest(paths, "systemd/" + unit));
     CRYOPOD_ASSIGN_OR_RETURN(const bool wrote,
                              changes.Make({ChangeKind::kFile, paths.unit_dir + "/" + unit, text}));
     changed = changed || wrote;
@@ -144,6 +170,19 @@ Status InstallUnits(const NodePaths& paths, NodeChanges& changes) {
   for (const std::string& unit : units) {
     CRYOPOD_RETURN_IF_ERROR(changes.Make({ChangeKind::kUnit, unit}, changed).status());
   }
+  return Status();
+}
+
+// Where systemd runs it, unless it shall not; elsewhere it is left to the person, so that `aim`.
+Status RestartContainerd(const NodePaths& paths, bool wanted, const std::string& aim,
+                         ChangeReport& report) {
+  if (!wanted || !PathExists(paths.systemd_mark) ||
+      !RunProgram({"systemctl", "--quiet", "is-active", "containerd.service"}).ok()) {
+    report.Leave("restart containerd, so that " + aim);
+    return Status();
+  }
+  CRYOPOD_RETURN_IF_ERROR(RunProgram({"systemctl", "restart", "containerd.service"}));
+  report.Did("restarted containerd");
   return Status();
 }
 
@@ -306,7 +345,7 @@ Status InstallNode(NodePaths paths, const InstallOptions& options, ChangeReport&
   return report.Finish("This node is installed already; nothing had to be changed.");
 }
 
-Status UninstallNode(NodePaths paths, const UninstallOptions& options, ChangeReport& report) {
+Status UninstallNode(NodePaths paths, const InstallOptions& options, ChangeReport& report) {
   CRYOPOD_ASSIGN_OR_RETURN(NodeChanges changes, NodeChanges::Open(paths, report));
   if (!changes.recorded() && !options.purge) {
     return report.Finish("No installation is recorded in " + paths.record_file() +

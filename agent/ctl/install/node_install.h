@@ -8,6 +8,7 @@ namespace cryopod::ctl {
 
 struct InstallOptions {
   bool restart = true;  // containerd, where systemd runs it and its configuration changed
+  bool purge = false;   // archives, consumed records, operations and logs go with the rest
 };
 
 // Makes this node use the cryopod in `paths.prefix`: the system user of the gateway, what
@@ -20,11 +21,6 @@ struct InstallOptions {
 // else's), kInvalidArgument (the prefix; a configuration that cannot be read), kPermissionDenied.
 Status InstallNode(NodePaths paths, const InstallOptions& options, ChangeReport& report);
 
-struct UninstallOptions {
-  bool purge = false;   // archives, consumed records, operations and logs go too
-  bool restart = true;  // containerd, where systemd runs it
-};
-
 // Undoes what InstallNode() has done, from the end: a containerd configuration that nobody has
 // changed since gets the bytes it had, another one loses our import only; files of ours that
 // somebody has changed are kept beside their place as NAME.saved. Ends the agent. The prefix stays.
@@ -32,6 +28,6 @@ struct UninstallOptions {
 //
 // Errors: kAborted (operations run), kUnavailable (operations were left by an agent that does not
 // run), kDataLoss (a damaged record), kInvalidArgument (cryopod.toml).
-Status UninstallNode(NodePaths paths, const UninstallOptions& options, ChangeReport& report);
+Status UninstallNode(NodePaths paths, const InstallOptions& options, ChangeReport& report);
 
 }  // namespace cryopod::ctl

@@ -2,7 +2,6 @@
 
 #include <chrono>
 
-#include "agent/os/file.h"
 #include "agent/os/subprocess.h"
 #include "agent/terminal/text.h"
 
@@ -23,13 +22,11 @@ Result<CommandOutput> Run(const std::vector<std::string>& argv) {
 }
 
 Status Failure(const std::vector<std::string>& argv, const CommandOutput& output) {
-  std::string command;
-  for (const std::string& word : argv) command += (command.empty() ? "" : " ") + word;
-  const size_t end = output.text.find_last_not_of(" \n");
-  std::string words = output.text.substr(0, end == std::string::npos ? 0 : end + 1);
+  std::string words = output.text.substr(0, output.text.find_last_not_of(" \n") + 1);
   if (words.size() > kLastWordsBytesMax) words.erase(0, words.size() - kLastWordsBytesMax);
-  return Status(Code::kFailedPrecondition,
-                "`" + command + "`: " + output.status.Describe() + ": " + terminal::OneLine(words));
+  return Status(Code::kFailedPrecondition, "`" + terminal::Join(argv, " ") +
+                                               "`: " + output.status.Describe() + ": " +
+                                               terminal::OneLine(words));
 }
 
 }  // namespace
@@ -48,18 +45,6 @@ Result<bool> HasEntry(const std::string& database, const std::string& name) {
   if (output.status.success()) return true;
   if (output.status.exit_code == kNoEntry) return false;
   return Failure(argv, output);
-}
-
-Status RestartContainerd(const NodePaths& paths, bool wanted, const std::string& aim,
-                         ChangeReport& report) {
-  if (!wanted || !PathExists(paths.systemd_mark) ||
-      !RunProgram({"systemctl", "--quiet", "is-active", "containerd.service"}).ok()) {
-    report.Leave("restart containerd, so that " + aim);
-    return Status();
-  }
-  CRYOPOD_RETURN_IF_ERROR(RunProgram({"systemctl", "restart", "containerd.service"}));
-  report.Did("restarted containerd");
-  return Status();
 }
 
 }  // namespace cryopod::ctl

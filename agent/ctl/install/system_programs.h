@@ -3,8 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "agent/ctl/install/change_report.h"
-#include "agent/ctl/install/node_paths.h"
 #include "agent/os/status.h"
 
 // The node's own programs that an installation calls: getent, useradd, systemctl and their like,
@@ -19,10 +17,5 @@ Result<std::string> ReadProgram(const std::vector<std::string>& argv);
 
 // `database` is "passwd" or "group". Errors: as RunProgram, when nothing can be said.
 Result<bool> HasEntry(const std::string& database, const std::string& name);
-
-// Where it is `wanted` and systemd runs containerd; elsewhere it is left to the person, so that
-// `aim`.
-Status RestartContainerd(const NodePaths& paths, bool wanted, const std::string& aim,
-                         ChangeReport& report);
 
 }  // namespace cryopod::ctl

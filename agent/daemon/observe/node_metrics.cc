@@ -90,19 +90,8 @@ FrozenPods CountFrozenPods(const AgentParts& agent) {
 }
 
 api::NodeInfo ReadNodeInfo(const AgentParts& agent) {
-  const node::NodeReport report = node::LookAtNode(
-      agent.config, agent.runtime, {.is_agent = true, .agent_version = CRYOPOD_VERSION});
-  api::NodeInfo info;
-  info.agent_version = CRYOPOD_VERSION;
-  info.kernel = report.machine.kernel;
-  info.architecture = report.machine.architecture;
-  info.cgroup_version = report.machine.cgroup_version;
-  info.criu_version = report.criu_version;
-  info.runtime_name = report.runtime_name;
-  info.runtime_version = report.runtime_version;
-  info.problems = report.requirements.Problems();
-  info.requirements = report.requirements.all();
-  return info;
+  return node::LookAtNode(agent.config, agent.runtime,
+                          {.is_agent = true, .agent_version = CRYOPOD_VERSION});
 }
 
 void NodeMetrics::DescribeNode() {

@@ -1,16 +1,28 @@
 #include "cri/verbose_info.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cri/config.pb.h"
 #include "cri/config_json.h"
+#include "tests/support/status_matchers.h"
 
 namespace cryopod::cri {
 namespace {
 
 namespace v1 = runtime::v1;
-using testing::HasSubstr;
+using test::IsOkAnd;
+using test::StatusIs;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::Key;
+
+// The configuration that an answer holds.
+template <typename Message>
+Message Read(const VerboseInfo& info) {
+  Message config;
+  EXPECT_THAT(ParseStrictJson(info.config_json, "config", &config), test::IsOk());
+  return config;
+}
 
 // As containerd 2.1 prints it: proto names, enums and 64-bit integers as numbers.
 constexpr char kContainerdInfo[] = R"({
@@ -39,12 +51,12 @@ constexpr char kContainerdInfo[] = R"({
 })";
 
 TEST(VerboseInfoTest, AContainerdConfigParsesBackWithNothingLost) {
-  const Result<VerboseInfo> info = ParseContainerInfo({{"info", kContainerdInfo}});
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const VerboseInfo info,
+                               ParseContainerInfo({{"info", kContainerdInfo}}));
 
-  ASSERT_TRUE(info.ok()) << info.status().message();
-  EXPECT_EQ(info->pid, 4711);
-  v1::ContainerConfig config;
-  ASSERT_TRUE(ParseStrictJson(info->config_json, "config", &config).ok()) << info->config_json;
+  EXPECT_EQ(info.pid, 4711);
+  EXPECT_THAT(info.config_json, testing::HasSubstr("\"user_specified_image\":\"busybox:1\""));
+  const auto config = Read<v1::ContainerConfig>(info);
   EXPECT_EQ(config.metadata().attempt(), 2u);
   EXPECT_EQ(config.image().user_specified_image(), "busybox:1");
   EXPECT_EQ(config.envs(0).value(), "fast");
@@ -62,17 +74,15 @@ TEST(VerboseInfoTest, AContainerdConfigParsesBackWithNothingLost) {
 }
 
 TEST(VerboseInfoTest, ASandboxConfigParsesBack) {
-  const Result<VerboseInfo> info = ParseSandboxInfo({{"info", R"({
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const VerboseInfo info, ParseSandboxInfo({{"info", R"({
     "pid": 12, "processStatus": "running", "runtimeHandler": "cryopod",
     "config": {"metadata": {"name": "web", "uid": "u", "namespace": "shop"}, "hostname": "web",
                "port_mappings": [{"protocol": 1, "container_port": 53}],
                "linux": {"cgroup_parent": "/k", "security_context":
-                         {"namespace_options": {"network": 2}}}}})"}});
+                         {"namespace_options": {"network": 2}}}}})"}}));
 
-  ASSERT_TRUE(info.ok()) << info.status().message();
-  EXPECT_EQ(info->pid, 12);
-  v1::PodSandboxConfig config;
-  ASSERT_TRUE(ParseStrictJson(info->config_json, "config", &config).ok()) << info->config_json;
+  EXPECT_EQ(info.pid, 12);
+  const auto config = Read<v1::PodSandboxConfig>(info);
   EXPECT_EQ(config.metadata().namespace_(), "shop");
   EXPECT_EQ(config.port_mappings(0).protocol(), v1::UDP);
   EXPECT_EQ(config.linux().security_context().namespace_options().network(), v1::NODE);
@@ -80,54 +90,112 @@ TEST(VerboseInfoTest, ASandboxConfigParsesBack) {
 
 TEST(VerboseInfoTest, AnEnvironmentInBase64IsReadByTheSpecBesideIt) {
   // "ZmFzdA==" is "fast"; "abcd" is valid base64 too, but the specification holds it as it is.
-  const Result<VerboseInfo> info = ParseContainerInfo({{"info", R"({
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const VerboseInfo info, ParseContainerInfo({{"info", R"({
     "config": {"envs": [{"key": "MODE", "value": "ZmFzdA=="}, {"key": "WORD", "value": "abcd"},
                         {"key": "GONE", "value": "ZmFzdA=="}]},
-    "runtimeSpec": {"process": {"env": ["MODE=fast", "WORD=abcd"]}}})"}});
+    "runtimeSpec": {"process": {"env": ["MODE=fast", "WORD=abcd"]}}})"}}));
 
-  ASSERT_TRUE(info.ok()) << info.status().message();
-  v1::ContainerConfig config;
-  ASSERT_TRUE(ParseStrictJson(info->config_json, "config", &config).ok());
+  const auto config = Read<v1::ContainerConfig>(info);
   EXPECT_EQ(config.envs(0).value(), "fast");
   EXPECT_EQ(config.envs(1).value(), "abcd");
   EXPECT_EQ(config.envs(2).value(), "ZmFzdA==");
 }
 
 TEST(VerboseInfoTest, ARuntimeThatTellsNothingGivesAnEmptyAnswer) {
-  const Result<VerboseInfo> none = ParseContainerInfo({});
-  const Result<VerboseInfo> cri_o =
-      ParseContainerInfo({{"info", R"({"pid": 7, "runtimeSpec": {}, "privileged": false})"}});
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const VerboseInfo none, ParseContainerInfo({}));
+  EXPECT_EQ(none.pid, 0);
+  EXPECT_EQ(none.config_json, "");
 
-  ASSERT_TRUE(none.ok());
-  EXPECT_EQ(none->pid, 0);
-  EXPECT_EQ(none->config_json, "");
-  ASSERT_TRUE(cri_o.ok());
-  EXPECT_EQ(cri_o->pid, 7);
-  EXPECT_EQ(cri_o->config_json, "");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const VerboseInfo cri_o,
+      ParseContainerInfo({{"info", R"({"pid": 7, "runtimeSpec": {}, "privileged": false})"}}));
+  EXPECT_EQ(cri_o.pid, 7);
+  EXPECT_EQ(cri_o.config_json, "");
 }
 
 TEST(VerboseInfoTest, APidThatIsNoPidIsNone) {
-  for (const char* pid : {"-1", "\"4\"", "1.5", "99999999999", "null"}) {
-    const Result<VerboseInfo> info =
-        ParseContainerInfo({{"info", std::string(R"({"pid": )") + pid + "}"}});
-
-    ASSERT_TRUE(info.ok()) << pid;
-    EXPECT_EQ(info->pid, 0) << pid;
+  for (const std::string pid : {"-1", "\"4\"", "1.5", "99999999999", "null"}) {
+    EXPECT_THAT(ParseContainerInfo({{"info", R"({"pid": )" + pid + "}"}}),
+                IsOkAnd(testing::Field(&VerboseInfo::pid, 0)))
+        << pid;
   }
 }
 
-TEST(VerboseInfoTest, AnAnswerOfAnotherShapeIsAnError) {
-  for (const char* text : {"", "[]", "{\"pid\":", "7", R"({"config": {"labels": 5}})"}) {
-    EXPECT_EQ(ParseContainerInfo({{"info", text}}).status().code(), Code::kInternal) << text;
+TEST(VerboseInfoTest, AnAnswerOfAnotherShapeOrOfEndlessDepthIsAnError) {
+  std::string deep = R"({"config": )";
+  for (int i = 0; i < 200'000; ++i) deep += R"({"a":)";
+  deep += "1" + std::string(200'000, '}') + "}";
+  for (const std::string& text :
+       std::vector<std::string>{"", "[]", "{\"pid\":", "7", R"({"config": {"labels": 5}})", deep}) {
+    EXPECT_THAT(ParseContainerInfo({{"info", text}}), StatusIs(Code::kInternal))
+        << text.substr(0, 40);
   }
 }
 
-TEST(VerboseInfoTest, AnAnswerOfEndlessDepthIsAnErrorAndNoCrash) {
-  std::string text = R"({"config": )";
-  for (int i = 0; i < 200'000; ++i) text += R"({"a":)";
-  text += "1" + std::string(200'000, '}') + "}";
+// As containerd 2.1.9 prints it, what is not read left out but for one key.
+constexpr char kContainerd[] = R"({
+  "containerd": {
+    "defaultRuntimeName": "runc",
+    "runtimes": {
+      "cryopod": {
+        "runtimeType": "io.containerd.runc.v2", "runtimePath": "",
+        "PodAnnotations": ["cryopod.dev/*"],
+        "ContainerAnnotations": ["io.kubernetes.container.*", "cryopod.dev/*"],
+        "options": {"BinaryName": "/opt/cryopod/bin/cryopod-runtime"}, "snapshotter": "native"
+      },
+      "runc": {
+        "runtimeType": "io.containerd.runc.v2", "PodAnnotations": null,
+        "ContainerAnnotations": null, "options": {"SystemdCgroup": false}, "snapshotter": ""
+      }
+    }
+  }
+})";
 
-  EXPECT_EQ(ParseContainerInfo({{"info", text}}).status().code(), Code::kInternal);
+TEST(ParseRuntimeConfigurationTest, ContainerdTellsItsHandlersWithWhatTheyPass) {
+  const RuntimeConfiguration configuration =
+      ParseRuntimeConfiguration({{"config", kContainerd}}, {"", "cryopod", "runc"});
+
+  EXPECT_TRUE(configuration.shown);
+  const RuntimeHandler& handler = configuration.handlers.at("cryopod");
+  EXPECT_EQ(handler.type, "io.containerd.runc.v2");
+  EXPECT_EQ(handler.program, "/opt/cryopod/bin/cryopod-runtime");
+  EXPECT_EQ(handler.snapshotter, "native");
+  EXPECT_THAT(handler.pod_annotations, ElementsAre("cryopod.dev/*"));
+  EXPECT_THAT(handler.container_annotations,
+              ElementsAre("io.kubernetes.container.*", "cryopod.dev/*"));
+  // What is not set is empty.
+  EXPECT_THAT(configuration.handlers.at("runc").pod_annotations, IsEmpty());
+  EXPECT_THAT(configuration.handlers.at("runc").program, IsEmpty());
+}
+
+TEST(ParseRuntimeConfigurationTest, OfARuntimeThatTellsNothingTheNamesAreKnown) {
+  for (const char* config : {"", "[crio]\n", "[]", "{}", R"({"containerd": 1})",
+                             R"({"containerd": {"runtimes": [1]}})"}) {
+    const RuntimeConfiguration configuration =
+        ParseRuntimeConfiguration({{"config", config}}, {"cryopod"});
+    EXPECT_FALSE(configuration.shown) << config;
+    EXPECT_THAT(configuration.handlers, ElementsAre(Key("cryopod"))) << config;
+  }
+  EXPECT_FALSE(ParseRuntimeConfiguration({}, {"cryopod"}).shown);
+}
+
+TEST(ParseRuntimeConfigurationTest, OddValuesAreNoValues) {
+  const RuntimeConfiguration configuration = ParseRuntimeConfiguration(
+      {{"config", R"({"containerd": {"runtimes": {"a": 7, "b": {"runtimeType": 7,
+        "PodAnnotations": [1, "x"], "options": "y"}}}})"}},
+      {});
+
+  EXPECT_THAT(configuration.handlers, ElementsAre(Key("b")));
+  EXPECT_THAT(configuration.handlers.at("b").type, IsEmpty());
+  EXPECT_THAT(configuration.handlers.at("b").pod_annotations, ElementsAre("x"));
+}
+
+TEST(SnapshotterOfTest, TheNameStandsInThePath) {
+  EXPECT_EQ(SnapshotterOf("/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs"),
+            "overlayfs");
+  EXPECT_EQ(SnapshotterOf("/var/lib/containers/storage"), "");
+  EXPECT_EQ(SnapshotterOf("/io.containerd.snapshotter.v1.a/b"), "");
+  EXPECT_EQ(SnapshotterOf(""), "");
 }
 
 }  // namespace

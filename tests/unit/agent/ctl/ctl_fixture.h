@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -23,20 +24,31 @@ class CtlFixture : public testing::Test {
     std::string err;
   };
 
-  // `input` is what standard input holds.
-  Outcome RunCtl(std::vector<std::string> arguments, const std::string& input = "") {
+  // `input` is what standard input holds; `out_is` takes the place of standard output.
+  Outcome RunCtl(std::vector<std::string> arguments, const std::string& input = "",
+                 const std::string& out_is = "", bool out_is_terminal = false) {
     WriteText(temp_.path() / "in", input);
     const UniqueFd in(Open("in", O_RDONLY));
-    const UniqueFd out(Open("out", O_RDWR | O_CREAT | O_TRUNC));
+    const UniqueFd out(out_is.empty() ? Open("out", O_RDWR | O_CREAT | O_TRUNC)
+                                      : ::open(out_is.c_str(), O_WRONLY | O_CLOEXEC));
     const UniqueFd err(Open("err", O_RDWR | O_CREAT | O_TRUNC));
     terminal::Console console;
     console.in = in.get();
     console.out = out.get();
     console.err = err.get();
+    console.out_is_terminal = out_is_terminal;
     arguments.insert(arguments.begin(), {"--socket", socket_});
     const ctl::ExitCode exit_code = ctl::Run(arguments, console);
-    return {static_cast<int>(exit_code), ReadText(temp_.path() / "out"),
-            ReadText(temp_.path() / "err")};
+    return {static_cast<int>(exit_code), out_is.empty() ? ReadText(Path("out")) : "",
+            ReadText(Path("err"))};
+  }
+  // The answer of a command that must end well, for programs.
+  nlohmann::json JsonOf(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--output", "json"});
+    const Outcome outcome = RunCtl(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    EXPECT_EQ(outcome.err, "");
+    return nlohmann::json::parse(outcome.out, nullptr, /*allow_exceptions=*/false);
   }
 
   std::string Path(const std::string& name) const { return temp_.path() / name; }
@@ -76,7 +88,7 @@ class CtlFixture : public testing::Test {
 
  private:
   int Open(const char* name, int flags) const {
-    return ::open((temp_.path() / name).c_str(), flags | O_CLOEXEC, 0600);
+    return ::open(Path(name).c_str(), flags | O_CLOEXEC, 0600);
   }
 };
 

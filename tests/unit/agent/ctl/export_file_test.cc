@@ -1,6 +1,5 @@
 #include "agent/ctl/export_file.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -8,14 +7,16 @@
 #include <vector>
 
 #include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::ctl {
 namespace {
 
+using test::IsOk;
+using test::StatusIs;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 class ExportFileTest : public testing::Test {
  protected:
@@ -33,84 +34,53 @@ class ExportFileTest : public testing::Test {
 };
 
 TEST_F(ExportFileTest, TheNameAppearsWithTheCommitAndNotBefore) {
-  Result<ExportFile> file = ExportFile::Create(Path("a.tar"), false);
-  ASSERT_TRUE(file.ok()) << file.status().message();
-  ASSERT_TRUE(file->Append("one,").ok());
-  ASSERT_TRUE(file->Append("two").ok());
-  EXPECT_FALSE(std::filesystem::exists(Path("a.tar")));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(ExportFile file, ExportFile::Create(Path("a.tar"), false));
+  ASSERT_THAT(file.Append("one,"), IsOk());
+  ASSERT_THAT(file.Append("two"), IsOk());
+  EXPECT_THAT(Names(), ElementsAre());
 
-  const Status committed = file->Commit();
+  ASSERT_THAT(file.Commit(), IsOk());
 
-  ASSERT_TRUE(committed.ok()) << committed.message();
   EXPECT_EQ(test::ReadText(Path("a.tar")), "one,two");
-  EXPECT_EQ(file->size_bytes(), 7u);
+  EXPECT_EQ(file.size_bytes(), 7u);
   EXPECT_THAT(Names(), ElementsAre("a.tar"));
-}
-
-TEST_F(ExportFileTest, AFileThatIsNotCommittedLeavesNothing) {
-  {
-    Result<ExportFile> file = ExportFile::Create(Path("a.tar"), false);
-    ASSERT_TRUE(file.ok());
-    ASSERT_TRUE(file->Append("secret").ok());
-  }
-
-  EXPECT_THAT(Names(), IsEmpty());
 }
 
 TEST_F(ExportFileTest, AFileThatAppearedInTheMeantimeIsKept) {
-  Result<ExportFile> file = ExportFile::Create(Path("a.tar"), false);
-  ASSERT_TRUE(file.ok());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(ExportFile file, ExportFile::Create(Path("a.tar"), false));
   test::WriteText(Path("a.tar"), "of somebody else");
 
-  const Status committed = file->Commit();
-
-  EXPECT_EQ(committed.code(), Code::kAlreadyExists);
+  EXPECT_THAT(file.Commit(), StatusIs(Code::kAlreadyExists));
   EXPECT_EQ(test::ReadText(Path("a.tar")), "of somebody else");
 }
 
-TEST_F(ExportFileTest, OverwritingReplacesTheFileAndItsMode) {
-  test::WriteText(Path("a.tar"), "old");
-  std::filesystem::permissions(Path("a.tar"), std::filesystem::perms::all);
-  Result<ExportFile> file = ExportFile::Create(Path("a.tar"), true);
-  ASSERT_TRUE(file.ok()) << file.status().message();
-  ASSERT_TRUE(file->Append("new").ok());
+TEST_F(ExportFileTest, OverwritingReplacesTheFileAndItsModeOrMakesIt) {
+  for (const char* before : {"", "old"}) {
+    if (*before != '\0') {
+      test::WriteText(Path("a.tar"), before);
+      std::filesystem::permissions(Path("a.tar"), std::filesystem::perms::all);
+    }
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(ExportFile file, ExportFile::Create(Path("a.tar"), true));
+    ASSERT_THAT(file.Append("new"), IsOk());
 
-  const Status committed = file->Commit();
+    ASSERT_THAT(file.Commit(), IsOk());
 
-  ASSERT_TRUE(committed.ok()) << committed.message();
-  EXPECT_EQ(test::ReadText(Path("a.tar")), "new");
-  struct stat info = {};
-  ASSERT_EQ(::stat(Path("a.tar").c_str(), &info), 0);
-  EXPECT_EQ(info.st_mode & 07777, 0600u);
-  EXPECT_THAT(Names(), ElementsAre("a.tar"));
-}
-
-TEST_F(ExportFileTest, OverwritingWorksWhereThereIsNoFileYet) {
-  Result<ExportFile> file = ExportFile::Create(Path("a.tar"), true);
-  ASSERT_TRUE(file.ok());
-  ASSERT_TRUE(file->Append("new").ok());
-
-  ASSERT_TRUE(file->Commit().ok());
-
-  EXPECT_EQ(test::ReadText(Path("a.tar")), "new");
-}
-
-TEST_F(ExportFileTest, WhatIsNoRegularFileIsNeverReplaced) {
-  std::filesystem::create_symlink("elsewhere", Path("link"));
-  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
-
-  for (const char* name : {"link", "fifo", "."}) {
-    const Result<ExportFile> file = ExportFile::Create(Path(name), true);
-
-    EXPECT_EQ(file.status().code(), Code::kInvalidArgument) << name;
+    EXPECT_EQ(test::ReadText(Path("a.tar")), "new");
+    struct stat info = {};
+    ASSERT_EQ(::stat(Path("a.tar").c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0600u);
+    EXPECT_THAT(Names(), ElementsAre("a.tar"));
   }
 }
 
-TEST_F(ExportFileTest, ADirectoryThatIsNotThereIsNamed) {
-  const Result<ExportFile> file = ExportFile::Create(Path("gone/a.tar"), false);
-
-  EXPECT_EQ(file.status().code(), Code::kNotFound);
-  EXPECT_THAT(file.status().message(), HasSubstr("gone"));
+TEST_F(ExportFileTest, WhatIsNoRegularFileIsNeverReplacedAndADirectoryThatIsNotThereIsNamed) {
+  std::filesystem::create_symlink("elsewhere", Path("link"));
+  ASSERT_EQ(::mkfifo(Path("fifo").c_str(), 0600), 0);
+  for (const char* name : {"link", "fifo", "."}) {
+    EXPECT_THAT(ExportFile::Create(Path(name), true), StatusIs(Code::kInvalidArgument)) << name;
+  }
+  EXPECT_THAT(ExportFile::Create(Path("gone/a.tar"), false),
+              StatusIs(Code::kNotFound, HasSubstr("gone")));
 }
 
 }  // namespace

@@ -1,9 +1,5 @@
-#include "agent/ctl/node_check.h"
-
 #include <gmock/gmock.h>
 #include <unistd.h>
-
-#include <nlohmann/json.hpp>
 
 #include "tests/unit/agent/ctl/ctl_fixture.h"
 
@@ -38,29 +34,33 @@ class NodeCheckTest : public test::CtlFixture {
     ADD_FAILURE() << "no requirement " << name;
     return json();
   }
+  static std::string ReasonOf(const json& list, const std::string& name) {
+    return Find(list, name).value("reason", "");
+  }
+  json CheckWithoutAgent(const std::string& socket, const std::string& config) {
+    server_.FailNext("NodeInfo", Code::kUnavailable, "shutting down");
+    const Outcome outcome =
+        RunCtl({"--socket", socket, "node", "check", "--config", config, "--output", "json"});
+    EXPECT_EQ(outcome.exit_code, 11) << outcome.err;
+    return json::parse(outcome.out, nullptr, /*allow_exceptions=*/false);
+  }
 };
 
-TEST_F(NodeCheckTest, ANodeThatLacksNothingEndsWell) {
-  SetRequirements({{api::kKernel, RequirementState::kMet, "6.18", "", ""}});
-
-  const Outcome outcome = RunCtl({"node", "check"});
-
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_EQ(outcome.out,
-            "REQUIREMENT  STATE  FOUND\n"
-            "kernel       ok     6.18\n");
-  EXPECT_EQ(outcome.err, "");
-}
-
 TEST_F(NodeCheckTest, WhatIsLackingIsNamedWithReasonAndRemedyUnderACodeOfItsOwn) {
-  SetRequirements({{api::kCriu, RequirementState::kLacking, "3.17", "too old", "install 4.1"},
+  const api::Requirement kernel{api::kKernel, RequirementState::kMet, "6.18", "", ""};
+  SetRequirements({kernel});
+  const Outcome nothing = RunCtl({"node", "check"});
+  EXPECT_EQ(nothing.exit_code, 0);
+  EXPECT_EQ(nothing.out, "REQUIREMENT  STATE  FOUND\nkernel       ok     6.18\n");
+
+  SetRequirements({kernel,
+                   {api::kCriu, RequirementState::kLacking, "3.17", "too old", "install 4.1"},
                    {api::kCriuFeatures, RequirementState::kUnknown, "", "not without criu", ""}});
-
   const Outcome outcome = RunCtl({"node", "check"});
-
   EXPECT_EQ(outcome.exit_code, 11);
   EXPECT_EQ(outcome.out,
             "REQUIREMENT    STATE     FOUND\n"
+            "kernel         ok        6.18\n"
             "criu           LACKING   3.17\n"
             "criu-features  not seen  not without criu\n"
             "\ncriu is lacking: too old\n  remedy: install 4.1\n");
@@ -101,40 +101,25 @@ TEST_F(NodeCheckTest, AnErrorOfTheAgentIsTheAnswer) {
 
 TEST_F(NodeCheckTest, WithoutAnAgentItIsNamedAndTheRestIsLookedAtAllTheSame) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root looks without the agent";
-  server_.FailNext("NodeInfo", Code::kUnavailable, "shutting down");
+  const json list = CheckWithoutAgent(socket_, WriteConfig());
 
-  const Outcome outcome = RunCtl({"node", "check", "--config", WriteConfig(), "--output", "json"});
-
-  EXPECT_EQ(outcome.exit_code, 11);
-  const json list = json::parse(outcome.out);
   EXPECT_EQ(Find(list, "agent")["ok"], false);
-  EXPECT_THAT(Find(list, "agent")["reason"].get<std::string>(), HasSubstr(socket_));
+  EXPECT_THAT(ReasonOf(list, "agent"), HasSubstr(socket_));
   EXPECT_EQ(Find(list, "capabilities")["ok"], nullptr);
   EXPECT_EQ(Find(list, "criu")["ok"], false);
-  EXPECT_THAT(Find(list, "criu")["reason"].get<std::string>(), HasSubstr("/nowhere/criu"));
+  EXPECT_THAT(ReasonOf(list, "criu"), HasSubstr("/nowhere/criu"));
   EXPECT_EQ(Find(list, "runtime")["ok"], false);
 }
 
-TEST_F(NodeCheckTest, AConfigurationThatKeepsTheAgentFromStartingIsNamed) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root looks without the agent";
-  server_.FailNext("NodeInfo", Code::kUnavailable, "shutting down");
-  const std::string config = WriteConfig("loglevel = \"info\"\n");
-
-  const Outcome outcome = RunCtl({"node", "check", "--config", config, "--output", "json"});
-
-  EXPECT_THAT(Find(json::parse(outcome.out), "agent")["reason"].get<std::string>(),
-              HasSubstr(config + ":6: [agent] has no key loglevel"));
-}
-
-TEST_F(NodeCheckTest, ASocketThatIsNotThereIsCalledSo) {
+TEST_F(NodeCheckTest, WhyTheAgentDoesNotAnswerIsSaidAsFarAsItCanBeSeen) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root looks without the agent";
   const std::string absent = Path("absent.sock");
-
-  const Outcome outcome =
-      RunCtl({"--socket", absent, "node", "check", "--config", WriteConfig(), "--output", "json"});
-
-  EXPECT_THAT(Find(json::parse(outcome.out), "agent")["reason"].get<std::string>(),
+  EXPECT_THAT(ReasonOf(CheckWithoutAgent(absent, WriteConfig()), "agent"),
               HasSubstr("there is no socket " + absent));
+
+  const std::string config = WriteConfig("loglevel = \"info\"\n");
+  EXPECT_THAT(ReasonOf(CheckWithoutAgent(socket_, config), "agent"),
+              HasSubstr(config + ":6: [agent] has no key loglevel"));
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include <gmock/gmock.h>
 
-#include <nlohmann/json.hpp>
-
 #include "tests/unit/agent/ctl/ctl_fixture.h"
 
 namespace cryopod::ctl {
@@ -10,7 +8,6 @@ namespace {
 using nlohmann::json;
 using std::chrono::seconds;
 using testing::HasSubstr;
-using testing::Not;
 
 class PodCommandsTest : public test::CtlFixture {
  protected:
@@ -37,7 +34,7 @@ class PodCommandsTest : public test::CtlFixture {
   }
 };
 
-TEST_F(PodCommandsTest, CheckpointShowsItsResultInATable) {
+TEST_F(PodCommandsTest, CheckpointShowsItsResultInATableAndEveryStageOnceOnStderr) {
   const Outcome outcome = RunCtl({"checkpoint", "shop/web"});
 
   EXPECT_EQ(outcome.exit_code, 0);
@@ -52,56 +49,35 @@ TEST_F(PodCommandsTest, CheckpointShowsItsResultInATable) {
             "PHASE      DURATION\n"
             "preflight    1.5 ms\n"
             "dump        36.0 ms\n");
-}
-
-TEST_F(PodCommandsTest, CheckpointTellsEveryStageOnceOnStderr) {
-  const Outcome outcome = RunCtl({"checkpoint", "shop/web"});
-
   EXPECT_EQ(outcome.err,
             "checkpoint shop/web: freeze\n"
             "checkpoint shop/web: dump app\n"
             "checkpoint shop/web: commit\n");
 }
 
-TEST_F(PodCommandsTest, CheckpointSendsEveryOption) {
-  const Outcome outcome = RunCtl({"checkpoint", "shop/web", "--archive", "web1", "--stop",
-                                  "--without-volumes", "--timeout", "90", "--operation", "mine"});
+TEST_F(PodCommandsTest, CheckpointSendsEveryOptionAndNothingThatWasNotSaid) {
+  RunCtl({"checkpoint", "shop/web"});
+  api::CheckpointRequest request = server_.checkpoint_request();
+  EXPECT_EQ(request.archive + request.operation_id, "");
+  EXPECT_FALSE(request.stop_source || request.without_volumes);
+  EXPECT_EQ(request.timeout, seconds(0));
 
-  EXPECT_EQ(outcome.exit_code, 0);
-  const api::CheckpointRequest request = server_.checkpoint_request();
+  RunCtl({"checkpoint", "shop/web", "--archive", "web1", "--stop", "--without-volumes", "--timeout",
+          "90", "--operation", "mine"});
+  request = server_.checkpoint_request();
   EXPECT_EQ(request.pod, "shop/web");
   EXPECT_EQ(request.archive, "web1");
-  EXPECT_TRUE(request.stop_source);
-  EXPECT_TRUE(request.without_volumes);
+  EXPECT_TRUE(request.stop_source && request.without_volumes);
   EXPECT_EQ(request.timeout, seconds(90));
   EXPECT_EQ(request.operation_id, "mine");
 }
 
-TEST_F(PodCommandsTest, CheckpointAsksForNothingThatWasNotSaid) {
-  RunCtl({"checkpoint", "shop/web"});
-
-  const api::CheckpointRequest request = server_.checkpoint_request();
-  EXPECT_EQ(request.archive, "");
-  EXPECT_FALSE(request.stop_source);
-  EXPECT_FALSE(request.without_volumes);
-  EXPECT_EQ(request.timeout, seconds(0));
-  EXPECT_EQ(request.operation_id, "");
-}
-
 TEST_F(PodCommandsTest, CheckpointAsJsonIsOneObjectAndNothingElse) {
-  const Outcome outcome = RunCtl({"checkpoint", "shop/web", "--output", "json"});
-
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_EQ(outcome.err, "");
-  const json answer = json::parse(outcome.out);
-  EXPECT_EQ(answer["archive"], "web1");
-  EXPECT_EQ(answer["size_bytes"], 12u << 20);
-  EXPECT_EQ(answer["captured_bytes"], 260u << 20);
-  EXPECT_EQ(answer["freeze_us"], 38'250);
-  EXPECT_EQ(answer["phases"][1]["name"], "dump");
-  EXPECT_EQ(answer["phases"][1]["duration_us"], 36'000);
-  EXPECT_EQ(answer["lacks"][0], "emptyDir at /cache");
-  EXPECT_EQ(answer["source_stopped"], false);
+  EXPECT_EQ(JsonOf({"checkpoint", "shop/web"}), json::parse(R"({
+      "archive": "web1", "digest": "sha256:feed", "size_bytes": 12582912,
+      "captured_bytes": 272629760, "freeze_us": 38250, "external_files": [],
+      "phases": [{"name": "preflight", "duration_us": 1500}, {"name": "dump", "duration_us": 36000}],
+      "lacks": ["emptyDir at /cache"], "source_stopped": false})"));
 }
 
 TEST_F(PodCommandsTest, RestoreSendsTheRequestFileAndShowsTheContainers) {
@@ -128,68 +104,43 @@ TEST_F(PodCommandsTest, RestoreSendsTheRequestFileAndShowsTheContainers) {
   EXPECT_THAT(outcome.err, HasSubstr("restore web1: start app\n"));
 }
 
-TEST_F(PodCommandsTest, RestoreReadsTheRequestFromStandardInput) {
-  const Outcome outcome = RunCtl({"restore", "web1", "--request", "-"}, R"({"from": "stdin"})");
-
-  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+TEST_F(PodCommandsTest, RestoreReadsTheRequestFromStandardInputOrLetsTheArchiveDecideWhenTold) {
+  RunCtl({"restore", "web1", "--request", "-"}, R"({"from": "stdin"})");
   EXPECT_EQ(server_.restore_request().request_json, R"({"from": "stdin"})");
-}
-
-TEST_F(PodCommandsTest, RestoreLetsTheArchiveDecideOnlyWhenTold) {
-  const Outcome told = RunCtl({"restore", "web1", "--request-from-archive"});
-  EXPECT_EQ(told.exit_code, 0) << told.err;
+  RunCtl({"restore", "web1", "--request-from-archive"});
   EXPECT_TRUE(server_.restore_request().request_from_archive);
 
   const Outcome untold = RunCtl({"restore", "web1"});
 
   EXPECT_EQ(untold.exit_code, 2);
   EXPECT_THAT(untold.err, HasSubstr("--request-from-archive"));
-  EXPECT_EQ(server_.calls().size(), 1u);
+  EXPECT_EQ(server_.calls().size(), 2u);
 }
 
 TEST_F(PodCommandsTest, RestoreAsJsonNamesSandboxAndContainers) {
-  const Outcome outcome = RunCtl({"--output", "json", "restore", "web1", "--request-from-archive"});
-
-  const json answer = json::parse(outcome.out);
-  EXPECT_EQ(answer["pod_sandbox_id"], "9f");
-  EXPECT_EQ(answer["containers"][1]["name"], "db");
-  EXPECT_EQ(answer["containers"][1]["container_id"], "5a");
-  EXPECT_EQ(answer["containers"][1]["pid"], 17);
-  EXPECT_EQ(answer["outcome"], "restored");
-  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(JsonOf({"restore", "web1", "--request-from-archive"}), json::parse(R"({
+      "pod_sandbox_id": "9f", "outcome": "restored",
+      "containers": [{"name": "app", "container_id": "4f", "pid": 4711},
+                     {"name": "db", "container_id": "5a", "pid": 17}],
+      "phases": [{"name": "stage", "duration_us": 2000}]})"));
 }
 
-TEST_F(PodCommandsTest, ANodeThatIsReadySaysSo) {
-  server_.SetNode({"0.1.0", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {}});
+TEST_F(PodCommandsTest, ANodeSaysThatItIsReadyOrNamesEveryProblem) {
+  api::NodeInfo node{"0.1.0", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {}};
+  const std::string facts =
+      "agent    0.1.0\n"
+      "criu     4.2.1\n"
+      "runtime  containerd 2.1.9\n"
+      "kernel   6.18 x86_64\n"
+      "cgroup   v2\n";
+  server_.SetNode(node);
+  EXPECT_EQ(RunCtl({"node"}).out, facts + "ready    can checkpoint and restore\n");
 
-  const Outcome outcome = RunCtl({"node"});
-
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_EQ(outcome.out,
-            "agent    0.1.0\n"
-            "criu     4.2.1\n"
-            "runtime  containerd 2.1.9\n"
-            "kernel   6.18 x86_64\n"
-            "cgroup   v2\n"
-            "ready    can checkpoint and restore\n");
-}
-
-TEST_F(PodCommandsTest, ANodeThatIsNotReadyNamesEveryProblem) {
-  server_.SetNode({"0.1.0",
-                   "3.17",
-                   "containerd",
-                   "2.1.9",
-                   "6.18",
-                   "v1",
-                   "x86_64",
-                   {"CRIU 3.17 is older than 4.1", "no tmpfs"}});
-
-  const Outcome text = RunCtl({"node"});
-  const Outcome as_json = RunCtl({"node", "--output", "json"});
-
-  EXPECT_THAT(text.out, HasSubstr("problem  CRIU 3.17 is older than 4.1\nproblem  no tmpfs\n"));
-  EXPECT_THAT(text.out, Not(HasSubstr("ready")));
-  EXPECT_EQ(json::parse(as_json.out)["problems"].size(), 2u);
+  node.problems = {"CRIU 3.17 is older than 4.1", "no tmpfs"};
+  server_.SetNode(node);
+  EXPECT_EQ(RunCtl({"node"}).out,
+            facts + "problem  CRIU 3.17 is older than 4.1\nproblem  no tmpfs\n");
+  EXPECT_EQ(JsonOf({"node"})["problems"], json(node.problems));
 }
 
 TEST_F(PodCommandsTest, MetricsArePrintedAsTheyAre) {

@@ -36,7 +36,7 @@ class GatewayFixture : public ::testing::Test {
   void StartGateway(std::optional<TlsServer> tls = std::nullopt) {
     watch_.emplace(socket(), watch_options_, metrics_);
     agent_metrics_.emplace(socket(), text_options_);
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint16_t service_port, FindFreeServicePort());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const uint16_t service_port, FindFreePort());
     Result<std::unique_ptr<HttpService>> service =
         HttpService::Start({*watch_, *agent_metrics_, metrics_}, service_port);
     ASSERT_THAT(service, cryopod::test::IsOk());

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +21,15 @@ struct HttpResponse {
   std::string head;
   std::string body;
 };
+
+inline bool SendAll(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(sent));
+  }
+  return true;
+}
 
 enum class When { kAtOnce, kLater };
 
@@ -46,20 +54,14 @@ class HttpClient {
     EXPECT_EQ(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
   }
 
-  bool Send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return false;
-      bytes.remove_prefix(static_cast<size_t>(sent));
-    }
-    return true;
-  }
-  // A response with its whole body (none after HEAD); nothing when the connection ends before.
-  std::optional<HttpResponse> Receive(bool bodiless = false) {
+  bool Send(std::string_view bytes) { return SendAll(fd_.get(), bytes); }
+  // A response with its whole body (none after HEAD); its code is 0 when the connection ends
+  // before.
+  HttpResponse Receive(bool bodiless = false) {
     HttpResponse response;
     size_t end = std::string::npos;
     while ((end = received_.find("\r\n\r\n")) == std::string::npos) {
-      if (!Read()) return std::nullopt;
+      if (!Read()) return {};
     }
     response.head = received_.substr(0, end + 2);
     received_.erase(0, end + 4);
@@ -68,7 +70,7 @@ class HttpClient {
     const size_t size =
         bodiless ? 0 : std::strtoul(response.head.c_str() + length + 16, nullptr, 10);
     while (received_.size() < size) {
-      if (!Read()) return std::nullopt;
+      if (!Read()) return {};
     }
     response.body = received_.substr(0, size);
     received_.erase(0, size);
@@ -76,7 +78,7 @@ class HttpClient {
   }
   HttpResponse Get(const std::string& target) {
     Send("GET " + target + " HTTP/1.1\r\nHost: n\r\n\r\n");
-    return Receive().value_or(HttpResponse());
+    return Receive();
   }
   // The other end has closed, and sent nothing more.
   bool Ended() { return received_.empty() && !Read(); }

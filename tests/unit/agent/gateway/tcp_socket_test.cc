@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "agent/gateway/config.h"
+#include "agent/settings/gateway_settings.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod::gateway {
@@ -11,7 +11,6 @@ namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(TcpSocketTest, ListensAtAnAddressAndAFreePort) {
@@ -23,7 +22,8 @@ TEST(TcpSocketTest, ListensAtAnAddressAndAFreePort) {
   EXPECT_THAT(ListenTcp(endpoint), StatusIs(Code::kUnavailable, HasSubstr(endpoint)));
 }
 
-TEST(TcpSocketTest, KnowsBothFamilies) {
+TEST(TcpSocketTest, KnowsTheDefaultAndBothFamilies) {
+  EXPECT_THAT(CheckEndpoint(settings::GatewaySettings().listen), IsOk());
   EXPECT_THAT(CheckEndpoint("0.0.0.0:9464"), IsOk());
   EXPECT_THAT(CheckEndpoint("[::1]:9464"), IsOk());
   EXPECT_THAT(CheckEndpoint("[::]:65535"), IsOk());
@@ -41,22 +41,6 @@ TEST(TcpSocketTest, WhatIsNoEndpointIsNamed) {
                 StatusIs(Code::kInvalidArgument, HasSubstr("\"" + text + "\"")))
         << text;
   }
-}
-
-TEST(CheckConfigTest, TheDefaultsAreGood) { EXPECT_THAT(CheckConfig(Config()), IsOk()); }
-
-TEST(CheckConfigTest, WhatDoesNotGoTogetherIsNamed) {
-  Config config;
-  config.listen = "everywhere";
-  EXPECT_THAT(CheckConfig(config), StatusIs(Code::kInvalidArgument, HasSubstr("listen")));
-
-  config = {};
-  config.tls_key = "/k";
-  EXPECT_THAT(
-      CheckConfig(config),
-      StatusIs(Code::kInvalidArgument, AllOf(HasSubstr("tls_certificate"), HasSubstr("tls_key"))));
-  config.tls_certificate = "/c";
-  EXPECT_THAT(CheckConfig(config), IsOk());
 }
 
 }  // namespace

@@ -12,7 +12,6 @@
 namespace cryopod::gateway {
 namespace {
 
-using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
 using cryopod::test::WriteText;
 using test::HttpClient;
@@ -78,11 +77,10 @@ class TlsTest : public test::GatewayFixture {
     WriteText(certificate_, pair_.certificate);
     WriteText(key_, pair_.key);
   }
-  Result<TlsServer> Load() const { return TlsServer::Load(certificate_, key_); }
+  Result<std::optional<TlsServer>> Load() const { return TlsServer::Load(certificate_, key_); }
   void StartWithTls() {
-    Result<TlsServer> tls = Load();
-    ASSERT_THAT(tls, IsOk());
-    StartGateway(std::move(tls).value());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(std::optional<TlsServer> tls, Load());
+    StartGateway(std::move(tls));
   }
 
   const Pair pair_ = MakePair();
@@ -120,30 +118,31 @@ TEST_F(TlsTest, WhoDoesNotSpeakTlsIsClosedAndHarmsNobody) {
   EXPECT_EQ(Ended("request_slow"), "1");
 }
 
-TEST_F(TlsTest, FilesThatAreMissingAreNamed) {
+TEST_F(TlsTest, FilesThatAreMissingOrHoldSomethingElseAreNamed) {
+  WriteText(key_, MakePair().key);
+  EXPECT_THAT(Load(),
+              StatusIs(Code::kInvalidArgument, AllOf(HasSubstr(key_), HasSubstr(certificate_))));
+  WriteText(key_, pair_.certificate);
+  EXPECT_THAT(Load(), StatusIs(Code::kInvalidArgument,
+                               AllOf(HasSubstr(key_), HasSubstr("no private key"))));
   std::filesystem::remove(key_);
   EXPECT_THAT(Load(), StatusIs(Code::kNotFound, AllOf(HasSubstr("TLS key"), HasSubstr(key_))));
 
+  WriteText(key_, pair_.key);
+  WriteText(certificate_, "nothing\n");
+  EXPECT_THAT(Load(), StatusIs(Code::kInvalidArgument,
+                               AllOf(HasSubstr(certificate_), HasSubstr("no certificate"))));
   std::filesystem::remove(certificate_);
   EXPECT_THAT(Load(), StatusIs(Code::kNotFound,
                                AllOf(HasSubstr("TLS certificate"), HasSubstr(certificate_))));
 }
 
-TEST_F(TlsTest, FilesThatHoldSomethingElseAreNamed) {
-  WriteText(key_, pair_.certificate);
-  EXPECT_THAT(Load(), StatusIs(Code::kInvalidArgument,
-                               AllOf(HasSubstr(key_), HasSubstr("no private key"))));
-
-  WriteText(certificate_, "nothing\n");
-  EXPECT_THAT(Load(), StatusIs(Code::kInvalidArgument,
-                               AllOf(HasSubstr(certificate_), HasSubstr("no certificate"))));
-}
-
-TEST_F(TlsTest, AKeyOfAnotherCertificateIsRefusedWithBothNames) {
-  WriteText(key_, MakePair().key);
-
-  EXPECT_THAT(Load(),
-              StatusIs(Code::kInvalidArgument, AllOf(HasSubstr(key_), HasSubstr(certificate_))));
+TEST_F(TlsTest, BothFilesAreNamedOrNone) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::optional<TlsServer> none, TlsServer::Load("", ""));
+  EXPECT_FALSE(none.has_value());
+  const auto both = AllOf(HasSubstr("tls_certificate"), HasSubstr("tls_key"));
+  EXPECT_THAT(TlsServer::Load("", key_), StatusIs(Code::kInvalidArgument, both));
+  EXPECT_THAT(TlsServer::Load(certificate_, ""), StatusIs(Code::kInvalidArgument, both));
 }
 
 }  // namespace

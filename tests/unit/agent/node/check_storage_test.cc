@@ -1,5 +1,3 @@
-#include "agent/node/check_storage.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/mount.h>
@@ -8,6 +6,7 @@
 
 #include <filesystem>
 
+#include "agent/node/checks.h"
 #include "agent/os/directory.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
@@ -34,30 +33,22 @@ class CheckStorageTest : public ::testing::Test {
   settings::AgentSettings settings_;
 };
 
-TEST_F(CheckStorageTest, DirectoriesAsTheAgentMakesThemWillDo) {
+TEST_F(CheckStorageTest, DirectoriesAsTheAgentMakesThemWillDoAlsoWhereReadersPass) {
   EXPECT_THAT(CheckDirectories(settings_).reason, IsEmpty());
-}
 
-TEST_F(CheckStorageTest, TheRunDirectoryMayBePassedThroughByReaders) {
   ::chmod(settings_.run_dir.c_str(), 0710);
-
   EXPECT_THAT(CheckDirectories(settings_).reason, IsEmpty());
 }
 
-TEST_F(CheckStorageTest, AnOpenStoreIsNamedWithTheModeThatItShouldHave) {
-  ::chmod(settings_.store_root().c_str(), 0755);
-
-  const Finding finding = CheckDirectories(settings_);
-
-  EXPECT_THAT(finding.reason, HasSubstr(settings_.store_root()));
-  EXPECT_THAT(finding.found, HasSubstr("0755"));
-  EXPECT_EQ(finding.remedy, "chmod 0700 " + settings_.store_root());
-}
-
-TEST_F(CheckStorageTest, AFolderThatOthersMayWriteIsNamed) {
-  for (const std::string& path : {settings_.run_dir, settings_.state_dir}) {
+TEST_F(CheckStorageTest, AFolderThatIsOpenIsNamedWithTheModeThatItShouldHave) {
+  const std::pair<std::string, const char*> folders[] = {
+      {settings_.store_root(), "0700"}, {settings_.run_dir, "0755"}, {settings_.state_dir, "0755"}};
+  for (const auto& [path, mode] : folders) {
     ::chmod(path.c_str(), 0777);
-    EXPECT_EQ(CheckDirectories(settings_).remedy, "chmod 0755 " + path);
+    const Finding finding = CheckDirectories(settings_);
+    EXPECT_THAT(finding.reason, HasSubstr(path));
+    EXPECT_THAT(finding.found, HasSubstr("0777"));
+    EXPECT_EQ(finding.remedy, std::string("chmod ") + mode + " " + path);
     ::chmod(path.c_str(), 0700);
   }
 }
@@ -66,9 +57,8 @@ TEST_F(CheckStorageTest, AFolderOfSomebodyElseIsNamed) {
   if (::geteuid() != 0) GTEST_SKIP() << "chown needs root";
   ASSERT_EQ(::chown(settings_.state_dir.c_str(), 1000, 1000), 0);
 
-  EXPECT_THAT(CheckDirectories(settings_),
-              testing::Field(&Finding::reason,
-                             AllOf(HasSubstr(settings_.state_dir), HasSubstr("somebody else"))));
+  EXPECT_THAT(CheckDirectories(settings_).reason,
+              AllOf(HasSubstr(settings_.state_dir), HasSubstr("somebody else")));
 }
 
 TEST_F(CheckStorageTest, AFolderThatIsNoneIsNamed) {

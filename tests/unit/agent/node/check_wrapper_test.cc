@@ -1,10 +1,7 @@
-#include "agent/node/check_wrapper.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-
+#include "agent/node/checks.h"
 #include "tests/support/soon.h"
 #include "tests/unit/agent/node/wrapper_installation.h"
 
@@ -39,22 +36,15 @@ TEST_F(CheckWrapperTest, TheRealWrapperIsKnownByWhatItSays) {
   EXPECT_EQ(wrapper::Get(answer.values, "runtime"), installation_.runc());
 }
 
-TEST_F(CheckWrapperTest, AProgramThatIsNotThereIsNamed) {
+TEST_F(CheckWrapperTest, WhatIsNotTheWrapperIsNamed) {
+  EXPECT_THAT(Ask("").program.reason, HasSubstr("BinaryName is not set"));
   EXPECT_THAT(Ask("/nowhere/cryopod-runtime").program.reason,
               HasSubstr("/nowhere/cryopod-runtime: there is no such program"));
-}
-
-TEST_F(CheckWrapperTest, AnotherProgramIsNotTheWrapper) {
-  installation_.WriteRunc("echo 'No help topic'; exit 3");
-  EXPECT_THAT(Ask(installation_.runc()).program.reason, HasSubstr("it is not cryopod-runtime"));
-  installation_.WriteRunc("echo hello");
-  EXPECT_THAT(Ask(installation_.runc()).program.reason, HasSubstr("it is not cryopod-runtime"));
-  installation_.WriteRunc("echo program=runc");
-  EXPECT_THAT(Ask(installation_.runc()).program.reason, HasSubstr("it is not cryopod-runtime"));
-}
-
-TEST_F(CheckWrapperTest, AHandlerWithoutAProgramRunsRunc) {
-  EXPECT_THAT(Ask("").program.reason, HasSubstr("BinaryName is not set"));
+  for (const char* script : {"echo 'No help topic'; exit 3", "echo hello", "echo program=runc"}) {
+    installation_.WriteRunc(script);
+    EXPECT_THAT(Ask(installation_.runc()).program.reason, HasSubstr("it is not cryopod-runtime"))
+        << script;
+  }
 }
 
 TEST_F(CheckWrapperTest, ARuntimeThatTellsNothingIsNotHeldAgainstIt) {
@@ -73,12 +63,14 @@ TEST_F(CheckWrapperTest, RuncFrom11OnWillDo) {
 }
 
 TEST_F(CheckWrapperTest, AnOldRuncAnotherRuntimeAndABrokenOneAreNamed) {
-  installation_.WriteRunc("echo 'runc version 1.0.3'");
-  EXPECT_THAT(CheckRuntime().reason, HasSubstr("runc 1.0.3 is too old"));
-  installation_.WriteRunc("echo 'crun version 1.14'");
-  EXPECT_THAT(CheckRuntime().reason, HasSubstr("is not runc"));
-  installation_.WriteRunc("exit 1");
-  EXPECT_THAT(CheckRuntime().reason, HasSubstr("exit code 1"));
+  const std::pair<const char*, const char*> runtimes[] = {
+      {"echo 'runc version 1.0.3'", "runc 1.0.3 is too old"},
+      {"echo 'crun version 1.14'", "is not runc"},
+      {"exit 1", "exit code 1"}};
+  for (const auto& [script, reason] : runtimes) {
+    installation_.WriteRunc(script);
+    EXPECT_THAT(CheckRuntime().reason, HasSubstr(reason));
+  }
 }
 
 TEST_F(CheckWrapperTest, WhatTheWrapperMissesIsNamed) {

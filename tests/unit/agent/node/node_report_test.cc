@@ -20,9 +20,11 @@ namespace cryopod::node {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 // A node that lacks nothing but what the machine of the test may lack (capabilities, memory, disk).
 class NodeReportTest : public ::testing::Test {
@@ -44,7 +46,9 @@ class NodeReportTest : public ::testing::Test {
     }
     installation_.Configure("agent_socket=" + settings_.runtime_socket() +
                             "\nstate_dir=" + settings_.state_dir + "\n");
-    Listen();
+    Result<UniqueFd> listener = ListenUnix(settings_.runtime_socket());
+    EXPECT_THAT(listener, cryopod::test::IsOk());
+    runtime_listener_ = std::move(listener).value();
     SetHandlers({{"cryopod", Handler()}});
   }
 
@@ -57,20 +61,14 @@ class NodeReportTest : public ::testing::Test {
   void SetHandlers(const nlohmann::json& runtimes) {
     server_->SetRuntimeConfig(nlohmann::json{{"containerd", {{"runtimes", runtimes}}}}.dump());
   }
-  void Listen() {
-    Result<UniqueFd> listener = ListenUnix(settings_.runtime_socket());
-    ASSERT_THAT(listener, cryopod::test::IsOk());
-    runtime_listener_ = std::move(listener).value();
-  }
-
-  NodeReport Look(const Observer& observer = {true, "0.1.0", ""}) {
+  api::NodeInfo Look(const Observer& observer = {true, "0.1.0", ""}) {
     cri::RuntimeClient runtime(settings_.containerd_socket);
     return LookAtNode(settings_, runtime, observer);
   }
   // What is lacking, but for what this test cannot give.
-  static std::vector<std::string> Lacking(const NodeReport& report) {
+  static std::vector<std::string> Lacking(const api::NodeInfo& report) {
     std::vector<std::string> names;
-    for (const api::Requirement& requirement : report.requirements.all()) {
+    for (const api::Requirement& requirement : report.requirements) {
       const bool of_machine = requirement.name == api::kCapabilities ||
                               requirement.name == api::kStagingMemory ||
                               requirement.name == api::kDiskSpace;
@@ -81,8 +79,8 @@ class NodeReportTest : public ::testing::Test {
     }
     return names;
   }
-  static api::Requirement Find(const NodeReport& report, const std::string& name) {
-    for (const api::Requirement& requirement : report.requirements.all()) {
+  static api::Requirement Find(const api::NodeInfo& report, const std::string& name) {
+    for (const api::Requirement& requirement : report.requirements) {
       if (requirement.name == name) return requirement;
     }
     ADD_FAILURE() << "no requirement " << name;
@@ -97,23 +95,16 @@ class NodeReportTest : public ::testing::Test {
       std::make_unique<cryopod::test::FakeCriServer>(temp_.path() / "cri.sock");
 };
 
-TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFacts) {
-  const NodeReport report = Look();
+TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFactsAndEveryRequirementOnce) {
+  const api::NodeInfo report = Look();
 
   EXPECT_THAT(Lacking(report), IsEmpty());
   EXPECT_EQ(report.criu_version, "4.2.1");
   EXPECT_EQ(report.runtime_name, "containerd");
   EXPECT_EQ(report.runtime_version, "2.1.9");
-  EXPECT_FALSE(report.machine.kernel.empty());
-}
-
-TEST_F(NodeReportTest, EveryRequirementIsListedOnce) {
-  const NodeReport report = Look();
+  EXPECT_FALSE(report.kernel.empty());
   std::vector<std::string> names;
-  for (const api::Requirement& requirement : report.requirements.all()) {
-    names.push_back(requirement.name);
-  }
-
+  for (const api::Requirement& requirement : report.requirements) names.push_back(requirement.name);
   EXPECT_THAT(names,
               ElementsAre("agent", "capabilities", "runtime-socket", "kernel", "cgroup-freezer",
                           "staging-memory", "criu", "criu-features", "inner-programs", "unpack",
@@ -121,74 +112,58 @@ TEST_F(NodeReportTest, EveryRequirementIsListedOnce) {
                           "runtime-annotations", "runtime-program", "oci-runtime"));
 }
 
-TEST_F(NodeReportTest, WithoutARuntimeItAloneIsNamed) {
-  server_.reset();
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime"));
+TEST_F(NodeReportTest, WhatTheRuntimesHandlerLacksIsNamedAlone) {
+  nlohmann::json deaf = Handler(), foreign = Handler(), native = Handler();
+  deaf["PodAnnotations"] = nullptr;
+  foreign["options"]["BinaryName"] = "/usr/sbin/nothing";
+  native["snapshotter"] = "native";
+  const std::pair<nlohmann::json, const char*> cases[] = {
+      {{{"runc", nlohmann::json::object()}}, "runtime-handler"},
+      {{{"cryopod", deaf}}, "runtime-annotations"},
+      {{{"cryopod", foreign}}, "runtime-program"},
+      {{{"cryopod", native}}, "snapshotter"}};
+  for (const auto& [handlers, requirement] : cases) {
+    SetHandlers(handlers);
+    EXPECT_THAT(Lacking(Look()), ElementsAre(requirement));
+  }
 }
 
-TEST_F(NodeReportTest, WithoutTheHandlerItAloneIsNamed) {
-  SetHandlers({{"runc", nlohmann::json::object()}});
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-handler"));
-}
-
-TEST_F(NodeReportTest, WithoutTheAnnotationsTheyAloneAreNamed) {
-  nlohmann::json handler = Handler();
-  handler["PodAnnotations"] = nullptr;
-  SetHandlers({{"cryopod", handler}});
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-annotations"));
-}
-
-TEST_F(NodeReportTest, WithAnotherProgramItAloneIsNamed) {
-  nlohmann::json handler = Handler();
-  handler["options"]["BinaryName"] = "/usr/sbin/nothing";
-  SetHandlers({{"cryopod", handler}});
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-program"));
-}
-
-TEST_F(NodeReportTest, WithoutRuncItAloneIsNamed) {
+TEST_F(NodeReportTest, WithoutRuncAndThenWithoutARuntimeItAloneIsNamed) {
   fs::remove(installation_.runc());
-
   EXPECT_THAT(Lacking(Look()), ElementsAre("oci-runtime"));
-}
 
-TEST_F(NodeReportTest, WithAnotherSnapshotterItAloneIsNamed) {
-  nlohmann::json handler = Handler();
-  handler["snapshotter"] = "native";
-  SetHandlers({{"cryopod", handler}});
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("snapshotter"));
+  server_.reset();
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime"));
 }
 
 TEST_F(NodeReportTest, WithoutCriuItAloneIsNamed) {
   fs::remove(settings_.criu_program);
 
-  const NodeReport report = Look();
+  const api::NodeInfo report = Look();
 
   EXPECT_THAT(Lacking(report), ElementsAre("criu"));
-  EXPECT_EQ(Find(report, api::kCriuFeatures).state, api::RequirementState::kUnknown);
+  const api::Requirement features = Find(report, api::kCriuFeatures);
+  EXPECT_EQ(features.state, api::RequirementState::kUnknown);
+  EXPECT_EQ(features.reason, "cannot be seen without criu");
+  const api::Requirement criu = Find(report, api::kCriu);
+  EXPECT_THAT(report.problems, Contains("criu: " + criu.reason + "; " + criu.remedy));
+  EXPECT_THAT(report.problems, Not(Contains(HasSubstr("criu-features"))));
 }
 
-TEST_F(NodeReportTest, WithoutTheRuntimeSocketItAloneIsNamed) {
-  runtime_listener_.Reset();
-
-  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-socket"));
-}
-
-TEST_F(NodeReportTest, WithAnOpenStoreItAloneIsNamed) {
+TEST_F(NodeReportTest, WithAnOpenStoreOrWithoutTheRuntimeSocketItAloneIsNamed) {
   ::chmod(settings_.store_root().c_str(), 0755);
-
   EXPECT_THAT(Lacking(Look()), ElementsAre("directories"));
+
+  ::chmod(settings_.store_root().c_str(), 0700);
+  runtime_listener_.Reset();
+  EXPECT_THAT(Lacking(Look()), ElementsAre("runtime-socket"));
 }
 
 TEST_F(NodeReportTest, WhoeverLooksInTheAgentsSteadNamesItAndSeesWhatCanBeSeen) {
   runtime_listener_.Reset();
   fs::remove_all(settings_.run_dir);
 
-  const NodeReport report = Look({false, "", "nobody answers at agent.sock"});
+  const api::NodeInfo report = Look({false, "", "nobody answers at agent.sock"});
 
   EXPECT_THAT(Lacking(report), ElementsAre("agent"));
   EXPECT_THAT(Find(report, api::kAgent).reason, HasSubstr("nobody answers"));

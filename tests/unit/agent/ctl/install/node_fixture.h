@@ -52,15 +52,15 @@ class NodeFixture : public testing::Test {
 
   void StartSystemd() { std::filesystem::create_directories(paths_.systemd_mark); }
 
-  // What the report of a command says, in text.
+  // A command with its report, which is then what it `said_`.
   template <typename Command>
-  Status Run(const Command& command, std::string* said = nullptr) {
+  Status Run(const Command& command) {
     const UniqueFd out(::open(Path("said").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     terminal::Console console;
     console.out = out.get();
     ctl::ChangeReport report(console, false);
     Status status = command(report);
-    if (said != nullptr) *said = ReadText(Path("said"));
+    said_ = ReadText(Path("said"));
     return status;
   }
 
@@ -106,6 +106,7 @@ class NodeFixture : public testing::Test {
   }
 
   TempDirectory temp_;
+  std::string said_;
   ctl::NodePaths paths_;
 
  private:

@@ -1,4 +1,4 @@
-#include "cri/find_pod.h"
+#include "cri/pod_sandbox.h"
 
 #include <algorithm>
 #include <tuple>
