@@ -123,19 +123,32 @@ function(cryopod_proto name)
   endif()
 endfunction()
 
-# cryopod_test(NAME SOURCES … [USES …] [LIBRARIES …] [LABEL unit])
+# cryopod_test(NAME SOURCES … [USES …] [LIBRARIES …] [LABEL unit] [SHARDS 1])
 #
-# One GoogleTest program; every TEST in it is a ctest of its own under LABEL.
+# One GoogleTest program and one ctest, or SHARDS of them where its tests take long. What each of its
+# tests took, and which were skipped, stands in test-reports/.
 function(cryopod_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL" "SOURCES;USES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "LABEL;SHARDS" "SOURCES;USES;LIBRARIES")
   if(NOT arg_LABEL)
     set(arg_LABEL unit)
+  endif()
+  if(NOT arg_SHARDS)
+    set(arg_SHARDS 1)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest GTest::gmock
     GTest::gtest_main cryopod_warnings)
   add_dependencies(cryopod_${arg_LABEL}_tests ${name})
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT 300)
+  math(EXPR last "${arg_SHARDS} - 1")
+  foreach(shard RANGE ${last})
+    set(test ${name})
+    if(last GREATER 0)
+      set(test ${name}.${shard})
+    endif()
+    add_test(NAME ${test} COMMAND ${name})
+    set(report ${PROJECT_BINARY_DIR}/test-reports/${arg_LABEL}/${test}.xml)
+    set_tests_properties(${test} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 600 ENVIRONMENT
+      "GTEST_TOTAL_SHARDS=${arg_SHARDS};GTEST_SHARD_INDEX=${shard};GTEST_OUTPUT=xml:${report}")
+  endforeach()
 endfunction()

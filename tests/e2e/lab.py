@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+import enter_node
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CRI_TOOL = "/opt/cryopod/libexec/cryopod/cri-tool"
 CTL = "/opt/cryopod/bin/cryopodctl"
@@ -174,6 +176,10 @@ class Lab:
                                 **{"stdin": subprocess.DEVNULL, **options})
 
     def _command(self, *arguments):
+        if arguments[0] == "exec":
+            direct = enter_node.command(self.name, arguments[1], arguments[2:])
+            if direct:
+                return direct
         return [str(REPOSITORY / "hack" / "lab"), *map(str, arguments)]
 
     def _environment(self):
