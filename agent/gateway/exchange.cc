@@ -61,14 +61,14 @@ Exchange::Step Exchange::AfterClientsEnd(IoState state) {
 Exchange::Step Exchange::TakeHead() {
   const IoStep step = client_.Read(to_service_, kReadBytesMax);
   if (step.state != IoState::kDone) return AfterClientsEnd(step.state);
-  ParsedHead parsed = ParseRequestHead(to_service_);
+  RequestHead parsed = ParseRequestHead(to_service_);
   if (parsed.http_status != 0) {
     Refuse(parsed.http_status);
     return Step::kMore;
   }
   if (!parsed.complete) return Step::kMore;
-  head_ = std::move(parsed.head);
-  to_service_.erase(0, parsed.size_bytes);
+  head_ = std::move(parsed);
+  to_service_.erase(0, head_.size_bytes);
   // Behind a body there is nothing for the service.
   to_service_.resize(std::min<uint64_t>(to_service_.size(), head_.body_bytes));
   body_bytes_ = head_.body_bytes;

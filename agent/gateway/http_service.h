@@ -27,8 +27,8 @@ class HttpService {
     AgentMetricsText& agent_metrics;
     metrics::GatewayMetrics& metrics;
   };
-  // Listens on 127.0.0.1:`port`, never 0, when it returns. Errors: kUnavailable. There is one at a
-  // time in a process.
+  // Listens on 127.0.0.1:`port` when it returns (cpprestsdk takes no 0). Errors: kUnavailable.
+  // There is one at a time in a process.
   static Result<std::unique_ptr<HttpService>> Start(const Parts& parts, uint16_t port);
   // Every connection to it must be closed before. Ends `agent_metrics` as well.
   virtual ~HttpService() = default;

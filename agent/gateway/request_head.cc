@@ -126,22 +126,22 @@ int JudgeBeginning(std::string_view bytes) {
 
 }  // namespace
 
-ParsedHead ParseRequestHead(std::string_view bytes) {
+RequestHead ParseRequestHead(std::string_view bytes) {
   static constexpr std::string_view kHeadEnd = "\r\n\r\n";
-  ParsedHead parsed;
+  RequestHead head;
   // Some clients send an empty line after a request.
   size_t skipped = 0;
   while (skipped < 4 && bytes.substr(skipped).starts_with(kLineEnd)) skipped += kLineEnd.size();
   const std::string_view text = bytes.substr(skipped);
   const size_t end = text.substr(0, kHeadBytesMax).find(kHeadEnd);
   if (end == text.npos) {
-    parsed.http_status = JudgeBeginning(text);
-    return parsed;
+    head.http_status = JudgeBeginning(text);
+    return head;
   }
-  parsed.complete = true;
-  parsed.size_bytes = skipped + end + kHeadEnd.size();
-  parsed.http_status = ParseLines(text.substr(0, end + kHeadEnd.size()), parsed.head);
-  return parsed;
+  head.complete = true;
+  head.size_bytes = skipped + end + kHeadEnd.size();
+  head.http_status = ParseLines(text.substr(0, end + kHeadEnd.size()), head);
+  return head;
 }
 
 std::string_view ReasonPhrase(int http_status) {

@@ -16,7 +16,7 @@ std::string Get(const std::string& target, const std::string& headers = "Host: n
 
 // The status with which a whole request is refused; 0 when it is taken.
 int Refusal(const std::string& bytes) {
-  const ParsedHead parsed = ParseRequestHead(bytes);
+  const RequestHead parsed = ParseRequestHead(bytes);
   EXPECT_TRUE(parsed.complete || parsed.http_status != 0) << bytes;
   return parsed.http_status;
 }
@@ -24,28 +24,26 @@ int Refusal(const std::string& bytes) {
 TEST(ParseRequestHeadTest, TakesARequestAndLeavesWhatFollows) {
   const std::string request = Get("/readyz?verbose", "Host: n\r\nAccept: */*\r\n");
 
-  const ParsedHead parsed = ParseRequestHead(request + "GET /next");
+  const RequestHead parsed = ParseRequestHead(request + "GET /next");
 
   EXPECT_TRUE(parsed.complete);
   EXPECT_EQ(parsed.http_status, 0);
   EXPECT_EQ(parsed.size_bytes, request.size());
-  EXPECT_EQ(parsed.head.text,
-            Get("/readyz?verbose", "Host: n\r\nAccept: */*\r\nConnection: close\r\n"));
-  EXPECT_FALSE(parsed.head.bodiless_answer);
+  EXPECT_EQ(parsed.text, Get("/readyz?verbose", "Host: n\r\nAccept: */*\r\nConnection: close\r\n"));
+  EXPECT_FALSE(parsed.bodiless_answer);
 }
 
 TEST(ParseRequestHeadTest, TheConnectionEndsWhateverTheClientWants) {
   for (const std::string version : {"1.0", "1.1"}) {
     for (const std::string header : {"", "Connection: close\r\n", "connection:Keep-Alive\r\n"}) {
       const std::string line = "GET / HTTP/" + version + "\r\nHost: n\r\n";
-      EXPECT_EQ(ParseRequestHead(line + header + "\r\n").head.text,
-                line + "Connection: close\r\n\r\n");
+      EXPECT_EQ(ParseRequestHead(line + header + "\r\n").text, line + "Connection: close\r\n\r\n");
     }
   }
 }
 
 TEST(ParseRequestHeadTest, HeadIsAskedAsGet) {
-  const RequestHead head = ParseRequestHead("HEAD /x HTTP/1.1\r\nHost: n\r\n\r\n").head;
+  const RequestHead head = ParseRequestHead("HEAD /x HTTP/1.1\r\nHost: n\r\n\r\n");
 
   EXPECT_TRUE(head.bodiless_answer);
   EXPECT_EQ(head.text, Get("/x", "Host: n\r\nConnection: close\r\n"));
@@ -55,7 +53,7 @@ TEST(ParseRequestHeadTest, EveryBeginningOfARequestIsABeginning) {
   const std::string request = "\r\n" + Get("/metrics", "Host: n\r\nUser-Agent: p/1\r\n");
 
   for (size_t size = 0; size < request.size(); ++size) {
-    const ParsedHead parsed = ParseRequestHead(request.substr(0, size));
+    const RequestHead parsed = ParseRequestHead(request.substr(0, size));
     EXPECT_FALSE(parsed.complete) << size;
     EXPECT_EQ(parsed.http_status, 0) << size;
   }
@@ -66,9 +64,9 @@ TEST(ParseRequestHeadTest, ABodyHasOneLengthInDigits) {
   const auto parse = [](const std::string& header) {
     return ParseRequestHead(Get("/", "Host: n\r\n" + header));
   };
-  EXPECT_EQ(parse("").head.body_bytes, 0u);
-  EXPECT_EQ(parse("Content-Length: 0\r\n").head.body_bytes, 0u);
-  EXPECT_EQ(parse("content-length:5000000000\r\n").head.body_bytes, 5'000'000'000u);
+  EXPECT_EQ(parse("").body_bytes, 0u);
+  EXPECT_EQ(parse("Content-Length: 0\r\n").body_bytes, 0u);
+  EXPECT_EQ(parse("content-length:5000000000\r\n").body_bytes, 5'000'000'000u);
   for (const std::string length : {"-1", "", "1, 1", "1\r\nContent-Length: 1"}) {
     EXPECT_EQ(parse("Content-Length: " + length + "\r\n").http_status, 400) << length;
   }
@@ -77,9 +75,8 @@ TEST(ParseRequestHeadTest, ABodyHasOneLengthInDigits) {
 }
 
 TEST(ParseRequestHeadTest, WhoWaitsToBeToldIsKnown) {
-  EXPECT_TRUE(
-      ParseRequestHead(Get("/", "Host: n\r\nExpect: 100-Continue\r\n")).head.expects_continue);
-  EXPECT_FALSE(ParseRequestHead(Get("/")).head.expects_continue);
+  EXPECT_TRUE(ParseRequestHead(Get("/", "Host: n\r\nExpect: 100-Continue\r\n")).expects_continue);
+  EXPECT_FALSE(ParseRequestHead(Get("/")).expects_continue);
 }
 
 TEST(ParseRequestHeadTest, WhatTwoServersMayReadDifferentlyIsRefused) {
@@ -123,7 +120,7 @@ TEST(ParseRequestHeadTest, NoBytesMakeItReadOrAskBeyondItsLimits) {
       bytes.insert(at, 1, alphabet[random() % alphabet.size()]);
     }
 
-    const ParsedHead parsed = ParseRequestHead(bytes);
+    const RequestHead parsed = ParseRequestHead(bytes);
 
     EXPECT_LE(parsed.size_bytes, bytes.size());
     EXPECT_TRUE(parsed.http_status == 0 || !ReasonPhrase(parsed.http_status).empty());
