@@ -25,23 +25,8 @@ constexpr auto kFirstPause = microseconds(100);
 constexpr auto kLongestPause = milliseconds(10);
 // How long a kill waits for a v1 cgroup to freeze before it kills what still runs.
 constexpr auto kFreezeBeforeKill = milliseconds(500);
-// Kernels refuse a deeper hierarchy long before (cgroup.max.depth is INT_MAX, but a path has a
-// page).
+// Kernels refuse a deeper hierarchy long before: its path has to fit into a page.
 constexpr int kDepthMax = 256;
-constexpr auto kBusyPause = milliseconds(2);
-
-Status VisitBeneath(int dir_fd, const std::function<Status(int dir_fd)>& visit, int depth) {
-  if (depth > kDepthMax) return Status(Code::kResourceExhausted, "cgroups nested too deeply");
-  CRYOPOD_RETURN_IF_ERROR(visit(dir_fd));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.type != DT_DIR) continue;
-    Result<UniqueFd> child = OpenAt(dir_fd, entry.name, O_DIRECTORY | O_RDONLY);
-    Status status = child.ok() ? VisitBeneath(child->get(), visit, depth + 1) : child.status();
-    if (!status.ok() && status.code() != Code::kNotFound) return status;
-  }
-  return Status();
-}
 
 Status RemoveOnce(int parent_fd, const std::string& name) {
   Result<UniqueFd> dir = OpenAt(parent_fd, name, O_DIRECTORY | O_RDONLY);
@@ -253,8 +238,17 @@ Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked) 
   return freeze_asked ? FreezeState::kFreezing : FreezeState::kThawed;
 }
 
-Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit) {
-  return VisitBeneath(dir_fd, visit, 0);
+Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit, int depth) {
+  if (depth > kDepthMax) return Status(Code::kResourceExhausted, "cgroups nested too deeply");
+  CRYOPOD_RETURN_IF_ERROR(visit(dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    if (entry.type != DT_DIR) continue;
+    Result<UniqueFd> child = OpenAt(dir_fd, entry.name, O_DIRECTORY | O_RDONLY);
+    Status status = child.ok() ? VisitCgroups(child->get(), visit, depth + 1) : child.status();
+    if (!status.ok() && status.code() != Code::kNotFound) return status;
+  }
+  return Status();
 }
 
 Result<std::vector<pid_t>> ReadCgroupPids(int dir_fd, const std::string& file) {
@@ -267,13 +261,14 @@ Result<std::vector<pid_t>> ReadCgroupPids(int dir_fd, const std::string& file) {
 }
 
 Status RemoveCgroupAt(int parent_fd, const std::string& name, Deadline deadline) {
+  microseconds pause = kFirstPause;
   while (true) {
     Status status = RemoveOnce(parent_fd, name);
     // EBUSY; everything else will not change by waiting.
     if (status.ok() || status.code() != Code::kFailedPrecondition || deadline.expired()) {
       return status;
     }
-    std::this_thread::sleep_for(kBusyPause);
+    PauseLonger(pause, deadline);
   }
 }
 

@@ -52,8 +52,7 @@ class Cgroup {
   Status Thaw() const;
   Result<FreezeState> State() const;
   // Waits (poll on cgroup.events; v1 has no event and is read, and asked, again with a growing
-  // pause).
-  // Errors: kDeadlineExceeded.
+  // pause). Errors: kDeadlineExceeded.
   Status WaitFrozen(Deadline deadline) const;
 
   // What is in this cgroup and all beneath it, sorted, without duplicates.
@@ -82,7 +81,7 @@ Result<FreezeState> ParseCgroupEvents(std::string_view text, bool freeze_asked);
 
 // Calls `visit` with the directory of a cgroup and of each beneath it, parents first. One that
 // vanishes meanwhile is passed over, also when `visit` says kNotFound of it; the top one is not.
-Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit);
+Status VisitCgroups(int dir_fd, const std::function<Status(int dir_fd)>& visit, int depth = 0);
 
 // PIDs in "cgroup.procs" or "tasks" of this cgroup alone. Errors: kFailedPrecondition when one lies
 // outside our PID namespace and so has no number; kUnimplemented in a threaded cgroup.

@@ -81,11 +81,9 @@ bool HasController(std::string_view controllers, std::string_view wanted) {
 std::optional<std::string> CgroupPathOf(std::string_view proc_cgroup, std::string_view controller) {
   for (const std::string_view line : SplitLines(proc_cgroup)) {
     // "6:freezer:/a:b": the path may hold colons.
-    const size_t first = line.find(':');
-    const size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    const std::string_view names = line.substr(first + 1, second - first - 1);
-    if (HasController(names, controller)) return std::string(line.substr(second + 1));
+    const std::vector<std::string_view> parts = Split(line, ':');
+    if (parts.size() < 3 || !HasController(parts[1], controller)) continue;
+    return std::string(line.substr(parts[0].size() + parts[1].size() + 2));
   }
   return std::nullopt;
 }

@@ -36,8 +36,7 @@ Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, int flags, mode_t 
   return ErrnoStatus(error_number, "openat2", path);
 }
 
-// At most `size_bytes` from one descriptor's offset to the other's; less only at the end of the
-// file.
+// At most `size_bytes` from one descriptor's offset to the other's; less only at the file's end.
 Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) {
   // No larger than the file: many are small, and a buffer costs more than their copy.
   std::vector<char> buffer(std::min<uint64_t>(kCopyBufferBytes, size_bytes));

@@ -33,8 +33,7 @@ void SetLogLevelFromEnvironment();
 void Log(LogLevel level, std::string_view message,
          std::initializer_list<std::pair<std::string_view, std::string>> fields = {});
 
-// The escaped inside of a JSON string, cut between characters. Bytes that are no valid UTF-8 become
-// '?'.
+// The escaped inside of a JSON string, cut between characters; what is no valid UTF-8 becomes '?'.
 std::string JsonEscape(std::string_view text, size_t bytes_max = std::string::npos);
 
 }  // namespace cryopod

@@ -14,6 +14,7 @@ namespace {
 
 // More mounts than anybody stacks on one directory; an end for the loop.
 constexpr int kStackedMountsMax = 4096;
+constexpr uint64_t kTmpfsEntriesMin = 4096;
 
 int MountTmpfsWith(const std::string& path, const std::string& options) {
   return ::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str());

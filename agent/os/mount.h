@@ -11,11 +11,8 @@ namespace cryopod {
 // attributes. The kernel itself counts 1 KiB for the inode (Linux mm/shmem.c, BOGO_INODE_SIZE).
 inline constexpr uint64_t kTmpfsEntryBytes = 2048;
 
-// However small the tmpfs is.
-inline constexpr uint64_t kTmpfsEntriesMin = 4096;
-
-// A private tmpfs of at most `size_bytes` of data, and of at most one entry for each KiB of it,
-// mode 0700, at `path` (made when absent).
+// A private tmpfs of at most `size_bytes` of data, and of at most one entry for each KiB of it
+// (4096 however small it is), mode 0700, at `path` (made when absent).
 Status MountTmpfs(const std::string& path, uint64_t size_bytes);
 // Detaches whatever is mounted at `path`, as often as something is; nothing mounted is success.
 Status UnmountAll(const std::string& path);

@@ -104,7 +104,6 @@ struct CapabilitySets {
   uint64_t bounding = 0;
   uint64_t ambient = 0;
 
-  uint64_t all() const { return inheritable | permitted | effective | bounding | ambient; }
   bool operator==(const CapabilitySets&) const = default;
 };
 
@@ -116,8 +115,6 @@ struct TaskCredentials {
   CapabilitySets capabilities;
   bool no_new_privs = false;
   int seccomp_mode = 0;  // 0 none, 1 strict, 2 filter
-
-  bool operator==(const TaskCredentials&) const = default;
 };
 
 // Errors: kNotFound when there is no such task.

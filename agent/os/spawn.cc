@@ -24,8 +24,7 @@ namespace {
 // Where execvp(3) looks without a PATH.
 constexpr char kDefaultPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr int kSetupFailedExitCode = 127;
-// Between fork and exec a child does a dozen calls; it can be stopped there only by a frozen
-// cgroup.
+// Between fork and exec a child does a dozen calls; only a frozen cgroup can stop it there.
 constexpr auto kExecWait = std::chrono::seconds(30);
 
 bool IsProgram(const std::string& path) {

@@ -66,8 +66,7 @@ class Subprocess {
   // Errors: kDeadlineExceeded.
   Result<ExitStatus> WaitOnly(Deadline deadline);
   // The same, but a child that outlives the deadline is killed and reaped, for which it may take
-  // up to 10 s more (a v1 cgroup that is frozen, a hanging disk). Errors:
-  // kDeadlineExceeded.
+  // up to 10 s more (a v1 cgroup that is frozen, a hanging disk). Errors: kDeadlineExceeded.
   Result<ExitStatus> Wait(Deadline deadline);
 
  private:
