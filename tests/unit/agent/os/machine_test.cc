@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/os/cgroup.h"
+#include "agent/os/cgroup_paths.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod {
@@ -110,6 +112,11 @@ TEST(ReadMachineTest, KnowsThisMachine) {
   EXPECT_FALSE(machine.architecture.empty());
   EXPECT_FALSE(machine.kernel.empty());
   EXPECT_FALSE(machine.cpu_flags.empty());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<CgroupMount> mounts, ReadCgroupMounts());
+  const CgroupMount* mount = FreezingMount(mounts);
+  if (mount == nullptr) GTEST_SKIP() << "nothing here can freeze";
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(mount->path));
+  EXPECT_EQ(machine.cgroup_version, cgroup.version() == CgroupVersion::kV1 ? "v1" : "v2");
 }
 
 }  // namespace
