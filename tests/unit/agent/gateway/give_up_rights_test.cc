@@ -65,7 +65,7 @@ TEST_F(GiveUpRightsTest, RootBecomesTheUserWithItsGroupsAndKeepsNothing) {
               for (int i = 0; i < 4; ++i) {
                 if (now->uids[i] != user->pw_uid || now->gids[i] != user->pw_gid) return "ids";
               }
-              if (now->capabilities.all() != 0) return "capabilities";
+              if (now->capabilities != CapabilitySets()) return "capabilities";
               if (!now->no_new_privs) return "no_new_privs";
               gid_t groups[64];
               const int count = ::getgroups(64, groups);
