@@ -101,7 +101,8 @@ class PreflightTest : public test::LeafTest {
                     [&prepare] { return OwnMounts() && prepare(); });
     ASSERT_TRUE(holder_->ready());
     Enter(holder_->init());
-    for (const pid_t child : ListChildren(holder_->init()).value()) Enter(child);
+    const std::vector<pid_t> children = ListChildren(holder_->init()).value();
+    for (const pid_t child : children) Enter(child);
     pod_.targets.push_back(Target("app", holder_->init()));
     pod_.targets[0].upper_dir = Upper();
   }

@@ -121,11 +121,12 @@ class PreparedDumpTest : public test::CounterTest {
   // Freezes the pod for as long; `meanwhile` comes just before.
   Status Capture(
       std::vector<PreparedDump>& dumps, const std::function<void()>& meanwhile = [] {}) {
-    CRYOPOD_ASSIGN_OR_RETURN(const BirthWatch births, BirthWatch::Begin(pod_, Soon()));
+    CRYOPOD_ASSIGN_OR_RETURN(BirthWatch births, BirthWatch::Begin(pod_, Soon()));
+    births_.emplace(std::move(births));  // until nobody lives who was forked meanwhile
     CRYOPOD_ASSIGN_OR_RETURN(const FrozenPod frozen, FreezePod(pod_.targets, Soon()));
     meanwhile();
     checkpoint_.containers.resize(pod_.targets.size());
-    return CapturePod(pod_, dumps, frozen, births, Soon(), checkpoint_);
+    return CapturePod(pod_, dumps, frozen, *births_, Soon(), checkpoint_);
   }
 
   test::CounterInCgroup sidecar_{GetParam()};
@@ -133,6 +134,7 @@ class PreparedDumpTest : public test::CounterTest {
   ResolvedPod pod_;
   std::optional<StagingArea> staging_;
   archive::PodCheckpoint checkpoint_;
+  std::optional<BirthWatch> births_;
 };
 
 TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
@@ -183,6 +185,7 @@ TEST_P(PreparedDumpTest, WhatTheFreezeYieldedIsDescribed) {
   EXPECT_EQ(checkpoint_.containers[0].processes, 2u);
   EXPECT_EQ(checkpoint_.containers[0].tasks, 1u) << "a zombie is a process and no task";
   EXPECT_EQ(checkpoint_.containers[0].rootfs_bytes, 3u);
+  births_.reset();  // before the namespace ends
 }
 
 TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
