@@ -1,5 +1,6 @@
 #include "restore/container_cgroup.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "agent/os/cgroup_paths.h"

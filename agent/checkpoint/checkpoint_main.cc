@@ -114,7 +114,8 @@ void Checkpoint::Enter(const std::string& stage) {
 
 Status Checkpoint::Prepare() {
   Enter("resolve");
-  CRYOPOD_ASSIGN_OR_RETURN(criu_, StartedCriu::Start(job_));
+  CRYOPOD_ASSIGN_OR_RETURN(StartedCriu started, StartedCriu::Start(job_));
+  criu_.emplace(std::move(started));
   CRYOPOD_ASSIGN_OR_RETURN(pod_, ResolvePod(job_));
   Enter("preflight");
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
