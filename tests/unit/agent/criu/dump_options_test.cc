@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "agent/os/mount_info.h"
 #include "agent/os/proc.h"
 #include "test_data.h"
 #include "tests/support/status_matchers.h"

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "agent/os/mount_info.h"
 #include "test_data.h"
 #include "tests/support/temp_directory.h"
 
