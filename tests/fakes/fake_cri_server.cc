@@ -60,7 +60,9 @@ std::vector<std::string> HandlersOf(const std::string& config_json) {
   const nlohmann::json config = nlohmann::json::parse(config_json, nullptr, false);
   const nlohmann::json::json_pointer runtimes("/containerd/runtimes");
   if (!config.is_object() || !config.contains(runtimes)) return {};
-  return Keys(config.at(runtimes).get<nlohmann::json::object_t>());
+  std::vector<std::string> handlers;
+  for (const auto& runtime : config.at(runtimes).items()) handlers.push_back(runtime.key());
+  return handlers;
 }
 
 // As containerd: an ID or a prefix of it.
