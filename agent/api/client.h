@@ -17,7 +17,6 @@ inline constexpr char kDefaultSocket[] = "/run/cryopod/agent.sock";
 using ProgressSink = std::function<void(const Progress& progress)>;
 // Receives the bytes of a file in order. An error ends the transfer and is returned.
 using ByteSink = std::function<Status(std::string_view bytes)>;
-
 // Receives the bytes of the log `name`. An error ends the transfer and is returned.
 using LogSink = std::function<Status(std::string_view name, std::string_view bytes)>;
 
@@ -26,8 +25,7 @@ using LogSink = std::function<Status(std::string_view name, std::string_view byt
 // Errors   those of the agent as they are, with its reasons; their codes are listed in
 //          agent/api/cryopod.proto. kUnavailable at once when nobody listens at the socket, and
 //          kDeadlineExceeded when an agent that does gave no answer in time: both name it.
-// Threads  any; calls are independent. An operation that has begun goes on when its caller goes
-// away.
+// Threads  any; calls are independent. An operation that has begun goes on without its caller.
 class Client {
  public:
   explicit Client(const std::string& socket_path);

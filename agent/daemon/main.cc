@@ -7,7 +7,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <thread>
 
@@ -95,7 +94,8 @@ Status AdoptJobs(const AgentParts& agent, CheckpointOperations& checkpoints,
   return store.RemoveLeftovers({}).While("removing what is left of archives");
 }
 
-Status Serve(const settings::AgentSettings& config, const std::function<int()>& wait_for_end) {
+Status Serve(const settings::AgentSettings& config, const sigset_t& signals, int argc,
+             const char* const* argv) {
   CRYOPOD_RETURN_IF_ERROR(CheckConfig(config));
   for (const std::string& directory :
        {config.run_dir, config.jobs_dir(), config.state_dir, config.store_root()}) {
@@ -116,7 +116,7 @@ Status Serve(const settings::AgentSettings& config, const std::function<int()>& 
   CRYOPOD_ASSIGN_OR_RETURN(const ServedSocket agent_socket, ServeAgent(agent, checkpoints, pods));
   Log(LogLevel::kInfo, "serving",
       {{"version", CRYOPOD_VERSION}, {"socket", config.agent_socket()}});
-  const int signal = wait_for_end();
+  const int signal = WaitForEnd(signals, argc, argv);
   Log(LogLevel::kInfo, "ending", {{"signal", std::to_string(signal)}});
   EndWithin(kShutdownTimeout);
   return Status();
@@ -145,8 +145,7 @@ int main(int argc, char** argv) {
   sigemptyset(&signals);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  const Status status =
-      daemon::Serve(config, [&] { return daemon::WaitForEnd(signals, argc, argv); });
+  const Status status = daemon::Serve(config, signals, argc, argv);
   if (status.ok()) return 0;
   Log(LogLevel::kError, "cannot serve", {{"reason", status.message()}});
   std::fprintf(stderr, "cryopod-agent: %s\n", status.message().c_str());

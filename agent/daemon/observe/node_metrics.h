@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -14,6 +16,17 @@ namespace cryopod::daemon {
 
 // Asks CRIU, the container runtime and the kernel, as node::LookAtNode.
 api::NodeInfo ReadNodeInfo(const AgentParts& agent);
+
+struct FrozenPods {
+  uint64_t pods = 0;
+  std::chrono::nanoseconds longest{0};  // since the first of them was frozen
+};
+
+// The pods that stand still now for a checkpoint: in the freeze, held until their archive is
+// committed, or left by an operation that died. While CRIU works the kernel calls a cgroup thawed
+// whose tasks CRIU holds, so a living operation's own word counts, and the kernel's where there is
+// none.
+FrozenPods CountFrozenPods(const AgentParts& agent);
 
 // The text of a scrape: what was counted, and what is true of the node at this moment.
 //

@@ -10,7 +10,6 @@
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/job_file.h"
-#include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/subprocess.h"
 

@@ -1,7 +1,6 @@
 #include "agent/daemon/operations/restore_operations.h"
 
 #include <chrono>
-#include <csignal>
 #include <utility>
 
 #include "agent/daemon/archives/archive_access.h"
@@ -9,7 +8,6 @@
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/kept_logs.h"
-#include "agent/os/file.h"
 #include "agent/os/log.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"

@@ -13,12 +13,11 @@
 namespace cryopod::daemon {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kCallTimeout{10};
 constexpr char kKept[] = "kept";
-constexpr milliseconds kInterval{250};
+constexpr std::chrono::milliseconds kInterval{250};
 // The runtime may go on with a call whose caller was killed. So long a sandbox that it has not told
 // yet may still turn up, and a container whose restore is consumed may still be started.
 constexpr seconds kAftermath{5};

@@ -23,13 +23,12 @@
 namespace cryopod::daemon {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr char kDefaultHandler[] = "cryopod";
 constexpr seconds kRollbackTimeout{60};
 constexpr seconds kReleaseTimeout{30};
-constexpr milliseconds kReleaseInterval{5};
+constexpr std::chrono::milliseconds kReleaseInterval{5};
 constexpr seconds kBlameTimeout{60};
 
 Status Cancelled() { return Status(Code::kCancelled, "the operation was cancelled"); }

@@ -9,11 +9,8 @@
 namespace cryopod::daemon {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-constexpr milliseconds kAcceptInterval{200};
-constexpr seconds kFirstMessageTimeout{5};
+constexpr std::chrono::milliseconds kAcceptInterval{200};
+constexpr std::chrono::seconds kFirstMessageTimeout{5};
 // Pods that start at once on one node; beyond it connections wait in the socket's backlog.
 constexpr size_t kConnectionsMax = 64;
 

@@ -1,7 +1,6 @@
-#include "agent/daemon/observe/frozen_pods.h"
-
 #include <csignal>
 
+#include "agent/daemon/observe/node_metrics.h"
 #include "agent/os/cgroup.h"
 #include "tests/support/test_cgroup.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
