@@ -79,7 +79,7 @@ class PodRestoresTest : public test::AgentFixture {
 };
 
 TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
-  options_.operation_id = "mine";
+  options_.operation_id = OwnId();
   WatchEnds();
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
@@ -97,7 +97,7 @@ TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
                                    "restore sidecar", "verify"));
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
-  EXPECT_THAT(Ends(), ElementsAre("mine.json", "mine"));
+  EXPECT_THAT(Ends(), ElementsAre(OwnId() + ".json", OwnId()));
 }
 
 TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {
