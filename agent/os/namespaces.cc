@@ -183,6 +183,10 @@ Result<std::string> RunInNamespace(int ns_fd, int ns_type,
   const bool ends_by_itself = wire.ok() || ns_type == CLONE_NEWPID;
   EndAndReap(pid, Deadline::After(ends_by_itself ? kGrace : std::chrono::seconds(0)));
   if (!wire.ok()) return wire;
+  // That one ended its own at the deadline, and was seen to go before the deadline was seen here.
+  if (wire->empty() && deadline.expired()) {
+    return Status(Code::kDeadlineExceeded, "the child in the namespace was killed");
+  }
   return DecodeAnswer(*wire);
 }
 

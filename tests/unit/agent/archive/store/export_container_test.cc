@@ -6,9 +6,6 @@
 namespace cryopod::archive::test {
 namespace {
 
-// A directory with another system in it, for tools that this one does not have.
-constexpr char kToolsRootVariable[] = "CRYOPOD_CHECKPOINTCTL_ROOT";
-
 class ExportContainerTest : public ArchiveTest {
  protected:
   void SetUp() override {
@@ -111,30 +108,6 @@ TEST_F(ExportContainerTest, ADamagedLayerEndsTheExport) {
     std::string tar;
 
     EXPECT_THAT(Export(archive, "app", &tar), StatusIs(Code::kDataLoss, HasSubstr(blob.digest)));
-  }
-}
-
-TEST_F(ExportContainerTest, CheckpointctlShowsIt) {
-  const char* root = std::getenv(kToolsRootVariable);
-  const std::optional<std::string> here = FindProgram("checkpointctl");
-  if (!here && root == nullptr) {
-    GTEST_SKIP() << "checkpointctl is not installed and " << kToolsRootVariable << " is not set";
-  }
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive archive, MakeArchive("one", {"app"}));
-  std::string tar;
-  ASSERT_THAT(Export(archive, "app", &tar), IsOk());
-  const std::string name = "cryopod-export-" + std::to_string(::getpid()) + ".tar";
-  const auto dir = here ? temp_.path() : std::filesystem::path(root) / "tmp";
-  WriteText(dir / name, tar);
-
-  const CommandOutput shown =
-      here ? RunTool({*here, "show", (dir / name).string()})
-           : RunTool({"/usr/sbin/chroot", root, "/usr/bin/checkpointctl", "show", "/tmp/" + name});
-  std::filesystem::remove(dir / name);
-
-  ASSERT_TRUE(shown.status.success()) << shown.text;
-  for (const char* expected : {"app", "example.org/app:1", "runc", "containerd"}) {
-    EXPECT_THAT(shown.text, HasSubstr(expected));
   }
 }
 
