@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
-#include "agent/os/proc.h"
 #include "agent/os/deadline.h"
+#include "agent/os/proc.h"
 #include "agent/settings/agent_settings.h"
 #include "cri/runtime_client.h"
 #include "restore/runtime/protocol/key_values.h"

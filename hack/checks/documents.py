@@ -1,5 +1,6 @@
-"""Holds the documents to what they speak of: their links, their length, the words of `reason`."""
+"""Holds the documents to what they speak of: links, files that they name, length, the words of `reason`."""
 
+import fnmatch
 import posixpath
 import re
 
@@ -8,6 +9,8 @@ from .source_tree import Report
 WORDS_MAX = {"README.md": 2200}
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(?P<text>.+)$", re.MULTILINE)
+# `mounts/mount_rules.cc`, `job_directory.{h,cc}`, `check_*.cc`: beside the document, or from the root.
+SOURCE = re.compile(r"`(?P<path>[\w./*-]+\.(?:\{h,cc\}|h|cc|proto))`")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 REASON = re.compile(r'^  k\w+, +// "(?P<word>\w+)"', re.MULTILINE)
 REASONS = "agent/os/reason.h"
@@ -39,6 +42,16 @@ def check_links(tree, path):
             yield f"{path}: the link to {match['target']} leads nowhere: {wrong}"
 
 
+def check_sources(tree, path):
+    for match in SOURCE.finditer(tree.read(path)):
+        for ending in ("h", "cc"):
+            name = match["path"].replace("{h,cc}", ending)
+            beside = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+            if not any(fnmatch.filter(tree.paths, place) for place in (beside, name, f"*/{name}")):
+                yield f"{path}: there is no {name}"
+                break
+
+
 def check_length(tree, path):
     words = len(tree.read(path).split())
     if words > WORDS_MAX.get(path, words):
@@ -58,5 +71,5 @@ def check(tree):
     documents = [path for path in tree.paths if path.endswith(".md")]
     violations = [*check_reasons(tree)]
     for path in documents:
-        violations += [*check_links(tree, path), *check_length(tree, path)]
+        violations += [*check_links(tree, path), *check_sources(tree, path), *check_length(tree, path)]
     return Report(f"{len(documents)} documents", violations)

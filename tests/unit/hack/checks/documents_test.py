@@ -36,6 +36,14 @@ class DocumentsTest(unittest.TestCase):
     def test_what_stands_in_a_block_of_code_is_no_link(self):
         self.assertEqual([], self.violations({"README.md": "```sh\necho [a](gone)\n```\n"}))
 
+    def test_a_source_that_is_named_is_there(self):
+        files = {"agent/README.md": "`os/a.{h,cc}` `../restore/b.h` `check_*.cc`", "agent/os/a.h": "",
+                 "agent/os/a.cc": "", "restore/b.h": "", "agent/node/check_x.cc": ""}
+        self.assertEqual([], self.violations(files))
+
+        wrong, = self.violations({"agent/README.md": "`os/gone.h`"})
+        self.assertIn("no os/gone.h", wrong)
+
     def test_the_readme_stays_short(self):
         self.assertEqual([], self.violations({"README.md": "word " * 2200}))
         wrong, = self.violations({"README.md": "word " * 2201})

@@ -174,7 +174,8 @@ TEST_F(WrapperServerTest, ARestoreIsAskedForTheArchiveWhoseDigestStandsUnderItsN
   config_.restore_idle_timeout_s = 18;
   const std::string id = BeginRestore();
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::RestoreJob job, jobs::ReadFileOf<jobs::RestoreJob>(JobDir(id), jobs::kRequestFile));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::RestoreJob job,
+                               jobs::ReadFileOf<jobs::RestoreJob>(JobDir(id), jobs::kRequestFile));
 
   EXPECT_EQ(job.operation_id, id);
   EXPECT_EQ(job.archive, "a");
