@@ -52,8 +52,8 @@ class KubeletTest(PodTest):
         return target
 
     def assert_ended_well(self, pod, name):
-        status = pod.pod().status(name)
-        self.assertEqual((status["state"], status["exit_code"]), ("exited", 0))
+        lab.wait_until(lambda: pod.pod().state(name) == "exited", f"container {name} has ended")
+        self.assertEqual(pod.pod().status(name)["exit_code"], 0)
 
     def ask(self, pod, request):
         return pod.pod().ask("one", "volume_holder", request)

@@ -1,7 +1,8 @@
 """An archive that an older cryopod has written is read, verified and restored.
 
 tests/e2e/old_archives holds one of each schema and cgroup version: a container whose program
-(tick.cc there) and its count lie in the writable layer, so that no image need be what it was.
+(tick.cc there) and its count lie in the writable layer, so that no image need be what it was. Of the
+processor's flags they name those alone that servers of every maker have: the program needs no others.
 """
 import os
 import pathlib
