@@ -34,7 +34,7 @@ class MountOriginTest : public ::testing::Test {
 
   // What CRI told the runtime, and what mountinfo of the container shows.
   PlacedMount Place(const std::string& told, const std::string& device, const std::string& root) {
-    state_.mounts = {{"/data", told, "bind", false}};
+    state_.mounts = {{"/data", told, "bind"}};
     const std::vector<PlacedMount> placed =
         PlaceMounts(state_, "sandbox-id", {Shown(device, root, "/data")}, node_);
     EXPECT_EQ(placed.size(), 1u);
@@ -136,9 +136,9 @@ TEST_F(MountOriginTest, VolumesThatOutliveThePodAreOutside) {
 }
 
 TEST_F(MountOriginTest, OnlyWhatIsBoundIntoTheContainerIsPlaced) {
-  state_.mounts = {{"/proc", "proc", "proc", false},
-                   {"/dev/shm", "/run/sandboxes/sandbox-id/shm", "bind", false},
-                   {"/gone", "/srv/gone", "bind", false}};
+  state_.mounts = {{"/proc", "proc", "proc"},
+                   {"/dev/shm", "/run/sandboxes/sandbox-id/shm", "bind"},
+                   {"/gone", "/srv/gone", "bind"}};
 
   EXPECT_THAT(PlaceMounts(state_, "sandbox-id",
                           {Shown("0:5", "/", "/proc"), Shown("0:6", "/", "/dev/shm")}, node_),
@@ -146,7 +146,7 @@ TEST_F(MountOriginTest, OnlyWhatIsBoundIntoTheContainerIsPlaced) {
 }
 
 TEST_F(MountOriginTest, OfTwoMountsAtOnePlaceTheUppermostCounts) {
-  state_.mounts = {{"/data", "/srv/data", "bind", false}};
+  state_.mounts = {{"/data", "/srv/data", "bind"}};
 
   const std::vector<PlacedMount> placed =
       PlaceMounts(state_, "sandbox-id",

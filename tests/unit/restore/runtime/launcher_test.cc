@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "agent/os/proc.h"
@@ -46,8 +47,8 @@ class LauncherTest : public ::testing::Test {
                            "CRYOPOD_CGROUP_NAMESPACE=" + namespace_flag,
                            "CRYOPOD_LAUNCHER_LOG=" + Path("launcher.log")};
     options.descriptors = {{3, criu_.get()}};
-    child_ = Subprocess::Spawn(options);
-    ASSERT_THAT(child_, test::IsOk());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Subprocess::Spawn(options));
+    child_.emplace(std::move(child));
   }
   int ExitCode() {
     const Result<ExitStatus> exit = child_->Wait(Deadline::After(seconds(5)));
@@ -55,7 +56,7 @@ class LauncherTest : public ::testing::Test {
     return exit.ok() ? exit->exit_code : -1;
   }
   void TearDown() override {
-    if (child_.ok() && child_->Kill(SIGKILL).ok()) ExitCode();
+    if (child_ && child_->Kill(SIGKILL).ok()) ExitCode();
   }
 
   void SendRequest() { ASSERT_EQ(::send(runtime_.get(), "x", 1, 0), 1); }
@@ -74,7 +75,7 @@ class LauncherTest : public ::testing::Test {
   test::TempDirectory temp_;
   UniqueFd runtime_;
   UniqueFd criu_;
-  Result<Subprocess> child_ = Status(Code::kUnknown, "none");
+  std::optional<Subprocess> child_;
 };
 
 TEST_F(LauncherTest, BecomesTheRealCriuWithItsOptionsFile) {
