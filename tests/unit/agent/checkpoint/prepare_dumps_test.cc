@@ -15,6 +15,8 @@ namespace cryopod::checkpoint {
 namespace {
 
 namespace fs = std::filesystem;
+using criu::test::ImageOf;
+using criu::test::Process;
 using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
 using cryopod::test::ReadText;
@@ -173,12 +175,10 @@ TEST_P(PreparedDumpTest, WhatTheFreezeYieldedIsDescribed) {
   pod_.targets.clear();
   Add(test::MakeTarget("app", holder.init(), counter_.cgroup()));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
-  // PID, parent, group, session and thread of two processes, of which the second has ended.
+  // Of two processes the second has ended: it has no thread.
   WriteText(staging_path() + "/app.images/pstree.img",
-            criu::test::Number(criu::test::kImageMagic) +
-                criu::test::Number(criu::test::kPstreeMagic) + criu::test::Number(10) +
-                std::string("\x08\1\x10\0\x18\1\x20\1\x28\1", 10) + criu::test::Number(8) +
-                "\x08\2\x10\1\x18\1\x20\1");
+            ImageOf<criu::wire::pstree_entry>(criu::test::kPstreeMagic,
+                                              {Process(1, 0, {1}), Process(2, 1, {})}));
 
   ASSERT_THAT(Capture(dumps), IsOk());
 
