@@ -6,13 +6,14 @@ VICTIMS   agent, checkpoint, both, all (both and the guard)
 STAGE     a stage of the operation's events file, a file of its directory, or "any": DELAY_MS after
           the start
 OPTION    of cryopodctl checkpoint
-Prints one JSON object: what was killed, and how long cgroups stayed frozen after the kill and after
-the end of the last CRIU.
+Prints one JSON object: whom the kill has met alive, at which stage, and how long after it cgroups
+were frozen and a CRIU ran.
 """
 import contextlib
 import glob
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -20,24 +21,18 @@ import time
 
 JOBS = "/run/cryopod/jobs"
 WATCH_S = 30
+AGENT, GUARD, CRIU = "cryopod-agent", "cryopod-guard", "criu"
+CHECKPOINT = "cryopod-checkpo"  # the kernel keeps 15 characters
 
 
-def processes(name):
-    found = []
-    for path in glob.glob("/proc/[0-9]*"):
+def processes():
+    """(name, PID) of all but zombies."""
+    for path in glob.glob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            if open(f"{path}/comm").read().strip() == name:
-                found.append(int(os.path.basename(path)))
-    return found
-
-
-def criu_runs():
-    """A CRIU that works or is parked, except one that is a zombie."""
-    for path in glob.glob("/proc/[0-9]*"):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"{path}/exe").endswith("/criu"):
-                return True
-    return False
+            pid, _, rest = open(path).read().partition(" (")
+            name, _, rest = rest.rpartition(") ")
+            if rest[0] not in "ZX":
+                yield name, int(pid)
 
 
 def frozen_files():
@@ -54,73 +49,107 @@ def is_frozen(files):
     return False
 
 
-def stages(job):
-    try:
-        lines = open(f"{job}/events").read().splitlines()
-    except OSError:
-        return []
-    return [json.loads(line)["stage"] for line in lines]
+class Job:
+    """The operation that has just begun. What it has said can be read when its directory is gone."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._events = os.open(f"{directory}/events", os.O_RDONLY)
+        self.pid = json.load(open(f"{directory}/process.json"))["pid"]
+
+    def _said(self):
+        return os.pread(self._events, 1 << 20, 0)
+
+    def has_reached(self, stage):
+        return f'"{stage}"'.encode() in self._said() or os.path.exists(f"{self._directory}/{stage}")
+
+    def stage(self):
+        if os.path.exists(f"{self._directory}/stopping.json"):
+            return "stopping.json"
+        lines = self._said().splitlines()
+        return json.loads(lines[-1])["stage"] if lines else ""
 
 
-def wait_for_instant(stage, delay_ms, client):
+def wait_for_job(client, deadline):
+    while client.poll() is None and time.monotonic() < deadline:
+        for events in glob.glob(f"{JOBS}/c-*/events"):
+            return Job(os.path.dirname(events))
+    return None
+
+
+def pidfds(name):
+    return [os.pidfd_open(pid) for found, pid in processes() if found == name]
+
+
+def has_ended(pidfd, timeout_s=0):
+    return bool(select.select([pidfd], [], [], timeout_s)[0])
+
+
+def kill_living(victims):
+    """Names of those who were alive."""
+    killed = []
+    for name, pidfd in victims:
+        if not has_ended(pidfd):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                killed.append(name)
+    return killed
+
+
+def kill_at(stage, delay_ms, which, agents, client):
+    """(names of whom it has killed, the stage in which it has)."""
     deadline = time.monotonic() + WATCH_S
-    job = None
-    while time.monotonic() < deadline and client.poll() is None:
-        jobs = glob.glob(f"{JOBS}/c-*")
-        job = jobs[0] if jobs else None
-        if job and (stage == "any" or os.path.exists(f"{job}/{stage}") or stage in stages(job)):
-            break
-        time.sleep(0.0005)
+    job = wait_for_job(client, deadline)
+    if job is None:
+        return [], ""
+    victims = [("guard", fd) for fd in pidfds(GUARD)] if which == "all" else []
+    victims += [("agent", fd) for fd in agents]
+    if which in ("checkpoint", "both", "all"):
+        with contextlib.suppress(ProcessLookupError):
+            victims.append(("checkpoint", os.pidfd_open(job.pid)))
+    # Without a pause: some stages last less than a millisecond.
+    while not (stage == "any" or job.has_reached(stage)) and client.poll() is None \
+            and time.monotonic() < deadline:
+        pass
     time.sleep(delay_ms / 1000)
-    return job
-
-
-def victims_of(which, job):
-    pids = []
-    if which == "all":
-        pids += processes("cryopod-guard")
-    if which in ("agent", "both", "all"):
-        pids += processes("cryopod-agent")
-    if which in ("checkpoint", "both", "all") and job:
-        with contextlib.suppress(OSError):
-            pids.append(json.load(open(f"{job}/process.json"))["pid"])
-    return pids
+    killed = kill_living(victims)
+    at = job.stage()
+    for _, pidfd in victims:
+        has_ended(pidfd, WATCH_S)
+    # Without the agent it goes on; else the stage that it has died in.
+    return killed, at if which == "agent" else job.stage()
 
 
 def watch(files):
-    """Seconds until nothing is frozen and no CRIU runs, and the latest instants of both."""
+    """Until nobody is left who could freeze or thaw: when it was last frozen, and a CRIU last seen."""
     began = time.monotonic()
     last_frozen = last_criu = None
-    quiet_since = began
-    while time.monotonic() - began < WATCH_S and time.monotonic() - quiet_since < 3:
-        now = time.monotonic()
-        frozen, criu = is_frozen(files), criu_runs()
-        if frozen:
-            last_frozen = now - began
-        if criu:
-            last_criu = now - began
-        if frozen or criu:
-            quiet_since = now
+    while True:
+        now = time.monotonic() - began
+        names = {name for name, _ in processes()} & {CRIU, CHECKPOINT, GUARD}
+        if is_frozen(files):
+            last_frozen = now
+        if CRIU in names:
+            last_criu = now
+        if not names:
+            return last_frozen, last_criu
+        if now > WATCH_S:
+            sys.exit(f"{WATCH_S} s after the kill {', '.join(sorted(names))} still ran")
         time.sleep(0.005)
-    return last_frozen, last_criu
 
 
 def main():
     pod, archive, which, stage, delay_ms, *options = sys.argv[1:]
     files = frozen_files()
+    # Before it begins: looking for them takes longer than its first stages.
+    agents = pidfds(AGENT) if which != "checkpoint" else []
     client = subprocess.Popen(
         ["/opt/cryopod/bin/cryopodctl", "checkpoint", pod, "--archive", archive, *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    job = wait_for_instant(stage, float(delay_ms), client)
-    seen = stages(job) if job else []
-    killed = []
-    for pid in victims_of(which, job):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            killed.append(pid)
+    killed, at = kill_at(stage, float(delay_ms), which, agents, client)
     last_frozen, last_criu = watch(files)
     output, _ = client.communicate(timeout=60)
-    print(json.dumps({"killed": killed, "stage": seen[-1] if seen else "", "output": output,
+    print(json.dumps({"killed": sorted(killed), "stage": at, "output": output,
                       "exit_code": client.returncode, "frozen_s": last_frozen,
                       "criu_s": last_criu}))
 
