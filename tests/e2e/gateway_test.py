@@ -1,9 +1,7 @@
 """The gateway on a node: what it says when something is missing, and what hostile clients change."""
 import json
 import re
-import statistics
 import subprocess
-import time
 import unittest
 
 import lab
@@ -15,7 +13,6 @@ IDLE, BUSY = 1000, 100
 RSS_KIB_MAX = 32 << 10
 THREADS_MAX = 24
 DESCRIPTORS_MAX = 3 * 256 + 64  # a client's, and both ends of its connection to the HTTP service
-CHECKPOINTS = 5
 
 # What hostile clients do, from node b: prints a line once all of them are at it, and goes on until its
 # standard input ends. Standard library only; one loop over sockets that do not block.
@@ -96,6 +93,7 @@ while True:
 """
 
 
+# 10 s are what the gateway gives each step of a connection: agent/gateway/exchange.h.
 GET = r"""
 import sys, urllib.error, urllib.request
 try:
@@ -186,18 +184,8 @@ class GatewayTest(PodTest):
         self.assertIn("role reader", denied.stderr)
         self.assertNotEqual(closed.returncode, 0)
 
-    def measure(self, pod):
-        """Microseconds of the freezes of some checkpoints."""
-        freezes = []
-        for _ in range(CHECKPOINTS):
-            answer = self.checkpoint(pod)
-            freezes.append(answer["freeze_us"])
-            a.ctl("delete", answer["archive"])
-        return freezes
-
     def test_hostile_clients_change_nothing_for_the_others(self):
         pod = self.run_pod("shop", lab.container("count", "counter"))
-        calm = self.measure(pod)
         calm_rss, _, _, _ = self.status()
         b.write("/root/load.py", LOAD)
         # The clients stand for other machines: they leave this one's processors to the node.
@@ -208,32 +196,23 @@ class GatewayTest(PodTest):
         self.addCleanup(load.stdout.close)
         try:
             self.assertEqual(load.stdout.readline(), "busy\n")
-            loaded = self.measure(pod)
-            began = time.monotonic()
-            self.assertEqual(get("/healthz"), (200, "ok\n"))
-            self.assertEqual(get("/readyz")[0], 200)
-            code, metrics = get("/metrics")
-            answered_s = time.monotonic() - began
+            self.checkpoint(pod)
+            answers = {path: get(path) for path in ("/healthz", "/readyz", "/metrics")}
             rss, threads, descriptors, fields = self.status()
         finally:
             load.stdin.close()
             counts = load.stdout.read().split()
             load.wait(timeout=30)
-        ratio = statistics.median(loaded) / statistics.median(calm)
         print(f"\ngateway under {IDLE} idle and {BUSY} busy clients: {counts[0]} answers, RSS {rss} KiB "
-              f"(calm {calm_rss}), peak {fields['VmHWM']}, {threads} threads, {descriptors} "
-              f"descriptors, three requests of another in {answered_s:.2f} s; median freeze "
-              f"{statistics.median(loaded)} us, calm {statistics.median(calm)} us, ratio {ratio:.2f}",
+              f"(calm {calm_rss}), peak {fields['VmHWM']}, {threads} threads, {descriptors} descriptors",
               flush=True)
-        self.assertEqual(code, 200)
-        self.assertEqual(sample(metrics, "cryopod_gateway_agent_up"), 1)
+        self.assertEqual({path: code for path, (code, _) in answers.items()}, dict.fromkeys(answers, 200))
+        self.assertEqual(sample(answers["/metrics"][1], "cryopod_gateway_agent_up"), 1)
         self.assertGreater(int(counts[0]), BUSY)
         self.assertLessEqual(rss, RSS_KIB_MAX)
         self.assertLessEqual(threads, THREADS_MAX)
         self.assertLessEqual(descriptors, DESCRIPTORS_MAX)
-        # The clients have the same processors here: only a freeze that waits for them is far longer.
-        self.assertLess(statistics.median(loaded), 10 * statistics.median(calm) + 200_000)
-        pod.wait_for("count")
+        pod.wait_until_it_counts()
 
 
 if __name__ == "__main__":
