@@ -38,15 +38,16 @@ class Layout:
         return f"{self.path}/blobs/sha256/{descriptor['digest'].removeprefix('sha256:')}"
 
     def blobs(self):
-        """Every blob: (what it is, path). The layers of the containers are called by their type."""
+        """Every blob: (what it is, path): manifests are called by the type of their artefact, others by
+        their own."""
         index = json.loads(self.node.read(f"{self.path}/index.json"))
         pod_index = index["manifests"][0]
         found = [("pod index", self.blob_path(pod_index))]
         for manifest in json.loads(self.node.read(self.blob_path(pod_index)))["manifests"]:
-            found.append(("manifest", self.blob_path(manifest)))
             content = json.loads(self.node.read(self.blob_path(manifest)))
-            found.append(("config", self.blob_path(content["config"])))
-            found += [(layer["mediaType"], self.blob_path(layer)) for layer in content["layers"]]
+            found.append((content["artifactType"], self.blob_path(manifest)))
+            found += [(blob["mediaType"], self.blob_path(blob))
+                      for blob in (content["config"], *content["layers"])]
         return list(dict.fromkeys(found))
 
     def blob(self, kind):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A pod that asks for a restore which cannot be done is refused, and its second try as well: by bare
 CRI calls, as a kubelet makes them. It never starts cold in silence."""
+import itertools
 import unittest
 
 import lab
@@ -105,13 +106,15 @@ class NeverColdTest(PodTest):
         self.assert_refused(lambda: pod.restart("stranger"), self.archive.name)
         self.assertEqual(pod.running(), [])
 
-    def test_a_bit_that_flipped_in_any_file(self):
-        for kind, path in [("index.json", f"{self.archive.path}/index.json"), *self.archive.blobs()]:
-            for where in (0, 0.5, 1):
-                with self.subTest(kind=kind, where=where):
-                    archive = self.copy(self.archive)
-                    archive.flip_a_bit(path.replace(self.archive.path, archive.path), where)
-                    self.check_damaged(self.bare_pod(archive.name), archive.name, kind)
+    def test_a_bit_that_flipped_at_the_beginning_in_the_middle_or_at_the_end_of_any_file(self):
+        # One of each kind; manifest and configuration of pod and container are four.
+        files = dict([("index.json", f"{self.archive.path}/index.json"), *self.archive.blobs()])
+        self.assertEqual(len(files), 9, files)
+        for (kind, path), where in zip(files.items(), itertools.cycle((0, 0.5, 1))):
+            with self.subTest(kind=kind, where=where):
+                archive = self.copy(self.archive)
+                archive.flip_a_bit(path.replace(self.archive.path, archive.path), where)
+                self.check_damaged(self.bare_pod(archive.name), archive.name, kind)
 
     def check_damaged(self, pod, archive, kind):
         try:
