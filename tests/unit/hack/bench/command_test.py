@@ -30,6 +30,34 @@ class CommandTest(unittest.TestCase):
         path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         return path
 
+    def kept_quick(self, absent=None):
+        """A whole quick run in which every peer is far better than ours, or `absent` could not run."""
+        lines = [records.header(grid.quick(), standard=grid.STANDARD_QUICK, which="quick"),
+                 {"kind": "exec", "cryopod": [90], "runc": [1]}, {"kind": "resident", "agent_mib": 99}]
+        for case in grid.quick():
+            for act in ("checkpoint", "restore") if case.restore else ("checkpoint",):
+                ours = {"freeze_ms": 9000, "total_s": 90}
+                lines += [records.leg(case.name, peer, 0, act, **(ours if peer == grid.OURS else {}))
+                          for peer in (grid.OURS, *grid.PEERS) if peer != absent]
+                lines.append({"kind": "n/a", "case": case.name, "peer": absent, "act": act,
+                              "reason": "it is not there"})
+        path = self.folder / "quick"
+        path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, records.end()]))
+        return path
+
+    def test_a_quick_run_judges_no_figure(self):
+        answer = bench("--from", self.kept_quick())
+
+        self.assertEqual(0, answer.returncode, answer.stderr)
+        self.assertNotIn("missed", answer.stdout)
+
+    def test_a_quick_run_that_has_not_measured_every_peer_fails_and_names_it(self):
+        for peer in (grid.OURS, *grid.PEERS):
+            answer = bench("--from", self.kept_quick(absent=peer))
+
+            self.assertEqual(1, answer.returncode, peer)
+            self.assertIn(f"n/a: {peer}, checkpoint: it is not there", answer.stderr)
+
     def test_a_bad_value_is_named_before_anything_is_done(self):
         for arguments, said in ((("--rounds", "0"), "--rounds=0: a whole number from 1 to 100"),
                                 (("--peers", "docker"), "--peers=docker: one of containerd"),
