@@ -39,27 +39,29 @@ class FaultTest(PodTest):
         self.check_runs(pod)
         self.check_nothing_is_left()
 
-    def exec_until(self, pod, stop, command):
-        """Sessions that come and go at random while the pod is dumped."""
+    def exec_until(self, pod, stop, done):
+        """Sessions that come and go at random while the pod is dumped; `done` has an entry for each."""
         chance = random.Random()
         while not stop.is_set():
-            pod.exec("memory", *command, check=False)
+            answer = pod.exec("memory", "/bin/sh", "-c", "echo x >>/tmp/probe", check=False)
+            if answer.returncode == 0:
+                done.append(answer)
             stop.wait(chance.uniform(0, 0.05))
 
     def test_an_exec_in_mid_dump_never_yields_an_archive_without_its_task(self):
         pod = self.run_pod("probe", lab.container("count", "counter"),
                            lab.container("memory", "memory_load 128"))
-        stop = threading.Event()
-        prober = threading.Thread(target=self.exec_until,
-                                  args=(pod, stop, ["/bin/sh", "-c", "echo x >>/tmp/probe"]))
+        stop, done = threading.Event(), []
+        prober = threading.Thread(target=self.exec_until, args=(pod, stop, done))
         prober.start()
-        made = refused = 0
+        probed = refused = made = 0
         try:
-            for _ in range(CHECKPOINTS):
-                archive = unique("probe")
+            while made + refused < CHECKPOINTS or not probed and made + refused < 4 * CHECKPOINTS:
+                archive, before = unique("probe"), len(done)
                 answer = a.ctl("checkpoint", pod.sandbox, "--archive", archive, check=False)
                 if answer.returncode == 0:
                     made += 1
+                    probed += len(done) - before
                     self.check_tasks(archive)
                 else:
                     refused += 1
@@ -69,7 +71,9 @@ class FaultTest(PodTest):
         finally:
             stop.set()
             prober.join()
-        print(f"\n{made} archives made, {refused} checkpoints refused", file=sys.stderr)
+        print(f"\n{made} archives made, {refused} checkpoints refused, {probed} sessions ended while one "
+              "was made", file=sys.stderr)
+        self.assertGreater(probed, 0, "no session met a checkpoint that was made")
         self.check_runs(pod)
         self.check_nothing_is_left()
 

@@ -235,6 +235,8 @@ class BarrierTest(KubeletTest):
             self.assert_went_on(self.before[name], self.target.report(name))
 
     def test_a_held_container_can_be_stopped(self):
+        self.assertTrue(self.is_stopped("one"))
+
         b.cri("stop", self.target.made["one"][-1], "60", timeout_s=30)
 
         self.assert_ended_well(self.target, "one")

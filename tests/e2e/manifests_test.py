@@ -51,7 +51,9 @@ class ManifestsTest(PodTest):
         promtool("check", "rules", MANIFESTS / "prometheus/alerts.yaml")
         promtool("test", "rules", lab.REPOSITORY / "tests/e2e/alerts_test.yaml")
         tested = (lab.REPOSITORY / "tests/e2e/alerts_test.yaml").read_text()
-        for alert in re.findall(r"- alert: (\w+)", (MANIFESTS / "prometheus/alerts.yaml").read_text()):
+        alerts = re.findall(r"- alert: (\w+)", (MANIFESTS / "prometheus/alerts.yaml").read_text())
+        self.assertTrue(alerts)
+        for alert in alerts:
             self.assertIn(f"alertname: {alert}\n", tested)
 
     def test_prometheus_takes_the_scrape_example(self):
