@@ -32,9 +32,9 @@ TARGETS = (
            "growth of any process of ours from 64 MiB to 1 GiB, MiB"),
 )
 # A short run on any machine shows that there is a figure for each, and not how good it is.
-TARGETS_QUICK = tuple(dataclasses.replace(target, limit=None, words=target.words.replace("1 GiB", "64 MiB"))
-                      for target in TARGETS
-                      if target.metric not in ("freeze_2x512_vs_1x1024", PEAK_GROWTH))
+TARGETS_QUICK = tuple(
+    dataclasses.replace(target, limit=None, words=target.words.replace("1 GiB", "64 MiB"))
+    for target in TARGETS if target.metric not in ("freeze_2x512_vs_1x1024", PEAK_GROWTH))
 
 
 @dataclasses.dataclass(frozen=True)
