@@ -10,6 +10,7 @@ Prints one JSON object: whom the kill has met alive, at which stage, and how lon
 were frozen and a CRIU ran.
 """
 import contextlib
+import ctypes
 import glob
 import json
 import os
@@ -23,6 +24,17 @@ JOBS = "/run/cryopod/jobs"
 WATCH_S = 30
 AGENT, GUARD, CRIU = "cryopod-agent", "cryopod-guard", "criu"
 CHECKPOINT = "cryopod-checkpo"  # the kernel keeps 15 characters
+# ptrace(2)
+SEIZE, INTERRUPT, TO_SYSTEM_CALL, DETACH = 0x4206, 0x4207, 24, 17
+MARK_SYSTEM_CALLS, SYSTEM_CALL = 1, signal.SIGTRAP | 0x80
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+libc.ptrace.restype = ctypes.c_long
+
+
+def ptrace(request, pid, data=0):
+    if libc.ptrace(request, pid, None, data) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
 
 
 def processes():
@@ -54,14 +66,39 @@ class Job:
 
     def __init__(self, directory):
         self._directory = directory
-        self._events = os.open(f"{directory}/events", os.O_RDONLY)
+        self._events = None
         self.pid = json.load(open(f"{directory}/process.json"))["pid"]
 
     def _said(self):
+        if self._events is None:
+            try:
+                self._events = os.open(f"{self._directory}/events", os.O_RDONLY)
+            except OSError:
+                return b""
         return os.pread(self._events, 1 << 20, 0)
 
-    def has_reached(self, stage):
+    def _has_reached(self, stage):
         return f'"{stage}"'.encode() in self._said() or os.path.exists(f"{self._directory}/{stage}")
+
+    def lead_to(self, stage):
+        """From system call to system call: some stages last less than a millisecond, and whoever watches
+        them may have to wait for a processor. It stands then, unless it has ended before."""
+        ptrace(SEIZE, self.pid, MARK_SYSTEM_CALLS)
+        ptrace(INTERRUPT, self.pid)
+        while True:
+            _, status = os.waitpid(self.pid, 0)
+            if not os.WIFSTOPPED(status) or self._has_reached(stage):
+                return
+            number = os.WSTOPSIG(status)
+            is_signal = status >> 16 == 0 and number != SYSTEM_CALL
+            ptrace(TO_SYSTEM_CALL, self.pid, number if is_signal else 0)
+
+    def let_go(self):
+        """Its parent hears of its end only after us."""
+        with contextlib.suppress(OSError):
+            ptrace(DETACH, self.pid)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
 
     def stage(self):
         if os.path.exists(f"{self._directory}/stopping.json"):
@@ -70,10 +107,11 @@ class Job:
         return json.loads(lines[-1])["stage"] if lines else ""
 
 
-def wait_for_job(client, deadline):
+def wait_for_job(client):
+    deadline = time.monotonic() + WATCH_S
     while client.poll() is None and time.monotonic() < deadline:
-        for events in glob.glob(f"{JOBS}/c-*/events"):
-            return Job(os.path.dirname(events))
+        for process in glob.glob(f"{JOBS}/c-*/process.json"):
+            return Job(os.path.dirname(process))
     return None
 
 
@@ -98,22 +136,21 @@ def kill_living(victims):
 
 def kill_at(stage, delay_ms, which, agents, client):
     """(names of whom it has killed, the stage in which it has)."""
-    deadline = time.monotonic() + WATCH_S
-    job = wait_for_job(client, deadline)
+    job = wait_for_job(client)
     if job is None:
         return [], ""
+    checkpoint = os.pidfd_open(job.pid)
+    if stage == "any":
+        time.sleep(delay_ms / 1000)
+    else:
+        job.lead_to(stage)
     victims = [("guard", fd) for fd in pidfds(GUARD)] if which == "all" else []
     victims += [("agent", fd) for fd in agents]
-    if which in ("checkpoint", "both", "all"):
-        with contextlib.suppress(ProcessLookupError):
-            victims.append(("checkpoint", os.pidfd_open(job.pid)))
-    # Without a pause: some stages last less than a millisecond.
-    while not (stage == "any" or job.has_reached(stage)) and client.poll() is None \
-            and time.monotonic() < deadline:
-        pass
-    time.sleep(delay_ms / 1000)
+    if which != "agent":
+        victims.append(("checkpoint", checkpoint))
     killed = kill_living(victims)
     at = job.stage()
+    job.let_go()
     for _, pidfd in victims:
         has_ended(pidfd, WATCH_S)
     # Without the agent it goes on; else the stage that it has died in.

@@ -23,7 +23,7 @@ STOP_KILLS = [("checkpoint", "stopping.json"), ("all", "stopping.json")] if SHOR
     [(victims, stage) for victims in ("checkpoint", "both", "all")
      for stage in ("stop", "stopping.json")]
 RANDOM_KILLS = 3 if SHORT else 20
-ATTEMPTS = 8
+ATTEMPTS = 4
 VICTIMS = {"agent": ["agent"], "checkpoint": ["checkpoint"], "both": ["agent", "checkpoint"],
            "all": ["agent", "checkpoint", "guard"]}
 THAW_S = 2.0
