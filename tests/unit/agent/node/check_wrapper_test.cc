@@ -83,7 +83,9 @@ TEST_F(CheckWrapperTest, WhatTheWrapperMissesIsNamed) {
 }
 
 TEST_F(CheckWrapperTest, ASettingThatDiffersFromTheAgentsIsNamedWithBothValues) {
-  for (const auto& [key, value] : settings::SharedWithRuntime(settings_)) {
+  const auto shared = settings::SharedWithRuntime(settings_);
+  ASSERT_FALSE(shared.empty());
+  for (const auto& [key, value] : shared) {
     installation_.Configure(key + "=/elsewhere\n");
 
     const Finding finding = CheckRuntime();

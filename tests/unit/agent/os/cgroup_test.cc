@@ -203,7 +203,7 @@ TEST_P(CgroupTest, KillsAlsoWhatIsFrozenFurtherDown) {
 
 TEST_P(CgroupTest, KillsWhatForksAllTheTime) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Subprocess forker, Shell("while :; do /bin/true & done"));
-  std::this_thread::sleep_for(milliseconds(50));
+  while (cgroup_->Processes()->size() < 2) std::this_thread::sleep_for(milliseconds(1));
 
   ASSERT_THAT(cgroup_->Kill(Soon()), IsOk());
 

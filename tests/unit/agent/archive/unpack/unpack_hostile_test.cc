@@ -187,11 +187,9 @@ TEST_F(HostileTarTest, WhatIsNoPlainFileOrContradictsItselfIsRefused) {
 TEST_F(HostileTarTest, ANulInANameEndsItAndLeadsNowhere) {
   const std::string name = std::string("harmless\0/../../escape", 22);
 
-  const Status status = Files(Zstd(Pax(PaxRecord("path", name)) + File("x") + End()));
+  EXPECT_THAT(Files(Zstd(Pax(PaxRecord("path", name)) + File("x") + End())), IsOk());
 
-  if (status.ok()) {
-    EXPECT_THAT(ReadTree(temp_.path() / "into"), ::testing::SizeIs(1));
-  }
+  EXPECT_THAT(ReadTree(temp_.path() / "into"), ElementsAre(::testing::Key("harmless")));
   EXPECT_FALSE(std::filesystem::exists(temp_.path() / "escape"));
 }
 
