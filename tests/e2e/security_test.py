@@ -33,10 +33,10 @@ class RestoreAsTest(PodTest):
         answer = self.restore_as(archive, container)
 
         self.assertEqual(answer.returncode, 0, answer.stderr)
-        for sandbox in a.pods():
-            if sandbox["name"].startswith("other"):
-                a.cri("stopp", sandbox["id"])
-                a.cri("rmp", sandbox["id"])
+        restored = [sandbox["id"] for sandbox in a.pods() if sandbox["name"].startswith("other")]
+        self.assertEqual(len(restored), 1)
+        for call in ("stopp", "rmp"):
+            a.cri(call, *restored)
 
 
 class SecurityTest(RestoreAsTest):
