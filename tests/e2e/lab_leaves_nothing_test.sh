@@ -127,7 +127,7 @@ killed_up_is_cleaned() {
   CRYOPOD_LAB_NAME=leaves-v1-$$ setsid "$repository/hack/lab" up --cgroup v1 >"$work/up.log" 2>&1 &
   pid=$!
   sleep "$delay"
-  kill -KILL $pid 2>/dev/null || true
+  check "an up is not done after $delay s" kill -KILL $pid
   wait $pid 2>/dev/null || true
   if [ "$next" = up ]; then
     check "an up after one killed at $delay s works" lab v1 up --cgroup v1 --nodes 1
