@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -360,10 +361,11 @@ TEST_F(AgentServiceTest, TheNodeIsDescribedAndItsProblemsAreTheRequirementsThatA
   std::vector<std::string> lacking;
   for (const api::Requirement& requirement : info.requirements) {
     if (requirement.state == api::RequirementState::kLacking) lacking.push_back(requirement.name);
-    if (requirement.name == api::kCriu) {
-      EXPECT_EQ(requirement.found, "CRIU 4.2.1");
-    }
   }
+  const auto criu =
+      std::ranges::find(info.requirements, std::string(api::kCriu), &api::Requirement::name);
+  ASSERT_NE(criu, info.requirements.end());
+  EXPECT_EQ(criu->found, "CRIU 4.2.1");
   EXPECT_THAT(lacking, ::testing::Contains(api::kRuntimeHandler));
   ASSERT_EQ(info.problems.size(), lacking.size());
   for (size_t i = 0; i < lacking.size(); ++i) {
