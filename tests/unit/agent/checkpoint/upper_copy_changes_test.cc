@@ -1,5 +1,6 @@
 #include <sys/mman.h>
 
+#include <atomic>
 #include <memory>
 #include <stop_token>
 #include <utility>
@@ -219,10 +220,13 @@ class RestlessPod {
  public:
   explicit RestlessPod(fs::path root)
       : root_(std::move(root)), thread_([this](const std::stop_token& stop) { Work(stop); }) {}
+  void WaitForATurn() const {
+    while (turns_ == 0) std::this_thread::yield();
+  }
 
  private:
-  void Work(const std::stop_token& stop) const {
-    for (int i = 0; !stop.stop_requested(); ++i) {
+  void Work(const std::stop_token& stop) {
+    for (int i = 0; !stop.stop_requested(); ++i, ++turns_) {
       const fs::path name = root_ / ("t" + std::to_string(i % 5));
       fs::create_directories(name / "a" / "b");
       std::ofstream(name / "c") << "x";
@@ -235,6 +239,7 @@ class RestlessPod {
     }
   }
   const fs::path root_;
+  std::atomic<int> turns_ = 0;
   std::jthread thread_;
 };
 
@@ -248,7 +253,7 @@ TEST_F(UpperCopyChangesTest, TreesThatVanishWhileTheyAreWalkedAreNoErrorAndLeave
     UpperCopy one(from.get(), to.get());
     {
       const RestlessPod pod(upper());
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      pod.WaitForATurn();
       ASSERT_THAT(one.CopyAhead({}), IsOk());
     }
 
