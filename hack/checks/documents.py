@@ -1,4 +1,4 @@
-"""Holds the documents to what they speak of: links, files that they name, length, the words of `reason`."""
+"""Holds the documents to what they speak of: links, files, settings that they name, length, the words of `reason`."""
 
 import fnmatch
 import posixpath
@@ -16,6 +16,14 @@ REASON = re.compile(r'^  k\w+, +// "(?P<word>\w+)"', re.MULTILINE)
 REASONS = "agent/os/reason.h"
 # Where whoever reads a reason looks it up.
 OPERATORS = "manifests/README.md"
+
+SETTINGS = "manifests/cryopod.toml"
+SETTING = re.compile(r"^# (?P<key>\w+) = ", re.MULTILINE)
+# `state_dir`, `restore_namespaces = "team-a:team-b"`.
+SETTING_NAMED = re.compile(r"`(?P<key>[a-z]+(?:_[a-z]+)+|[a-z_]+(?= = ))(?: = [^`]*)?`")
+# A system call, a member of log lines; what begins with cryopod_ is a metric.
+SPEAK_OF_SETTINGS = {"README.md", OPERATORS, "agent/README.md"}
+NO_SETTINGS = {"close_range", "reason_code"}
 
 
 def anchors_of(text):
@@ -67,9 +75,20 @@ def check_reasons(tree):
             yield f"{OPERATORS}: the reason {match['word']} of {REASONS} is not explained"
 
 
+def check_settings(tree, path):
+    """Words like those of settings are settings or reasons."""
+    if not {SETTINGS, REASONS}.issubset(tree.paths):
+        return
+    known = set(SETTING.findall(tree.read(SETTINGS))) | set(REASON.findall(tree.read(REASONS))) | NO_SETTINGS
+    for match in SETTING_NAMED.finditer(CODE.sub("", tree.read(path))):
+        if match["key"] not in known and not match["key"].startswith("cryopod_"):
+            yield f"{path}: {match['key']} is no key of {SETTINGS}"
+
+
 def check(tree):
     documents = [path for path in tree.paths if path.endswith(".md")]
     violations = [*check_reasons(tree)]
     for path in documents:
-        violations += [*check_links(tree, path), *check_sources(tree, path), *check_length(tree, path)]
+        violations += [*check_links(tree, path), *check_sources(tree, path), *check_length(tree, path),
+                       *(check_settings(tree, path) if path in SPEAK_OF_SETTINGS else ())]
     return Report(f"{len(documents)} documents", violations)

@@ -49,6 +49,17 @@ class DocumentsTest(unittest.TestCase):
         wrong, = self.violations({"README.md": "word " * 2201})
         self.assertIn("2201 words", wrong)
 
+    def test_a_setting_that_is_named_is_one(self):
+        files = {"agent/os/reason.h": '  kNoSpace,  // "no_space": full\n',
+                 "manifests/cryopod.toml": '# where (path)\n# state_dir = "/x"\n\n# who (name)\n# user = ""\n',
+                 "manifests/README.md": '`state_dir`, `user = "a"`, `no_space`, `reason_code`, `cryopod_archives`, `list`'}
+        self.assertEqual([], self.violations(files))
+
+        for named in ("`state_folder`", '`state_folder = "/y"`', '`group = "a"`'):
+            files["README.md"] = named
+            wrong, = self.violations(files)
+            self.assertIn("is no key of manifests/cryopod.toml", wrong)
+
     def test_every_reason_is_explained_to_the_operator(self):
         files = {"agent/os/reason.h": '  kBusy,  // "busy": another\n', "manifests/README.md": "| `busy` | wait |"}
         self.assertEqual([], self.violations(files))
