@@ -102,10 +102,17 @@ std::string ToJson(const api::Inspection& inspection) {
   return Print({{"summary", inspection.summary}, {"pod_checkpoint", checkpoint}});
 }
 
-std::string ToJson(const api::Verification& verification) {
-  return Print({{"digest", verification.digest},
-                {"blobs", verification.blobs},
-                {"size_bytes", verification.size_bytes}});
+std::string ToJson(const Verified& verified) {
+  return Print({{"archive", verified.archive},
+                {"digest", verified.verification.digest},
+                {"blobs", verified.verification.blobs},
+                {"size_bytes", verified.verification.size_bytes}});
+}
+
+std::string ToJson(const Versions& versions) {
+  ordered_json agent = nullptr;
+  if (!versions.agent.empty()) agent = versions.agent;
+  return Print({{"client", versions.client}, {"agent", agent}});
 }
 
 std::string ToJson(const api::ArchiveSummary& summary) { return Print(summary); }

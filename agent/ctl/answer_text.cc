@@ -82,14 +82,39 @@ std::string StateOf(const api::Operation& operation) {
   return state + " " + std::to_string(static_cast<int>(100 * part)) + " %";
 }
 
-std::string OperationTable(const std::vector<api::Operation>& operations) {
+void Append(const std::vector<std::string>& cells, std::vector<std::string>* row) {
+  row->insert(row->end(), cells.begin(), cells.end());
+}
+
+std::string OperationTable(const std::vector<api::Operation>& operations, bool wide) {
   if (operations.empty()) return "";
   Rows rows = {{"OPERATION", "KIND", "POD", "BEGAN", "STATE"}};
+  if (wide) Append({"ARCHIVE", "TIMEOUT", "MESSAGE"}, &rows.back());
   for (const api::Operation& operation : operations) {
     rows.push_back({operation.operation_id, operation.kind, operation.pod, operation.began,
                     StateOf(operation)});
+    if (!wide) continue;
+    Append({operation.archive, std::to_string(operation.timeout_seconds) + "s", operation.message},
+           &rows.back());
   }
   return "\n" + FormatTable(rows);
+}
+
+std::string ListingTables(const api::Listing& listing, bool wide) {
+  const std::string operations = OperationTable(listing.operations, wide);
+  if (listing.archives.empty()) return "no archives\n" + operations;
+  Rows rows = {{"ARCHIVE", "POD", "CREATED", "SIZE", "CONTAINERS"}};
+  if (wide) Append({"DIGEST", "POD UID"}, &rows.back());
+  for (const api::ArchiveSummary& archive : listing.archives) {
+    if (!archive.damage.empty()) {
+      rows.push_back({archive.name, "-", "-", "-", "damaged: " + archive.damage});
+      continue;
+    }
+    rows.push_back({archive.name, archive.pod_namespace + "/" + archive.pod, archive.created,
+                    FormatMib(archive.size_bytes), terminal::Join(archive.containers)});
+    if (wide) Append({archive.digest, archive.pod_uid}, &rows.back());
+  }
+  return FormatTable(rows, {3}) + operations;
 }
 
 const char* StateText(api::RequirementState state) {
@@ -125,18 +150,10 @@ std::string ToText(const api::OperationResult& result) {
   return std::visit([](const auto& answer) { return ToText(answer); }, result);
 }
 
-std::string ToText(const api::Listing& listing) {
-  if (listing.archives.empty()) return "no archives\n" + OperationTable(listing.operations);
-  Rows rows = {{"ARCHIVE", "POD", "CREATED", "SIZE", "CONTAINERS"}};
-  for (const api::ArchiveSummary& archive : listing.archives) {
-    if (!archive.damage.empty()) {
-      rows.push_back({archive.name, "-", "-", "-", "damaged: " + archive.damage});
-      continue;
-    }
-    rows.push_back({archive.name, archive.pod_namespace + "/" + archive.pod, archive.created,
-                    FormatMib(archive.size_bytes), terminal::Join(archive.containers)});
-  }
-  return FormatTable(rows, {3}) + OperationTable(listing.operations);
+std::string ToText(const api::Listing& listing) { return ListingTables(listing, /*wide=*/false); }
+
+std::string ToWideText(const api::Listing& listing) {
+  return ListingTables(listing, /*wide=*/true);
 }
 
 std::string ToText(const api::Inspection& inspection) {
@@ -156,10 +173,17 @@ std::string ToText(const api::Inspection& inspection) {
   return FormatTable(rows) + ContainerTable(checkpoint) + PhaseTable(phases);
 }
 
-std::string ToText(const api::Verification& verification) {
-  return FormatTable({{"digest", verification.digest},
-                      {"blobs", std::to_string(verification.blobs) + ", all as they were written"},
-                      {"size", FormatMib(verification.size_bytes)}});
+std::string ToText(const Verified& verified) {
+  const api::Verification& found = verified.verification;
+  return FormatTable({{"archive", verified.archive},
+                      {"digest", found.digest},
+                      {"blobs", std::to_string(found.blobs) + ", all as they were written"},
+                      {"size", FormatMib(found.size_bytes)}});
+}
+
+std::string ToText(const Versions& versions) {
+  return FormatTable({{"cryopodctl", versions.client},
+                      {"agent", versions.agent.empty() ? versions.problem : versions.agent}});
 }
 
 std::string ToText(const api::ArchiveSummary& summary) { return FormatTable(SummaryRows(summary)); }

@@ -19,6 +19,16 @@ struct Done {
   std::string what;
   std::string subject;
 };
+// `agent` is empty when none answers, and `problem` says why.
+struct Versions {
+  std::string client;
+  std::string agent;
+  std::string problem;
+};
+struct Verified {
+  std::string archive;
+  api::Verification verification;
+};
 struct Exported {
   std::string file;
   uint64_t size_bytes = 0;
@@ -28,8 +38,10 @@ std::string ToText(const api::CheckpointResult& result);
 std::string ToText(const api::RestoreResult& result);
 std::string ToText(const api::OperationResult& result);
 std::string ToText(const api::Listing& listing);
+std::string ToWideText(const api::Listing& listing);
 std::string ToText(const api::Inspection& inspection);
-std::string ToText(const api::Verification& verification);
+std::string ToText(const Verified& verified);
+std::string ToText(const Versions& versions);
 std::string ToText(const api::ArchiveSummary& summary);
 std::string ToText(const api::NodeInfo& node);
 std::string ToText(const RunningPod& pod);
@@ -43,7 +55,8 @@ std::string ToJson(const api::RestoreResult& result);
 std::string ToJson(const api::OperationResult& result);
 std::string ToJson(const api::Listing& listing);
 std::string ToJson(const api::Inspection& inspection);
-std::string ToJson(const api::Verification& verification);
+std::string ToJson(const Verified& verified);
+std::string ToJson(const Versions& versions);
 std::string ToJson(const api::ArchiveSummary& summary);
 std::string ToJson(const api::NodeInfo& node);
 std::string ToJson(const RunningPod& pod);

@@ -6,6 +6,7 @@
 #include "agent/api/client.h"
 #include "agent/os/status.h"
 #include "agent/settings/program.h"
+#include "agent/terminal/document.h"
 
 namespace cryopod::ctl {
 
@@ -14,13 +15,14 @@ struct CommandLine {
   std::string verb;  // "checkpoint", "node check"
   std::string help;  // not empty: print it and do nothing else
   std::string socket = api::kDefaultSocket;
-  bool as_json = false;
+  terminal::Form form = terminal::Form::kText;
 
   std::string pod;
   std::string archive;
+  std::vector<std::string> archives;  // of a verb that takes several: each in its turn
   std::string container;
-  std::string operation;  // its ID; empty: the agent makes one
-  std::string pod_namespace;
+  std::string operation;      // its ID; empty: the agent makes one
+  std::string pod_namespace;  // of `list`; that of a pod is in `pod`
   unsigned timeout_seconds = 0;
   bool stop = false;
   bool without_volumes = false;

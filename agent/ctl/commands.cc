@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <utility>
 
 #include "agent/api/client.h"
 #include "agent/ctl/answers.h"
@@ -16,6 +17,7 @@
 #include "agent/ctl/pod_requests.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
+#include "agent/terminal/document.h"
 #include "agent/terminal/progress.h"
 #include "agent/terminal/text.h"
 
@@ -26,6 +28,8 @@ using std::chrono::seconds;
 
 // Answers that cost the agent a look into its store.
 constexpr seconds kShortWait{60};
+// The agent's version is told beside our own, which nobody should have to wait for.
+constexpr seconds kVersionWait{10};
 // Operations that read or write whole archives, and those whose time the agent chooses.
 constexpr seconds kLongWait{2 * 3600};
 // So that the agent's own word about a passed deadline arrives before ours.
@@ -54,6 +58,9 @@ class Commands {
  public:
   Commands(const CommandLine& line, const terminal::Console& console)
       : line_(line), console_(console), client_(line.socket) {}
+
+  // For a verb that is done to several, before each.
+  void Choose(const std::string& archive) { line_.archive = archive; }
 
   Status Checkpoint() {
     api::CheckpointRequest request;
@@ -110,7 +117,10 @@ class Commands {
   }
 
   Status List() {
-    return Answer(client_.List(line_.pod_namespace, Deadline::After(kShortWait), line_.all));
+    const Result<api::Listing> listing =
+        client_.List(line_.pod_namespace, Deadline::After(kShortWait), line_.all);
+    if (!listing.ok() || line_.form != terminal::Form::kWide) return Answer(listing);
+    return terminal::PrintAnswer(console_, ToWideText(*listing));
   }
 
   Status Inspect() {
@@ -119,8 +129,10 @@ class Commands {
   }
 
   Status Verify() {
-    return Answer(
+    CRYOPOD_ASSIGN_OR_RETURN(
+        const api::Verification verification,
         client_.Verify(line_.archive, Deadline::After(kLongWait)).While("verify " + line_.archive));
+    return Answer<Verified>(Verified{line_.archive, verification});
   }
 
   Status Delete() {
@@ -146,6 +158,12 @@ class Commands {
                       .While("import " + line_.file + " as " + line_.archive));
   }
 
+  Status Version() {
+    const Result<api::NodeInfo> node = client_.DescribeNode(Deadline::After(kVersionWait));
+    return Answer<Versions>(node.ok() ? Versions{CRYOPOD_VERSION, node->agent_version, ""}
+                                      : Versions{CRYOPOD_VERSION, "", node.status().message()});
+  }
+
   Status Node() { return Answer(client_.DescribeNode(Deadline::After(kShortWait))); }
 
   Status CheckThisNode() {
@@ -161,13 +179,13 @@ class Commands {
   Status InstallThisNode() {
     CRYOPOD_ASSIGN_OR_RETURN(NodePaths paths, ThisInstallation());
     paths.containerd_config = line_.containerd_config;
-    ChangeReport report(console_, line_.as_json);
+    ChangeReport report(console_, line_.form);
     return InstallNode(paths, {.restart = !line_.no_restart}, report).While("node install");
   }
 
   Status UninstallThisNode() {
     CRYOPOD_ASSIGN_OR_RETURN(const NodePaths paths, ThisInstallation());
-    ChangeReport report(console_, line_.as_json);
+    ChangeReport report(console_, line_.form);
     return UninstallNode(paths, {.restart = !line_.no_restart, .purge = line_.purge}, report)
         .While("node uninstall");
   }
@@ -200,7 +218,17 @@ class Commands {
   template <typename T>
   Status Answer(const Result<T>& answer) {
     if (!answer.ok()) return answer.status();
-    return terminal::PrintAnswer(console_, line_.as_json ? ToJson(*answer) : ToText(*answer));
+    return terminal::PrintAnswer(
+        console_,
+        Separator() + (IsDocument(line_.form) ? FormatDocument(line_.form, ToJson(*answer))
+                                              : ToText(*answer)));
+  }
+
+  // Between the answers for several archives. JSON has a line for each, and so has `delete`.
+  std::string Separator() {
+    if (!std::exchange(answered_, true)) return "";
+    if (line_.form == terminal::Form::kYaml) return "---\n";
+    return line_.form == terminal::Form::kJson || line_.verb == "delete" ? "" : "\n";
   }
 
   Deadline OperationDeadline() const {
@@ -212,7 +240,7 @@ class Commands {
   template <typename Operation>
   auto WithProgress(const std::string& title, const Operation& operation)
       -> decltype(operation(api::ProgressSink())) {
-    if (line_.as_json) return operation(api::ProgressSink()).While(title);
+    if (IsDocument(line_.form)) return operation(api::ProgressSink()).While(title);
     terminal::ProgressReport report(console_, title);
     return operation([&report](const api::Progress& progress) { report.Show(progress); })
         .While(title);
@@ -235,7 +263,7 @@ class Commands {
   Status ExportToOut() {
     if (console_.out_is_terminal) {
       return Status(Code::kInvalidArgument,
-                    "a tar file does not belong on a terminal; use -o FILE");
+                    "a tar file does not belong on a terminal; use --file FILE");
     }
     const int out = console_.out;
     return client_.Export(
@@ -254,10 +282,11 @@ class Commands {
     return Answer<Exported>(Exported{line_.file, file->size_bytes()});
   }
 
-  const CommandLine& line_;
+  CommandLine line_;
   const terminal::Console& console_;
   api::Client client_;
   bool node_is_unfit_ = false;
+  bool answered_ = false;
   api::FailureDetails failure_;
 };
 
@@ -278,6 +307,7 @@ const std::map<std::string_view, Status (Commands::*)()> kVerbs = {
     {"node install", &Commands::InstallThisNode},
     {"node uninstall", &Commands::UninstallThisNode},
     {"metrics", &Commands::Metrics},
+    {"version", &Commands::Version},
     {"pod run", &Commands::RunThisPod},
     {"pod remove", &Commands::RemoveThisPod}};
 
@@ -290,10 +320,11 @@ std::string Describe(const Status& status) {
 }
 
 // On standard error in either form: standard output may hold half of an export.
-void PrintFailure(const terminal::Console& console, bool as_json, const Status& status,
+void PrintFailure(const terminal::Console& console, terminal::Form form, const Status& status,
                   const api::FailureDetails& failure) {
-  if (as_json) {
-    (void)WriteAll(console.err, FailureToJson(status, Describe(status), failure));
+  if (IsDocument(form)) {
+    const std::string json = FailureToJson(status, Describe(status), failure);
+    (void)WriteAll(console.err, FormatDocument(form, json));
     return;
   }
   terminal::PrintError(console, Describe(status));
@@ -304,6 +335,13 @@ void PrintFailure(const terminal::Console& console, bool as_json, const Status& 
                                          : "; its logs: cryopodctl logs " + failure.operation_id));
 }
 
+ExitCode RunVerb(Commands& commands, const CommandLine& line, const terminal::Console& console) {
+  const Status status = (commands.*kVerbs.at(line.verb))();
+  if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
+  if (!status.ok()) PrintFailure(console, line.form, status, commands.failure());
+  return ExitCodeFor(status.code());
+}
+
 }  // namespace
 
 ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console& console) {
@@ -312,12 +350,21 @@ ExitCode Run(const std::vector<std::string>& arguments, const terminal::Console&
     terminal::PrintError(console, line.status().message());
     return ExitCode::kUsage;
   }
+  if (!line->help.empty()) {
+    const Status printed = terminal::PrintAnswer(console, line->help);
+    if (!printed.ok()) PrintFailure(console, line->form, printed, {});
+    return ExitCodeFor(printed.code());
+  }
   Commands commands(*line, console);
-  const Status status = line->help.empty() ? (commands.*kVerbs.at(line->verb))()
-                                           : terminal::PrintAnswer(console, line->help);
-  if (status.ok() && commands.node_is_unfit()) return ExitCode::kUnfitNode;
-  if (!status.ok()) PrintFailure(console, line->as_json, status, commands.failure());
-  return ExitCodeFor(status.code());
+  if (line->archives.empty()) return RunVerb(commands, *line, console);
+  // Each is tried, whatever became of the others.
+  ExitCode first = ExitCode::kOk;
+  for (const std::string& archive : line->archives) {
+    commands.Choose(archive);
+    const ExitCode one = RunVerb(commands, *line, console);
+    if (first == ExitCode::kOk) first = one;
+  }
+  return first;
 }
 
 }  // namespace cryopod::ctl

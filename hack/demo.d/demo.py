@@ -55,7 +55,7 @@ def checkpoint(node):
 
 
 def carry(nodes):
-    nodes["a"].ctl("export", ARCHIVE, "-o", f"/root/{ARCHIVE}.tar")
+    nodes["a"].ctl("export", ARCHIVE, "--file", f"/root/{ARCHIVE}.tar")
     nodes.run("copy", f"a:/root/{ARCHIVE}.tar", f"b:/root/{ARCHIVE}.tar")
     nodes["b"].ctl("import", f"/root/{ARCHIVE}.tar", "--archive", ARCHIVE)
 

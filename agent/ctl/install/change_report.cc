@@ -16,11 +16,12 @@ void ChangeReport::Warn(const std::string& what) {
 }
 
 Status ChangeReport::Finish(const std::string& nothing) {
-  if (as_json_) {
+  if (IsDocument(form_)) {
     const json::Value answer{json::Value::Object{{"done", json::Fields::ToValue(done_)},
                                                  {"warnings", json::Fields::ToValue(warnings_)},
                                                  {"left", json::Fields::ToValue(left_)}}};
-    return terminal::PrintAnswer(console_, json::Format(answer, 2) + "\n");
+    return terminal::PrintAnswer(console_,
+                                 terminal::FormatDocument(form_, json::Format(answer, 2) + "\n"));
   }
   if (done_.empty()) Print(nothing);
   if (!left_.empty()) (void)terminal::PrintAnswer(console_, "\nLeft for you:\n").ok();
@@ -30,7 +31,8 @@ Status ChangeReport::Finish(const std::string& nothing) {
 
 // The change is made; that nobody reads of it must not leave it half made.
 void ChangeReport::Print(const std::string& line) {
-  if (!as_json_) (void)terminal::PrintAnswer(console_, terminal::OneLine(line) + "\n").ok();
+  if (!IsDocument(form_))
+    (void)terminal::PrintAnswer(console_, terminal::OneLine(line) + "\n").ok();
 }
 
 }  // namespace cryopod::ctl

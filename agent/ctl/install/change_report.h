@@ -5,15 +5,16 @@
 
 #include "agent/os/status.h"
 #include "agent/terminal/console.h"
+#include "agent/terminal/document.h"
 
 namespace cryopod::ctl {
 
-// What a command does to the node, told line by line while it is done; as JSON at the end:
+// What a command does to the node, told line by line while it is done; as a document at the end:
 // {"done":[…],"warnings":[…],"left":[…]}.
 class ChangeReport {
  public:
-  ChangeReport(const terminal::Console& console, bool as_json)
-      : console_(console), as_json_(as_json) {}
+  ChangeReport(const terminal::Console& console, terminal::Form form)
+      : console_(console), form_(form) {}
 
   void Did(const std::string& what);
   void Warn(const std::string& what);
@@ -26,7 +27,7 @@ class ChangeReport {
   void Print(const std::string& line);
 
   const terminal::Console& console_;
-  const bool as_json_;
+  const terminal::Form form_;
   std::vector<std::string> done_;
   std::vector<std::string> warnings_;
   std::vector<std::string> left_;

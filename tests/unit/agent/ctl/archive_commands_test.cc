@@ -133,10 +133,69 @@ TEST_F(ArchiveCommandsTest, VerifyCountsTheBlobs) {
   server_.AddArchive(Archive("web1"), "");
 
   EXPECT_EQ(RunCtl({"verify", "web1"}).out,
-            "digest  sha256:feed\n"
-            "blobs   5, all as they were written\n"
-            "size    3.0 MiB\n");
+            "archive  web1\n"
+            "digest   sha256:feed\n"
+            "blobs    5, all as they were written\n"
+            "size     3.0 MiB\n");
   EXPECT_EQ(JsonOf({"verify", "web1"})["blobs"], 5);
+}
+
+TEST_F(ArchiveCommandsTest, WideListsWhatThereIsNoRoomForOtherwise) {
+  api::ArchiveSummary damaged = Archive("web2");
+  damaged.damage = "no index.json";
+  server_.AddArchive(Archive("web1"), "");
+  server_.AddArchive(damaged, "");
+  api::Operation operation = RunningOperation();
+  operation.timeout_seconds = 300;
+  operation.message = "soon";
+  server_.AddOperation(operation);
+
+  EXPECT_EQ(
+      RunCtl({"ls", "-o", "wide"}).out,
+      "ARCHIVE  POD       CREATED                  SIZE  CONTAINERS              DIGEST       "
+      "POD UID\n"
+      "web1     shop/web  2026-11-24T22:00:00Z  3.0 MiB  app, db                 sha256:feed  "
+      "u-1\n"
+      "web2     -         -                           -  damaged: no index.json\n"
+      "\n"
+      "OPERATION  KIND     POD      BEGAN                 STATE         ARCHIVE  TIMEOUT  "
+      "MESSAGE\n"
+      "op7        restore  shop/db  2026-11-24T22:00:00Z  dump db 75 %  db1      300s     "
+      "soon\n");
+  EXPECT_EQ(RunCtl({"inspect", "web1", "-o", "wide"}).out, RunCtl({"inspect", "web1"}).out);
+}
+
+TEST_F(ArchiveCommandsTest, YamlIsTheDocumentOfJson) {
+  server_.AddArchive(Archive("web1"), "");
+
+  EXPECT_EQ(RunCtl({"list", "--output", "yaml"}).out,
+            "archives:\n"
+            "  - name: web1\n"
+            "    digest: sha256:feed\n"
+            "    namespace: shop\n"
+            "    pod: web\n"
+            "    pod_uid: u-1\n"
+            "    created: \"2026-11-24T22:00:00Z\"\n"
+            "    size_bytes: 3145728\n"
+            "    containers:\n"
+            "      - app\n"
+            "      - db\n"
+            "    damage: \"\"\n"
+            "operations: []\n");
+}
+
+TEST_F(ArchiveCommandsTest, SeveralAnswersStandApart) {
+  server_.AddArchive(Archive("web1"), "");
+  server_.AddArchive(Archive("web2"), "");
+  const auto shown = [this](const std::string& form) {
+    return RunCtl({"verify", "web1", "web2", "-o", form}).out;
+  };
+  const std::string tail = R"(,"digest":"sha256:feed","blobs":5,"size_bytes":3145728})"
+                           "\n";
+
+  EXPECT_EQ(shown("json"), R"({"archive":"web1")" + tail + R"({"archive":"web2")" + tail);
+  EXPECT_THAT(shown("yaml"), HasSubstr("size_bytes: 3145728\n---\narchive: web2\n"));
+  EXPECT_THAT(shown("text"), HasSubstr("3.0 MiB\n\narchive  web2\n"));
 }
 
 TEST_F(ArchiveCommandsTest, DeleteRemovesTheArchive) {
@@ -145,6 +204,11 @@ TEST_F(ArchiveCommandsTest, DeleteRemovesTheArchive) {
 
   EXPECT_EQ(RunCtl({"delete", "web1"}).out, "deleted web1\n");
   EXPECT_EQ(RunCtl({"delete", "web2", "--output", "json"}).out, "{\"deleted\":\"web2\"}\n");
+  EXPECT_FALSE(server_.has_archive("web1") || server_.has_archive("web2"));
+
+  server_.AddArchive(Archive("web1"), "");
+  server_.AddArchive(Archive("web2"), "");
+  EXPECT_EQ(RunCtl({"rm", "web1", "web2"}).out, "deleted web1\ndeleted web2\n");
   EXPECT_FALSE(server_.has_archive("web1") || server_.has_archive("web2"));
 }
 

@@ -103,11 +103,13 @@ TEST_F(ErrorCommandsTest, AMessageOfSeveralLinesBecomesOne) {
 
 TEST_F(ErrorCommandsTest, WrongUseAsksTheAgentNothing) {
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {},
            {"checkpoint"},
            {"frobnicate"},
            {"checkpoint", "shop/web", "--frob"},
-           {"list", "--output", "yaml"},
+           {"list", "--output", "xml"},
+           {"export", "web1", "-o", "web1.tar"},
+           {"checkpoint", "shop/web", "-n", "other"},
+           {"completion"},
            {"restore", "web1", "--request", "f", "--request-from-archive"},
            {"import", "-"},
            {"checkpoint", "shop/web", "--timeout", "0"},
@@ -124,17 +126,45 @@ TEST_F(ErrorCommandsTest, WrongUseAsksTheAgentNothing) {
 TEST_F(ErrorCommandsTest, AnAnswerThatCannotBeWrittenIsAFailure) {
   server_.AddArchive(Archive("web1"), "bytes");
   for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{"list"}, {"export", "web1", "-o", "-"}}) {
+       std::vector<std::vector<std::string>>{{"list"}, {"export", "web1", "--file", "-"}}) {
     const Outcome outcome = RunCtl(arguments, "", "/dev/full");
     EXPECT_EQ(outcome.exit_code, 8) << arguments[0];
     EXPECT_THAT(outcome.err, HasSubstr("No space left"));
   }
 }
 
+TEST_F(ErrorCommandsTest, EachOfSeveralIsTriedAndEachFailureIsToldAndTheFirstDecides) {
+  for (const std::string verb : {"inspect", "verify", "delete"}) {
+    server_.AddArchive(Archive("web1"), "");
+    server_.FailNext(verb == "inspect"  ? "Inspect"
+                     : verb == "verify" ? "Verify"
+                                        : "Delete",
+                     Code::kDataLoss, "index.json: not JSON");
+
+    const Outcome outcome = RunCtl({verb, "damaged", "web1", "gone"});
+
+    EXPECT_EQ(outcome.exit_code, 6) << verb;
+    EXPECT_THAT(outcome.err, AllOf(StartsWith("cryopodctl: " + verb + " damaged: index.json"),
+                                   HasSubstr("\ncryopodctl: " + verb + " gone: ")));
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 2) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("web1"));
+  }
+  EXPECT_FALSE(server_.has_archive("web1"));
+}
+
+TEST_F(ErrorCommandsTest, AFailureAsYamlIsTheSameObject) {
+  EXPECT_THAT(RunCtl({"inspect", "gone", "-o", "yaml"}).err,
+              AllOf(StartsWith("error:\n  code: NOT_FOUND\n  reason: not_found\n  message: \""),
+                    HasSubstr("\n  operation_id: \"\"\n")));
+}
+
 TEST_F(ErrorCommandsTest, HelpAndVersionNeedNoAgent) {
   const Outcome help = RunCtl({"--socket", Path("none.sock"), "--help"});
   const Outcome version = RunCtl({"--socket", Path("none.sock"), "--version"});
 
+  const Outcome bare = RunCtl({});
+  EXPECT_EQ(bare.exit_code, 0);
+  EXPECT_EQ(bare.out + bare.err, help.out);
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_THAT(help.out, HasSubstr("Exit codes:"));
   EXPECT_THAT(help.out, HasSubstr("CRYOPOD_SOCKET"));

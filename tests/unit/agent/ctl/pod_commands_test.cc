@@ -143,6 +143,23 @@ TEST_F(PodCommandsTest, ANodeSaysThatItIsReadyOrNamesEveryProblem) {
   EXPECT_EQ(JsonOf({"node"})["problems"], json(node.problems));
 }
 
+TEST_F(PodCommandsTest, VersionIsOursAndTheAgentsWhereItAnswers) {
+  server_.SetNode({"0.0.9", "4.2.1", "containerd", "2.1.9", "6.18", "v2", "x86_64", {}});
+  const json here = JsonOf({"version"});
+  EXPECT_EQ("cryopodctl " + here["client"].get<std::string>() + "\n", RunCtl({"--version"}).out);
+  EXPECT_EQ(here["agent"], "0.0.9");
+  EXPECT_THAT(RunCtl({"version"}).out, HasSubstr("agent       0.0.9\n"));
+
+  const Outcome away = RunCtl({"version", "--socket", Path("none.sock")});
+
+  EXPECT_EQ(away.exit_code, 0);
+  EXPECT_THAT(away.out, HasSubstr("agent       no answer from the agent: "));
+  EXPECT_THAT(away.out, HasSubstr(Path("none.sock")));
+  const json alone = JsonOf({"version", "--socket", Path("none.sock")});
+  EXPECT_TRUE(alone["agent"].is_null());
+  EXPECT_EQ(alone["client"], here["client"]);
+}
+
 TEST_F(PodCommandsTest, MetricsArePrintedAsTheyAre) {
   server_.SetMetrics("# TYPE cryopod_archives gauge\ncryopod_archives 2\n");
 

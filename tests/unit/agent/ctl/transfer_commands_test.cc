@@ -22,7 +22,7 @@ class TransferCommandsTest : public test::CtlFixture {
 };
 
 TEST_F(TransferCommandsTest, ExportWritesAFileThatOnlyItsOwnerReads) {
-  const Outcome outcome = RunCtl({"export", "web1", "-o", Path("web.tar")});
+  const Outcome outcome = RunCtl({"export", "web1", "--file", Path("web.tar")});
 
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(test::ReadText(Path("web.tar")), bytes_);
@@ -34,13 +34,13 @@ TEST_F(TransferCommandsTest, ExportWritesAFileThatOnlyItsOwnerReads) {
 }
 
 TEST_F(TransferCommandsTest, ExportOfOneContainerAsksForIt) {
-  EXPECT_EQ(JsonOf({"export", "web1", "--container", "db", "-o", Path("db.tar")})["size_bytes"],
+  EXPECT_EQ(JsonOf({"export", "web1", "--container", "db", "--file", Path("db.tar")})["size_bytes"],
             bytes_.size());
   EXPECT_EQ(server_.exported_container(), "db");
 }
 
 TEST_F(TransferCommandsTest, ExportWritesToStandardOutputAndSaysNothingElse) {
-  const Outcome outcome = RunCtl({"export", "web1", "-o", "-"});
+  const Outcome outcome = RunCtl({"export", "web1", "--file", "-"});
 
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, bytes_);
@@ -50,13 +50,13 @@ TEST_F(TransferCommandsTest, ExportWritesToStandardOutputAndSaysNothingElse) {
 TEST_F(TransferCommandsTest, ExportNeverReplacesAFileUnlessForced) {
   test::WriteText(Path("web.tar"), "mine");
 
-  const Outcome refused = RunCtl({"export", "web1", "-o", Path("web.tar")});
+  const Outcome refused = RunCtl({"export", "web1", "--file", Path("web.tar")});
   EXPECT_EQ(refused.exit_code, 4);
   EXPECT_THAT(refused.err, HasSubstr(Path("web.tar")));
   EXPECT_THAT(refused.err, HasSubstr("--force"));
   EXPECT_EQ(test::ReadText(Path("web.tar")), "mine");
 
-  const Outcome forced = RunCtl({"export", "web1", "-o", Path("web.tar"), "--force"});
+  const Outcome forced = RunCtl({"export", "web1", "--file", Path("web.tar"), "--force"});
 
   EXPECT_EQ(forced.exit_code, 0) << forced.err;
   EXPECT_EQ(test::ReadText(Path("web.tar")), bytes_);
@@ -67,23 +67,23 @@ TEST_F(TransferCommandsTest, AnExportThatBreaksOffLeavesNothingButTheOldFile) {
   std::filesystem::create_directory(Path("d"));
   server_.FailAtEnd("Export", Status(Code::kDataLoss, "blob sha256:4f is damaged"));
 
-  const Outcome outcome = RunCtl({"export", "web1", "-o", file});
+  const Outcome outcome = RunCtl({"export", "web1", "--file", file});
   EXPECT_EQ(outcome.exit_code, 6);
   EXPECT_THAT(outcome.err, HasSubstr("export web1: blob sha256:4f is damaged"));
   EXPECT_TRUE(std::filesystem::is_empty(Path("d")));
 
   test::WriteText(file, "mine");
-  EXPECT_EQ(RunCtl({"export", "web1", "-o", file, "--force"}).exit_code, 6);
+  EXPECT_EQ(RunCtl({"export", "web1", "--file", file, "--force"}).exit_code, 6);
   EXPECT_EQ(test::ReadText(file), "mine");
   std::filesystem::remove(file);
   EXPECT_TRUE(std::filesystem::is_empty(Path("d")));
 }
 
 TEST_F(TransferCommandsTest, ExportRefusesToWriteATarToATerminal) {
-  const Outcome outcome = RunCtl({"export", "web1", "-o", "-"}, "", "/dev/null", true);
+  const Outcome outcome = RunCtl({"export", "web1", "--file", "-"}, "", "/dev/null", true);
 
   EXPECT_EQ(outcome.exit_code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("-o FILE"));
+  EXPECT_THAT(outcome.err, HasSubstr("--file FILE"));
   EXPECT_TRUE(server_.calls().empty());
 }
 

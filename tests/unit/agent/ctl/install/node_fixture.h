@@ -58,7 +58,7 @@ class NodeFixture : public testing::Test {
     const UniqueFd out(::open(Path("said").c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     terminal::Console console;
     console.out = out.get();
-    ctl::ChangeReport report(console, false);
+    ctl::ChangeReport report(console, terminal::Form::kText);
     Status status = command(report);
     said_ = ReadText(Path("said"));
     return status;
