@@ -56,7 +56,8 @@ class Session:
         programs = node.lab.run("workloads", timeout_s=900).stdout.strip()
         node.exec("rm", "-rf", NODE_FOLDER)
         node.lab.run("copy", REPOSITORY / "tests/bench/node", f"{node.name}:{NODE_FOLDER}")
-        for file in (f"{programs}/{LOAD}", lab.__file__):
+        # lab.py with what it imports: pods are described to a node as tests describe them.
+        for file in (f"{programs}/{LOAD}", lab.__file__, lab.enter_node.__file__):
             node.lab.run("copy", file, f"{node.name}:{NODE_FOLDER}/{os.path.basename(file)}")
         node.write(f"{NODE_FOLDER}/plan.json", json.dumps(plan))
         return {**machine.of_host(), **machine.of_node(node.shell(machine.NODE_SCRIPT)),
