@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cerrno>
 
@@ -16,47 +15,13 @@ namespace {
 
 constexpr std::string_view kCapabilityPrefix = "CAP_";
 // By number, without the prefix.
-constexpr std::array<std::string_view, 41> kCapabilityNames = {"CHOWN",
-                                                               "DAC_OVERRIDE",
-                                                               "DAC_READ_SEARCH",
-                                                               "FOWNER",
-                                                               "FSETID",
-                                                               "KILL",
-                                                               "SETGID",
-                                                               "SETUID",
-                                                               "SETPCAP",
-                                                               "LINUX_IMMUTABLE",
-                                                               "NET_BIND_SERVICE",
-                                                               "NET_BROADCAST",
-                                                               "NET_ADMIN",
-                                                               "NET_RAW",
-                                                               "IPC_LOCK",
-                                                               "IPC_OWNER",
-                                                               "SYS_MODULE",
-                                                               "SYS_RAWIO",
-                                                               "SYS_CHROOT",
-                                                               "SYS_PTRACE",
-                                                               "SYS_PACCT",
-                                                               "SYS_ADMIN",
-                                                               "SYS_BOOT",
-                                                               "SYS_NICE",
-                                                               "SYS_RESOURCE",
-                                                               "SYS_TIME",
-                                                               "SYS_TTY_CONFIG",
-                                                               "MKNOD",
-                                                               "LEASE",
-                                                               "AUDIT_WRITE",
-                                                               "AUDIT_CONTROL",
-                                                               "SETFCAP",
-                                                               "MAC_OVERRIDE",
-                                                               "MAC_ADMIN",
-                                                               "SYSLOG",
-                                                               "WAKE_ALARM",
-                                                               "BLOCK_SUSPEND",
-                                                               "AUDIT_READ",
-                                                               "PERFMON",
-                                                               "BPF",
-                                                               "CHECKPOINT_RESTORE"};
+constexpr std::string_view kCapabilityNames =
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP "
+    "LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER "
+    "SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
+    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF "
+    "CHECKPOINT_RESTORE";
 
 std::string ProcPath(pid_t pid, const std::string& name) {
   return "/proc/" + std::to_string(pid) + "/" + name;
@@ -266,15 +231,17 @@ Result<TaskCredentials> ReadTaskCredentials(pid_t task) {
 
 std::optional<int> CapabilityNumber(std::string_view name) {
   if (!name.starts_with(kCapabilityPrefix)) return std::nullopt;
-  const auto* found = std::ranges::find(kCapabilityNames, name.substr(kCapabilityPrefix.size()));
-  if (found == kCapabilityNames.end()) return std::nullopt;
-  return static_cast<int>(found - kCapabilityNames.begin());
+  const std::vector<std::string_view> names = SplitWords(kCapabilityNames);
+  const auto found = std::ranges::find(names, name.substr(kCapabilityPrefix.size()));
+  if (found == names.end()) return std::nullopt;
+  return static_cast<int>(found - names.begin());
 }
 
 std::string FirstCapabilityName(uint64_t mask) {
   const auto lowest = static_cast<size_t>(std::countr_zero(mask));
-  if (lowest >= kCapabilityNames.size()) return "a capability without a name";
-  return std::string(kCapabilityPrefix).append(kCapabilityNames[lowest]);
+  const std::vector<std::string_view> names = SplitWords(kCapabilityNames);
+  if (lowest >= names.size()) return "a capability without a name";
+  return std::string(kCapabilityPrefix).append(names[lowest]);
 }
 
 }  // namespace cryopod
