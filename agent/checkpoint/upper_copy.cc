@@ -17,6 +17,7 @@
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
+#include "agent/os/xattrs.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -24,7 +25,6 @@ namespace {
 // A change within this time after another may bear the same ctime: the coarsest clock of a kernel
 // (CONFIG_HZ=100) ticks every 10 ms.
 constexpr int64_t kRecentNs = 50'000'000;
-constexpr size_t kXattrBytesMax = 64 << 10;
 
 int64_t Nanoseconds(const timespec& time) {
   return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
@@ -49,48 +49,22 @@ Status CheckOverlayXattr(const std::string& key, const std::string& path) {
                     " overlays with redirect_dir=off and metacopy=off");
 }
 
-// For the l-calls, which know no descriptors: an entry by its directory, not followed.
-std::string ProcPath(int dir_fd, const std::string& name) {
-  return "/proc/self/fd/" + std::to_string(dir_fd) + "/" + name;
-}
-
-Result<std::vector<std::string>> ListXattrs(const std::string& of, const std::string& path) {
-  // Most entries have none, and need no buffer for them.
-  if (::llistxattr(of.c_str(), nullptr, 0) == 0) return std::vector<std::string>();
-  std::string keys(kXattrBytesMax, '\0');
-  const ssize_t size = ::llistxattr(of.c_str(), keys.data(), keys.size());
-  if (size < 0 && errno != ENOTSUP) return ErrnoStatus(errno, "listxattr", path);
-  std::vector<std::string> list;
-  for (size_t at = 0; size > 0 && at < static_cast<size_t>(size); at += list.back().size() + 1) {
-    list.emplace_back(keys.c_str() + at);
-  }
-  return list;
-}
-
 Status CopyXattrs(const std::string& from, const std::string& to, const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> keys, ListXattrs(from, path));
-  if (keys.empty()) return Status();
-  std::string value(kXattrBytesMax, '\0');
-  for (const std::string& key : keys) {
+  CRYOPOD_ASSIGN_OR_RETURN(const Xattrs xattrs, ReadXattrs(from, path));
+  for (const auto& [key, value] : xattrs) {
     CRYOPOD_RETURN_IF_ERROR(CheckOverlayXattr(key, path));
-    const ssize_t size = ::lgetxattr(from.c_str(), key.c_str(), value.data(), value.size());
-    if (size < 0) {
-      if (errno == ENODATA) continue;
-      return ErrnoStatus(errno, "getxattr " + key, path);
-    }
-    if (::lsetxattr(to.c_str(), key.c_str(), value.data(), static_cast<size_t>(size), 0) != 0) {
-      return ErrnoStatus(errno, "setxattr " + key, path);
-    }
+    CRYOPOD_RETURN_IF_ERROR(
+        Told(::lsetxattr(to.c_str(), key.c_str(), value.data(), value.size(), 0), "lsetxattr", path)
+            .While(key));
   }
   return Status();
 }
 
 Status ClearXattrs(const std::string& of, const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> keys, ListXattrs(of, path));
-  for (const std::string& key : keys) {
-    if (::lremovexattr(of.c_str(), key.c_str()) != 0 && errno != ENODATA) {
-      return ErrnoStatus(errno, "removexattr " + key, path);
-    }
+  CRYOPOD_ASSIGN_OR_RETURN(const Xattrs xattrs, ReadXattrs(of, path));
+  for (const auto& [key, value] : xattrs) {
+    CRYOPOD_RETURN_IF_ERROR(
+        Told(::lremovexattr(of.c_str(), key.c_str()), "lremovexattr", path).While(key));
   }
   return Status();
 }
@@ -193,7 +167,8 @@ struct UpperCopy::Entry {
   // capabilities.
   Status CopyAttributes(const struct stat& from) const {
     CRYOPOD_RETURN_IF_ERROR(CopyOwner(from));
-    CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from_fd, name), ProcPath(into_fd, name), path));
+    CRYOPOD_RETURN_IF_ERROR(
+        CopyXattrs(DescriptorPath(from_fd, name), DescriptorPath(into_fd, name), path));
     return CopyModeAndTimes(from);
   }
 
@@ -279,9 +254,9 @@ Status UpperCopy::TakeDirectory(const Entry& entry, Pass& pass) {
   }
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
                            OpenAt(into_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  const std::string into_path = ProcPath(into.get(), ".");
+  const std::string into_path = DescriptorPath(into.get(), ".");
   CRYOPOD_RETURN_IF_ERROR(ClearXattrs(into_path, path));
-  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(ProcPath(from.get(), "."), into_path, path));
+  CRYOPOD_RETURN_IF_ERROR(CopyXattrs(DescriptorPath(from.get(), "."), into_path, path));
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(from.get(), into.get(), path + "/", pass));
   CRYOPOD_RETURN_IF_ERROR(entry.CopyOwner(status));
   return entry.CopyModeAndTimes(status);

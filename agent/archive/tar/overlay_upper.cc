@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,13 +15,12 @@
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
-#include "agent/os/text.h"
+#include "agent/os/xattrs.h"
 
 namespace cryopod::archive {
 namespace {
 
 using Kind = LayerEntry::Kind;
-using Xattrs = std::vector<std::pair<std::string, std::string>>;
 
 // The name behind "trusted.overlay." or "user.overlay."; empty for any other xattr.
 std::string_view OverlayXattr(std::string_view name) {
@@ -30,36 +28,6 @@ std::string_view OverlayXattr(std::string_view name) {
     if (name.starts_with(prefix)) return name.substr(prefix.size());
   }
   return {};
-}
-
-// The l-calls take a path only; this one names the file without following it.
-std::string ProcPath(int dir_fd, const std::string& path) {
-  return "/proc/self/fd/" + std::to_string(dir_fd) + "/" + path;
-}
-
-Result<std::string> ReadXattr(const std::string& proc_path, const std::string& name) {
-  std::string value(kXattrValueBytesMax, '\0');
-  const ssize_t size = ::lgetxattr(proc_path.c_str(), name.c_str(), value.data(), value.size());
-  if (size < 0) return ErrnoStatus(errno, "lgetxattr", name);
-  value.resize(static_cast<size_t>(size));
-  return value;
-}
-
-Result<Xattrs> ReadXattrs(const std::string& proc_path) {
-  std::string names(65'536, '\0');  // XATTR_LIST_MAX
-  const ssize_t size = ::llistxattr(proc_path.c_str(), names.data(), names.size());
-  if (size < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) return Xattrs{};
-  if (size < 0) return ErrnoStatus(errno, "llistxattr", "a file of the writable layer");
-  names.resize(static_cast<size_t>(size));
-  Xattrs xattrs;
-  for (const std::string_view part : Split(names, '\0')) {
-    if (part.empty()) continue;  // behind the last name's end
-    std::string name(part);
-    CRYOPOD_ASSIGN_OR_RETURN(std::string value, ReadXattr(proc_path, name));
-    xattrs.emplace_back(std::move(name), std::move(value));
-  }
-  std::sort(xattrs.begin(), xattrs.end());
-  return xattrs;
 }
 
 // What overlayfs's own xattrs say about an entry; they are taken out of `xattrs`.
@@ -133,7 +101,7 @@ class Walk {
                     "\"" + JsonEscape(path) + "\": an OCI layer keeps names with .wh. for itself");
     }
     LayerEntry entry;
-    CRYOPOD_ASSIGN_OR_RETURN(entry.xattrs, ReadXattrs(ProcPath(dir_fd_, path)));
+    CRYOPOD_ASSIGN_OR_RETURN(entry.xattrs, ReadXattrs(DescriptorPath(dir_fd_, path), path));
     CRYOPOD_ASSIGN_OR_RETURN(const OverlayMarks marks, TakeOverlayMarks(path, &entry.xattrs));
     if (marks.whiteout && S_ISREG(attributes.st_mode) && attributes.st_size == 0) {
       return Emit({.kind = Kind::kWhiteout, .path = path});
