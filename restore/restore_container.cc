@@ -49,17 +49,6 @@ Status NotRestored(const std::string& why) {
                 Reason::kNotVerified);
 }
 
-// Zombies come back too, and do not count: they are no tasks of the record either.
-Result<size_t> CountLiving(const Cgroup& cgroup) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
-  size_t living = 0;
-  for (const pid_t thread : threads) {
-    const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (info.ok() && !IsZombie(*info)) ++living;
-  }
-  return living;
-}
-
 }  // namespace
 
 Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::string& images_dir,
@@ -85,10 +74,11 @@ Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
                        container.cgroup_dir);
   }
   if (init.state != 'T' && init.state != 't') return NotRestored("they run already");
-  CRYOPOD_ASSIGN_OR_RETURN(const size_t living, CountLiving(cgroup));
-  if (tasks != 0 && living != tasks) {
-    return NotRestored("there are " + std::to_string(living) + " tasks, the checkpoint has " +
-                       std::to_string(tasks));
+  // Zombies come back too, and do not count: they are no tasks of the record either.
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> living, cgroup.LivingThreads());
+  if (tasks != 0 && living.size() != tasks) {
+    return NotRestored("there are " + std::to_string(living.size()) +
+                       " tasks, the checkpoint has " + std::to_string(tasks));
   }
   container.start_time_ticks = init.start_time_ticks;
   container.cgroup_dir = cgroup.path();

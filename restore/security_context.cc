@@ -142,10 +142,8 @@ Status CheckCredentials(const SecurityContext& context, const TaskCredentials& t
 Status CheckRestoredCredentials(const SecurityContext& context, const std::string& cgroup_dir,
                                 pid_t first) {
   CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::Open(cgroup_dir));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.LivingThreads());
   for (const pid_t thread : threads) {
-    const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (info.ok() && IsZombie(*info)) continue;  // it runs nothing any more
     CRYOPOD_ASSIGN_OR_RETURN(const pid_t process, ReadThreadGroup(thread));
     CRYOPOD_ASSIGN_OR_RETURN(const TaskCredentials task, ReadTaskCredentials(thread));
     const Place place = process == first ? Place::kFirst : Place::kOther;

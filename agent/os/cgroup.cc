@@ -182,6 +182,15 @@ Result<std::vector<pid_t>> Cgroup::Threads() const {
   return Collect(dir_fd(), list).While("listing threads of " + path_);
 }
 
+Result<std::vector<pid_t>> Cgroup::LivingThreads() const {
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<pid_t> threads, Threads());
+  std::erase_if(threads, [](pid_t thread) {
+    const Result<ProcessInfo> info = ReadProcessInfo(thread);
+    return info.ok() && IsZombie(*info);
+  });
+  return threads;
+}
+
 Status Cgroup::Kill(Deadline deadline) const {
   Status status = KillAll(deadline);
   // Only an empty cgroup can be removed; whoever waits for its init may do so before we look.

@@ -58,6 +58,8 @@ class Cgroup {
   // What is in this cgroup and all beneath it, sorted, without duplicates.
   Result<std::vector<pid_t>> Processes() const;
   Result<std::vector<pid_t>> Threads() const;
+  // Without zombies, which run nothing and hold nothing any more.
+  Result<std::vector<pid_t>> LivingThreads() const;
 
   // Kills everything in it and beneath it, frozen or not, without letting it run: cgroup.kill; on
   // v1 SIGKILL to every process, then thaw. Waits until it is empty; it is left thawed. One that

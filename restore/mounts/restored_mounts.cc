@@ -23,11 +23,9 @@ using Namespaces = std::map<uint64_t, std::vector<pid_t>>;
 
 Result<Namespaces> FindNamespaces(const std::string& cgroup_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::Open(cgroup_dir));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.Threads());
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> threads, cgroup.LivingThreads());
   Namespaces namespaces;
   for (const pid_t thread : threads) {
-    const Result<ProcessInfo> info = ReadProcessInfo(thread);
-    if (info.ok() && IsZombie(*info)) continue;  // it has none any more
     CRYOPOD_ASSIGN_OR_RETURN(const uint64_t inode, NamespaceInode(thread, "mnt"));
     namespaces[inode].push_back(thread);
   }
