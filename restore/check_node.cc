@@ -50,14 +50,7 @@ std::vector<std::string> Fits(const archive::NodeFacts& source, const archive::N
 Result<archive::NodeFacts> ReadThisNode(const std::string& criu_program, Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(Machine machine, ReadMachine());
   CRYOPOD_ASSIGN_OR_RETURN(const criu::Version criu, criu::CheckVersion(criu_program, deadline));
-  archive::NodeFacts facts;
-  facts.architecture = std::move(machine.architecture);
-  facts.kernel = std::move(machine.kernel);
-  facts.cpu = std::move(machine.cpu);
-  facts.cpu_flags = std::move(machine.cpu_flags);
-  facts.cgroup_version = std::move(machine.cgroup_version);
-  facts.criu_version = criu.text();
-  return facts;
+  return archive::NodeFacts{std::move(machine), criu.text(), "", ""};
 }
 
 Status CheckNode(const archive::PodCheckpoint& checkpoint, const std::string& criu_program,

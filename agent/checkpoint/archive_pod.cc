@@ -89,8 +89,8 @@ archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const Resolve
   checkpoint.hostname = pod.hostname;
   checkpoint.shares_pid_namespace = pod.shares_pid_namespace;
   const bool is_v2 = pod.targets.front().cgroup.version() == CgroupVersion::kV2;
-  checkpoint.node = {machine.architecture, machine.kernel,      is_v2 ? "v2" : "v1", criu_version,
-                     job.runtime_name,     job.runtime_version, machine.cpu_flags,   machine.cpu};
+  checkpoint.node = {machine, criu_version, job.runtime_name, job.runtime_version};
+  checkpoint.node.cgroup_version = is_v2 ? "v2" : "v1";
   checkpoint.finished = job.finished;
   for (const DumpTarget& target : pod.targets) {
     archive::ContainerCheckpoint& container = checkpoint.containers.emplace_back();

@@ -29,6 +29,7 @@ struct Machine {
   std::string cgroup_version;          // "v1", "v2"; empty when nothing is mounted that can freeze
   std::vector<std::string> cpu_flags;  // of the first processor, sorted
   CpuWords cpu;
+  bool operator==(const Machine&) const = default;
 };
 
 Result<Machine> ReadMachine();

@@ -1,27 +1,23 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/json/fields.h"
+#include "agent/os/machine.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
 
 inline constexpr int kSchemaVersion = 1;
 
-struct NodeFacts {
-  std::string architecture;    // uname -m
-  std::string kernel;          // uname -r
-  std::string cgroup_version;  // "v1", "v2"
+// Old archives do not have the words of the CPU.
+struct NodeFacts : Machine {
   std::string criu_version;
   std::string runtime_name;
   std::string runtime_version;
-  std::vector<std::string> cpu_flags;      // of /proc/cpuinfo, sorted
-  std::map<std::string, std::string> cpu;  // as agent/os/machine.h reads it; empty in old archives
   bool operator==(const NodeFacts&) const = default;
 };
 

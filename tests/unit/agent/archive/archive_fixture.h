@@ -116,8 +116,10 @@ inline PodCheckpoint SampleCheckpoint(const std::vector<std::string>& containers
   checkpoint.sandbox_id = "5a4db0c5";
   checkpoint.runtime_handler = "cryopod";
   checkpoint.hostname = "web-0";
-  checkpoint.node = {"x86_64",        "6.18.0",           "v2", "4.2.1", "containerd", "2.1.9",
-                     {"avx", "sse2"}, {{"7.0.ebx", "20"}}};
+  checkpoint.node = {{"x86_64", "6.18.0", "v2", {"avx", "sse2"}, {{"7.0.ebx", "20"}}},
+                     "4.2.1",
+                     "containerd",
+                     "2.1.9"};
   for (const std::string& name : containers) {
     checkpoint.containers.push_back(SampleContainer(name));
   }

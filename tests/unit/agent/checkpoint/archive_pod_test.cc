@@ -50,9 +50,12 @@ TEST_F(DescribePodTest, CarriesThePodItsContainersAndTheNode) {
   EXPECT_EQ(checkpoint.runtime_handler, "cryopod");
   EXPECT_EQ(checkpoint.hostname, "web-0");
   EXPECT_TRUE(checkpoint.shares_pid_namespace);
-  EXPECT_EQ(checkpoint.node,
-            (archive::NodeFacts{"x86_64", "6.18", is_v2 ? "v2" : "v1", "4.2.1", "containerd", "2.1",
-                                machine.cpu_flags, machine.cpu}));
+  EXPECT_EQ(
+      checkpoint.node,
+      (archive::NodeFacts{{"x86_64", "6.18", is_v2 ? "v2" : "v1", machine.cpu_flags, machine.cpu},
+                          "4.2.1",
+                          "containerd",
+                          "2.1"}));
   ASSERT_EQ(checkpoint.containers.size(), 2u);
   const archive::ContainerCheckpoint& app = checkpoint.containers[0];
   EXPECT_EQ(app.name, "app");

@@ -33,7 +33,7 @@ inline archive::PodCheckpoint SampleCheckpoint(const std::vector<std::string>& c
   checkpoint.sandbox_id = "5a4db0c5";
   checkpoint.runtime_handler = "cryopod";
   checkpoint.hostname = "web";
-  checkpoint.node = {"x86_64", "6.18.0", "v2", "4.2.1", "containerd", "2.1.9", {"sse2"}, {}};
+  checkpoint.node = {{"x86_64", "6.18.0", "v2", {"sse2"}, {}}, "4.2.1", "containerd", "2.1.9"};
   for (const std::string& name : containers) {
     archive::ContainerCheckpoint container;
     container.name = name;
