@@ -50,10 +50,10 @@ std::string SpecOf(const DumpTarget& target) {
   return spec.ok() ? std::move(spec).value() : "{}";
 }
 
-Result<archive::ContainerLayers> ArchiveContainer(const PreparedDump& dump,
-                                                  const std::string& created,
-                                                  archive::ArchiveWriter& writer,
-                                                  ProgressMeter& meter) {
+Result<archive::ContainerParts> ArchiveContainer(const PreparedDump& dump,
+                                                 const std::string& created,
+                                                 archive::ArchiveWriter& writer,
+                                                 ProgressMeter& meter) {
   const DumpTarget& target = *dump.target;
   std::map<std::string, std::string> metadata =
       ContainerMetadata(target.requested, SpecOf(target), created);
@@ -62,9 +62,8 @@ Result<archive::ContainerLayers> ArchiveContainer(const PreparedDump& dump,
                              ReadFileAt(dump.work_dir.get(), name, kMetadataFileBytesMax));
   }
   const auto progress = [&meter](uint64_t bytes) { return meter.Add(bytes); };
-  archive::ContainerLayers layers;
+  archive::ContainerParts layers;
   layers.name = target.requested.name;
-  layers.annotations = {{archive::kEngineNameAnnotation, "cryopod"}};
   CRYOPOD_ASSIGN_OR_RETURN(layers.metadata,
                            writer.PackMemory(metadata, archive::kMetadataLayerMediaType));
   CRYOPOD_RETURN_IF_ERROR(criu::MendTimers(dump.images_dir.get()));
@@ -161,7 +160,7 @@ Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job,
   checkpoint.created = NowText();
   ArchivedPod archived;
   for (const PreparedDump& dump : dumps) {
-    CRYOPOD_ASSIGN_OR_RETURN(archive::ContainerLayers layers,
+    CRYOPOD_ASSIGN_OR_RETURN(archive::ContainerParts layers,
                              ArchiveContainer(dump, checkpoint.created, writer, meter)
                                  .While("archiving container " + dump.target->requested.name));
     archived.containers.push_back(std::move(layers));

@@ -32,7 +32,7 @@ std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job);
 // What Commit needs beside the description, already in the archive's blobs.
 struct ArchivedPod {
   archive::Descriptor pod_metadata;
-  std::vector<archive::ContainerLayers> containers;
+  std::vector<archive::ContainerParts> containers;
 };
 
 // Compresses and hashes what was captured, and adds to the pod's description what the images say:

@@ -73,16 +73,16 @@ std::map<std::string, std::string> PodAnnotations(const PodCheckpoint& checkpoin
 }
 
 ImageManifest ContainerManifest(const std::map<std::string, std::string>& pod_annotations,
-                                const ContainerCheckpoint& container, const ContainerLayers& layers,
+                                const ContainerCheckpoint& container, const ContainerParts& layers,
                                 const Descriptor& config) {
   ImageManifest manifest;
   manifest.artifact_type = kContainerArtifactType;
   manifest.config = config;
   manifest.layers = {layers.metadata, layers.criu_images};
   if (!layers.rootfs_diff.digest.empty()) manifest.layers.push_back(layers.rootfs_diff);
-  manifest.annotations = layers.annotations;
-  manifest.annotations[kContainerNameAnnotation] = container.name;
-  manifest.annotations[kCrioNameAnnotation] = container.name;
+  manifest.annotations = {{kEngineNameAnnotation, "cryopod"},
+                          {kContainerNameAnnotation, container.name},
+                          {kCrioNameAnnotation, container.name}};
   if (!container.image.empty()) manifest.annotations[kRootfsImageNameAnnotation] = container.image;
   manifest.annotations.insert(pod_annotations.begin(), pod_annotations.end());
   return manifest;
@@ -108,7 +108,7 @@ struct ArchiveWriter::State {
   Result<Descriptor> AddJson(std::string text, const char* media_type);
   Result<Descriptor> AddManifest(ImageManifest manifest);
   Result<Descriptor> WritePodIndex(const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
-                                   const std::vector<ContainerLayers>& containers);
+                                   const std::vector<ContainerParts>& containers);
   Status RemoveStrays() const;
 
   PartialArchive partial;
@@ -135,7 +135,7 @@ Result<Descriptor> ArchiveWriter::State::AddManifest(ImageManifest manifest) {
 
 Result<Descriptor> ArchiveWriter::State::WritePodIndex(
     const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
-    const std::vector<ContainerLayers>& containers) {
+    const std::vector<ContainerParts>& containers) {
   ImageIndex index;
   index.artifact_type = kPodArtifactType;
   index.annotations = PodAnnotations(checkpoint);
@@ -146,7 +146,7 @@ Result<Descriptor> ArchiveWriter::State::WritePodIndex(
       AddManifest({kPodArtifactType, pod_config, {pod_metadata}, index.annotations}));
   index.manifests.push_back(std::move(pod));
   for (const ContainerCheckpoint& container : checkpoint.containers) {
-    const auto layers = std::ranges::find(containers, container.name, &ContainerLayers::name);
+    const auto layers = std::ranges::find(containers, container.name, &ContainerParts::name);
     if (layers == containers.end()) {
       return Status(Code::kInvalidArgument,
                     "no layers were given for container \"" + container.name + "\"");
@@ -231,7 +231,7 @@ Result<Descriptor> ArchiveWriter::PackOverlayUpper(int dir_fd, const ByteProgres
 
 Result<Archive> ArchiveWriter::Commit(const PodCheckpoint& checkpoint,
                                       const Descriptor& pod_metadata,
-                                      const std::vector<ContainerLayers>& containers) && {
+                                      const std::vector<ContainerParts>& containers) && {
   const std::unique_ptr<State> state = std::move(state_);
   const std::string doing = state->Doing("committing");
   if (containers.size() != checkpoint.containers.size()) {

@@ -11,11 +11,6 @@
 
 namespace cryopod::archive {
 
-// What goes into a container's manifest.
-struct ContainerLayers : ContainerParts {
-  std::map<std::string, std::string> annotations;
-};
-
 // An archive while it is written: invisible until Commit. Destroyed without Commit, it leaves
 // nothing.
 //
@@ -47,11 +42,10 @@ class ArchiveWriter {
   // Config blobs, manifests, the pod's index, index.json last; read back, everything synced, then
   // renamed into the store and the store synced: durable when this returns. `containers` are those
   // of the checkpoint, in any order. Blobs that were packed and are named by none of them, such as
-  // those of a capture that was discarded, are removed. Annotations that the checkpoint answers
-  // (pod, node, image) are added to those given.
+  // those of a capture that was discarded, are removed.
   // Errors: kInvalidArgument, kAlreadyExists, kResourceExhausted (names the archive).
   Result<Archive> Commit(const PodCheckpoint& checkpoint, const Descriptor& pod_metadata,
-                         const std::vector<ContainerLayers>& containers) &&;
+                         const std::vector<ContainerParts>& containers) &&;
 
  private:
   friend class ArchiveStore;

@@ -99,7 +99,7 @@ void RestoreFixture::MakeArchive() {
   checkpoint.pod_uid = "u-0";
   CRYOPOD_ASSERT_OK_AND_ASSIGN(checkpoint.node,
                                ReadThisNode(job_.criu_program, Deadline::After(seconds(10))));
-  std::vector<archive::ContainerLayers> layers;
+  std::vector<archive::ContainerParts> layers;
   for (const std::string name : kContainers) {
     const fs::path images = temp_.path() / ("images-" + name);
     const fs::path upper = temp_.path() / ("upper-" + name);
@@ -108,7 +108,7 @@ void RestoreFixture::MakeArchive() {
     test::WriteText(images / "pstree.img", "processes of " + name);
     test::WriteText(images / "descriptors.json", R"(["/dev/null"])");
     test::WriteText(upper / "var/state", "written by " + name);
-    archive::ContainerLayers layer;
+    archive::ContainerParts layer;
     layer.name = name;
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         layer.metadata,

@@ -163,7 +163,7 @@ class ArchiveTest : public ::testing::Test {
             {"container-config.json", "{}"}};
   }
 
-  ContainerLayers PackContainer(ArchiveWriter& writer, const std::string& name) {
+  ContainerParts PackContainer(ArchiveWriter& writer, const std::string& name) {
     Result<Descriptor> metadata = writer.PackMemory(SampleMetadata(name), kMetadataLayerMediaType);
     const auto images_path = temp_.path() / ("images-" + name);
     WriteFiles(images_path, SampleImages(name));
@@ -174,11 +174,11 @@ class ArchiveTest : public ::testing::Test {
     Result<Descriptor> rootfs = writer.PackOverlayUpper(OpenPath(upper_path).get(), nullptr);
     EXPECT_TRUE(metadata.ok() && images.ok() && rootfs.ok());
     if (!metadata.ok() || !images.ok() || !rootfs.ok()) return {};
-    return {{name, *metadata, *images, *rootfs}, {}};
+    return {name, *metadata, *images, *rootfs};
   }
 
   // Commits sample layers, which `change` may change.
-  using Change = std::function<void(ArchiveWriter& writer, std::vector<ContainerLayers>& layers)>;
+  using Change = std::function<void(ArchiveWriter& writer, std::vector<ContainerParts>& layers)>;
   Result<Archive> Commit(ArchiveWriter writer, const PodCheckpoint& checkpoint,
                          const std::vector<std::string>& containers = {"app"},
                          const Change& change = nullptr) {
@@ -186,7 +186,7 @@ class ArchiveTest : public ::testing::Test {
         {{"pod.dump", R"({"metadata":{"name":"web-0"}})"}, {"pod.options", R"({"version":1})"}},
         kMetadataLayerMediaType);
     if (!pod.ok()) return pod.status();
-    std::vector<ContainerLayers> layers;
+    std::vector<ContainerParts> layers;
     for (const std::string& name : containers) layers.push_back(PackContainer(writer, name));
     if (change) change(writer, layers);
     return std::move(writer).Commit(checkpoint, *pod, layers);

@@ -47,16 +47,16 @@ inline archive::PodCheckpoint SampleCheckpoint(const std::vector<std::string>& c
   return checkpoint;
 }
 
-inline Result<archive::ContainerLayers> PackSample(archive::ArchiveWriter& writer,
-                                                   const std::string& name,
-                                                   const std::string& config_json) {
+inline Result<archive::ContainerParts> PackSample(archive::ArchiveWriter& writer,
+                                                  const std::string& name,
+                                                  const std::string& config_json) {
   const cryopod::test::TempDirectory images;
   const cryopod::test::TempDirectory upper;
   std::ofstream(images.path() / "inventory.img") << "inventory of " << name;
   std::ofstream(upper.path() / "file") << "written by " << name;
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd images_dir, OpenDirectory(images.path()));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd upper_dir, OpenDirectory(upper.path()));
-  archive::ContainerLayers layers;
+  archive::ContainerParts layers;
   layers.name = name;
   CRYOPOD_ASSIGN_OR_RETURN(
       layers.metadata,
@@ -86,9 +86,9 @@ inline Result<archive::Archive> MakeSampleArchive(const std::string& store_root,
       const archive::Descriptor pod,
       writer.PackMemory({{"pod.dump", pod_dump}, {"pod.options", R"({"version":1})"}},
                         archive::kMetadataLayerMediaType));
-  std::vector<archive::ContainerLayers> layers;
+  std::vector<archive::ContainerParts> layers;
   for (const std::string& container : containers) {
-    CRYOPOD_ASSIGN_OR_RETURN(archive::ContainerLayers packed,
+    CRYOPOD_ASSIGN_OR_RETURN(archive::ContainerParts packed,
                              PackSample(writer, container, SampleContainerConfig(container)));
     layers.push_back(std::move(packed));
   }

@@ -202,7 +202,7 @@ TEST_F(FullDiskTest, AFullDiskEndsThePackingByNameAndGivesItsSpaceBack) {
 
 TEST_F(FullDiskTest, AFullDiskInTheCommitMakesNothingVisible) {
   // Leaves less than a page.
-  const auto fill = [&](ArchiveWriter&, std::vector<ContainerLayers>&) {
+  const auto fill = [&](ArchiveWriter&, std::vector<ContainerParts>&) {
     std::ofstream filler(store_path() / "filler", std::ios::binary);
     const std::string bytes(4096, 'f');
     while (filler.write(bytes.data(), 4096).flush()) {

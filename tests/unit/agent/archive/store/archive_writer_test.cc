@@ -96,7 +96,7 @@ TEST_F(ArchiveWriterTest, WhatWouldNotOpenAgainIsNotCommitted) {
 
 TEST_F(ArchiveWriterTest, BlobsOfADiscardedCaptureAreNotInTheArchive) {
   Descriptor discarded;
-  const auto pack = [&](ArchiveWriter& writer, std::vector<ContainerLayers>&) {
+  const auto pack = [&](ArchiveWriter& writer, std::vector<ContainerParts>&) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         discarded, writer.PackMemory({{"core-1.img", "first try"}}, kCriuImagesLayerMediaType));
   };
@@ -108,10 +108,7 @@ TEST_F(ArchiveWriterTest, BlobsOfADiscardedCaptureAreNotInTheArchive) {
 }
 
 TEST_F(ArchiveWriterTest, ManifestsCarryTheAnnotationsOfExistingTools) {
-  const auto annotate = [](ArchiveWriter&, std::vector<ContainerLayers>& layers) {
-    layers[0].annotations = {{kEngineNameAnnotation, "containerd"}};
-  };
-  ASSERT_THAT(MakeArchive("one", {"app"}, annotate), IsOk());
+  ASSERT_THAT(MakeArchive("one", {"app"}), IsOk());
 
   std::string manifest;
   for (const auto& [path, text] : ReadTree(store_path() / "one" / "blobs")) {
@@ -121,7 +118,7 @@ TEST_F(ArchiveWriterTest, ManifestsCarryTheAnnotationsOfExistingTools) {
 
   for (const char* expected : {"\"org.criu.checkpoint.container.name\":\"app\"",
                                "\"io.kubernetes.cri-o.annotations.checkpoint.name\":\"app\"",
-                               "\"org.criu.checkpoint.engine.name\":\"containerd\"",
+                               "\"org.criu.checkpoint.engine.name\":\"cryopod\"",
                                "\"org.criu.checkpoint.pod.name\":\"web-0\"",
                                "\"org.criu.checkpoint.criu.version\":\"4.2.1\"",
                                "\"org.criu.checkpoint.rootfsImageName\":\"example.org/app:1\"",
@@ -131,7 +128,7 @@ TEST_F(ArchiveWriterTest, ManifestsCarryTheAnnotationsOfExistingTools) {
 }
 
 TEST_F(ArchiveWriterTest, OneBlobMayServeSeveralContainers) {
-  const auto share = [](ArchiveWriter&, std::vector<ContainerLayers>& layers) {
+  const auto share = [](ArchiveWriter&, std::vector<ContainerParts>& layers) {
     layers[1] = layers[0];
     layers[1].name = "twin";
   };

@@ -54,7 +54,7 @@ TEST_F(ExportContainerTest, RemovedFilesStandInAList) {
   upper.File("etc/new", "new");
   upper.Whiteout("etc/old \"quoted\"");
   upper.Whiteout("gone");
-  const auto repack = [&](ArchiveWriter& writer, std::vector<ContainerLayers>& layers) {
+  const auto repack = [&](ArchiveWriter& writer, std::vector<ContainerParts>& layers) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(layers[0].rootfs_diff,
                                  writer.PackOverlayUpper(OpenPath(upper.path()).get(), nullptr));
   };
@@ -89,7 +89,7 @@ TEST_F(ExportContainerTest, AnAbsentContainerIsNotFoundAndTheOthersAreListed) {
 }
 
 TEST_F(ExportContainerTest, MetadataWithoutASpecIsRefused) {
-  const auto repack = [](ArchiveWriter& writer, std::vector<ContainerLayers>& layers) {
+  const auto repack = [](ArchiveWriter& writer, std::vector<ContainerParts>& layers) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         layers[0].metadata, writer.PackMemory({{"config.dump", "{}"}}, kMetadataLayerMediaType));
   };

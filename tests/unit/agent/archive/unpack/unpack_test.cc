@@ -139,7 +139,7 @@ TEST_F(UnpackTest, MetadataIsReadByName) {
 }
 
 TEST_F(UnpackTest, MetadataAboveSixteenMebibytesIsRefused) {
-  const auto grow = [](ArchiveWriter& writer, std::vector<ContainerLayers>& layers) {
+  const auto grow = [](ArchiveWriter& writer, std::vector<ContainerParts>& layers) {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(
         layers[0].metadata, writer.PackMemory({{"spec.dump", std::string((16 << 20) + 1, 'x')}},
                                               kMetadataLayerMediaType));
