@@ -14,13 +14,80 @@
 #include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_reader.h"
 #include "agent/archive/store/partial_archive.h"
+#include "agent/archive/tar/blob_file.h"
 #include "agent/archive/tar/overlay_upper.h"
+#include "agent/archive/tar/tar_writer.h"
+#include "agent/archive/tar/zstd_stream.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
 
 namespace cryopod::archive {
 namespace {
+
+constexpr int kZstdLevel = 1;
+constexpr int kZstdWorkers = 2;
+// Starting workers takes about as long as compressing this.
+constexpr uint64_t kWorkersFromBytes = uint64_t{4} << 20;
+
+// A zstd-compressed tar as one blob: tar → zstd (workers of its own) → hash and file (a thread of
+// its own). Memory is bounded, about 32 MiB, whatever goes through.
+//
+// Threads  one at a time; different blobs at once.
+class TarBlob {
+ public:
+  // `expected_bytes`: how much will come, about; a little is compressed without workers, UINT64_MAX
+  // stands for nobody knows.
+  static Result<std::unique_ptr<TarBlob>> Create(int blobs_dir_fd, std::string partial_name,
+                                                 TarWriter::Format format, uint64_t expected_bytes);
+  TarBlob(const TarBlob&) = delete;
+  TarBlob& operator=(const TarBlob&) = delete;
+
+  // Where entries go that are no files of this machine.
+  TarWriter& tar() { return tar_; }
+  Status AddFile(const LayerEntry& entry, int file_fd, const ByteProgress& progress);
+  // Afterwards only destruction is allowed.
+  Result<Descriptor> Commit(std::string media_type);
+
+ private:
+  TarBlob(std::unique_ptr<BlobFile> blob, ZstdCompressor zstd, TarWriter::Format format);
+
+  // Each stage refers to the one before it.
+  const std::unique_ptr<BlobFile> blob_;
+  ZstdCompressor zstd_;
+  TarWriter tar_;
+};
+
+TarBlob::TarBlob(std::unique_ptr<BlobFile> blob, ZstdCompressor zstd, TarWriter::Format format)
+    : blob_(std::move(blob)),
+      zstd_(std::move(zstd)),
+      tar_(format, [this](std::string_view bytes) { return zstd_.Write(bytes); }) {}
+
+Result<std::unique_ptr<TarBlob>> TarBlob::Create(int blobs_dir_fd, std::string partial_name,
+                                                 TarWriter::Format format,
+                                                 uint64_t expected_bytes) {
+  CRYOPOD_ASSIGN_OR_RETURN(std::unique_ptr<BlobFile> blob,
+                           BlobFile::Create(blobs_dir_fd, std::move(partial_name)));
+  const auto append = [file = blob.get()](std::string chunk) {
+    return file->Append(std::move(chunk));
+  };
+  const int workers = expected_bytes < kWorkersFromBytes ? 0 : kZstdWorkers;
+  CRYOPOD_ASSIGN_OR_RETURN(ZstdCompressor zstd,
+                           ZstdCompressor::Create(kZstdLevel, workers, append));
+  return std::unique_ptr<TarBlob>(new TarBlob(std::move(blob), std::move(zstd), format));
+}
+
+Status TarBlob::AddFile(const LayerEntry& entry, int file_fd, const ByteProgress& progress) {
+  if (!progress) return tar_.AddFile(entry, file_fd, nullptr);
+  return tar_.AddFile(entry, file_fd,
+                      [&](std::string_view bytes) { return progress(bytes.size()); });
+}
+
+Result<Descriptor> TarBlob::Commit(std::string media_type) {
+  CRYOPOD_RETURN_IF_ERROR(tar_.Finish());
+  CRYOPOD_RETURN_IF_ERROR(zstd_.Finish());
+  return blob_->Commit(std::move(media_type));
+}
 
 Status CheckPackable(const std::string& name) {
   const Status status = CheckFileName(name);

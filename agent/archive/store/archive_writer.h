@@ -1,15 +1,18 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "agent/archive/store/archive_store.h"
-#include "agent/archive/tar/tar_blob.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
+
+// Called with the number of source bytes that went by since the last call; an error ends the work.
+using ByteProgress = std::function<Status(uint64_t bytes)>;
 
 // An archive while it is written: invisible until Commit. Destroyed without Commit, it leaves
 // nothing.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/archive/oci/media_types.h"
+#include "agent/archive/oci/sha256.h"
 #include "agent/archive/store/archive_writer.h"
 #include "agent/jobs/job_file.h"
 #include "agent/os/mount.h"
