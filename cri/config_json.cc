@@ -7,12 +7,10 @@
 #include "agent/os/text.h"
 
 namespace cryopod::cri {
-namespace {
-
 namespace json_util = google::protobuf::util;
 
-Status ParseJson(std::string_view text, std::string_view what, bool ignore_unknown_fields,
-                 google::protobuf::Message* message) {
+Status ParseJson(std::string_view text, std::string_view what, google::protobuf::Message* message,
+                 bool ignore_unknown_fields) {
   const std::string subject(what);
   if (text.size() > kConfigBytesMax) {
     return Status(Code::kInvalidArgument, subject + " is larger than " + WholeMib(kConfigBytesMax));
@@ -29,18 +27,6 @@ Status ParseJson(std::string_view text, std::string_view what, bool ignore_unkno
     return Status(Code::kInvalidArgument, subject + ": " + std::string(parsed.message()));
   }
   return Status();
-}
-
-}  // namespace
-
-Status ParseStrictJson(std::string_view text, std::string_view what,
-                       google::protobuf::Message* message) {
-  return ParseJson(text, what, /*ignore_unknown_fields=*/false, message);
-}
-
-Status ParseLenientJson(std::string_view text, std::string_view what,
-                        google::protobuf::Message* message) {
-  return ParseJson(text, what, /*ignore_unknown_fields=*/true, message);
 }
 
 std::string PrintJson(const google::protobuf::Message& message) {

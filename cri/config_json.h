@@ -16,16 +16,12 @@ namespace cryopod::cri {
 inline constexpr size_t kConfigBytesMax = size_t{4} << 20;
 
 // Reads JSON into an empty message. Field names as in the proto file or in camelCase; a field that
-// the message does not have is refused by name. `what` names the text in the error.
-// Errors: kInvalidArgument.
-Status ParseStrictJson(std::string_view text, std::string_view what,
-                       google::protobuf::Message* message);
+// the message does not have is refused by name, or dropped from what a runtime printed. `what`
+// names the text in the error. Errors: kInvalidArgument.
+Status ParseJson(std::string_view text, std::string_view what, google::protobuf::Message* message,
+                 bool ignore_unknown_fields = false);
 
-// The same for what a runtime printed: fields that the message does not have are dropped.
-Status ParseLenientJson(std::string_view text, std::string_view what,
-                        google::protobuf::Message* message);
-
-// One line, field names as in the proto file; ParseStrictJson reads it back.
+// One line, field names as in the proto file; ParseJson reads it back.
 std::string PrintJson(const google::protobuf::Message& message);
 
 }  // namespace cryopod::cri

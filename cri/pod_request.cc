@@ -48,15 +48,14 @@ Status ReadContainers(const v1::RestorePodRequest& request, PodRequest* result) 
 Result<std::string> AddAnnotations(const std::string& sandbox_config_json,
                                    const std::map<std::string, std::string>& annotations) {
   v1::PodSandboxConfig config;
-  CRYOPOD_RETURN_IF_ERROR(
-      ParseStrictJson(sandbox_config_json, "the sandbox configuration", &config));
+  CRYOPOD_RETURN_IF_ERROR(ParseJson(sandbox_config_json, "the sandbox configuration", &config));
   for (const auto& [key, value] : annotations) (*config.mutable_annotations())[key] = value;
   return PrintJson(config);
 }
 
 Result<PodRequest> ParsePodRequest(const std::string& json) {
   v1::RestorePodRequest request;
-  CRYOPOD_RETURN_IF_ERROR(ParseStrictJson(json, "the pod request", &request));
+  CRYOPOD_RETURN_IF_ERROR(ParseJson(json, "the pod request", &request));
   CRYOPOD_RETURN_IF_ERROR(RefuseOtherFields(request));
   const v1::PodSandboxMetadata& metadata = request.config().metadata();
   if (metadata.name().empty() || metadata.namespace_().empty() || metadata.uid().empty()) {

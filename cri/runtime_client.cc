@@ -260,7 +260,7 @@ Result<std::string> RuntimeClient::RunPodSandbox(const std::string& config_json,
                                                  Deadline deadline) {
   v1::RunPodSandboxRequest request;
   CRYOPOD_RETURN_IF_ERROR(
-      ParseStrictJson(config_json, "the sandbox configuration", request.mutable_config()));
+      ParseJson(config_json, "the sandbox configuration", request.mutable_config()));
   request.set_runtime_handler(runtime_handler);
   const v1::PodSandboxMetadata& metadata = request.config().metadata();
   CRYOPOD_ASSIGN_OR_RETURN(
@@ -276,10 +276,10 @@ Result<std::string> RuntimeClient::CreateContainer(const std::string& sandbox_id
                                                    Deadline deadline) {
   v1::CreateContainerRequest request;
   request.set_pod_sandbox_id(sandbox_id);
-  CRYOPOD_RETURN_IF_ERROR(ParseStrictJson(container_config_json, "the container configuration",
-                                          request.mutable_config()));
-  CRYOPOD_RETURN_IF_ERROR(ParseStrictJson(sandbox_config_json, "the sandbox configuration",
-                                          request.mutable_sandbox_config()));
+  CRYOPOD_RETURN_IF_ERROR(
+      ParseJson(container_config_json, "the container configuration", request.mutable_config()));
+  CRYOPOD_RETURN_IF_ERROR(ParseJson(sandbox_config_json, "the sandbox configuration",
+                                    request.mutable_sandbox_config()));
   CRYOPOD_ASSIGN_OR_RETURN(
       const v1::CreateContainerResponse response,
       stubs_->Call(&Stub::CreateContainer, request,

@@ -53,8 +53,9 @@ Result<VerboseInfo> ReadInfo(const std::map<std::string, std::string>& info,
   const json::Value& config = parsed->At("config");
   if (config.object() == nullptr) return result;
   Message message;
-  const Status read = ParseLenientJson(
-      json::Format(config), "the configuration in the runtime's verbose answer", &message);
+  const Status read =
+      ParseJson(json::Format(config), "the configuration in the runtime's verbose answer", &message,
+                /*ignore_unknown_fields=*/true);
   if (!read.ok()) return Status(Code::kInternal, read.message());
   if (mend != nullptr) mend(*parsed, &message);
   result.config_json = PrintJson(message);

@@ -18,7 +18,7 @@ namespace cryopod::cri {
 // Source   containerd v2.1 internal/cri/types/{container,sandbox}_info.go.
 struct VerboseInfo {
   pid_t pid = 0;            // 0: no process, or the runtime did not say
-  std::string config_json;  // as ParseStrictJson reads it; empty: the runtime did not say
+  std::string config_json;  // as ParseJson reads it; empty: the runtime did not say
 };
 
 // A map without "info" gives an empty answer. Errors: kInternal (not the shape above).

@@ -394,7 +394,7 @@ FakeCriServer::~FakeCriServer() { service_->Stop(); }
 std::string FakeCriServer::AddPod(const std::string& sandbox_config_json,
                                   const std::string& runtime_handler) {
   Sandbox sandbox;
-  if (!cri::ParseStrictJson(sandbox_config_json, "pod", &sandbox.config).ok()) std::abort();
+  if (!cri::ParseJson(sandbox_config_json, "pod", &sandbox.config).ok()) std::abort();
   sandbox.runtime_handler = runtime_handler;
   const std::lock_guard lock(service_->mutex_);
   return service_->Add(&service_->sandboxes_, std::move(sandbox));
@@ -404,7 +404,7 @@ std::string FakeCriServer::AddContainer(const std::string& sandbox_id,
                                         const std::string& container_config_json, pid_t pid) {
   Container container;
   const std::string& json = container_config_json;
-  if (!cri::ParseStrictJson(json, "container", &container.config).ok()) std::abort();
+  if (!cri::ParseJson(json, "container", &container.config).ok()) std::abort();
   container.sandbox_id = sandbox_id;
   container.state = v1::CONTAINER_RUNNING;
   container.pid = pid;

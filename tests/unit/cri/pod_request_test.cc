@@ -35,7 +35,7 @@ TEST(ParsePodRequestTest, TakesTheRequestApart) {
   EXPECT_EQ(request.containers[0].first, "app");
   EXPECT_EQ(request.containers[1].first, "db");
   runtime::v1::ContainerConfig config;
-  ASSERT_THAT(ParseStrictJson(request.containers[0].second, "c", &config), IsOk());
+  ASSERT_THAT(ParseJson(request.containers[0].second, "c", &config), IsOk());
   EXPECT_EQ(config.image().image(), "busybox");
 }
 
@@ -66,7 +66,7 @@ TEST(AddAnnotationsTest, AddsAndReplacesAndKeepsTheRestOfASandboxConfiguration) 
                      {{"b", "3"}, {"cryopod.dev/restore-from", "x@sha256:00"}}));
 
   runtime::v1::PodSandboxConfig config;
-  ASSERT_THAT(ParseStrictJson(json, "pod", &config), IsOk());
+  ASSERT_THAT(ParseJson(json, "pod", &config), IsOk());
   EXPECT_EQ(config.hostname(), "web");
   EXPECT_EQ(config.annotations_size(), 3);
   EXPECT_EQ(config.annotations().at("a"), "1");

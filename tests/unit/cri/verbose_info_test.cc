@@ -20,7 +20,7 @@ using testing::Key;
 template <typename Message>
 Message Read(const VerboseInfo& info) {
   Message config;
-  EXPECT_THAT(ParseStrictJson(info.config_json, "config", &config), test::IsOk());
+  EXPECT_THAT(ParseJson(info.config_json, "config", &config), test::IsOk());
   return config;
 }
 
