@@ -76,11 +76,8 @@ class SimpleTree {
     if (!is_directory && (attributes.st_nlink != 1 || S_ISSOCK(attributes.st_mode))) return false;
     if (S_ISREG(attributes.st_mode) && attributes.st_size != 0) return false;
     if (S_ISLNK(attributes.st_mode)) {
-      target.resize(kNameBytesMax + 1);
-      const ssize_t size = ::readlinkat(dir_fd, name.c_str(), target.data(), target.size());
-      if (size < 0) return ErrnoStatus(errno, "readlinkat", path);
-      if (static_cast<size_t>(size) > kNameBytesMax) return false;
-      target.resize(static_cast<size_t>(size));
+      CRYOPOD_ASSIGN_OR_RETURN(target, ReadLinkAt(dir_fd, name).While(path));
+      if (target.size() > kNameBytesMax) return false;
     }
     CRYOPOD_RETURN_IF_ERROR(Keep(path, attributes, target));
     if (!is_directory || attributes.st_dev != device_) return true;
