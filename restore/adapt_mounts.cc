@@ -12,18 +12,13 @@ namespace {
 
 using criu::RemadeKind;
 
-bool IsOfRemadeVolume(const std::string& source) {
-  const std::vector<std::string> volumes = criu::VolumesOfSubPath(source);
-  return std::ranges::any_of(volumes, PathExists);
-}
-
 std::optional<RemadeKind> KindOf(const std::string& source, const std::string& destination,
                                  const wrapper::Request& request,
                                  const archive::PodCheckpoint& checkpoint) {
   const criu::PodPlaces live{request.pod_uid, request.sandbox_id};
   const std::optional<RemadeKind> kind = criu::RemadeKindOf(source, live);
   if (!kind) return std::nullopt;
-  if (*kind == RemadeKind::kSubPath && !IsOfRemadeVolume(source)) return std::nullopt;
+  if (*kind == RemadeKind::kSubPath && !criu::IsOfRemadeVolume(source)) return std::nullopt;
   const std::vector<archive::MountRecord>& records =
       RecordOf(checkpoint, request.container_name).mounts;
   const auto record = std::ranges::find(records, destination, &archive::MountRecord::destination);

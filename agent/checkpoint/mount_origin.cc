@@ -69,9 +69,7 @@ bool IsRemade(std::string_view path, const std::string& sandbox_id) {
   const std::optional<criu::VolumePath> volume = criu::VolumePathOf(path);
   if (volume) return criu::IsRemadePlugin(volume->plugin);
   const std::optional<criu::RemadeKind> kind = criu::RemadeKindOf(path, {"", sandbox_id});
-  if (!kind || *kind != criu::RemadeKind::kSubPath) return kind.has_value();
-  const std::vector<std::string> volumes = criu::VolumesOfSubPath(path);
-  return std::any_of(volumes.begin(), volumes.end(), PathExists);
+  return kind && (*kind != criu::RemadeKind::kSubPath || criu::IsOfRemadeVolume(path));
 }
 
 // What would be lost outranks what would not, whichever name of the place tells.

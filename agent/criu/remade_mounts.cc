@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/os/file.h"
 #include "agent/os/text.h"
 
 namespace cryopod::criu {
@@ -91,18 +92,16 @@ std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces&
   return RemadeKind::kFile;
 }
 
-std::vector<std::string> VolumesOfSubPath(std::string_view source) {
+bool IsOfRemadeVolume(std::string_view source) {
   static constexpr std::string_view kFolder = "/volume-subpaths/";
   const size_t folder = source.rfind(kFolder);
-  if (folder == std::string_view::npos) return {};
+  if (folder == std::string_view::npos) return false;
   const std::string_view behind = source.substr(folder + kFolder.size());
   const std::string volume(behind.substr(0, behind.find('/')));
-  std::vector<std::string> candidates;
-  for (const std::string_view plugin : kRemadePlugins) {
-    candidates.push_back(std::string(source.substr(0, folder)) + "/volumes/" + std::string(plugin) +
-                         "/" + volume);
-  }
-  return candidates;
+  const std::string volumes = std::string(source.substr(0, folder)) + "/volumes/";
+  return std::ranges::any_of(kRemadePlugins, [&](std::string_view plugin) {
+    return PathExists(volumes + std::string(plugin) + "/" + volume);
+  });
 }
 
 bool IsStampedName(std::string_view name) {

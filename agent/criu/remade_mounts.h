@@ -53,9 +53,9 @@ bool IsRemadePlugin(std::string_view plugin);
 std::optional<RemadeKind> RemadeKindOf(std::string_view source, const PodPlaces& places);
 // Is it one that the container runtime makes, of which the kubelet says nothing?
 bool IsMadeByContainerRuntime(std::string_view source, const PodPlaces& places);
-// The directories that would hold the volume of a kSubPath if it is one that is made anew: a volume
-// of any other kind has its subPaths at the same place.
-std::vector<std::string> VolumesOfSubPath(std::string_view source);
+// Is the volume of a kSubPath on this node one that is made anew? A volume of any other kind has
+// its subPaths at the same place.
+bool IsOfRemadeVolume(std::string_view source);
 
 // "..2026_11_25_02_04_14.2116331833": the name that the kubelet's atomic writer gives a directory.
 bool IsStampedName(std::string_view name);

@@ -3,17 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
 
 namespace cryopod::criu {
 namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
-using ::testing::Contains;
-using ::testing::IsEmpty;
 
 constexpr char kUid[] = "0f7c2a4e-9d5b-4c39-8a43-6a1c5d2b9e10";
 constexpr char kSandbox[] = "9b2cff9044e9";
@@ -38,9 +38,17 @@ TEST(RemadeKindTest, ASubPathIsRemadeWhereverItsVolumeComesFrom) {
   const std::string source = kPod + "/volume-subpaths/settings/web/0";
 
   EXPECT_EQ(KindOf(source), RemadeKind::kSubPath);
-  EXPECT_THAT(VolumesOfSubPath(source),
-              Contains(kPod + "/volumes/kubernetes.io~configmap/settings"));
-  EXPECT_THAT(VolumesOfSubPath(kPod + "/etc-hosts"), IsEmpty());
+}
+
+TEST(RemadeKindTest, ASubPathIsOfARemadeVolumeWhenTheNodeHasThatVolume) {
+  const test::TempDirectory pod;
+  const std::string folder = pod.path().string();
+  std::filesystem::create_directories(folder + "/volumes/kubernetes.io~configmap/settings");
+  std::filesystem::create_directories(folder + "/volumes/kubernetes.io~empty-dir/data");
+
+  EXPECT_TRUE(IsOfRemadeVolume(folder + "/volume-subpaths/settings/web/0"));
+  EXPECT_FALSE(IsOfRemadeVolume(folder + "/volume-subpaths/data/web/0"));
+  EXPECT_FALSE(IsOfRemadeVolume(folder + "/volumes/kubernetes.io~configmap/settings"));
 }
 
 TEST(RemadeKindTest, TheRuntimesFilesOfTheSandboxAreRemade) {
