@@ -1,5 +1,6 @@
 #include "agent/checkpoint/upper_copy.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <string_view>
 
 #include "agent/archive/tar/layer_entry.h"
 #include "agent/checkpoint/cancellation.h"
@@ -34,6 +36,14 @@ int64_t NowNs() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   return Nanoseconds(now);
+}
+
+// Where CRIU, which dumps beside the copy in the freeze, mounts what other mounts cover: a folder
+// that comes and goes in a pod that stands still. Source: CRIU criu/mount.c (open_mountpoint).
+bool IsNamedByCriu(std::string_view path) {
+  constexpr std::string_view kTemplate = "cr-tmpfs.XXXXXX";
+  if (path.starts_with("tmp/")) path.remove_prefix(4);
+  return path.starts_with(kTemplate.substr(0, 9)) && path.size() == kTemplate.size();
 }
 
 // What a system call on `path` returned.
@@ -213,6 +223,8 @@ Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& pre
   for (const DirectoryEntry& one : listed) {
     if (!pass.frozen) CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
     const Entry entry{from_fd, into_fd, one.name, prefix + one.name};
+    const bool is_new = !ahead_.contains(entry.path);
+    if (pass.frozen && is_new && one.type == DT_DIR && IsNamedByCriu(entry.path)) continue;
     Status taken = TakeEntry(entry, pass);
     if (taken.ok()) continue;
     if (pass.frozen || !MayBeRace(taken)) return std::move(taken).While("copying " + entry.path);

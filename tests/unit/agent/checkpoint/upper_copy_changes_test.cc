@@ -80,6 +80,22 @@ TEST_F(UpperCopyChangesTest, ContentSizesOwnersModesAndXattrsAreSeen) {
   FinishAndCompare();
 }
 
+TEST_F(UpperCopyChangesTest, AFolderThatCriuHasMadeForItsDumpIsNotThePods) {
+  MakeDirectory("tmp/cr-tmpfs.before");
+  Write("tmp/cr-tmpfs.a file", "x");
+  CopyAhead();
+
+  for (const char* made : {"tmp/cr-tmpfs.aB3dEf", "cr-tmpfs.000000"}) MakeDirectory(made);
+  MakeDirectory("tmp/cr-tmpfs.deeper.x");
+  ASSERT_THAT(copy().Finish({}), IsOk());
+
+  EXPECT_FALSE(fs::exists(into() / "tmp/cr-tmpfs.aB3dEf"));
+  EXPECT_FALSE(fs::exists(into() / "cr-tmpfs.000000"));
+  for (const char* own : {"tmp/cr-tmpfs.before", "tmp/cr-tmpfs.a file", "tmp/cr-tmpfs.deeper.x"}) {
+    EXPECT_TRUE(fs::exists(into() / own)) << own;
+  }
+}
+
 TEST_F(UpperCopyChangesTest, WhatIsAddedAndRemovedIsSeen) {
   for (const char* name : {"a/stays", "a/vanishes", "b/only", "deep/c/d/file", "deep/stays",
                            "top/file", "times/vanishes"}) {
