@@ -223,8 +223,8 @@ Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& pre
   for (const DirectoryEntry& one : listed) {
     if (!pass.frozen) CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
     const Entry entry{from_fd, into_fd, one.name, prefix + one.name};
-    const bool is_new = !ahead_.contains(entry.path);
-    if (pass.frozen && is_new && one.type == DT_DIR && IsNamedByCriu(entry.path)) continue;
+    const bool may_be_criu = pass.frozen && one.type == DT_DIR && IsNamedByCriu(entry.path);
+    if (may_be_criu && !ahead_.contains(entry.path)) continue;
     Status taken = TakeEntry(entry, pass);
     if (taken.ok()) continue;
     if (pass.frozen || !MayBeRace(taken)) return std::move(taken).While("copying " + entry.path);
