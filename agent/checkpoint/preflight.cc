@@ -21,6 +21,7 @@ namespace {
 
 // Left free on the archive's file system whatever happens: logs, the journal, other people's pods.
 constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
+constexpr size_t kStrangersNamed = 8;
 
 // All of them in one; counted as the first one that lasts, which an exec session does not.
 Status ToStatus(const std::vector<Objection>& objections) {
@@ -37,7 +38,22 @@ Status ToStatus(const std::vector<Objection>& objections) {
   return Status(Code::kFailedPrecondition, text, lasting->word);
 }
 
-void CheckProcess(const SeenProcess& seen, const std::string& container, uint64_t user_namespace,
+// The kind of a namespace that the process is in, or puts its children in, and its container is
+// not. Source: CRIU 4.2.1, criu/namespaces.c (generate_ns_id, which takes nested mount and network
+// namespaces).
+std::string NestedNamespace(pid_t pid, pid_t init) {
+  static constexpr std::pair<const char*, const char*> kLinks[] = {
+      {"cgroup", "cgroup"}, {"ipc", "ipc"}, {"pid", "pid"},   {"pid_for_children", "pid"},
+      {"time", "time"},     {"uts", "uts"}, {"user", "user"}, {"time_for_children", "time"}};
+  for (const auto& [link, type] : kLinks) {
+    const Result<uint64_t> own = NamespaceInode(pid, link);
+    const Result<uint64_t> of_container = NamespaceInode(init, type);
+    if (own.ok() && of_container.ok() && *own != *of_container) return type;
+  }
+  return "";
+}
+
+void CheckProcess(const SeenProcess& seen, const std::string& container,
                   std::vector<Objection>& objections) {
   const ProcessInfo& process = seen.info;
   const std::string who = "container " + container + ": " + NameOf(process);
@@ -51,11 +67,6 @@ void CheckProcess(const SeenProcess& seen, const std::string& container, uint64_
   if (process.state == 'T' || process.state == 't') {
     add(Reason::kProcessStopped, " is stopped; continue it or end it first");
   }
-  const Result<uint64_t> user = NamespaceInode(process.pid, "user");
-  if (user.ok() && *user != user_namespace) {
-    add(Reason::kUserNamespace,
-        " lives in a user namespace, which CRIU cannot dump (hostUsers: false)");
-  }
   std::set<std::string> told;
   for (const SeenProcess::Link& link : seen.links) {
     const Objection against = ReasonAgainstDescriptor(link.target);
@@ -64,14 +75,40 @@ void CheckProcess(const SeenProcess& seen, const std::string& container, uint64_
   }
 }
 
-Status CheckContainer(const DumpTarget& target, PreflightReport& report,
+// Of what the container is made of, whatever runs in it.
+Status CheckMakeUp(const DumpTarget& target, std::vector<Objection>& objections) {
+  const std::string container = "container " + target.requested.name;
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t our_users, NamespaceInode(::getpid(), "user"));
+  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t our_pids, NamespaceInode(::getpid(), "pid"));
+  const Result<uint64_t> users = NamespaceInode(target.state.init_pid, "user");
+  if (users.ok() && *users != our_users) {
+    objections.push_back({Reason::kUserNamespace,
+                          container + " has a user namespace of its own, which no runtime can "
+                                      "restore: run the pod with hostUsers: true"});
+  }
+  if (our_pids == target.pid_namespace) {
+    objections.push_back(
+        {Reason::kHostPid, container + " shares the node's PID namespace (hostPID: true); its PIDs "
+                                       "would be taken elsewhere"});
+  }
+  if (!target.options.strangers.empty()) {
+    objections.push_back(
+        {Reason::kMount, container + " has mounts that a checkpoint would lose: " +
+                             JoinFirst(target.options.strangers, kStrangersNamed, "; ", "; and ")});
+  }
+  if (!target.no_upper_dir.ok()) {
+    objections.push_back({Reason::kMount, container + ": " + target.no_upper_dir.message()});
+  }
+  return Status();
+}
+
+Status CheckProcesses(const DumpTarget& target, PreflightReport& report,
                       std::vector<Objection>& objections) {
   const std::string container = "container " + target.requested.name;
-  CRYOPOD_ASSIGN_OR_RETURN(const uint64_t user_namespace, NamespaceInode(::getpid(), "user"));
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<SeenProcess> processes, LookAtProcesses(target.cgroup));
   std::vector<ProcessInfo> infos;
   for (const SeenProcess& process : processes) {
-    CheckProcess(process, target.requested.name, user_namespace, objections);
+    CheckProcess(process, target.requested.name, objections);
     const Result<uint64_t> bytes = DumpableBytes(process.info.pid);
     if (bytes.ok()) report.memory_bytes += *bytes;
     infos.push_back(process.info);
@@ -86,29 +123,35 @@ Status CheckContainer(const DumpTarget& target, PreflightReport& report,
     std::erase_if(processes,
                   [&stray](const SeenProcess& one) { return one.info.pid == stray.pid; });
   }
+  for (const SeenProcess& process : processes) {
+    const std::string type = NestedNamespace(process.info.pid, target.state.init_pid);
+    if (type.empty()) continue;
+    objections.push_back({Reason::kNestedNamespace, container + ": " + NameOf(process.info) +
+                                                        " has made a namespace of its own (" +
+                                                        type +
+                                                        "), which CRIU cannot dump: end it first"});
+  }
   Inspection inspection = InspectProcesses(target, processes);
   std::ranges::move(inspection.objections, std::back_inserter(objections));
   report.memory_bytes += inspection.images_bytes;
   NameExternalFiles(target.requested.name, FindExternalFiles(target, processes),
                     report.external_files);
-  const Result<uint64_t> ours = NamespaceInode(::getpid(), "pid");
-  if (ours.ok() && *ours == target.pid_namespace) {
-    objections.push_back(
-        {Reason::kHostPid, container + " shares the node's PID namespace (hostPID: true); its PIDs "
-                                       "would be taken elsewhere"});
-  }
   return Status();
 }
 
 // What the writer of an archive would refuse, because its reader does.
-void CheckWritableLayer(const DumpTarget& target, const TreeSize& upper,
-                        std::vector<Objection>& objections) {
+Status CheckWritableLayer(const DumpTarget& target, PreflightReport& report,
+                          std::vector<Objection>& objections) {
+  if (!target.no_upper_dir.ok()) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const TreeSize upper, MeasureTree(target.upper_dir));
+  report.writable_bytes += upper.staged_bytes;
   const auto add = [&](const Status& refused) {
     objections.push_back(
         {refused.reason(), "container " + target.requested.name + ": " + refused.message()});
   };
   for (const std::string& path : upper.device_nodes) add(archive::RefuseDeviceNode(path));
   if (upper.entries > archive::kLayerEntriesMax) add(archive::RefuseTooManyEntries());
+  return Status();
 }
 
 Status CheckSpace(const jobs::CheckpointJob& job, const PreflightReport& report) {
@@ -174,11 +217,10 @@ Result<PreflightReport> Preflight(const jobs::CheckpointJob& job, const Resolved
   PreflightReport report;
   std::vector<Objection> objections;
   for (const DumpTarget& target : pod.targets) {
-    CRYOPOD_RETURN_IF_ERROR(
-        CheckContainer(target, report, objections).While("container " + target.requested.name));
-    CRYOPOD_ASSIGN_OR_RETURN(const TreeSize upper, MeasureTree(target.upper_dir));
-    report.writable_bytes += upper.staged_bytes;
-    CheckWritableLayer(target, upper, objections);
+    const std::string container = "container " + target.requested.name;
+    CRYOPOD_RETURN_IF_ERROR(CheckMakeUp(target, objections).While(container));
+    CRYOPOD_RETURN_IF_ERROR(CheckProcesses(target, report, objections).While(container));
+    CRYOPOD_RETURN_IF_ERROR(CheckWritableLayer(target, report, objections).While(container));
   }
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<std::string> uncarried, UncarriedContent(pod));
   if (!job.without_volumes) {

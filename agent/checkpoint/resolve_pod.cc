@@ -36,17 +36,20 @@ Result<DumpTarget> ResolveContainer(const jobs::CheckpointJob& job,
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(state.init_pid));
   CRYOPOD_RETURN_IF_ERROR(CheckInit(state));
   CRYOPOD_ASSIGN_OR_RETURN(Cgroup cgroup, Cgroup::OfProcess(state.init_pid));
-  CRYOPOD_ASSIGN_OR_RETURN(std::string upper_dir, UpperDirOf(state.rootfs, node_mounts));
+  Result<std::string> upper_dir = UpperDirOf(state.rootfs, node_mounts);
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts, ReadMountInfo(state.init_pid));
   CRYOPOD_ASSIGN_OR_RETURN(criu::DumpOptions options,
                            criu::BuildDumpOptions(state, mounts, cgroup.path()));
   CRYOPOD_ASSIGN_OR_RETURN(const uint64_t pid_namespace, NamespaceInode(state.init_pid, "pid"));
   std::vector<PlacedMount> placed = PlaceMounts(state, job.sandbox_id, mounts, node_mounts);
   std::vector<std::string> mount_points;
+  mount_points.reserve(mounts.size());
   for (const MountEntry& mount : mounts) mount_points.push_back(mount.mount_point);
-  return DumpTarget{requested,         std::move(state),   std::move(pidfd),
-                    std::move(cgroup), std::move(options), std::move(upper_dir),
-                    pid_namespace,     std::move(placed),  std::move(mount_points)};
+  return DumpTarget{requested,          std::move(state),
+                    std::move(pidfd),   std::move(cgroup),
+                    std::move(options), upper_dir.ok() ? *upper_dir : "",
+                    upper_dir.status(), pid_namespace,
+                    std::move(placed),  std::move(mount_points)};
 }
 
 }  // namespace

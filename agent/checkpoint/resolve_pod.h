@@ -17,6 +17,8 @@ namespace cryopod::checkpoint {
 
 // One container on its way through a checkpoint: what CRI asked for, what the runtime knows, and
 // the kernel objects that identify it: init process by pidfd and start time, cgroup by directory.
+// What stands against a checkpoint of it is found here and told by preflight, with all other
+// reasons.
 struct DumpTarget {
   jobs::RequestedContainer requested;
   criu::ContainerState state;
@@ -24,6 +26,7 @@ struct DumpTarget {
   Cgroup cgroup;
   criu::DumpOptions options;
   std::string upper_dir;                  // overlayfs upper directory of the root file system
+  Status no_upper_dir;                    // why it is empty
   uint64_t pid_namespace = 0;             // inode; containers that share it share one number
   std::vector<PlacedMount> mounts;        // what is bound into the container
   std::vector<std::string> mount_points;  // of all that is mounted in it
@@ -36,7 +39,7 @@ struct ResolvedPod {
 };
 
 // From CRI's words to kernel objects. Errors: kFailedPrecondition (a container that does
-// not run, a root file system that is no overlay), kAborted (the pod changed under us).
+// not run), kAborted (the pod changed under us).
 Result<ResolvedPod> ResolvePod(const jobs::CheckpointJob& job);
 
 // Pure: upperdir= of the overlay mounted at `rootfs`. Errors: kFailedPrecondition, names what is

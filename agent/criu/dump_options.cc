@@ -3,12 +3,9 @@
 #include "agent/criu/mount_ledger.h"
 #include "agent/json/fields.h"
 #include "agent/os/proc.h"
-#include "agent/os/text.h"
 
 namespace cryopod::criu {
 namespace {
-
-constexpr size_t kStrangersNamed = 8;
 
 // A namespace that the container joined is named by the inode behind its init's own link: the path
 // that the runtime was given may lead through the PID of a process that is gone.
@@ -26,25 +23,14 @@ Status AddIfJoined(const ContainerState& state, const std::string& type, const s
 Result<DumpOptions> BuildDumpOptions(const ContainerState& state,
                                      const std::vector<MountEntry>& mounts,
                                      const std::string& freeze_cgroup) {
-  if (state.namespace_paths.contains("NEWUSER")) {
-    return Status(
-        Code::kFailedPrecondition,
-        "the container has a user namespace of its own, which no runtime can restore: run "
-        "the pod with hostUsers: true");
-  }
   MountLedger ledger = AccountForMounts(state, mounts);
-  if (!ledger.strangers.empty()) {
-    return Status(Code::kFailedPrecondition,
-                  "the container has mounts that a checkpoint would lose: " +
-                      JoinFirst(ledger.strangers, kStrangersNamed, "; ", "; and "));
-  }
-
   DumpOptions options;
   options.pid = state.init_pid;
   options.root = state.rootfs;
   options.freeze_cgroup = freeze_cgroup;
   options.external_mounts = std::move(ledger.externals);
   options.watched_paths = std::move(ledger.watched_paths);
+  options.strangers = std::move(ledger.strangers);
   CRYOPOD_RETURN_IF_ERROR(AddIfJoined(state, "NEWNET", "net", "extRootNetNS", options.externals));
   CRYOPOD_RETURN_IF_ERROR(AddIfJoined(state, "NEWPID", "pid", "extRootPidNS", options.externals));
   return options;

@@ -29,6 +29,9 @@ Result<Container> Resolve(const std::string& oci_runtime_root, const std::string
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<MountEntry> mounts, ReadMountInfo(state.init_pid));
   CRYOPOD_ASSIGN_OR_RETURN(Cgroup leaf, Cgroup::OfProcess(state.init_pid));
   CRYOPOD_ASSIGN_OR_RETURN(DumpOptions options, BuildDumpOptions(state, mounts, leaf.path()));
+  if (!options.strangers.empty()) {
+    return Status(Code::kFailedPrecondition, options.strangers.front());
+  }
   return Container{std::move(leaf), std::move(options), DescriptorsJson(state)};
 }
 

@@ -201,6 +201,7 @@ inline DumpTarget MakeTarget(const std::string& name, pid_t init, Cgroup cgroup)
                     std::move(cgroup),
                     {},
                     "",
+                    Status(),
                     pid_namespace,
                     {},
                     {}};

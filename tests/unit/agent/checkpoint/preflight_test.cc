@@ -83,6 +83,18 @@ bool HasIoUring(pid_t pid) {
   return false;
 }
 
+bool HasChildThat(const NamespaceHolder::Act& act) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  if (::fork() == 0) {
+    const bool done = act();
+    (void)!::write(ends[1], &done, sizeof done);
+    while (true) ::pause();
+  }
+  bool done = false;
+  return ::read(ends[0], &done, sizeof done) == sizeof done && done;
+}
+
 // A container with a PID namespace of its own in a leaf of its own.
 class PreflightTest : public test::LeafTest {
  protected:
@@ -193,10 +205,41 @@ TEST_F(PreflightTest, WhatAnExecSessionHoldsPassesWithIt) {
   EXPECT_THAT(Run(), StatusIs(Code::kAborted, HasSubstr("exec session")));
 }
 
-TEST_F(PreflightTest, AUserNamespaceIsRefused) {
+TEST_F(PreflightTest, AUserNamespaceOfThePodIsRefusedWithTheRemedy) {
   Start([] { return ::unshare(CLONE_NEWUSER) == 0; });
 
-  EXPECT_THAT(Run(), StatusIs(Code::kFailedPrecondition, HasSubstr("user namespace")));
+  const Result<PreflightReport> report = Run();
+
+  EXPECT_THAT(report, StatusIs(Code::kFailedPrecondition, HasSubstr("hostUsers: true")));
+  EXPECT_EQ(report.status().reason(), Reason::kUserNamespace);
+}
+
+TEST_F(PreflightTest, ANamespaceThatAProcessMadeIsRefusedWithTheProcess) {
+  for (const auto& [flag, type] : {std::pair{CLONE_NEWUSER, "(user)"}, {CLONE_NEWUTS, "(uts)"}}) {
+    pod_.targets.clear();
+    Start([flag] { return HasChildThat([flag] { return ::unshare(flag) == 0; }); });
+
+    const Result<PreflightReport> report = Run();
+
+    EXPECT_THAT(report, StatusIs(Code::kFailedPrecondition,
+                                 AllOf(HasSubstr(type), Not(HasSubstr("hostUsers")))));
+    EXPECT_EQ(report.status().reason(), Reason::kNestedNamespace);
+  }
+}
+
+TEST_F(PreflightTest, WhatTheContainerIsMadeOfIsToldWithWhatRunsInIt) {
+  Start([] { return (new workload::ProcessStates)->Hold("timer_to_first_thread"); });
+  DumpTarget& target = pod_.targets[0];
+  target.options.strangers = {"/cache (tmpfs)", "/work (tmpfs)"};
+  target.no_upper_dir = Status(Code::kFailedPrecondition, "it is mounted read-only");
+
+  EXPECT_THAT(Run(),
+              StatusIs(Code::kFailedPrecondition,
+                       AllOf(HasSubstr("would lose: /cache (tmpfs); /work (tmpfs)"),
+                             HasSubstr("app: it is mounted read-only"), HasSubstr("delete it"))));
+
+  target.options.strangers = std::vector<std::string>(100, std::string(300, 'x'));
+  EXPECT_THAT(Run().status().message(), HasSubstr("and 92 more"));
 }
 
 TEST_F(PreflightTest, TheNodesPidNamespaceIsRefused) {
