@@ -136,6 +136,9 @@ function(cryopod_test name)
     set(arg_SHARDS 1)
   endif()
   add_executable(${name} ${arg_SOURCES})
+  # A test is compiled more often than its own code would have to be fast.
+  target_compile_options(${name} PRIVATE -O0)
+  target_precompile_headers(${name} REUSE_FROM cryopod_test_headers)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest GTest::gmock
     GTest::gtest_main cryopod_warnings)

@@ -1,6 +1,5 @@
 """What fails leaves the pod running, no archive and a reason; what enters a pod while it is dumped is
 in the archive or the archive is not made."""
-import os
 import random
 import sys
 import threading
@@ -10,8 +9,7 @@ import lab
 from lab import wait_until
 from two_nodes import PodTest, a, setUpModule, tearDownModule, unique  # noqa: F401
 
-SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
-CHECKPOINTS = 4 if SHORT else 15
+CHECKPOINTS = lab.times(short=4, long=15)
 REFUSED, CHANGED = 5, 9
 
 

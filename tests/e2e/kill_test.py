@@ -13,16 +13,15 @@ import lab
 from lab import wait_until
 
 CGROUP = os.environ.get("CRYOPOD_E2E_CGROUP", "v2")
-SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
 STAGES = ["resolve", "preflight", "prepare", "freeze", "dump", "thaw", "archive", "commit"]
-if SHORT and CGROUP == "v1":
+if lab.SHORT and CGROUP == "v1":
     # All of them are met on v2.
     STAGES = ["preflight", "freeze", "dump", "archive"]
 # The file is the decision: from then on the source ends.
-STOP_KILLS = [("checkpoint", "stopping.json"), ("all", "stopping.json")] if SHORT else \
+STOP_KILLS = [("checkpoint", "stopping.json"), ("all", "stopping.json")] if lab.SHORT else \
     [(victims, stage) for victims in ("checkpoint", "both", "all")
      for stage in ("stop", "stopping.json")]
-RANDOM_KILLS = 3 if SHORT else 20
+RANDOM_KILLS = lab.times(short=3, long=20)
 ATTEMPTS = 6
 VICTIMS = {"agent": ["agent"], "checkpoint": ["checkpoint"], "both": ["agent", "checkpoint"],
            "all": ["agent", "checkpoint", "guard"]}

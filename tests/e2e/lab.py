@@ -25,6 +25,7 @@ WORKLOADS_IMAGE = "lab.local/workloads:1"
 BUSYBOX_IMAGE = "lab.local/busybox:1"
 VOLUME_IMAGE = "lab.local/volume:1"  # the workloads' with a VOLUME /data
 COMMAND_TIMEOUT_S = 60
+SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
 
 # What a kubelet asks for with every container (kubernetes, pkg/securitycontext/util.go).
 MASKED_PATHS = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
@@ -54,6 +55,11 @@ def wait_until(condition, what, timeout_s=10, interval_s=0.05):
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout_s} s: {what() if callable(what) else what}")
         time.sleep(interval_s)
+
+
+def times(short, long):
+    """How often a test repeats itself: as hack/soak says, else by the form of the suite."""
+    return int(os.environ.get("CRYOPOD_SOAK_TIMES") or (short if SHORT else long))
 
 
 def pod(name, namespace="default", uid=None, attempt=0, shared_pid=False, annotations=None,

@@ -4,10 +4,9 @@ no timer and no file of the restored pod is from before or after it, whenever it
 
 The pod's containers write memory at full speed, keep pipes and sockets filled, fork, signal, wait,
 sync files and exchange numbered messages with each other, and know themselves what must be true
-(tests/workloads). CRYOPOD_CHECKPOINTS says how often it is checkpointed and restored on the other node.
+(tests/workloads).
 """
 import json
-import os
 import random
 import time
 import unittest
@@ -15,8 +14,7 @@ import unittest
 import lab
 from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule  # noqa: F401
 
-SHORT = bool(os.environ.get("CRYOPOD_SHORT_TESTS"))
-CHECKPOINTS = int(os.environ.get("CRYOPOD_CHECKPOINTS") or (3 if SHORT else 20))
+CHECKPOINTS = lab.times(short=3, long=20)
 CONTAINERS = {"instant": "one_instant 32 2", "relay": "relay", "children": "children",
               "clocks": "clocks", "journal": "journal", "left": "exchange listen",
               "right": "exchange connect"}

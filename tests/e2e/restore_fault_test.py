@@ -1,6 +1,5 @@
 #!/usr/bin/python3
 """What is killed in the middle of a restore leaves nothing behind, and what is held is let go."""
-import os
 import time
 import unittest
 
@@ -115,7 +114,7 @@ class RestoreCallTest(AgainTest):
     """`cryopodctl restore` and an agent that ends in the middle of it."""
     CONTAINERS = ("one", "two")
     OUTPUT = "/root/restore-call"
-    STAGES = ("sandbox", "restore two", "verify") if os.environ.get("CRYOPOD_SHORT_TESTS") else \
+    STAGES = ("sandbox", "restore two", "verify") if lab.SHORT else \
         ("open", "sandbox", "create one", "create two", "restore one", "restore two", "verify")
 
     def setUp(self):
