@@ -44,16 +44,14 @@ std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
   return found;
 }
 
-Status AdaptToRemadeMounts(const jobs::RestoreJob& job, const archive::Archive& archive,
-                           const wrapper::Request& request, const LiveMounts& live,
-                           const std::string& images_dir, Deadline deadline) {
-  const std::vector<criu::RemadeMount> remade =
-      FindRemadeMounts(live, request, archive.checkpoint());
-  if (remade.empty()) return Status();
+Status AdaptToRequest(const jobs::RestoreJob& job, const archive::Archive& archive,
+                      const wrapper::Request& request, const LiveMounts& live,
+                      criu::LiveRules rules, const std::string& images_dir, Deadline deadline) {
+  rules.remade = FindRemadeMounts(live, request, archive.checkpoint());
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(images_dir));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
-  return archive::RewriteImages(job.unpack_program, criu::FormatRemadeMounts(remade), dir.get(),
-                                limits, deadline)
+  return archive::RewriteImages(job.unpack_program, criu::FormatLiveRules(rules), dir.get(), limits,
+                                deadline)
       .While("adapting container " + request.container_name + " to the new pod");
 }
 

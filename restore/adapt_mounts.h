@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/archive/store/archive_store.h"
+#include "agent/criu/images/live_rules.h"
 #include "agent/criu/remade_mounts.h"
 #include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
@@ -20,10 +21,11 @@ std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
                                                 const wrapper::Request& request,
                                                 const archive::PodCheckpoint& checkpoint);
 
-// Has cryopod-unpack rewrite the container's staged CRIU images for them; without such mounts
-// nothing is touched. After an error the images are of no use. Errors: as of UnpackImages.
-Status AdaptToRemadeMounts(const jobs::RestoreJob& job, const archive::Archive& archive,
-                           const wrapper::Request& request, const LiveMounts& live,
-                           const std::string& images_dir, Deadline deadline);
+// Has cryopod-unpack make the container's staged CRIU images those of the live request, which
+// `rules` describe but for such mounts. After an error the images are of no use. Errors: as of
+// RewriteImages.
+Status AdaptToRequest(const jobs::RestoreJob& job, const archive::Archive& archive,
+                      const wrapper::Request& request, const LiveMounts& live,
+                      criu::LiveRules rules, const std::string& images_dir, Deadline deadline);
 
 }  // namespace cryopod::restore

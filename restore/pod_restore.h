@@ -75,7 +75,7 @@ class PodRestore {
   // Its runtime restores, or has restored, and nothing of it has run.
   static bool IsUnderWay(const jobs::ContainerReport& container);
   Status CheckRequest(const wrapper::Request& request) const;
-  Status AdaptImages(const wrapper::Request& request, const LiveMounts& live);
+  Status AdaptImages(const wrapper::Request& request, const Attempt& attempt);
   Result<wrapper::Plan> BeginAttempt(const wrapper::Request& request,
                                      jobs::ContainerReport& container);
   Status Complete(jobs::ContainerReport& container, const Attempt& attempt);

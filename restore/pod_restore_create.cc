@@ -8,6 +8,7 @@
 #include "restore/apply_rootfs.h"
 #include "restore/container_cgroup.h"
 #include "restore/external_files.h"
+#include "restore/live_rules.h"
 #include "restore/memory/fill_memory.h"
 #include "restore/mounts/mount_rules.h"
 #include "restore/pod_restore.h"
@@ -125,13 +126,14 @@ Answer PodRestore::OnCreate(const Request& request) {
 }
 
 // With the root file system in place: destinations lead through its symlinks.
-Status PodRestore::AdaptImages(const Request& request, const LiveMounts& live) {
+Status PodRestore::AdaptImages(const Request& request, const Attempt& attempt) {
   const std::string& name = request.container_name;
   CRYOPOD_RETURN_IF_ERROR(
-      CheckExternalFiles(RecordOf(archive_->checkpoint(), name), live)
+      CheckExternalFiles(RecordOf(archive_->checkpoint(), name), attempt.mounts)
           .While("restoring container " + name + " from archive " + job_.archive));
-  const Status adapted = AdaptToRemadeMounts(job_, *archive_, request, live, staging_->PathOf(name),
-                                             Deadline::After(kAdaptTimeout));
+  const Status adapted = AdaptToRequest(job_, *archive_, request, attempt.mounts,
+                                        LiveRulesOf(attempt.context, attempt.mounts, request),
+                                        staging_->PathOf(name), Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(name);
   return adapted;
@@ -154,7 +156,7 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
   CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
       ApplyRootfs(job_, *archive_, container.name, request.rootfs, Deadline::After(kApplyTimeout)));
-  CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, attempt.mounts));
+  CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, attempt));
   CRYOPOD_RETURN_IF_ERROR(RememberHostname(request, container, Deadline::After(kHostnameTimeout)));
   CRYOPOD_ASSIGN_OR_RETURN(
       wrapper::Plan plan,

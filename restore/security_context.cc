@@ -1,7 +1,11 @@
 #include "restore/security_context.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <utility>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/proc.h"
@@ -21,6 +25,29 @@ uint64_t CapabilityMask(const json::Value& names) {
     if (number) mask |= uint64_t{1} << *number;
   }
   return mask;
+}
+
+// Source: OCI runtime-spec v1.2, config.md ("POSIX process"): names of getrlimit(2).
+std::optional<int> ResourceNumber(std::string_view name) {
+  static constexpr std::pair<std::string_view, int> kNames[] = {
+      {"RLIMIT_CPU", RLIMIT_CPU},           {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+      {"RLIMIT_DATA", RLIMIT_DATA},         {"RLIMIT_STACK", RLIMIT_STACK},
+      {"RLIMIT_CORE", RLIMIT_CORE},         {"RLIMIT_RSS", RLIMIT_RSS},
+      {"RLIMIT_NPROC", RLIMIT_NPROC},       {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+      {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},   {"RLIMIT_AS", RLIMIT_AS},
+      {"RLIMIT_LOCKS", RLIMIT_LOCKS},       {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+      {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", RLIMIT_NICE},
+      {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},     {"RLIMIT_RTTIME", RLIMIT_RTTIME}};
+  for (const auto& [known, number] : kNames) {
+    if (known == name) return number;
+  }
+  return std::nullopt;
+}
+
+// Absent, it is 0; whole numbers that are not negative come as unsigned ones.
+int SmallNumber(const json::Value& value) {
+  const auto* const negative = std::get_if<int64_t>(&value.value);
+  return static_cast<int>(negative != nullptr ? *negative : static_cast<int64_t>(value.Number()));
 }
 
 std::string Describe(const SecurityContext& context) {
@@ -101,6 +128,13 @@ SecurityContext SecurityContextOf(const json::Value& config, const FileCapabilit
     if (number != nullptr) context.additional_gids.push_back(static_cast<uint32_t>(*number));
   }
   context.no_new_privs = process.At("noNewPrivileges").IsTrue();
+  context.oom_score_adj = SmallNumber(process.At("oomScoreAdj"));
+  for (const json::Value& limit : process.At("rlimits").Elements()) {
+    const std::optional<int> number = ResourceNumber(limit.At("type").Text());
+    if (number) context.hard_limits[*number] = limit.At("hard").Number();
+  }
+  const std::string profile = process.At("apparmorProfile").Text();
+  context.lsm_label = profile.empty() ? process.At("selinuxLabel").Text() : profile;
   context.has_seccomp = !config.At("linux").At("seccomp").Members().empty();
   CapabilitySets asked;
   asked.permitted = CapabilityMask(capabilities.At("permitted"));

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ namespace cryopod::restore {
 // What a fresh container of the live request could come to hold: the ceiling for every process that
 // an archive brings back.
 //
-// Shape   config.json of the bundle: process (user, capabilities, noNewPrivileges, args),
-//         linux.seccomp. It comes from the container runtime, never from an archive.
+// Shape   config.json of the bundle: process (user, capabilities, noNewPrivileges, args,
+//         oomScoreAdj, rlimits, apparmorProfile, selinuxLabel), linux.seccomp. It comes from the
+//         container runtime, never from an archive.
 // Source  OCI runtime-spec v1.2, config.md and config-linux.md; runc 1.3,
 //         libcontainer/init_linux.go (finalizeNamespace: the sets are applied as the last thing
 //         before the exec); capabilities(7), "Transformation of capabilities during execve()".
@@ -32,6 +34,9 @@ struct SecurityContext {
   uint64_t inheritable = 0;
   bool no_new_privs = false;
   bool has_seccomp = false;
+  int oom_score_adj = 0;
+  std::map<int, uint64_t> hard_limits;  // those that the request sets, by RLIMIT_*
+  std::string lsm_label;                // AppArmor profile or SELinux label
 };
 
 // With `program`, what the file adds that the request executes.

@@ -13,7 +13,6 @@ constexpr std::array<std::string_view, 4> kRemadePlugins = {
     "kubernetes.io~configmap", "kubernetes.io~secret", "kubernetes.io~projected",
     "kubernetes.io~downward-api"};
 constexpr std::array<std::string_view, 3> kSandboxFiles = {"hosts", "hostname", "resolv.conf"};
-constexpr std::string_view kLetters = "FSV";
 
 template <typename Names>
 bool IsOneOf(std::string_view name, const Names& names) {
@@ -113,29 +112,6 @@ bool IsStampedName(std::string_view name) {
     if (kShape[i] == 'd' ? !is_digit(name[i]) : name[i] != kShape[i]) return false;
   }
   return std::all_of(name.begin() + kShape.size(), name.end(), is_digit);
-}
-
-std::string FormatRemadeMounts(const std::vector<RemadeMount>& mounts) {
-  std::string text;
-  for (const RemadeMount& mount : mounts) {
-    text += static_cast<char>(mount.kind) + mount.mount_point + '\0';
-  }
-  return text;
-}
-
-Result<std::vector<RemadeMount>> ParseRemadeMounts(std::string_view text) {
-  std::vector<RemadeMount> mounts;
-  while (!text.empty()) {
-    const size_t end = text.find('\0');
-    const std::string_view line = text.substr(0, end);
-    if (end == std::string_view::npos || line.empty() ||
-        kLetters.find(line.front()) == std::string_view::npos || !line.substr(1).starts_with('/')) {
-      return Status(Code::kInvalidArgument, "no list of mounts");
-    }
-    mounts.push_back({static_cast<RemadeKind>(line.front()), std::string(line.substr(1))});
-    text.remove_prefix(end + 1);
-  }
-  return mounts;
 }
 
 }  // namespace cryopod::criu

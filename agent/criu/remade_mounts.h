@@ -16,13 +16,12 @@
 //         containerd 2.1, internal/cri/server/helpers.go (getSandboxHosts and the like).
 namespace cryopod::criu {
 
-// Each has its letter in a list of mounts as text.
-enum class RemadeKind : char {
+enum class RemadeKind {
   // etc-hosts, the termination log; hosts, hostname and resolv.conf of the sandbox
-  kFile = 'F',
-  kSubPath = 'S',  // one path out of a volume, bound to a place of its own
+  kFile,
+  kSubPath,  // one path out of a volume, bound to a place of its own
   // configMap, secret, projected, downward API: ..data leads to a directory with a time
-  kVolume = 'V',
+  kVolume,
 };
 
 struct RemadeMount {
@@ -59,9 +58,5 @@ bool IsOfRemadeVolume(std::string_view source);
 
 // "..2026_11_25_02_04_14.2116331833": the name that the kubelet's atomic writer gives a directory.
 bool IsStampedName(std::string_view name);
-
-// Mounts as text, for a process that takes nothing else. Errors: kInvalidArgument.
-std::string FormatRemadeMounts(const std::vector<RemadeMount>& mounts);
-Result<std::vector<RemadeMount>> ParseRemadeMounts(std::string_view text);
 
 }  // namespace cryopod::criu

@@ -1,6 +1,9 @@
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "restore/runtime/bundle.h"
 #include "restore/runtime/finished_container.h"
@@ -15,6 +18,18 @@ std::string AbsoluteBundle(const Arguments& arguments) {
   const std::filesystem::path path =
       std::filesystem::absolute(arguments.bundle.empty() ? "." : arguments.bundle, error);
   return error ? arguments.bundle : path.lexically_normal().string();
+}
+
+// What the OCI runtime would hand on to a container that sets none of its own.
+std::vector<uint64_t> HardLimits() {
+  std::vector<uint64_t> limits(RLIM_NLIMITS, RLIM_INFINITY);
+  for (int resource = 0; resource < RLIM_NLIMITS; ++resource) {
+    rlimit limit{};
+    if (::getrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0) {
+      limits[static_cast<size_t>(resource)] = limit.rlim_max;
+    }
+  }
+  return limits;
 }
 
 int FailWithoutAgent(const Call& call, const Request& request, const Status& why) {
@@ -66,6 +81,7 @@ int Create(const Call& call) {
   }
   request.container_id = call.arguments.id;
   request.state_dir = call.arguments.state_dir();
+  request.hard_limits = HardLimits();
 
   // The record on disk outranks the agent, and saves asking it after every crash of the container.
   const Result<bool> consumed = IsConsumed(call.settings.state_dir, request);

@@ -29,40 +29,39 @@ class RestoreAsTest(PodTest):
         self.assertEqual(len(a.pods()), sandboxes, "nothing of the refused pod is left")
         self.assertEqual(a.frozen_cgroups(), [])
 
-    def check_restored(self, archive, container):
-        answer = self.restore_as(archive, container)
-
-        self.assertEqual(answer.returncode, 0, answer.stderr)
-        restored = [sandbox["id"] for sandbox in a.pods() if sandbox["name"].startswith("other")]
-        self.assertEqual(len(restored), 1)
-        for call in ("stopp", "rmp"):
-            a.cri(call, *restored)
+    def restored_as(self, archive, container):
+        request = request_for(lab.pod(unique("other"), uid=unique("uid")), [container])
+        pod = self.restore(archive, a, request)
+        self.assert_ok(pod)
+        return pod
 
 
 class SecurityTest(RestoreAsTest):
-    def test_a_process_with_capabilities_is_not_restored_into_a_pod_without(self):
+    def test_root_is_not_restored_into_a_pod_of_another_user(self):
+        # Its bounding set is as large as root's; an exec leaves a user nothing of it.
+        for restrict in (restricted, half_restricted):
+            archive = self.archive_of(restrict(lab.container("count", "counter")))
+
+            self.check_refused(archive, restrict(lab.container("count", "counter", user=1000)),
+                               "the archive brings a process of user 0", "allows user 1000, group 1000")
+            self.restored_as(archive, restrict(lab.container("count", "counter")))
+
+    def test_a_process_without_a_filter_is_not_restored_into_a_pod_that_asks_for_one(self):
         archive = self.archive_of(lab.container("count", "counter"))
 
-        self.check_refused(archive, lab.container("count", "counter", user=1000, restricted=True),
-                           "CAP_")
+        self.check_refused(archive, half_restricted(lab.container("count", "counter")),
+                           "a task without a seccomp filter")
 
-    def test_the_same_context_is_restored(self):
-        container = lab.container("count", "counter", user=1000, restricted=True)
+    def test_users_that_can_gain_nothing_are_restored(self):
+        for restrict in (restricted, half_restricted):
+            container = restrict(lab.container("count", "counter", user=1000))
 
-        self.check_restored(self.archive_of(container), container)
+            self.restored_as(self.archive_of(container), container)
 
-    def test_root_is_not_restored_into_a_pod_of_a_user_who_can_gain_nothing(self):
-        # Its bounding set is as large as root's; an exec leaves a user nothing of it.
-        archive = self.archive_of(half_restricted(lab.container("count", "counter")))
 
-        self.check_refused(archive, half_restricted(lab.container("count", "counter", user=1000)),
-                           "CAP_", "user 1000, group 1000, no_new_privs, seccomp")
-        self.check_restored(archive, half_restricted(lab.container("count", "counter")))
-
-    def test_a_user_with_default_capabilities_in_bounding_is_restored(self):
-        container = half_restricted(lab.container("count", "counter", user=1000))
-
-        self.check_restored(self.archive_of(container), container)
+def restricted(container):
+    return lab.container("count", "counter", user=container["linux"]["security_context"].get(
+        "run_as_user", {}).get("value"), restricted=True)
 
 
 def half_restricted(container):
@@ -80,18 +79,12 @@ class MountSecurityTest(RestoreAsTest):
         a.exec("mkdir", "-p", "/srv/volume")
         return lab.container("count", "counter", mounts=[("/srv/volume", "/data", read_only)])
 
-    def test_a_writable_volume_is_not_restored_where_the_new_pods_is_read_only(self):
-        archive = self.archive_of(self.with_volume(read_only=False))
+    def test_a_volume_is_as_writable_as_the_new_pod_asks_for_it(self):
+        for source, new in ((False, True), (True, False), (True, True)):
+            pod = self.restored_as(self.archive_of(self.with_volume(source)), self.with_volume(new))
 
-        self.check_refused(archive, self.with_volume(read_only=True), "container count",
-                           "at /data the new pod asks for /srv/volume (ro)",
-                           "the archive brings", "(rw,")
-        self.check_restored(archive, self.with_volume(read_only=False))
-
-    def test_a_read_only_volume_is_restored(self):
-        container = self.with_volume(read_only=True)
-
-        self.check_restored(self.archive_of(container), container)
+            written = pod.exec("count", "/bin/sh", "-c", "echo x >/data/file", check=False)
+            self.assertEqual(written.returncode != 0, new, written.stderr)
 
     def test_an_archive_that_leaves_out_what_protects_the_node_is_refused(self):
         container = lab.container("count", "counter", default_proc_mount=True)
@@ -102,6 +95,72 @@ class MountSecurityTest(RestoreAsTest):
         self.check_refused(archive, container, "at /proc/sys the new pod asks for it read-only",
                            "the archive brings")
         self.check_refused(archive, container, "at /proc/sys")
+
+
+CAP_SETGID = 6
+# In a node: what a process may, by its PID, as JSON.
+FACTS = r"""
+import json, re, sys
+
+pid = sys.argv[1]
+read = lambda name: open(f"/proc/{pid}/{name}").read()
+rights = r"^(Uid|Gid|Groups|NoNewPrivs|Seccomp|Seccomp_filters|Cap\w+):\s*(.*)$"
+mounts = [line.split() for line in read("mountinfo").splitlines()]
+print(json.dumps({
+    "rights": {name: sorted(value.split()) for name, value in re.findall(rights, read("status"), re.M)},
+    "limits": [re.split("  +", line)[:3:2] for line in read("limits").splitlines()],
+    "oom_score_adj": read("oom_score_adj"),
+    "personality": read("personality"),
+    "mounts": sorted((mount[4], mount[mount.index("-") + 1], sorted(
+        {"ro", "nosuid", "nodev", "noexec"} & set(mount[5].split(",")))) for mount in mounts),
+}))
+"""
+
+
+class FreshTest(RestoreAsTest):
+    """A restored container beside a fresh one of the same request: nothing of it may more."""
+
+    def facts(self, pod):
+        return json.loads(a.exec("python3", "-c", FACTS, str(pod.pid("count"))).stdout)
+
+    def test_a_restored_container_holds_what_a_fresh_one_of_its_request_does(self):
+        a.exec("mkdir", "-p", "/srv/volume", "/srv/tmp")
+        volume, tmp = ("/srv/volume", "/data"), ("/srv/tmp", "/tmp")
+        plain = lab.container("count", "counter", default_proc_mount=True, mounts=[volume, tmp])
+        for name, new in {
+                "the same": plain,
+                "read-only": lab.container("count", "counter", default_proc_mount=True,
+                                           read_only_root=True, mounts=[(*volume, True), tmp]),
+                "fewer capabilities": changed(plain, capabilities={
+                    "drop_capabilities": ["NET_RAW", "CHOWN", "SETGID"]}),
+                "no new privileges": changed(plain, no_new_privs=True),
+                "other groups": changed(plain, supplemental_groups=[4711]),
+                "killed first": resources(plain, oom_score_adj=500)}.items():
+            with self.subTest(new=name):
+                source = changed(plain, supplemental_groups=[4242],
+                                 capabilities={"add_capabilities": ["NET_ADMIN", "SYS_PTRACE"]})
+
+                restored = self.restored_as(self.archive_of(source), new)
+
+                fresh = self.run_pod(unique("fresh"), new)
+                expected, found = self.facts(fresh), self.facts(restored)
+                groups, found_groups = (facts["rights"].pop("Groups") for facts in (expected, found))
+                self.assertEqual(found, expected)
+                # One that it has left it is not put into, and with the right it could join any.
+                if int(expected["rights"]["CapEff"][0], 16) & 1 << CAP_SETGID == 0:
+                    self.assertLessEqual(set(found_groups), set(groups))
+
+
+def changed(container, **security):
+    container = json.loads(json.dumps(container))
+    container["linux"]["security_context"].update(security)
+    return container
+
+
+def resources(container, **values):
+    container = json.loads(json.dumps(container))
+    container["linux"]["resources"] = values
+    return container
 
 
 class UnpackerTest(PodTest):

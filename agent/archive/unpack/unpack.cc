@@ -197,11 +197,11 @@ Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir
   return CheckImages(into_dir_fd, limits);
 }
 
-Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
-                     int images_dir_fd, const UnpackLimits& limits, Deadline deadline) {
-  const UniqueFd list(::memfd_create("mounts", MFD_CLOEXEC));
-  if (!list.valid()) return ErrnoStatus(errno, "memfd_create", "mounts");
-  CRYOPOD_RETURN_IF_ERROR(WriteAll(list.get(), mounts));
+Status RewriteImages(const std::string& unpack_program, const std::string& rules, int images_dir_fd,
+                     const UnpackLimits& limits, Deadline deadline) {
+  const UniqueFd list(::memfd_create("rules", MFD_CLOEXEC));
+  if (!list.valid()) return ErrnoStatus(errno, "memfd_create", "rules");
+  CRYOPOD_RETURN_IF_ERROR(WriteAll(list.get(), rules));
   ::lseek(list.get(), 0, SEEK_SET);
   CRYOPOD_RETURN_IF_ERROR(
       Run(unpack_program, {UnpackMode::kRewrite, limits}, list.get(), images_dir_fd, deadline));

@@ -30,11 +30,12 @@ namespace cryopod::archive {
 Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir_fd,
                     const UnpackLimits& limits, Deadline deadline);
 
-// CRIU images in `images_dir_fd`, out of UnpackImages, for a pod whose mounts were made anew:
-// `mounts` says which (agent/criu/remade_mounts.h), agent/criu/images/rewrite_images.h what is
-// done. Errors as of UnpackImages.
-Status RewriteImages(const std::string& unpack_program, const std::string& mounts,
-                     int images_dir_fd, const UnpackLimits& limits, Deadline deadline);
+// CRIU images in `images_dir_fd`, out of UnpackImages, made those of a container of the live
+// request: `rules` says what it holds (agent/criu/images/live_rules.h, as text);
+// agent/criu/images/rewrite_images.h and judge_images.h what is done. Errors as of UnpackImages;
+// kPermissionDenied: the archive brings more than the request allows.
+Status RewriteImages(const std::string& unpack_program, const std::string& rules, int images_dir_fd,
+                     const UnpackLimits& limits, Deadline deadline);
 
 // An oci-archive tar (`docker save`-like layout tar: oci-layout, index.json, blobs/sha256/<hex>)
 // into the empty directory `into_dir_fd`: only these names, only regular files, each blob hashed

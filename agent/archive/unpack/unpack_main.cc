@@ -5,10 +5,10 @@
 #include <exception>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_task.h"
+#include "agent/criu/images/judge_images.h"
 #include "agent/criu/images/rewrite_images.h"
 #include "agent/criu/images/split_images.h"
 #include "agent/os/file.h"
@@ -16,13 +16,12 @@
 namespace cryopod::archive {
 namespace {
 
-constexpr size_t kMountsBytesMax = size_t{16} << 20;
-
 Status Rewrite() {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadAll(kUnpackInputFd, kMountsBytesMax));
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<criu::RemadeMount> mounts,
-                           criu::ParseRemadeMounts(text));
-  return criu::RewriteImages(kUnpackOutputFd, mounts);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text,
+                           ReadAll(kUnpackInputFd, criu::kLiveRulesBytesMax));
+  CRYOPOD_ASSIGN_OR_RETURN(const criu::LiveRules rules, criu::ParseLiveRules(text));
+  CRYOPOD_RETURN_IF_ERROR(criu::RewriteImages(kUnpackOutputFd, rules.remade));
+  return criu::JudgeImages(kUnpackOutputFd, rules);
 }
 
 Status RunGuarded(const UnpackTask& task) {

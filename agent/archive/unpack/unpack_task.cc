@@ -45,6 +45,9 @@ Status ParseReport(std::string_view text) {
   for (const Code code : {Code::kResourceExhausted, Code::kUnimplemented, Code::kInternal}) {
     if (number == static_cast<uint64_t>(code)) return Status(code, message);
   }
+  if (number == static_cast<uint64_t>(Code::kPermissionDenied)) {
+    return Status(Code::kPermissionDenied, message, Reason::kSecurityContext);
+  }
   return Status(Code::kDataLoss, message);
 }
 

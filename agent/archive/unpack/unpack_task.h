@@ -21,8 +21,8 @@ namespace cryopod::archive {
 //        layout  kUnpackInputFd an oci-archive tar, kUnpackOutputFd an empty directory
 //        layer   kUnpackInputFd an OCI layer, kUnpackOutputFd a pipe (unpack_stream.h)
 //        emit    kUnpackInputFd a blob of PackFiles, kUnpackOutputFd a pipe
-//        rewrite kUnpackInputFd a list of mounts (agent/criu/remade_mounts.h), kUnpackOutputFd the
-//                directory of unpacked CRIU images
+//        rewrite kUnpackInputFd what a fresh container would hold (agent/criu/images/live_rules.h),
+//                kUnpackOutputFd the directory of unpacked CRIU images
 //
 //        kUnpackReportFd is a pipe that gets one line, "<code number> <message>", when something is
 //        wrong; the exit code is then 1. Exit code 0: everything was unpacked, 2: wrong arguments.

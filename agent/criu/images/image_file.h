@@ -124,4 +124,24 @@ class EntryWriter {
   std::string image_;
 };
 
+enum class Verdict { kKeep, kReplace, kDrop };
+
+// Every entry of an image is looked at, most stay as they are, byte for byte. `rewrite` gets each:
+// Verdict(Message&), or Result<Verdict> where an entry can be refused.
+template <typename Message, typename Rewrite>
+Status RewriteEntries(int dir_fd, const std::string& name, uint32_t magic, Rewrite rewrite) {
+  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd, name, magic));
+  EntryWriter writer(magic);
+  while (!reader.AtEnd()) {
+    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view entry, reader.NextBytes());
+    Message message;
+    CRYOPOD_RETURN_IF_ERROR(reader.Parse(entry, &message));
+    const Result<Verdict> verdict = rewrite(message);
+    if (!verdict.ok()) return verdict.status();
+    if (*verdict == Verdict::kKeep) writer.Append(entry);
+    if (*verdict == Verdict::kReplace) writer.Append(message.SerializeAsString());
+  }
+  return writer.image() == reader.image() ? Status() : writer.Write(dir_fd, name);
+}
+
 }  // namespace cryopod::criu

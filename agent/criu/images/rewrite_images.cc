@@ -24,25 +24,6 @@ constexpr uint32_t kMountsMagic = 0x55563928;
 constexpr uint32_t kGhost = 1;  // remap_type
 constexpr std::string_view kData = "..data";
 
-enum class Verdict { kKeep, kReplace, kDrop };
-
-// Every entry of an image is looked at, most stay as they are, byte for byte. `rewrite` gets each:
-// Verdict(Message&).
-template <typename Message, typename Rewrite>
-Status RewriteEntries(int dir_fd, const std::string& name, uint32_t magic, Rewrite rewrite) {
-  CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd, name, magic));
-  EntryWriter writer(magic);
-  while (!reader.AtEnd()) {
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string_view entry, reader.NextBytes());
-    Message message;
-    CRYOPOD_RETURN_IF_ERROR(reader.Parse(entry, &message));
-    const Verdict verdict = rewrite(message);
-    if (verdict == Verdict::kKeep) writer.Append(entry);
-    if (verdict == Verdict::kReplace) writer.Append(message.SerializeAsString());
-  }
-  return writer.image() == reader.image() ? Status() : writer.Write(dir_fd, name);
-}
-
 class Rewriting {
  public:
   Rewriting(int images_dir_fd, const std::vector<RemadeMount>& mounts) : dir_fd_(images_dir_fd) {

@@ -42,6 +42,7 @@ std::string Serialize(const Request& request) {
     (*message.mutable_namespace_paths())[name] = path;
   }
   message.set_cgroup_namespace(request.cgroup_namespace);
+  message.mutable_hard_limits()->Add(request.hard_limits.begin(), request.hard_limits.end());
   return message.SerializeAsString();
 }
 
@@ -77,6 +78,7 @@ Result<Request> ParseRequest(std::string_view bytes) {
   request.kind = static_cast<Request::Kind>(message.kind());
   for (const auto& [name, path] : message.namespace_paths()) request.namespace_paths[name] = path;
   request.cgroup_namespace = message.cgroup_namespace();
+  request.hard_limits.assign(message.hard_limits().begin(), message.hard_limits().end());
   return request;
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
@@ -35,6 +36,7 @@ struct Request {
   std::string cgroups_path;
   std::map<std::string, std::string> namespace_paths;
   bool cgroup_namespace = false;
+  std::vector<uint64_t> hard_limits;
   bool operator==(const Request&) const = default;
 };
 

@@ -85,23 +85,5 @@ TEST(StampedNameTest, IsWhatTheAtomicWriterMakes) {
   }
 }
 
-TEST(RemadeMountsTextTest, ComesBackAsItWas) {
-  const std::vector<RemadeMount> mounts = {{RemadeKind::kFile, "/etc/hosts"},
-                                           {RemadeKind::kSubPath, "/a b\n/c"},
-                                           {RemadeKind::kVolume, "/config"}};
-
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<RemadeMount> parsed,
-                               ParseRemadeMounts(FormatRemadeMounts(mounts)));
-  EXPECT_EQ(parsed, mounts);
-}
-
-TEST(RemadeMountsTextTest, AnythingElseIsRefused) {
-  using namespace std::string_literals;  // NOLINT(google-build-using-namespace)
-  for (const std::string& text : {"V/config"s, "X/config\0"s, "V\0"s, "\0"s, "Vconfig\0"s}) {
-    EXPECT_THAT(ParseRemadeMounts(text), StatusIs(Code::kInvalidArgument)) << text;
-  }
-  EXPECT_THAT(ParseRemadeMounts(""), IsOk());
-}
-
 }  // namespace
 }  // namespace cryopod::criu

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/criu/remade_mounts.h"
+#include "agent/json/fields.h"
+#include "agent/os/status.h"
+
+namespace cryopod::criu {
+
+// A mount as a fresh container has it.
+struct RuledMount {
+  std::string mount_point;  // in the container, as mountinfo shows it
+  uint32_t flags = 0;       // MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, those that it has
+  // It may forbid more than that: what the runtime makes beneath it is not known one by one.
+  bool at_least = false;
+  bool operator==(const RuledMount&) const = default;
+};
+
+// What a fresh container of the live request would hold, for the images of the one that is restored
+// in its place. Made by whoever reads the live configuration, and nothing in it is an archive's.
+struct LiveRules {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::vector<uint32_t> groups;  // supplementary
+  // Capabilities, bit n for number n: what the exec of the container's program leaves.
+  uint64_t bounding = 0;
+  uint64_t permitted = 0;
+  uint64_t inheritable = 0;
+  bool no_new_privs = false;
+  bool has_seccomp = false;
+  // Processes that are not the first may have executed a set-id program: up to the bounding set.
+  bool allows_set_id = false;
+  int32_t oom_score_adj = 0;
+  std::vector<uint64_t> hard_limits;  // by the number of the resource (RLIMIT_*)
+  std::string lsm_label;              // AppArmor profile or SELinux label; empty: none
+  std::vector<RuledMount> mounts;
+  std::vector<RemadeMount> remade;
+
+  bool operator==(const LiveRules&) const = default;
+};
+
+void Describe(json::Fields& fields, RemadeMount& mount);
+void Describe(json::Fields& fields, RuledMount& mount);
+void Describe(json::Fields& fields, LiveRules& rules);
+
+inline constexpr size_t kLiveRulesBytesMax = size_t{16} << 20;
+
+// As text, for a process that takes nothing else. Errors: kDataLoss, names the key.
+std::string FormatLiveRules(const LiveRules& rules);
+Result<LiveRules> ParseLiveRules(std::string_view text);
+
+}  // namespace cryopod::criu

@@ -1,0 +1,64 @@
+#include "restore/live_rules.h"
+
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+
+#include <string>
+
+#include "agent/criu/container_state.h"
+
+namespace cryopod::restore {
+namespace {
+
+// The values of ST_* and MS_* are the same.
+static_assert(int{ST_RDONLY} == int{MS_RDONLY} && int{ST_NOSUID} == int{MS_NOSUID});
+constexpr unsigned long kFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+uint32_t FlagsOfWhatLiesAt(const std::string& path) {
+  struct statvfs facts {};
+  return ::statvfs(path.c_str(), &facts) == 0 ? static_cast<uint32_t>(facts.f_flag & kFlags) : 0;
+}
+
+std::vector<criu::RuledMount> RuledMounts(const LiveMounts& live) {
+  std::vector<criu::RuledMount> rules;
+  rules.push_back(
+      {"/", FlagsOfWhatLiesAt(live.rootfs) | (live.read_only_root ? MS_RDONLY : 0), false});
+  for (const std::string& path : live.read_only_paths) {
+    rules.push_back({criu::ResolveInRootfs(live.rootfs, path), MS_RDONLY, /*at_least=*/true});
+  }
+  for (const LiveMount& mount : live.mounts) {
+    // Of version 1 it is a tmpfs with a mount for each hierarchy, whose flags differ.
+    if (mount.type == "cgroup") continue;
+    auto flags = static_cast<uint32_t>(mount.flags);
+    if (mount.type == "bind") flags |= FlagsOfWhatLiesAt(mount.source);
+    rules.push_back({MountPointOf(live, mount), flags, false});
+  }
+  return rules;
+}
+
+}  // namespace
+
+criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& live,
+                            const wrapper::Request& request) {
+  criu::LiveRules rules;
+  rules.uid = context.uid;
+  rules.gid = context.gid;
+  rules.groups = context.additional_gids;
+  rules.bounding = context.bounding;
+  rules.permitted = context.permitted;
+  rules.inheritable = context.inheritable;
+  rules.no_new_privs = context.no_new_privs;
+  rules.has_seccomp = context.has_seccomp;
+  rules.oom_score_adj = context.oom_score_adj;
+  rules.lsm_label = context.lsm_label;
+  rules.hard_limits = request.hard_limits;
+  rules.hard_limits.resize(RLIM_NLIMITS, RLIM_INFINITY);
+  for (const auto& [number, hard] : context.hard_limits) {
+    rules.hard_limits[static_cast<size_t>(number)] = hard;
+  }
+  rules.mounts = RuledMounts(live);
+  return rules;
+}
+
+}  // namespace cryopod::restore

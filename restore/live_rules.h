@@ -1,0 +1,16 @@
+#pragma once
+
+#include "agent/criu/images/live_rules.h"
+#include "restore/mounts/live_mounts.h"
+#include "restore/runtime/protocol/messages.h"
+#include "restore/security_context.h"
+
+namespace cryopod::restore {
+
+// What CRIU's images may hold, from the live request alone: its security context, the mounts as a
+// fresh container has them, and the hard limits that it would inherit. A bind mount has the flags
+// of what it shows besides those that are asked for, as the OCI runtime leaves them.
+criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& live,
+                            const wrapper::Request& request);
+
+}  // namespace cryopod::restore
