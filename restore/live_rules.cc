@@ -31,7 +31,7 @@ std::vector<criu::RuledMount> RuledMounts(const LiveMounts& live) {
     // Of version 1 it is a tmpfs with a mount for each hierarchy, whose flags differ.
     if (mount.type == "cgroup") continue;
     auto flags = static_cast<uint32_t>(mount.flags);
-    if (mount.type == "bind") flags |= FlagsOfWhatLiesAt(mount.source);
+    if (mount.keeps_flags) flags |= FlagsOfWhatLiesAt(mount.source);
     rules.push_back({MountPointOf(live, mount), flags, false});
   }
   return rules;

@@ -8,8 +8,7 @@
 namespace cryopod::restore {
 
 // What CRIU's images may hold, from the live request alone: its security context, the mounts as a
-// fresh container has them, and the hard limits that it would inherit. A bind mount has the flags
-// of what it shows besides those that are asked for, as the OCI runtime leaves them.
+// fresh container has them, and the hard limits that it would inherit.
 criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& live,
                             const wrapper::Request& request);
 

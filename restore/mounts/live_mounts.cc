@@ -25,6 +25,12 @@ bool Matches(const std::string& option, std::string_view word) {
   return option == word || (option.starts_with('r') && std::string_view(option).substr(1) == word);
 }
 
+bool SaysNothingOfFlags(const std::string& option) {
+  static constexpr std::array<std::string_view, 6> kOthers = {"bind",  "private",    "shared",
+                                                              "slave", "unbindable", "defaults"};
+  return std::ranges::any_of(kOthers, [&](std::string_view word) { return Matches(option, word); });
+}
+
 LiveMount ParseMount(const json::Value& mount) {
   const std::vector<std::string> options = mount.At("options").Texts();
   LiveMount live;
@@ -34,6 +40,7 @@ LiveMount ParseMount(const json::Value& mount) {
   live.flags = FlagsOf(options);
   const auto is_bind = [](const std::string& option) { return Matches(option, "bind"); };
   if (std::ranges::any_of(options, is_bind)) live.type = "bind";
+  live.keeps_flags = live.type == "bind" && std::ranges::all_of(options, SaysNothingOfFlags);
   return live;
 }
 

@@ -17,6 +17,8 @@ struct LiveMount {
   std::string type;  // "bind" for every bind mount, else of the file system
   std::string source;
   MountFlags flags = 0;
+  // A bind mount whose options say nothing about flags: it has those of what it shows.
+  bool keeps_flags = false;
   bool operator==(const LiveMount&) const = default;
 };
 
@@ -31,7 +33,9 @@ struct LiveDevice {
 //
 // Shape   config.json of the bundle: root.readonly, mounts, linux.maskedPaths, readonlyPaths and
 //         devices. It comes from the container runtime, never from an archive.
-// Source  OCI runtime-spec v1.2, config.md ("Mounts") and config-linux.md.
+// Source  OCI runtime-spec v1.2, config.md ("Mounts") and config-linux.md; runc 1.3,
+//         libcontainer/rootfs_linux.go (bind mounts are remounted when an option sets or clears a
+//         flag).
 struct LiveMounts {
   std::string rootfs;  // on the node, mounted
   bool read_only_root = false;

@@ -119,6 +119,7 @@ print(json.dumps({
 
 class FreshTest(RestoreAsTest):
     """A restored container beside a fresh one of the same request: nothing of it may more."""
+    maxDiff = None
 
     def facts(self, pod):
         return json.loads(a.exec("python3", "-c", FACTS, str(pod.pid("count"))).stdout)
