@@ -24,6 +24,10 @@ inline constexpr uint32_t kCommonImageMagic = 0x54564319;   // IMG_COMMON_MAGIC
 inline constexpr uint32_t kServiceImageMagic = 0x55105940;  // IMG_SERVICE_MAGIC
 inline constexpr uint32_t kFilesMagic = 0x56303138;         // FILES_MAGIC
 inline constexpr uint32_t kRemapMagic = 0x59133954;         // REMAP_FPATH_MAGIC
+inline constexpr uint32_t kCoreMagic = 0x55053847;          // CORE_MAGIC
+inline constexpr uint32_t kMountsMagic = 0x55563928;        // MNTS_MAGIC
+inline constexpr uint32_t kSeccompMagic = 0x64413049;       // SECCOMP_MAGIC
+inline constexpr uint32_t kInventoryMagic = 0x58313116;     // INVENTORY_MAGIC
 inline constexpr char kFilesImage[] = "files.img";
 inline constexpr char kRemapImage[] = "remap-fpath.img";
 

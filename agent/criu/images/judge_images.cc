@@ -20,12 +20,6 @@
 namespace cryopod::criu {
 namespace {
 
-// Source: CRIU 4.2, criu/include/magic.h.
-constexpr uint32_t kCoreMagic = 0x55053847;
-constexpr uint32_t kMountsMagic = 0x55563928;
-constexpr uint32_t kSeccompMagic = 0x64413049;
-constexpr uint32_t kInventoryMagic = 0x58313116;
-
 constexpr uint32_t kMountFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 uint64_t Bit(std::string_view capability) { return uint64_t{1} << *CapabilityNumber(capability); }

@@ -22,7 +22,6 @@ namespace {
 // Source: CRIU 4.2, criu/include/magic.h, pagemap.h, image.h.
 constexpr uint32_t kMmMagic = 0x57492820;
 constexpr uint32_t kPagemapMagic = 0x56084025;
-constexpr uint32_t kCoreMagic = 0x55053847;
 constexpr uint32_t kInParent = 1u << 0;
 constexpr uint32_t kPresent = 1u << 2;
 constexpr uint32_t kGuardArea = 1u << 16;

@@ -18,9 +18,6 @@
 namespace cryopod::criu {
 namespace {
 
-// Source: CRIU 4.2, criu/include/magic.h.
-constexpr uint32_t kMountsMagic = 0x55563928;
-
 constexpr uint32_t kGhost = 1;  // remap_type
 constexpr std::string_view kData = "..data";
 

@@ -62,7 +62,7 @@ TEST_F(PodRestoreTest, ACreateGetsAPlanAndItsWritableLayer) {
   const Answer answer = pod().OnCreate(request);
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
-  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/descriptors.json"), "processes of app");
   EXPECT_TRUE(fs::exists(answer.plan.criu_config_file));
   EXPECT_EQ(answer.plan.criu, Path("criu"));
   EXPECT_EQ(test::ReadText(request.rootfs + "/var/state"), "written by app");
@@ -156,7 +156,7 @@ TEST_F(PodRestoreTest, ImagesThatAreStagedServeEveryTryWhateverBecomesOfTheArchi
   const Answer answer = Create("app", "c2");
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
-  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/descriptors.json"), "processes of app");
 }
 
 TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
@@ -168,7 +168,7 @@ TEST_F(PodRestoreTest, ImagesAreDroppedWithTheRestoreAndStagedAgainForAnother) {
   const Answer answer = Create("app", "c2");
 
   ASSERT_EQ(answer.decision, Decision::kRestore) << answer.reason;
-  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/pstree.img"), "processes of app");
+  EXPECT_EQ(test::ReadText(answer.plan.images_dir + "/descriptors.json"), "processes of app");
 }
 
 TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesses) {

@@ -18,6 +18,7 @@
 #include "restore/stage_archive.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/agent/criu/images/image_bytes.h"
 
 namespace cryopod::restore {
 namespace {
@@ -28,6 +29,28 @@ using std::chrono::seconds;
 
 constexpr int kCapabilityMax = 40;  // CAP_CHECKPOINT_RESTORE
 constexpr const char* kContainers[] = {"app", "sidecar"};
+
+// CRIU's images of a container of one process that has ended.
+void WriteImages(const fs::path& directory, const std::string& descriptors) {
+  namespace images = criu::test;
+  const auto write = [&](const char* name, const std::string& bytes) {
+    test::WriteText(directory / name, bytes);
+  };
+  criu::wire::core_entry core;
+  core.set_mtype(1);
+  criu::wire::inventory_entry inventory;
+  inventory.set_img_version(2);
+  write("pstree.img",
+        images::ImageOf(images::kPstreeMagic, std::vector{images::Process(1, 0, {})}));
+  write("core-1.img", images::ImageOf(criu::kCoreMagic, std::vector{core}));
+  write("seccomp.img",
+        images::ImageOf(criu::kSeccompMagic, std::vector{criu::wire::seccomp_entry()}));
+  write("files.img", images::ImageOf(criu::kFilesMagic, std::vector<criu::wire::file_entry>()));
+  // It has one magic number only.
+  write("inventory.img",
+        images::ImageOf(criu::kInventoryMagic, std::vector{inventory}).substr(sizeof(uint32_t)));
+  write("descriptors.json", descriptors);
+}
 
 CgroupVersion Version() {
   const bool v1 = test::FreezerMount(CgroupVersion::kV1).has_value();
@@ -106,8 +129,7 @@ void RestoreFixture::MakeArchive() {
     const fs::path upper = temp_.path() / ("upper-" + name);
     fs::create_directories(images);
     fs::create_directories(upper / "var");
-    test::WriteText(images / "pstree.img", "processes of " + name);
-    test::WriteText(images / "descriptors.json", R"(["/dev/null"])");
+    WriteImages(images, "processes of " + name);
     test::WriteText(upper / "var/state", "written by " + name);
     archive::ContainerParts layer;
     layer.name = name;

@@ -44,9 +44,9 @@ TEST_F(StageArchiveTest, TheImagesOfAContainerAreUnpackedInMemoryWhereNobodyElse
   ASSERT_THAT(Stage("app"), test::IsOk());
 
   EXPECT_TRUE(IsMountPoint(job_.staging_dir));
-  EXPECT_EQ(test::ReadText(Staged("app/pstree.img")), "processes of app");
+  EXPECT_EQ(test::ReadText(Staged("app/descriptors.json")), "processes of app");
   EXPECT_TRUE(fs::exists(Staged("app/descriptors.json")));
-  EXPECT_EQ(fs::status(Staged("app/pstree.img")).permissions(),
+  EXPECT_EQ(fs::status(Staged("app/descriptors.json")).permissions(),
             fs::perms::owner_read | fs::perms::owner_write);
 }
 

@@ -35,9 +35,10 @@ TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
   ASSERT_THAT(live, test::IsOk());
   EXPECT_EQ(live->rootfs, "/rootfs");
   EXPECT_TRUE(live->read_only_root);
-  EXPECT_THAT(live->mounts, ElementsAre(LiveMount{"/proc", "proc", "proc", MS_NOSUID | MS_NODEV},
-                                        LiveMount{"/data", "bind", "/srv/data", MS_RDONLY},
-                                        LiveMount{"/etc/hosts", "bind", "/hosts", 0}));
+  EXPECT_THAT(live->mounts,
+              ElementsAre(LiveMount{"/proc", "proc", "proc", MS_NOSUID | MS_NODEV},
+                          LiveMount{"/data", "bind", "/srv/data", MS_RDONLY},
+                          LiveMount{"/etc/hosts", "bind", "/hosts", 0, /*keeps_flags=*/true}));
   EXPECT_THAT(live->masked_paths, ElementsAre("/proc/kcore"));
   EXPECT_THAT(live->read_only_paths, ElementsAre("/proc/sys"));
   EXPECT_THAT(live->devices, ElementsAre(LiveDevice{"/dev/fuse", 10, 229}));

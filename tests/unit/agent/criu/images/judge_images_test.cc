@@ -27,10 +27,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr uint32_t kCoreMagic = 0x55053847;
-constexpr uint32_t kMountsMagic = 0x55563928;
-constexpr uint32_t kSeccompMagic = 0x64413049;
-constexpr uint32_t kInventoryMagic = 0x58313116;
 constexpr uint64_t kAll = ~uint64_t{0};
 constexpr uint64_t kBounding = 0xa80425fb;  // what a container runtime leaves by default
 // Field 3000 of whatever message, a varint.

@@ -23,7 +23,6 @@ using test::Remap;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr uint32_t kMountsMagic = 0x55563928;
 constexpr uint32_t kInotify = 8;
 constexpr uint32_t kTimerfd = 17;
 const std::string kOld = "/..2026_11_25_02_04_14.2116331833";  // in a volume
