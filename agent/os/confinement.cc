@@ -132,7 +132,7 @@ Status EmptyBoundingSet() {
   return Status();
 }
 
-Status GiveUpCapabilities() {
+Status GiveUpCapabilities(const std::vector<int>& kept) {
   CRYOPOD_RETURN_IF_ERROR(SetNoNewPrivileges());
   // A process without CAP_SETPCAP may not; no_new_privs keeps it from getting any.
   Status emptied = EmptyBoundingSet();
@@ -141,9 +141,18 @@ Status GiveUpCapabilities() {
     return ErrnoStatus(errno, "prctl", "ambient set");
   }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  if (::syscall(SYS_capset, &header, none.data()) == 0) return Status();
-  return ErrnoStatus(errno, "capset", "no capability");
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> held{};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> left{};
+  if (!kept.empty() && ::syscall(SYS_capget, &header, held.data()) != 0) {
+    return ErrnoStatus(errno, "capget", "");
+  }
+  for (const int capability : kept) {
+    const auto word = static_cast<size_t>(CAP_TO_INDEX(capability));
+    left[word].permitted |= held[word].permitted & CAP_TO_MASK(capability);
+    left[word].effective = left[word].permitted;
+  }
+  if (::syscall(SYS_capset, &header, left.data()) == 0) return Status();
+  return ErrnoStatus(errno, "capset", kept.empty() ? "no capability" : "few capabilities");
 }
 
 Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable) {

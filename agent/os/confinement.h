@@ -13,9 +13,9 @@ namespace cryopod {
 // Source  capabilities(7), landlock(7), seccomp(2).
 // Errors  kPermissionDenied, kUnknown: the process is then as it was, or has given up a part.
 
-// Every capability, also those that a later exec could bring (bounding and ambient set,
-// no_new_privs).
-Status GiveUpCapabilities();
+// Every capability but `kept` (CAP_SYS_ADMIN), also those that a later exec could bring (bounding
+// and ambient set, no_new_privs). Of `kept` no more is there than was before.
+Status GiveUpCapabilities(const std::vector<int>& kept = {});
 
 // Gives up the bounding set alone: before a change of user, which takes the right to do it.
 // Without that right nothing is changed and the answer is kPermissionDenied.

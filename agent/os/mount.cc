@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/os/directory.h"
+#include "agent/os/file.h"
 
 namespace cryopod {
 namespace {
@@ -15,6 +17,8 @@ namespace {
 // More mounts than anybody stacks on one directory; an end for the loop.
 constexpr int kStackedMountsMax = 4096;
 constexpr uint64_t kTmpfsEntriesMin = 4096;
+constexpr unsigned kLockedAttributes =
+    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 int MountTmpfsWith(const std::string& path, const std::string& options) {
   return ::mount("tmpfs", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options.c_str());
@@ -58,6 +62,33 @@ bool IsMountPoint(const std::string& path) {
   struct statx info {};
   if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &info) != 0) return false;
   return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+Result<UniqueFd> MakeEmptyRoot() {
+  const UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
+  if (!context.valid()) return ErrnoStatus(errno, "fsopen", "tmpfs");
+  for (const auto& [key, value] : {std::pair("size", "4k"), {"nr_inodes", "1"}, {"mode", "0"}}) {
+    if (::fsconfig(context.get(), FSCONFIG_SET_STRING, key, value, 0) != 0) {
+      return ErrnoStatus(errno, "fsconfig", std::string("tmpfs ") + key);
+    }
+  }
+  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return ErrnoStatus(errno, "fsconfig", "tmpfs");
+  }
+  UniqueFd root(::fsmount(context.get(), FSMOUNT_CLOEXEC, kLockedAttributes));
+  if (!root.valid()) return ErrnoStatus(errno, "fsmount", "tmpfs");
+  return root;
+}
+
+Result<UniqueFd> OpenOnMountOfItsOwn(const std::string& path) {
+  const UniqueFd tree(::open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) return ErrnoStatus(errno, "open_tree", path);
+  mount_attr attributes{};
+  attributes.attr_set = kLockedAttributes;
+  if (::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    return ErrnoStatus(errno, "mount_setattr", path);
+  }
+  return OpenAt(AT_FDCWD, "/proc/self/fd/" + std::to_string(tree.get()), O_RDONLY).While(path);
 }
 
 }  // namespace cryopod

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
 
 namespace cryopod {
 
@@ -17,5 +18,12 @@ Status MountTmpfs(const std::string& path, uint64_t size_bytes);
 // Detaches whatever is mounted at `path`, as often as something is; nothing mounted is success.
 Status UnmountAll(const std::string& path);
 bool IsMountPoint(const std::string& path);
+
+// A directory that is nowhere: empty, read-only, of a mount that is in no namespace. As the root of
+// a process it shows nothing, and nothing is above it.
+Result<UniqueFd> MakeEmptyRoot();
+// Opens a file for reading on a mount of its own, which is in no namespace either: who gets the
+// descriptor comes from it to no other file, and cannot open it anew for writing.
+Result<UniqueFd> OpenOnMountOfItsOwn(const std::string& path);
 
 }  // namespace cryopod

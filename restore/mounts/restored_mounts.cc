@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -44,8 +45,9 @@ Result<std::vector<MountEntry>> CheckFromWithin(const LiveMounts& live, const No
     CRYOPOD_RETURN_IF_ERROR(CheckWhatIsAsked(live, node, view));
     return view.mountinfo();
   };
-  const Result<std::string> mountinfo =
-      RunInNamespace(mount_namespace.get(), CLONE_NEWNS, act, deadline);
+  // It looks into every directory, whoever may.
+  const Result<std::string> mountinfo = RunInNamespace(mount_namespace.get(), CLONE_NEWNS,
+                                                       {CAP_DAC_READ_SEARCH}, act, deadline);
   if (mountinfo.ok()) return ParseMountInfo(*mountinfo);
   // Only code and message come out of the namespace.
   const Status status = mountinfo.status();
