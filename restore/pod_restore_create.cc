@@ -15,6 +15,7 @@
 #include "restore/record_locks.h"
 #include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
+#include "restore/shared_pids.h"
 
 namespace cryopod::restore {
 namespace {
@@ -164,6 +165,10 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
   // The one that Check() has asked; the wrapper has another PATH.
   CRYOPOD_ASSIGN_OR_RETURN(plan.criu, FindProgram(job_.criu_program));
   attempt.work_dir = plan.work_dir;
+  const auto shared = request.namespace_paths.find("pid");
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckNobodyMayTrace(shared == request.namespace_paths.end() ? "" : shared->second)
+          .While("restoring container " + container.name + " from archive " + job_.archive));
   container.phase = jobs::Phase::kRestoring;
   Save();
   return plan;

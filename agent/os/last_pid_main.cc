@@ -117,7 +117,7 @@ bool EndWithParent(pid_t parent) {
 
 int Run() {
   const pid_t parent = ::getppid();
-  ::prctl(PR_SET_NAME, "cryopod-last-pid");
+  ::prctl(PR_SET_NAME, "cryopod-lastpid");
   ::setsid();
   const sigset_t ends = BlockEnds();
   if (!LeaveTheNode() || !BecomeNobody()) Answer(errno);

@@ -80,12 +80,13 @@ def pod(name, namespace="default", uid=None, attempt=0, shared_pid=False, annota
 
 def container(name, command, image=WORKLOADS_IMAGE, env=None, user=None, restricted=False,
               read_only_root=False, tty=False, mounts=None, attempt=0, annotations=None,
-              default_proc_mount=False):
+              default_proc_mount=False, capabilities=()):
     """A ContainerConfig that runs `command` (a line for a shell's eye, or a list).
 
     restricted   as the restricted pod security standard asks: RuntimeDefault seccomp, no
                  capabilities, no new privileges
     default_proc_mount  masks and read-only paths as a kubelet asks for them
+    capabilities  added to the runtime's default ones
     mounts       (host path in the node, path in the container[, read-only]) tuples
 
     The PID namespace follows the pod's when the container is created by run_pod().
@@ -98,6 +99,8 @@ def container(name, command, image=WORKLOADS_IMAGE, env=None, user=None, restric
         security["capabilities"] = {"drop_capabilities": ["ALL"]}
         security["no_new_privs"] = True
         security["seccomp"] = {"profile_type": PROFILE_RUNTIME_DEFAULT}
+    if capabilities:
+        security["capabilities"] = {"add_capabilities": list(capabilities)}
     if read_only_root:
         security["readonly_rootfs"] = True
     if default_proc_mount:
