@@ -9,7 +9,7 @@
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/criu/images/criu_images.h"
 #include "agent/os/deadline.h"
-#include "agent/os/last_pid.h"
+#include "agent/os/last_pid/last_pid.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {

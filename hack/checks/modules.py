@@ -5,7 +5,7 @@ import posixpath
 import re
 
 CALL = re.compile(r"\bcryopod_(module|program|proto)\s*\(([^)]*)\)")
-KEYWORDS = {"FLOOR", "SOURCES", "USES", "LIBRARIES", "DESTINATION", "FOR_TESTS", "PROTO", "GRPC", "LITE"}
+KEYWORDS = {"FLOOR", "SOURCES", "USES", "LIBRARIES", "DESTINATION", "FOR_TESTS", "EMBEDDED", "PROTO", "GRPC", "LITE"}
 
 
 @dataclasses.dataclass

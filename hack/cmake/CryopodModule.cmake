@@ -37,13 +37,14 @@ function(cryopod_module name)
   target_link_libraries(${name} PUBLIC ${arg_USES} PRIVATE ${arg_LIBRARIES} cryopod_warnings)
 endfunction()
 
-# cryopod_program(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …] [DESTINATION dir] [FOR_TESTS])
+# cryopod_program(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …] [DESTINATION dir]
+#                 [FOR_TESTS|EMBEDDED])
 #
 # A program of floor n, installed into DESTINATION (bin unless told otherwise); FOR_TESTS, only where the
-# component "tests" is asked for. Its main may use
+# component "tests" is asked for; EMBEDDED, never, since another program has it in itself. Its main may use
 # modules of its own floor: the program is the roof over them.
 function(cryopod_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_TESTS" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_TESTS;EMBEDDED" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
   if(NOT DEFINED arg_FLOOR OR NOT arg_SOURCES)
     message(FATAL_ERROR "cryopod_program(${name}): FLOOR and SOURCES are required")
   endif()
@@ -59,6 +60,10 @@ function(cryopod_program name)
   endforeach()
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} cryopod_warnings)
+  if(arg_EMBEDDED)
+    target_link_options(${name} PRIVATE -s)
+    return()
+  endif()
   file(RELATIVE_PATH to_lib /${arg_DESTINATION} /lib)
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
   if(arg_FOR_TESTS)

@@ -46,8 +46,8 @@ Result<std::vector<MountEntry>> CheckFromWithin(const LiveMounts& live, const No
     return view.mountinfo();
   };
   // It looks into every directory, whoever may.
-  const Result<std::string> mountinfo = RunInNamespace(mount_namespace.get(), CLONE_NEWNS,
-                                                       {CAP_DAC_READ_SEARCH}, act, deadline);
+  const Result<std::string> mountinfo =
+      RunInNamespace(mount_namespace.get(), CLONE_NEWNS, {CAP_DAC_READ_SEARCH}, act, deadline);
   if (mountinfo.ok()) return ParseMountInfo(*mountinfo);
   // Only code and message come out of the namespace.
   const Status status = mountinfo.status();

@@ -156,7 +156,8 @@ class Intruder final : public Workload {
   void LookAtMemory(pid_t pid, const std::string& proc, const std::string& name) {
     const std::string maps = Slurp(proc + "maps");
     std::vector<char> piece(kPieceBytes);
-    for (std::size_t at = 0; at < maps.size(); at = std::min(maps.find('\n', at), maps.size()) + 1) {
+    for (std::size_t at = 0; at < maps.size();
+         at = std::min(maps.find('\n', at), maps.size()) + 1) {
       unsigned long begin = 0;
       unsigned long end = 0;
       if (std::sscanf(maps.c_str() + at, "%lx-%lx r", &begin, &end) != 2) continue;

@@ -1,4 +1,4 @@
-#include "agent/os/last_pid.h"
+#include "agent/os/last_pid/last_pid.h"
 
 #include <fcntl.h>
 #include <poll.h>
