@@ -4,14 +4,15 @@
 //   intruder MARKER WORD
 //
 // MARKER is a file of the node, by its path there, which holds "x" and WORD: what has come into
-// another process from our command line is no way out. A way out is: MARKER can
-// be read through root, cwd or a directory among the descriptors of a process; WORD is in its
-// memory; a descriptor of it leads to a process that is not here; it executes a file that is not
-// sealed. Nothing is kept open longer than a look takes, so that a dump may come between.
+// another process from our command line is no way out. A way out is: MARKER can be read through
+// root, cwd or a directory among the descriptors of a process; "x" and WORD are in its memory; a
+// descriptor of it leads to a process that is not here; it executes a file that is not sealed.
+// Nothing is kept open longer than a look takes, so that a dump may come between.
 //
 // It wants CAP_SYS_PTRACE. verify is bad once a way out was found; report tells how many processes
-// were looked at, how many of them are cryopod's by their name, how many of those could be traced,
-// the names, and how many ways the container runtime leaves open.
+// were looked at, how many of them are cryopod's by their name, how often memory of those was read,
+// a descriptor taken and one traced, all names, and how many ways the container runtime leaves
+// open.
 #include <dirent.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -81,7 +82,9 @@ class Intruder final : public Workload {
     return JsonLine()
         .Number("processes", looks_.size())
         .Number("ours", ours_.size())
-        .Number("ours_traced", traced_.size())
+        .Number("ours_read", used_[0])
+        .Number("ours_taken_from", used_[1])
+        .Number("ours_traced", used_[2])
         .Number("looks", all_looks_)
         .Number("ways_of_the_runtime", of_runtime_)
         .Text("names", names_);
@@ -114,12 +117,18 @@ class Intruder final : public Workload {
     LookAtDescriptors(proc, name);
     const std::string program = is_ours ? LinkOf(proc + "exe") : "";
     if (!program.empty() && !program.starts_with("/memfd:")) Found(name, "executes " + program);
-    if (look % 4 == 0) LookAtMemory(pid, proc, name);
-    if (look % 4 == 2) TakeDescriptors(pid, name);
-    if (look % 4 == 3 && is_ours && Trace(pid)) {
-      const std::lock_guard lock(mutex_);
-      traced_.insert(pid);
-    }
+    // A pod that is about to be frozen can look once or twice: at each of ours it begins with
+    // another way.
+    const std::size_t way = (static_cast<std::size_t>(look) + ours_.size()) % used_.size();
+    const bool done = Use(pid, proc, name, way);
+    const std::lock_guard lock(mutex_);
+    if (is_ours && done) ++used_[way];
+  }
+
+  bool Use(pid_t pid, const std::string& proc, const std::string& name, std::size_t way) {
+    if (way == 0) return LookAtMemory(pid, proc, name);
+    if (way == 1) return TakeDescriptors(pid, name);
+    return name.starts_with(kOurs) && Trace(pid);
   }
 
   // What the container runtime leaves open by itself, in every exec and every start of a container
@@ -153,9 +162,10 @@ class Intruder final : public Workload {
     }
   }
 
-  void LookAtMemory(pid_t pid, const std::string& proc, const std::string& name) {
+  bool LookAtMemory(pid_t pid, const std::string& proc, const std::string& name) {
     const std::string maps = Slurp(proc + "maps");
     std::vector<char> piece(kPieceBytes);
+    bool read = false;
     for (std::size_t at = 0; at < maps.size();
          at = std::min(maps.find('\n', at), maps.size()) + 1) {
       unsigned long begin = 0;
@@ -166,18 +176,22 @@ class Intruder final : public Workload {
         const iovec there = {reinterpret_cast<void*>(begin), here.iov_len};
         const ssize_t got = ::process_vm_readv(pid, &here, 1, &there, 1, 0);
         if (got <= 0) break;
+        read = true;
         const std::string_view bytes(piece.data(), static_cast<std::size_t>(got));
         if (bytes.find(word_) != std::string_view::npos) Found(name, "knows the word");
       }
     }
+    return read;
   }
 
   // The other end of a socket may be a process that is not here.
-  void TakeDescriptors(pid_t pid, const std::string& name) {
+  bool TakeDescriptors(pid_t pid, const std::string& name) {
     const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+    bool any = false;
     for (int number = 0; process >= 0 && number < kDescriptorsMax; ++number) {
       const int taken = static_cast<int>(::syscall(SYS_pidfd_getfd, process, number, 0));
       if (taken < 0) continue;
+      any = true;
       int peer = -1;
       socklen_t size = sizeof peer;
       if (::getsockopt(taken, SOL_SOCKET, SO_PEERPIDFD, &peer, &size) == 0) {
@@ -188,6 +202,7 @@ class Intruder final : public Workload {
       ::close(taken);
     }
     if (process >= 0) ::close(process);
+    return any;
   }
 
   static bool Trace(pid_t pid) {
@@ -209,7 +224,7 @@ class Intruder final : public Workload {
   std::uint64_t all_looks_ = 0;
   std::uint64_t of_runtime_ = 0;
   std::set<pid_t> ours_;
-  std::set<pid_t> traced_;
+  std::array<std::uint64_t, 3> used_ = {};  // memory, descriptors, tracing
   std::set<std::string> told_;
   std::string names_;
 };

@@ -35,6 +35,8 @@ namespace {
 constexpr char kLastPidFile[] = "/proc/sys/kernel/ns_last_pid";
 constexpr size_t kLineBytesMax = 64;
 constexpr auto kEndTimeout = std::chrono::seconds(3);
+// An answer takes microseconds. Who is asked inside a freeze must not be able to lengthen it.
+constexpr auto kAnswerTimeout = std::chrono::seconds(2);
 
 // Where the child finds its descriptors: last_pid_main.cc.
 enum : int { kQuestions, kAnswers, kFile, kTarget, kRoot, kProgram };
@@ -119,10 +121,15 @@ LastPid::~LastPid() {
 Result<pid_t> LastPid::Read(Deadline deadline) const {
   CRYOPOD_RETURN_IF_ERROR(WriteAll(questions_.write_end.get(), "?"));
   std::array<char, kLineBytesMax> text{};
-  CRYOPOD_ASSIGN_OR_RETURN(const size_t size,
-                           Receive(answers_.get(), text.data(), text.size(), deadline));
+  const Result<size_t> size =
+      Receive(answers_.get(), text.data(), text.size(), deadline.SoonerAfter(kAnswerTimeout));
+  if (size.status().code() == Code::kDeadlineExceeded && !deadline.expired()) {
+    return Status(Code::kUnavailable,
+                  "the process in the PID namespace does not answer: somebody holds it");
+  }
+  if (!size.ok()) return size.status();
   pid_t pid = 0;
-  const std::string_view line(text.data(), size);
+  const std::string_view line(text.data(), *size);
   if (!ParseNumber(line.substr(0, line.find('\n')), pid)) {
     return Status(Code::kDataLoss, std::string(kLastPidFile) + " holds no number");
   }

@@ -30,7 +30,8 @@ class LastPid {
   LastPid& operator=(LastPid&&) = delete;
   ~LastPid();
 
-  // Errors: kUnavailable (the process inside was ended by somebody), kDeadlineExceeded.
+  // Errors: kUnavailable (the process inside was ended, or is held, by somebody; after the latter
+  // its answers are worth nothing), kDeadlineExceeded.
   Result<pid_t> Read(Deadline deadline) const;
 
  private:

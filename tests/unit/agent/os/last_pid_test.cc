@@ -200,7 +200,7 @@ TEST_F(LastPidTest, TheProcessInsideIsNobodyFromTheInstantThatItIsSeen) {
   EXPECT_EQ(with_rights, 0);
 }
 
-TEST_F(LastPidTest, WhoTracesTheProcessInsideCannotKeepUsFromEnding) {
+TEST_F(LastPidTest, WhoTracesTheProcessInsideKeepsNobodyWaiting) {
   pid_t inside = 0;
   {
     CRYOPOD_ASSERT_OK_AND_ASSIGN(const LastPid last, Enter());
@@ -210,6 +210,8 @@ TEST_F(LastPidTest, WhoTracesTheProcessInsideCannotKeepUsFromEnding) {
 
     EXPECT_THAT(last.Read(Deadline::After(std::chrono::milliseconds(100))),
                 StatusIs(Code::kDeadlineExceeded));
+    EXPECT_THAT(last.Read(Deadline::After(std::chrono::minutes(5))),
+                StatusIs(Code::kUnavailable, HasSubstr("somebody holds it")));
   }
   while (::waitpid(inside, nullptr, __WALL) == inside) {
   }
