@@ -210,7 +210,10 @@ class Intruder final : public Workload {
     ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
     int status = 0;
     const bool stopped = ::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status);
-    if (stopped) ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr);
+    // One that is killed in between would stay a zombie until we have waited for it.
+    if (stopped && ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr) != 0) {
+      ::waitpid(pid, &status, __WALL);
+    }
     return stopped;
   }
 
