@@ -1,5 +1,6 @@
 #include "agent/os/confinement.h"
 
+#include <grp.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -155,13 +156,35 @@ Status GiveUpCapabilities(const std::vector<int>& kept) {
   return ErrnoStatus(errno, "capset", kept.empty() ? "no capability" : "few capabilities");
 }
 
-Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable) {
+Status BecomeUser(uid_t id) {
+  const pid_t parent = ::getppid();
+  int death_signal = 0;
+  if (::prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0) != 0) {
+    return ErrnoStatus(errno, "prctl", "death signal");
+  }
+  CRYOPOD_RETURN_IF_ERROR(EmptyBoundingSet());
+  if (::setgroups(0, nullptr) != 0) return ErrnoStatus(errno, "setgroups", "none");
+  if (::setresgid(id, id, id) != 0) return ErrnoStatus(errno, "setresgid", std::to_string(id));
+  if (::setresuid(id, id, id) != 0) return ErrnoStatus(errno, "setresuid", std::to_string(id));
+  if (::prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0) {
+    return ErrnoStatus(errno, "prctl", "death signal");
+  }
+  if (::getppid() == parent) return Status();
+  return Status(Code::kUnavailable, "the parent process has ended");
+}
+
+Result<int> LandlockVersion() {
   const long known =
       ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (known >= 0) return static_cast<int>(known);
   // Not built in, or not switched on.
-  if (known < 0 && (errno == ENOSYS || errno == EOPNOTSUPP)) return 0;
-  if (known < 0) return ErrnoStatus(errno, "landlock_create_ruleset", "version");
-  const int version = static_cast<int>(known);
+  if (errno == ENOSYS || errno == EOPNOTSUPP) return 0;
+  return ErrnoStatus(errno, "landlock_create_ruleset", "version");
+}
+
+Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable) {
+  CRYOPOD_ASSIGN_OR_RETURN(const int version, LandlockVersion());
+  if (version == 0) return 0;
   const LandlockRuleset handled = HandledBy(version);
   // A kernel takes a structure that is longer than its own when it ends in zeros.
   const UniqueFd ruleset(

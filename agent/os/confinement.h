@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +23,11 @@ Status GiveUpCapabilities(const std::vector<int>& kept = {});
 // Without that right nothing is changed and the answer is kPermissionDenied.
 Status EmptyBoundingSet();
 
+// User and group `id`, and no other group, for good; the capabilities go with root. The signal that
+// this process gets when its parent dies, which the kernel forgets with a change of user, is set
+// anew. Errors also: kUnavailable, the parent has died meanwhile.
+Status BecomeUser(uid_t id);
+
 // A file, or a directory with all that is beneath it, named by an open descriptor.
 struct ReachablePath {
   int fd = -1;
@@ -33,10 +40,13 @@ struct ReachablePlaces {
   std::vector<uint16_t> connect_ports;  // TCP ports that may be connected to, at any address
 };
 
+// The version of Landlock that the kernel has; 0: none, or it is not switched on.
+Result<int> LandlockVersion();
+
 // Opens nothing else by any path from now on, and executes nothing; what is open already stays so.
 // Where the kernel knows it (Linux 6.7, 6.12) the same goes for TCP, and for signals and abstract
-// sockets of others. Returns the version of Landlock that the kernel has; 0: none, and nothing was
-// given up. Unix sockets with a path are not covered by Landlock.
+// sockets of others. Returns LandlockVersion(); 0: nothing was given up. Unix sockets with a path
+// are not covered by Landlock.
 Result<int> GiveUpOtherPlaces(const ReachablePlaces& reachable);
 
 // System calls by their numbers (SYS_read). Those that are not allowed fail with ENOSYS, as on a
