@@ -3,7 +3,9 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
+#include <utility>
 
 #include "agent/archive/oci/sha256.h"
 #include "agent/os/log.h"
@@ -71,6 +73,18 @@ Status CheckXattrs(const LayerEntry& entry) {
     }
   }
   return Status();
+}
+
+// What a path takes of its slot beside its hash.
+constexpr unsigned kMarkBits = 4;
+constexpr uint64_t kMarks = (1u << kMarkBits) - 1;
+constexpr size_t kSlotsMin = 1024;
+
+uint64_t MarksOf(Kind kind) {
+  uint64_t marks = PathTable::kNamed;
+  if (kind == Kind::kFile || kind == Kind::kHardlink) marks |= PathTable::kFile;
+  if (kind != Kind::kDirectory) marks |= PathTable::kNoDirectory;
+  return marks;
 }
 
 }  // namespace
@@ -147,26 +161,50 @@ Status RefuseTooManyEntries() {
                 Reason::kContentNotCarried);
 }
 
-PathSet::PathSet() : key_(16, '\0') {
+PathTable::PathTable() : key_(16, '\0') {
   // Without randomness the key is fixed: still correct, only no longer secret.
   (void)::getrandom(key_.data(), key_.size(), 0);
 }
 
-uint64_t PathSet::Hash(std::string_view path) const {
+uint64_t PathTable::Hash(std::string_view path) const {
   Sha256 hash;
   hash.Update(key_);
   hash.Update(path);
   const std::string digest = hash.Finish();
-  return std::stoull(digest.substr(digest.size() - 16), nullptr, 16);
+  return std::stoull(digest.substr(digest.size() - 16), nullptr, 16) & ~kMarks;
 }
 
-bool PathSet::Insert(std::string_view path) { return hashes_.insert(Hash(path)).second; }
-bool PathSet::Contains(std::string_view path) const { return hashes_.contains(Hash(path)); }
+size_t PathTable::SlotOf(uint64_t hash) const {
+  const size_t mask = slots_.size() - 1;
+  size_t at = (hash >> kMarkBits) & mask;
+  while (slots_[at] != 0 && (slots_[at] & ~kMarks) != hash) at = (at + 1) & mask;
+  return at;
+}
+
+uint64_t PathTable::Find(uint64_t hash) const {
+  return slots_.empty() ? 0 : slots_[SlotOf(hash)] & kMarks;
+}
+
+void PathTable::Add(uint64_t hash, uint64_t marks) {
+  if (2 * used_ >= slots_.size()) Grow();
+  uint64_t& slot = slots_[SlotOf(hash)];
+  if (slot == 0) ++used_;
+  slot |= hash | marks;
+}
+
+void PathTable::Grow() {
+  const std::vector<uint64_t> old =
+      std::exchange(slots_, std::vector<uint64_t>(std::max(kSlotsMin, 2 * slots_.size())));
+  for (const uint64_t slot : old) {
+    if (slot != 0) slots_[SlotOf(slot & ~kMarks)] = slot;
+  }
+}
 
 Status LayerChecker::CheckAncestors(const LayerEntry& entry) const {
   for (size_t at = entry.path.find('/'); at != std::string::npos;
        at = entry.path.find('/', at + 1)) {
-    if (not_directories_.Contains(std::string_view(entry.path).substr(0, at))) {
+    const uint64_t ancestor = paths_.Hash(std::string_view(entry.path).substr(0, at));
+    if ((paths_.Find(ancestor) & PathTable::kNoDirectory) != 0) {
       return Refuse(entry.path, "lies beneath something that is no directory");
     }
   }
@@ -190,16 +228,20 @@ Status LayerChecker::Check(const LayerEntry& entry) {
   }
   bytes_ += entry.size_bytes;
   CRYOPOD_RETURN_IF_ERROR(CheckAncestors(entry));
+  const uint64_t path = paths_.Hash(entry.path);
+  const uint64_t known = paths_.Find(path);
   if (entry.kind == Kind::kOpaque) {
-    if (not_directories_.Contains(entry.path)) return Refuse(entry.path, "is no directory");
-    return opaque_.Insert(entry.path) ? Status() : Refuse(entry.path, "is made opaque twice");
+    if ((known & PathTable::kNoDirectory) != 0) return Refuse(entry.path, "is no directory");
+    if ((known & PathTable::kOpaque) != 0) return Refuse(entry.path, "is made opaque twice");
+    paths_.Add(path, PathTable::kOpaque);
+    return Status();
   }
-  if (!paths_.Insert(entry.path)) return Refuse(entry.path, "stands twice in the layer");
-  if (entry.kind == Kind::kHardlink && !files_.Contains(entry.link_target)) {
+  if ((known & PathTable::kNamed) != 0) return Refuse(entry.path, "stands twice in the layer");
+  if (entry.kind == Kind::kHardlink &&
+      (paths_.Find(paths_.Hash(entry.link_target)) & PathTable::kFile) == 0) {
     return Refuse(entry.path, "is a hard link to what is no earlier file of the layer");
   }
-  if (entry.kind == Kind::kFile || entry.kind == Kind::kHardlink) files_.Insert(entry.path);
-  if (entry.kind != Kind::kDirectory) not_directories_.Insert(entry.path);
+  paths_.Add(path, MarksOf(entry.kind));
   return Status();
 }
 

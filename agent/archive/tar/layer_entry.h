@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -81,19 +80,34 @@ Status CheckLayerEntry(const LayerEntry& entry);
 Status RefuseDeviceNode(std::string_view path);
 Status RefuseTooManyEntries();
 
-// A set of paths that costs 8 bytes and a node each. It keeps keyed hashes: no input can be made so
-// that two of its paths meet.
-class PathSet {
+// What is known of the paths of one layer, 8 bytes and as much room each: for kLayerEntriesMax of
+// them 16 MiB, and half as much again while the table grows. It keeps keyed hashes: no input can be
+// made so that two of its paths meet.
+class PathTable {
  public:
-  PathSet();
-  // False when it was in it.
-  bool Insert(std::string_view path);
-  bool Contains(std::string_view path) const;
+  enum Mark : uint64_t {
+    kNamed = 1,        // by an entry
+    kOpaque = 2,       // made so
+    kFile = 4,         // what a hard link may point to
+    kNoDirectory = 8,  // nothing may lie beneath it
+  };
+
+  PathTable();
+  // By what the table knows a path.
+  uint64_t Hash(std::string_view path) const;
+  // The marks that it has; 0: none.
+  uint64_t Find(uint64_t hash) const;
+  void Add(uint64_t hash, uint64_t marks);
 
  private:
-  uint64_t Hash(std::string_view path) const;
+  // The slot of the path with this hash, or the free one where it belongs.
+  size_t SlotOf(uint64_t hash) const;
+  void Grow();
+
   std::string key_;
-  std::unordered_set<uint64_t> hashes_;
+  // Hash and marks in one; 0: free. A power of two, more than half of it free.
+  std::vector<uint64_t> slots_;
+  size_t used_ = 0;
 };
 
 // Checks the entries of one layer against each other and against the limits. Both sides of
@@ -119,10 +133,7 @@ class LayerChecker {
   Accept accept_;
   uint64_t entries_ = 0;
   uint64_t bytes_ = 0;
-  PathSet paths_;
-  PathSet opaque_;
-  PathSet files_;            // what a hard link may point to
-  PathSet not_directories_;  // what nothing may lie beneath
+  PathTable paths_;
 };
 
 }  // namespace cryopod::archive
