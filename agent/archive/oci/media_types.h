@@ -22,6 +22,8 @@ inline constexpr char kCriuImagesLayerMediaType[] =
     "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd";
 
 inline constexpr char kRefNameAnnotation[] = "org.opencontainers.image.ref.name";
+// Of index.json in this node's store alone: the archive was not written here.
+inline constexpr char kImportedAnnotation[] = "dev.cryopod.archive.imported";
 inline constexpr char kCreatedAnnotation[] = "org.opencontainers.image.created";
 inline constexpr char kContainerNameAnnotation[] = "org.criu.checkpoint.container.name";
 inline constexpr char kPodNameAnnotation[] = "org.criu.checkpoint.pod.name";

@@ -39,7 +39,10 @@ Result<std::string> ReadLayoutFile(int dir_fd, const char* name) {
 // Fills an Archive from a layout, from index.json down, and remembers every blob on the way.
 class ArchiveReader {
  public:
-  explicit ArchiveReader(std::string name) { archive_.name_ = std::move(name); }
+  // `canonical`: documents that are not are refused.
+  ArchiveReader(std::string name, bool canonical) : canonical_(canonical) {
+    archive_.name_ = std::move(name);
+  }
 
   Result<Archive> Read(int layout_dir_fd) {
     CRYOPOD_ASSIGN_OR_RETURN(archive_.layout_dir_,
@@ -54,12 +57,15 @@ class ArchiveReader {
 
  private:
   // oci-layout and index.json are covered by no digest: they must be what this store writes.
-  Result<Descriptor> ReadTop() const {
+  Result<Descriptor> ReadTop() {
     const int dir_fd = archive_.layout_dir_.get();
     CRYOPOD_ASSIGN_OR_RETURN(const std::string layout, ReadLayoutFile(dir_fd, kLayoutName));
-    CRYOPOD_ASSIGN_OR_RETURN(Descriptor pod_index, ReadForeignIndex(dir_fd));
+    CRYOPOD_ASSIGN_OR_RETURN(Descriptor pod_index, ReadLayoutIndex(dir_fd));
     CRYOPOD_ASSIGN_OR_RETURN(const std::string index, ReadLayoutFile(dir_fd, kIndexName));
-    if (layout != kLayoutJson || index != LayoutIndexJson(pod_index, archive_.name_)) {
+    const bool imported = pod_index.annotations.contains(kImportedAnnotation);
+    archive_.origin_ = imported ? Origin::kImported : Origin::kThisNode;
+    if (layout != kLayoutJson ||
+        index != LayoutIndexJson(pod_index, archive_.name_, archive_.origin_)) {
       return Status(Code::kDataLoss, "index.json and oci-layout are not what this store writes");
     }
     return pod_index;
@@ -67,7 +73,16 @@ class ArchiveReader {
 
   Result<std::string> ReadJsonBlob(const Descriptor& descriptor) {
     CRYOPOD_RETURN_IF_ERROR(AddBlob(descriptor));
-    return ReadJsonBlobAt(archive_.layout_dir_.get(), descriptor);
+    CRYOPOD_ASSIGN_OR_RETURN(std::string text,
+                             ReadJsonBlobAt(archive_.layout_dir_.get(), descriptor));
+    if (!canonical_) return text;
+    CRYOPOD_ASSIGN_OR_RETURN(const json::Value document,
+                             json::Parse(text).While("blob " + descriptor.digest));
+    if (json::Format(document) == text) return text;
+    return Status(Code::kDataLoss,
+                  "blob " + descriptor.digest +
+                      " is no document as cryopod writes them: copy archives with tools that keep "
+                      "manifests as they are, as `skopeo copy --all` does");
   }
 
   Status AddBlob(const Descriptor& descriptor) {
@@ -198,25 +213,39 @@ class ArchiveReader {
     return CheckNames(kBlobsName, blob_names);
   }
 
+  const bool canonical_;
   Archive archive_;
   std::map<std::string, uint64_t> blobs_;
 };
 
-std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& archive_name) {
+std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& archive_name,
+                            Origin origin) {
   ImageIndex index;
   index.manifests = {{.media_type = kImageIndexMediaType,
                       .digest = pod_index.digest,
                       .size_bytes = pod_index.size_bytes,
                       .artifact_type = kPodArtifactType,
                       .annotations = {{kRefNameAnnotation, archive_name}}}};
+  if (origin == Origin::kImported) index.manifests[0].annotations[kImportedAnnotation] = "true";
   return json::Write(index);
 }
 
-Result<Archive> OpenLayout(int layout_dir_fd, const std::string& name) {
-  return ArchiveReader(name).Read(layout_dir_fd);
+Status WriteLayoutFiles(int layout_dir_fd, const Descriptor& pod_index,
+                        const std::string& archive_name, Origin origin) {
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(layout_dir_fd, kLayoutName, kLayoutJson));
+  return WriteFileAtomically(layout_dir_fd, kIndexName,
+                             LayoutIndexJson(pod_index, archive_name, origin));
 }
 
-Result<Descriptor> ReadForeignIndex(int layout_dir_fd) {
+Result<Archive> OpenLayout(int layout_dir_fd, const std::string& name) {
+  return ArchiveReader(name, false).Read(layout_dir_fd);
+}
+
+Status CheckForeignLayout(int layout_dir_fd, const std::string& name) {
+  return ArchiveReader(name, true).Read(layout_dir_fd).status();
+}
+
+Result<Descriptor> ReadLayoutIndex(int layout_dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadLayoutFile(layout_dir_fd, kIndexName));
   CRYOPOD_ASSIGN_OR_RETURN(const ImageIndex index, Parse<ImageIndex>(text, kIndexName));
   if (index.manifests.size() != 1) {

@@ -49,6 +49,20 @@ struct MemorySink : public LayerSink {
   std::map<std::string, std::string> files;
 };
 
+using Files = std::map<std::string, std::string>;
+
+// Through one of the unpacker's ways.
+Result<Files> ReadFiles(decltype(&UnpackFilesTo) unpack, const std::string& unpack_program,
+                        const Archive& archive, const Descriptor& descriptor, Deadline deadline) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenVerifiedBlob(descriptor));
+  MemorySink sink;
+  const UnpackLimits limits{kMetadataBytesMax, kMetadataFilesMax};
+  CRYOPOD_RETURN_IF_ERROR(
+      unpack(unpack_program, blob.get(), sink, limits, deadline)
+          .While("archive \"" + archive.name() + "\": metadata " + descriptor.digest));
+  return std::move(sink.files);
+}
+
 }  // namespace
 
 Status CheckArchiveName(const std::string& name) {
@@ -107,17 +121,14 @@ Status Archive::VerifyBlob(int blob_fd, const Descriptor& descriptor) const {
   return CheckHash(blob_fd, name_, descriptor, Deadline::After(std::chrono::hours(24)));
 }
 
-Result<std::map<std::string, std::string>> ReadMetadata(const std::string& unpack_program,
-                                                        const Archive& archive,
-                                                        const Descriptor& descriptor,
-                                                        Deadline deadline) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blob, archive.OpenVerifiedBlob(descriptor));
-  MemorySink sink;
-  const UnpackLimits limits{kMetadataBytesMax, kMetadataFilesMax};
-  CRYOPOD_RETURN_IF_ERROR(
-      UnpackFilesTo(unpack_program, blob.get(), sink, limits, deadline)
-          .While("archive \"" + archive.name() + "\": metadata " + descriptor.digest));
-  return std::move(sink.files);
+Result<Files> ReadMetadata(const std::string& unpack_program, const Archive& archive,
+                           const Descriptor& descriptor, Deadline deadline) {
+  return ReadFiles(&UnpackFilesTo, unpack_program, archive, descriptor, deadline);
+}
+
+Result<Files> ReadRequestDocuments(const std::string& unpack_program, const Archive& archive,
+                                   const Descriptor& descriptor, Deadline deadline) {
+  return ReadFiles(&UnpackDocumentsTo, unpack_program, archive, descriptor, deadline);
 }
 
 Result<ArchiveStore> ArchiveStore::Open(const std::string& root) {

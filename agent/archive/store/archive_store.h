@@ -24,6 +24,10 @@ struct ArchiveReference {
 // Errors: kInvalidArgument, names the input and the form.
 Result<ArchiveReference> ParseArchiveReference(const std::string& text);
 
+// Who wrote an archive that stands in the store: a checkpoint of this node, or whoever made the tar
+// that was imported.
+enum class Origin { kThisNode, kImported };
+
 // Layers of one container's manifest, found by media type.
 struct ContainerParts {
   std::string name;
@@ -35,11 +39,16 @@ struct ContainerParts {
 // One committed archive, opened and structurally checked: layout version, index → pod index →
 // manifests → config; every descriptor's blob exists with the stated size, digests of everything
 // that was parsed are checked. Blobs that were not parsed are not hashed yet: Verify does.
+//
+// Trust    The documents of an archive in the store were written by ArchiveWriter, or have passed
+//          cryopod-unpack at the import (settle_layout.h), so that privileged programs may parse
+//          them. Its layers were not: whatever is in them, theirs or ours, is for cryopod-unpack.
 class Archive {
  public:
   const std::string& name() const { return name_; }
   const std::string& digest() const { return digest_; }  // of the pod index
-  uint64_t size_bytes() const { return size_bytes_; }    // of all blobs
+  Origin origin() const { return origin_; }
+  uint64_t size_bytes() const { return size_bytes_; }  // of all blobs
   const PodCheckpoint& checkpoint() const { return checkpoint_; }
   const std::vector<ContainerParts>& containers() const { return containers_; }
   // Errors: kNotFound, with the names that there are.
@@ -63,6 +72,7 @@ class Archive {
   friend class ArchiveReader;
   std::string name_;
   std::string digest_;
+  Origin origin_ = Origin::kThisNode;
   uint64_t size_bytes_ = 0;
   PodCheckpoint checkpoint_;
   std::vector<ContainerParts> containers_;
@@ -85,6 +95,13 @@ Result<std::map<std::string, std::string>> ReadMetadata(const std::string& unpac
                                                         const Archive& archive,
                                                         const Descriptor& descriptor,
                                                         Deadline deadline);
+
+// The same of those of its files that a pod's request is rebuilt from (kRequestDocuments), as JSON
+// that cryopod-unpack has read and written anew: objects, canonical, within json::Limits.
+Result<std::map<std::string, std::string>> ReadRequestDocuments(const std::string& unpack_program,
+                                                                const Archive& archive,
+                                                                const Descriptor& descriptor,
+                                                                Deadline deadline);
 
 class ArchiveWriter;
 

@@ -310,7 +310,7 @@ Result<Archive> ArchiveWriter::Commit(const PodCheckpoint& checkpoint,
   CRYOPOD_ASSIGN_OR_RETURN(const Descriptor index,
                            state->WritePodIndex(checkpoint, pod_metadata, containers).While(doing));
   CRYOPOD_RETURN_IF_ERROR(state->RemoveStrays().While(doing));
-  CRYOPOD_RETURN_IF_ERROR(state->partial.WriteIndex(index).While(doing));
+  CRYOPOD_RETURN_IF_ERROR(state->partial.WriteIndex(index, Origin::kThisNode).While(doing));
   // Whatever would not open again must not become visible.
   CRYOPOD_ASSIGN_OR_RETURN(Archive archive,
                            OpenLayout(state->partial.layout_dir_fd(), state->partial.name())

@@ -57,46 +57,14 @@ Status SyncBlobs(const Archive& archive) {
   return Status();
 }
 
-// `skopeo copy --all` 1.9.3 (1.22 does not) writes an index anew and drops artifactType from it and
-// from its descriptors; the manifests stay as they are, and each of them says what its descriptor
-// said. So the index becomes again what it was, byte for byte, and the archive keeps its digest.
-// Source: https://github.com/containers/image/issues/2460
-Result<Descriptor> RestoreIndex(int layout_dir_fd, const Descriptor& stripped) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadJsonBlobAt(layout_dir_fd, stripped));
-  CRYOPOD_ASSIGN_OR_RETURN(ImageIndex index, Parse<ImageIndex>(text, "pod index"));
-  if (!index.artifact_type.empty()) return stripped;
-  for (Descriptor& descriptor : index.manifests) {
-    const std::string where = "manifest " + descriptor.digest;
-    CRYOPOD_ASSIGN_OR_RETURN(const std::string json, ReadJsonBlobAt(layout_dir_fd, descriptor));
-    CRYOPOD_ASSIGN_OR_RETURN(ImageManifest manifest, Parse<ImageManifest>(json, where));
-    descriptor.artifact_type = std::move(manifest.artifact_type);
-    descriptor.annotations = std::move(manifest.annotations);
-  }
-  index.artifact_type = kPodArtifactType;
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd blobs_dir,
-                           OpenBeneath(layout_dir_fd, kBlobsName, O_RDONLY | O_DIRECTORY));
-  CRYOPOD_ASSIGN_OR_RETURN(
-      Descriptor restored,
-      WriteBlob(blobs_dir.get(), ".blob-index", json::Write(index), kImageIndexMediaType));
-  if (::unlinkat(blobs_dir.get(), DigestHex(stripped.digest).c_str(), 0) != 0) {
-    return ErrnoStatus(errno, "unlinkat", stripped.digest);
-  }
-  return restored;
-}
-
 Result<Archive> ImportInto(PartialArchive* partial, int tar_fd, const std::string& unpack_program,
                            Deadline deadline) {
   const int layout_dir_fd = partial->layout_dir_fd();
   CRYOPOD_RETURN_IF_ERROR(
       UnpackLayout(unpack_program, tar_fd, layout_dir_fd, LimitsOf(tar_fd), deadline));
-  Result<Descriptor> pod_index = ReadForeignIndex(layout_dir_fd);
-  if (!pod_index.ok()) {
-    return Status(Code::kInvalidArgument,
-                  "this is no pod checkpoint archive: " + pod_index.status().message());
-  }
-  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor restored, RestoreIndex(layout_dir_fd, *pod_index));
-  // Under our name and in our words: the other tool's file is covered by no digest.
-  CRYOPOD_RETURN_IF_ERROR(partial->WriteIndex(restored));
+  // From here on it is what cryopod-unpack has read and found to be such as we write it.
+  CRYOPOD_ASSIGN_OR_RETURN(const Descriptor pod_index, ReadLayoutIndex(layout_dir_fd));
+  CRYOPOD_RETURN_IF_ERROR(partial->WriteIndex(pod_index, Origin::kImported));
   CRYOPOD_ASSIGN_OR_RETURN(Archive archive, OpenLayout(layout_dir_fd, partial->name()));
   CRYOPOD_RETURN_IF_ERROR(archive.Verify(deadline));
   CRYOPOD_RETURN_IF_ERROR(SyncBlobs(archive));

@@ -120,14 +120,13 @@ PartialArchive::~PartialArchive() {
   (void)RemoveThroughPartial(partial_dir_.get(), name_, partial_dir_.get()).ok();
 }
 
-Status PartialArchive::WriteIndex(const Descriptor& pod_index) const {
+Status PartialArchive::WriteIndex(const Descriptor& pod_index, Origin origin) const {
   for (const char* name : {kBlobsName, "blobs"}) {
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
                              OpenBeneath(layout_dir_.get(), name, O_RDONLY | O_DIRECTORY));
     CRYOPOD_RETURN_IF_ERROR(Sync(dir.get(), name));
   }
-  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(layout_dir_.get(), kLayoutName, kLayoutJson));
-  return WriteFileAtomically(layout_dir_.get(), kIndexName, LayoutIndexJson(pod_index, name_));
+  return WriteLayoutFiles(layout_dir_.get(), pod_index, name_, origin);
 }
 
 Status PartialArchive::Publish() {

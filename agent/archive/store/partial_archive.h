@@ -28,7 +28,7 @@ class PartialArchive {
 
   // Syncs the directories of the blobs, then writes oci-layout and, last, index.json, which names
   // the pod's index under the claimed name: without it there is no archive here.
-  Status WriteIndex(const Descriptor& pod_index) const;
+  Status WriteIndex(const Descriptor& pod_index, Origin origin) const;
 
   // Syncs the directory, renames into the store, syncs the store: durable when this returns. The
   // files in it have been synced by whoever wrote them. Errors: kAlreadyExists.

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -5,11 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <vector>
 
 #include "agent/archive/unpack/unpack_child.h"
 #include "agent/os/confinement.h"
+#include "agent/os/empty_root.h"
+#include "agent/os/unique_fd.h"
 
 namespace cryopod::archive {
 namespace {
@@ -56,6 +60,7 @@ const std::vector<long>& SystemCallsOfUnpacking() {
       SYS_renameat,
 #endif
       SYS_renameat2,
+      SYS_unlinkat,
       SYS_getdents64,
       SYS_fsync,
       SYS_fdatasync,
@@ -93,7 +98,19 @@ const std::vector<long>& SystemCallsOfUnpacking() {
 }
 
 bool WritesIntoDirectory(UnpackMode mode) {
-  return mode != UnpackMode::kLayer && mode != UnpackMode::kEmit;
+  return mode == UnpackMode::kImages || mode == UnpackMode::kLayout || mode == UnpackMode::kRewrite;
+}
+
+// What only root can do, and only root must.
+Status LeaveTheNode(const UnpackTask& task, int output_fd) {
+  if (WritesIntoDirectory(task.mode)) {
+    CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd detached, DetachDirectory(output_fd));
+    if (::dup3(detached.get(), output_fd, O_CLOEXEC) < 0) {
+      return ErrnoStatus(errno, "dup3", "the directory to unpack into");
+    }
+  }
+  CRYOPOD_RETURN_IF_ERROR(EnterEmptyRoot());
+  return BecomeUser(kUnpackUser);
 }
 
 }  // namespace
@@ -109,12 +126,13 @@ Status Confine(const UnpackTask& task, int output_fd) {
   SetLimit(RLIMIT_NOFILE, kDescriptorsMax);
   SetLimit(RLIMIT_FSIZE, task.limits.bytes_max);
   SetLimit(RLIMIT_CPU, task.cpu_seconds);
+  if (::geteuid() == 0) CRYOPOD_RETURN_IF_ERROR(LeaveTheNode(task, output_fd));
   CRYOPOD_RETURN_IF_ERROR(GiveUpCapabilities());
   if constexpr (kSanitized) return Status();
   SetLimit(RLIMIT_AS, kAddressSpaceBytesMax);
   ReachablePlaces reachable;
   if (WritesIntoDirectory(task.mode)) reachable.paths.push_back({output_fd, true});
-  // A kernel without Landlock leaves the rest.
+  // A kernel without Landlock leaves the rest; whether that will do is for the agent to say.
   CRYOPOD_RETURN_IF_ERROR(GiveUpOtherPlaces(reachable).status());
   return AllowOnlySystemCalls(SystemCallsOfUnpacking());
 }

@@ -32,8 +32,32 @@ uint64_t CpuSeconds(Deadline deadline) {
   return static_cast<uint64_t>(left) + 1;
 }
 
+Status GiveTo(uid_t uid, gid_t gid, int dir_fd, const std::string& name) {
+  if (::fchownat(dir_fd, name.c_str(), uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0) {
+    return Status();
+  }
+  return ErrnoStatus(errno, "fchownat", name.empty() ? "a directory" : name);
+}
+
+// As long as the process runs the directory and the files in it are its own. Without root it is of
+// our user.
+Status Lend(int dir_fd) {
+  if (::geteuid() != 0) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, ListDirectory(dir_fd));
+  for (const DirectoryEntry& entry : entries) {
+    CRYOPOD_RETURN_IF_ERROR(GiveTo(kUnpackUser, kUnpackUser, dir_fd, entry.name));
+  }
+  return GiveTo(kUnpackUser, kUnpackUser, dir_fd, "");
+}
+
+// The process has ended, so that nothing changes any more; and what has been checked has no name
+// elsewhere.
+Status TakeBack(int dir_fd, const std::string& name = "") {
+  return GiveTo(::geteuid(), ::getegid(), dir_fd, name);
+}
+
 // What the process left in a directory is looked at again: plain files with the names that the mode
-// allows, nothing reachable from elsewhere, within what is left of the limits.
+// allows, nothing reachable from elsewhere, within what is left of the limits. Then they are ours.
 Status CheckFile(int dir_fd, const std::string& name, UnpackLimits& left) {
   struct stat attributes {};
   if (::fstatat(dir_fd, name.c_str(), &attributes, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -49,7 +73,7 @@ Status CheckFile(int dir_fd, const std::string& name, UnpackLimits& left) {
   }
   left.entries_max -= 1;
   left.bytes_max -= bytes;
-  return Status();
+  return TakeBack(dir_fd, name);
 }
 
 Status CheckFiles(int dir_fd, Status (*check_name)(std::string_view), UnpackLimits left) {
@@ -74,11 +98,14 @@ Status CheckImages(int dir_fd, const UnpackLimits& limits) {
   return CheckFiles(dir_fd, &CheckFileName, {2 * limits.bytes_max, 2 * limits.entries_max});
 }
 
-Status Run(const std::string& program, const UnpackTask& task, int input_fd, int output_fd,
-           Deadline deadline) {
+Status RunInto(int dir_fd, const std::string& program, const UnpackTask& task, int input_fd,
+               Deadline deadline) {
+  CRYOPOD_RETURN_IF_ERROR(Lend(dir_fd));
   CRYOPOD_ASSIGN_OR_RETURN(UnpackProcess process,
-                           UnpackProcess::Start(program, task, input_fd, output_fd, deadline));
-  return process.Wait(deadline);
+                           UnpackProcess::Start(program, task, input_fd, dir_fd, deadline));
+  const Status ended = process.Wait(deadline);
+  CRYOPOD_RETURN_IF_ERROR(TakeBack(dir_fd));
+  return ended;
 }
 
 // oci-layout, index.json and blobs/sha256 of a layout, the two directories apart.
@@ -96,6 +123,9 @@ Status CheckLayoutDirectory(int dir_fd, UnpackLimits left) {
   }
   for (const char* name : {"oci-layout", "index.json"}) {
     CRYOPOD_RETURN_IF_ERROR(CheckFile(dir_fd, name, left));
+  }
+  for (const int made_fd : {blobs.get(), sha256.get()}) {
+    CRYOPOD_RETURN_IF_ERROR(TakeBack(made_fd));
   }
   return CheckFiles(sha256.get(), &CheckBlobName, left);
 }
@@ -125,9 +155,9 @@ Status RunIntoSink(const std::string& program, const UnpackTask& task, int blob_
                                                                        pipe.write.get(), deadline));
   pipe.write.Reset();
   EntryReader reader(pipe.read.get(), deadline);
-  LayerChecker checker(task.limits, task.mode == UnpackMode::kEmit
-                                        ? LayerChecker::Accept::kPlainFiles
-                                        : LayerChecker::Accept::kLayer);
+  LayerChecker checker(task.limits, task.mode == UnpackMode::kLayer
+                                        ? LayerChecker::Accept::kLayer
+                                        : LayerChecker::Accept::kPlainFiles);
   const Status read = ReadEntries(reader, checker, sink);
   if (read.ok()) return process.Wait(deadline);
   // Only when the process ended by itself does it know more than we do.
@@ -193,7 +223,7 @@ Status UnpackImages(const std::string& unpack_program, int blob_fd, int into_dir
                     const UnpackLimits& limits, Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
   CRYOPOD_RETURN_IF_ERROR(
-      Run(unpack_program, {UnpackMode::kImages, limits}, blob_fd, into_dir_fd, deadline));
+      RunInto(into_dir_fd, unpack_program, {UnpackMode::kImages, limits}, blob_fd, deadline));
   return CheckImages(into_dir_fd, limits);
 }
 
@@ -204,7 +234,7 @@ Status RewriteImages(const std::string& unpack_program, const std::string& rules
   CRYOPOD_RETURN_IF_ERROR(WriteAll(list.get(), rules));
   ::lseek(list.get(), 0, SEEK_SET);
   CRYOPOD_RETURN_IF_ERROR(
-      Run(unpack_program, {UnpackMode::kRewrite, limits}, list.get(), images_dir_fd, deadline));
+      RunInto(images_dir_fd, unpack_program, {UnpackMode::kRewrite, limits}, list.get(), deadline));
   return CheckImages(images_dir_fd, limits);
 }
 
@@ -212,7 +242,7 @@ Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_
                     const UnpackLimits& limits, Deadline deadline) {
   CRYOPOD_RETURN_IF_ERROR(CheckEmpty(into_dir_fd));
   CRYOPOD_RETURN_IF_ERROR(
-      Run(unpack_program, {UnpackMode::kLayout, limits}, tar_fd, into_dir_fd, deadline));
+      RunInto(into_dir_fd, unpack_program, {UnpackMode::kLayout, limits}, tar_fd, deadline));
   return CheckLayoutDirectory(into_dir_fd, limits);
 }
 
@@ -224,6 +254,11 @@ Status UnpackLayer(const std::string& unpack_program, int blob_fd, LayerSink& si
 Status UnpackFilesTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
                      const UnpackLimits& limits, Deadline deadline) {
   return RunIntoSink(unpack_program, {UnpackMode::kEmit, limits}, blob_fd, sink, deadline);
+}
+
+Status UnpackDocumentsTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
+                         const UnpackLimits& limits, Deadline deadline) {
+  return RunIntoSink(unpack_program, {UnpackMode::kDocuments, limits}, blob_fd, sink, deadline);
 }
 
 }  // namespace cryopod::archive

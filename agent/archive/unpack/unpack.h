@@ -15,7 +15,8 @@ namespace cryopod::archive {
 // Front of cryopod-unpack, the process that parses what strangers wrote. Each call starts one such
 // process, hands it descriptors and a deadline, and returns when it has ended. The process gets an
 // empty environment, rlimits (address space, file size, CPU, no new processes) and nothing but the
-// descriptors named here.
+// descriptors named here. Directories that it works in are kUnpackUser's meanwhile; what it leaves
+// there is checked, and is the caller's again.
 //
 // Threads  any.
 
@@ -39,7 +40,9 @@ Status RewriteImages(const std::string& unpack_program, const std::string& rules
 
 // An oci-archive tar (`docker save`-like layout tar: oci-layout, index.json, blobs/sha256/<hex>)
 // into the empty directory `into_dir_fd`: only these names, only regular files, each blob hashed
-// against its name on the way.
+// against its name on the way. Its documents are an archive's, and all of them such as this program
+// writes (agent/archive/store/settle_layout.h). Errors also: kInvalidArgument, no archive of a pod;
+// kUnimplemented, one of a newer version.
 Status UnpackLayout(const std::string& unpack_program, int tar_fd, int into_dir_fd,
                     const UnpackLimits& limits, Deadline deadline);
 
@@ -62,6 +65,11 @@ Status UnpackLayer(const std::string& unpack_program, int blob_fd, LayerSink& si
 // A blob of PackFiles in the same way, instead of into a directory.
 Status UnpackFilesTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
                      const UnpackLimits& limits, Deadline deadline);
+
+// Of such a blob only kRequestDocuments, each read as JSON and written anew. Errors also:
+// kDataLoss for one that is no JSON object within json::Limits, names it.
+Status UnpackDocumentsTo(const std::string& unpack_program, int blob_fd, LayerSink& sink,
+                         const UnpackLimits& limits, Deadline deadline);
 
 // Both ends close-on-exec; `read` is non-blocking.
 struct Pipe {

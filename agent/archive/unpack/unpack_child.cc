@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/archive/oci/sha256.h"
 #include "agent/archive/tar/tar_reader.h"
 #include "agent/archive/unpack/unpack_stream.h"
+#include "agent/json/value.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/text.h"
 
 namespace cryopod::archive {
 namespace {
@@ -134,6 +137,42 @@ Status Emit(int input_fd, int pipe_fd, const UnpackLimits& limits, LayerChecker:
   }
 }
 
+Result<std::string> ReadDocument(TarReader& tar, const LayerEntry& entry) {
+  const json::Limits limits;
+  if (entry.size_bytes > limits.bytes_max) {
+    return Status(Code::kDataLoss, "larger than " + WholeMib(limits.bytes_max));
+  }
+  std::string text;
+  CRYOPOD_RETURN_IF_ERROR(tar.Content([&text](std::string_view bytes) {
+    text += bytes;
+    return Status();
+  }));
+  CRYOPOD_ASSIGN_OR_RETURN(const json::Value document, json::Parse(text, limits));
+  if (document.object() == nullptr) return Status(Code::kDataLoss, "no JSON object");
+  return json::Format(document);
+}
+
+Status EmitDocuments(int input_fd, int pipe_fd, const UnpackLimits& limits) {
+  CRYOPOD_ASSIGN_OR_RETURN(TarReader tar,
+                           TarReader::Open(input_fd, TarReader::Compression::kZstd, limits));
+  LayerChecker checker(limits, LayerChecker::Accept::kPlainFiles);
+  LayerEntry entry;
+  while (true) {
+    CRYOPOD_ASSIGN_OR_RETURN(const bool more, tar.Next(&entry));
+    if (!more) return WriteAll(pipe_fd, kEndRecord);
+    CRYOPOD_RETURN_IF_ERROR(checker.Check(entry));
+    if (std::ranges::find(kRequestDocuments, entry.path) == kRequestDocuments.end()) {
+      CRYOPOD_RETURN_IF_ERROR(tar.Content([](std::string_view) { return Status(); }));
+      continue;
+    }
+    Result<std::string> document = ReadDocument(tar, entry);
+    if (!document.ok()) return document.status().While(entry.path);
+    const LayerEntry file{.path = entry.path, .size_bytes = document->size()};
+    CRYOPOD_RETURN_IF_ERROR(WriteAll(pipe_fd, EncodeEntry(file)));
+    CRYOPOD_RETURN_IF_ERROR(WriteAll(pipe_fd, *document));
+  }
+}
+
 }  // namespace
 
 Result<bool> NormalizeLayerEntry(LayerEntry* entry) {
@@ -157,6 +196,8 @@ Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd) {
       return Emit(input_fd, output_fd, task.limits, LayerChecker::Accept::kLayer);
     case UnpackMode::kEmit:
       return Emit(input_fd, output_fd, task.limits, LayerChecker::Accept::kPlainFiles);
+    case UnpackMode::kDocuments:
+      return EmitDocuments(input_fd, output_fd, task.limits);
     case UnpackMode::kRewrite:
       break;  // of CRIU's images, of which this module knows nothing
   }

@@ -5,14 +5,15 @@
 
 namespace cryopod::archive {
 
-// Gives up what a parser does not need, for good: capabilities, new privileges, memory,
-// descriptors, processes, core dumps, every path outside the directory that it writes to, every
-// system call but some forty. The limits apply to what this kernel knows of them; what fails
-// otherwise is an error, and nothing foreign may be read then.
+// Gives up what a parser does not need, for good. Root becomes kUnpackUser in a root that is empty,
+// with the directory behind `output_fd` detached from the node's files. Then, whoever it is:
+// capabilities, new privileges, memory, descriptors, processes, core dumps, every path outside the
+// directory that it writes to, every system call but some forty. The limits apply to what this
+// kernel knows of them; what fails otherwise is an error, and nothing foreign may be read then.
 Status Confine(const UnpackTask& task, int output_fd);
 
-// The work of cryopod-unpack in its own process, but for what its main does to CRIU's images, of
-// which this module knows nothing (kRewrite, and kImages after they are unpacked): what the task
+// The work of cryopod-unpack in its own process, but for what its main does with other modules
+// (kRewrite; CRIU's images and the documents of a layout after they are unpacked): what the task
 // says, on the descriptors that it was handed. Errors: kDataLoss (hostile or damaged input),
 // kResourceExhausted (limits, disk).
 Status RunUnpackTask(const UnpackTask& task, int input_fd, int output_fd);

@@ -1,11 +1,13 @@
-// cryopod-unpack: the roof over the two modules that know what strangers wrote.
+// cryopod-unpack: the roof over the modules that know what strangers wrote.
 #include <unistd.h>
 
 #include <clocale>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <string>
 
+#include "agent/archive/store/settle_layout.h"
 #include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_task.h"
 #include "agent/criu/images/judge_images.h"
@@ -30,6 +32,7 @@ Status RunGuarded(const UnpackTask& task) {
     if (task.mode == UnpackMode::kRewrite) return Rewrite();
     CRYOPOD_RETURN_IF_ERROR(RunUnpackTask(task, kUnpackInputFd, kUnpackOutputFd));
     if (task.mode == UnpackMode::kImages) return criu::SplitImages(kUnpackOutputFd);
+    if (task.mode == UnpackMode::kLayout) return SettleLayout(kUnpackOutputFd);
     return Status();
   } catch (const std::exception& error) {
     // Only the standard library throws, such as bad_alloc at the limit of the address space.
@@ -47,7 +50,7 @@ int main(int argc, char** argv) {
   // Names are bytes; in the C locale libarchive would refuse those that are not ASCII.
   (void)::setlocale(LC_CTYPE, "C.UTF-8");
   const cryopod::Status status = RunGuarded(*task);
-  if (status.ok()) return 0;
-  (void)cryopod::WriteAll(kUnpackReportFd, FormatReport(status)).ok();
-  return 1;
+  if (!status.ok()) (void)cryopod::WriteAll(kUnpackReportFd, FormatReport(status)).ok();
+  // What a sanitizer does at the end of a program takes /proc and a process of its own.
+  std::_Exit(status.ok() ? 0 : 1);
 }

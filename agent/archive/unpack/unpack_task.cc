@@ -8,7 +8,8 @@
 namespace cryopod::archive {
 namespace {
 
-constexpr std::array<std::string_view, 5> kModes = {"images", "layout", "layer", "emit", "rewrite"};
+constexpr std::array<std::string_view, 6> kModes = {"images", "layout",    "layer",
+                                                    "emit",   "documents", "rewrite"};
 
 }  // namespace
 
@@ -42,7 +43,8 @@ Status ParseReport(std::string_view text) {
     return Status(Code::kInternal, "ended without a readable report");
   }
   const std::string message = Printable(text.substr(space + 1), kUnpackReportBytesMax);
-  for (const Code code : {Code::kResourceExhausted, Code::kUnimplemented, Code::kInternal}) {
+  for (const Code code :
+       {Code::kInvalidArgument, Code::kResourceExhausted, Code::kUnimplemented, Code::kInternal}) {
     if (number == static_cast<uint64_t>(code)) return Status(code, message);
   }
   if (number == static_cast<uint64_t>(Code::kPermissionDenied)) {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,9 +21,12 @@ namespace cryopod::archive {
 //
 //        images  kUnpackInputFd a blob of PackFiles, kUnpackOutputFd an empty directory; if it is
 //                one of CRIU images then, its memory is split (agent/criu/images/split_images.h)
-//        layout  kUnpackInputFd an oci-archive tar, kUnpackOutputFd an empty directory
+//        layout  kUnpackInputFd an oci-archive tar, kUnpackOutputFd an empty directory, in which
+//                an archive lies then whose documents have all been read
+//                (agent/archive/store/settle_layout.h)
 //        layer   kUnpackInputFd an OCI layer, kUnpackOutputFd a pipe (unpack_stream.h)
 //        emit    kUnpackInputFd a blob of PackFiles, kUnpackOutputFd a pipe
+//        documents  the same, of the files only kRequestDocuments, each read and written anew
 //        rewrite kUnpackInputFd what a fresh container would hold (agent/criu/images/live_rules.h),
 //                kUnpackOutputFd the directory of unpacked CRIU images
 //
@@ -31,8 +37,17 @@ inline constexpr int kUnpackOutputFd = 4;
 inline constexpr int kUnpackReportFd = 5;
 inline constexpr size_t kUnpackReportBytesMax = 4096;
 
+// Whom root becomes before it reads a byte: nobody else on the node. systemd's table has it among
+// what nobody gives out, and it is above what OpenShift hands to namespaces.
+// Source: https://systemd.io/UIDS-GIDS/
+inline constexpr uid_t kUnpackUser = 2'100'000'000;
+
+// The files of a metadata layer of which a pod's request is rebuilt: JSON objects.
+inline constexpr std::array<std::string_view, 2> kRequestDocuments = {"pod.dump",
+                                                                      "container-config.json"};
+
 // In the order of their names in unpack_task.cc.
-enum class UnpackMode { kImages, kLayout, kLayer, kEmit, kRewrite };
+enum class UnpackMode { kImages, kLayout, kLayer, kEmit, kDocuments, kRewrite };
 
 struct UnpackTask {
   UnpackMode mode = UnpackMode::kImages;

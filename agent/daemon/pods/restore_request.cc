@@ -2,54 +2,50 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/daemon/archives/archive_access.h"
+#include "agent/json/value.h"
 #include "agent/os/file.h"
 
 namespace cryopod::daemon {
 namespace {
 
-using nlohmann::json;
+using Files = std::map<std::string, std::string>;
 
-Result<json> ParseRecorded(const std::map<std::string, std::string>& files, const char* name) {
+Result<json::Value> Recorded(const Files& files, const char* name) {
   const auto file = files.find(name);
   if (file == files.end()) {
     return Status(Code::kDataLoss, std::string("the archive holds no ") + name);
   }
-  json parsed = json::parse(file->second, nullptr, false);
-  if (parsed.is_discarded() || !parsed.is_object()) {
-    return Status(Code::kDataLoss, std::string(name) + " in the archive is no JSON object");
-  }
-  return parsed;
+  return json::Parse(file->second).While(std::string(name) + " in the archive");
 }
 
 Result<std::string> RebuildRequest(const settings::AgentSettings& config,
                                    const archive::Archive& archive, Deadline deadline) {
-  using Files = std::map<std::string, std::string>;
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const Files pod_files,
-      archive::ReadMetadata(config.unpack_program(), archive, archive.pod_metadata(), deadline));
-  CRYOPOD_ASSIGN_OR_RETURN(json sandbox, ParseRecorded(pod_files, "pod.dump"));
+  const auto read = [&](const archive::Descriptor& metadata) {
+    return archive::ReadRequestDocuments(config.unpack_program(), archive, metadata, deadline);
+  };
+  CRYOPOD_ASSIGN_OR_RETURN(const Files pod_files, read(archive.pod_metadata()));
+  CRYOPOD_ASSIGN_OR_RETURN(json::Value sandbox, Recorded(pod_files, "pod.dump"));
   const archive::PodCheckpoint& source = archive.checkpoint();
   CRYOPOD_ASSIGN_OR_RETURN(const std::string uid, NewUid());
-  sandbox["metadata"] = {
-      {"name", source.pod_name}, {"namespace", source.pod_namespace}, {"uid", uid}, {"attempt", 0}};
+  sandbox.Make("metadata") = {json::Value::Object{{"name", {source.pod_name}},
+                                                  {"namespace", {source.pod_namespace}},
+                                                  {"uid", {uid}},
+                                                  {"attempt", {uint64_t{0}}}}};
   // A path of the node that wrote the archive: it is made up anew.
-  sandbox["log_directory"] =
-      "/var/log/pods/" + source.pod_namespace + "_" + source.pod_name + "_" + uid;
-  json containers = json::array();
+  sandbox.Make("log_directory") = {"/var/log/pods/" + source.pod_namespace + "_" + source.pod_name +
+                                   "_" + uid};
+  json::Value::Array containers;
   for (const archive::ContainerParts& parts : archive.containers()) {
-    CRYOPOD_ASSIGN_OR_RETURN(
-        const Files files,
-        archive::ReadMetadata(config.unpack_program(), archive, parts.metadata, deadline));
-    CRYOPOD_ASSIGN_OR_RETURN(json container, ParseRecorded(files, "container-config.json"));
+    CRYOPOD_ASSIGN_OR_RETURN(const Files files, read(parts.metadata));
+    CRYOPOD_ASSIGN_OR_RETURN(json::Value container, Recorded(files, "container-config.json"));
     containers.push_back(std::move(container));
   }
-  return json{{"config", sandbox}, {"container_configs", containers}}.dump(
-      -1, ' ', false, json::error_handler_t::replace);
+  return json::Format({json::Value::Object{{"config", std::move(sandbox)},
+                                           {"container_configs", {std::move(containers)}}}});
 }
 
 }  // namespace

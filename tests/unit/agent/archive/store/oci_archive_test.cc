@@ -1,5 +1,11 @@
 #include "agent/archive/store/oci_archive.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
 #include "agent/archive/store/archive_reader.h"
 #include "tests/unit/agent/archive/store/foreign_tools.h"
 #include "tests/unit/agent/archive/tar/tar_bytes.h"
@@ -139,6 +145,139 @@ TEST_F(ExportOciTest, LayoutsThatAreNoneAreRefused) {
                 "index.json twice");
   ExpectRefused(Special("blobs/sha256", '2', "/tmp") + TarOf(sound), "blobs through a symlink");
   EXPECT_FALSE(std::filesystem::exists("/tmp/escape"));
+}
+
+TEST_F(ExportOciTest, WhatWasImportedIsKnownForItAndOursAlone) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive one, MakeArchive("one"));
+  EXPECT_EQ(one.origin(), Origin::kThisNode);
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive two, Import("two", Exported(one)));
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive opened, Open("two"));
+  EXPECT_EQ(opened.origin(), Origin::kImported);
+  EXPECT_EQ(Exported(two).find(kImportedAnnotation), std::string::npos)
+      << "the mark is of this node's store alone";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(store_path() / "two")) {
+    struct stat attributes {};
+    ASSERT_EQ(::lstat(entry.path().c_str(), &attributes), 0);
+    EXPECT_EQ(attributes.st_uid, ::geteuid()) << entry.path();
+    EXPECT_EQ(attributes.st_mode & 0777, entry.is_directory() ? 0700u : 0600u) << entry.path();
+  }
+}
+
+// An archive that differs from a sound one in documents alone, every digest and size made right.
+class ForeignDocumentsTest : public ExportOciTest {
+ protected:
+  using Change = std::function<std::string(const std::string&)>;
+
+  void SetUp() override {
+    ArchiveTest::SetUp();
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive one, MakeArchive("one"));
+    files_ = ReadTree(store_path() / "one");
+    index_ = one.digest();
+  }
+  // The tar with the first document changed that has this media type.
+  std::string TarWith(const std::string& media_type, const Change& change) {
+    auto files = files_;
+    const std::string index = Rewrite(files, index_, kImageIndexMediaType, media_type, change);
+    files["index.json"] =
+        LayoutIndexJson({kImageIndexMediaType, index, Blob(files, index).size()}, "another-name");
+    return TarOf(files);
+  }
+
+ private:
+  using Files = std::map<std::string, std::string>;
+
+  static std::string& Blob(Files& files, const std::string& digest) {
+    return files["blobs/sha256/" + DigestHex(digest)];
+  }
+  // Changes the document or those that it names; its digest then.
+  std::string Rewrite(Files& files, const std::string& digest, const std::string& type,
+                      const std::string& wanted, const Change& change) {
+    std::string text = Blob(files, digest);
+    nlohmann::json document = nlohmann::json::parse(text);
+    for (nlohmann::json* named : NamedIn(document)) {
+      const std::string old = (*named)["digest"];
+      const std::string now = Rewrite(files, old, (*named)["mediaType"], wanted, change);
+      (*named)["digest"] = now;
+      (*named)["size"] = Blob(files, now).size();
+    }
+    text = document.dump();
+    if (type == wanted) text = change(text);
+    files.erase("blobs/sha256/" + DigestHex(digest));
+    const std::string now = DigestOf(text);
+    Blob(files, now) = text;
+    return now;
+  }
+  static std::vector<nlohmann::json*> NamedIn(nlohmann::json& document) {
+    std::vector<nlohmann::json*> named;
+    if (document.contains("manifests")) {
+      for (auto& manifest : document["manifests"]) named.push_back(&manifest);
+    } else if (document.contains("config")) {
+      named.push_back(&document["config"]);
+    }
+    return named;
+  }
+
+  Files files_;
+  std::string index_;
+};
+
+constexpr std::array kDocumentTypes = {kImageIndexMediaType, kImageManifestMediaType,
+                                       kPodConfigMediaType, kContainerConfigMediaType};
+
+TEST_F(ForeignDocumentsTest, OneThatIsNotAsWeWriteItIsRefusedWhereverItStands) {
+  const auto same = [](const std::string& text) { return text; };
+  const auto spaced = [](const std::string& text) { return "{ " + text.substr(1); };
+  const auto deep = [](const std::string& text) {
+    return "{\"\":" + std::string(5000, '[') + std::string(5000, ']') + "," + text.substr(1);
+  };
+  const auto twice = [](const std::string& text) { return "{\"a\":1,\"a\":2," + text.substr(1); };
+  for (const char* type : kDocumentTypes) {
+    ASSERT_THAT(Import("same", TarWith(type, same)), IsOk()) << type;
+    ASSERT_THAT(store_->Delete("same"), IsOk());
+    ExpectRefused(TarWith(type, spaced), std::string(type) + " with a space");
+    ExpectRefused(TarWith(type, deep), std::string(type) + " nested");
+    ExpectRefused(TarWith(type, twice), std::string(type) + " with a key twice");
+    ExpectRefused(TarWith(type, [](const std::string&) { return "[]"; }), type);
+  }
+}
+
+TEST_F(ForeignDocumentsTest, MembersOfALaterVersionAreCarriedAndANewerSchemaIsRefusedByName) {
+  const auto later = [](const std::string& text) {
+    auto document = nlohmann::json::parse(text);
+    document["zzz"] = {1, "later"};
+    return document.dump();
+  };
+  const auto newer = [](const std::string& text) {
+    auto document = nlohmann::json::parse(text);
+    document["schemaVersion"] = 99;
+    return document.dump();
+  };
+
+  EXPECT_THAT(Import("later", TarWith(kPodConfigMediaType, later)), IsOk());
+  EXPECT_THAT(Import("newer", TarWith(kPodConfigMediaType, newer)),
+              StatusIs(Code::kUnimplemented, HasSubstr("99")));
+}
+
+TEST_F(ForeignDocumentsTest, AnImportWhoseReaderLiesIsRefusedOnThisSideToo) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Archive one, Open("one"));
+  WriteText(temp_.path() / "import.tar", Exported(one));
+  // One that was taken over leaves whatever it likes.
+  for (const char* script : {"mkdir -p blobs/sha256; echo {} >index.json; echo {} >oci-layout",
+                             "mkdir -p blobs/sha256; echo >oci-layout; head -c 5000000 /dev/zero | "
+                             "tr '\\0' '[' >index.json"}) {
+    const auto program = temp_.path() / "evil-unpack";
+    WriteText(program, "#!/bin/sh\ncd /proc/self/fd/4 && " + std::string(script) + "\n");
+    ASSERT_EQ(::chmod(program.c_str(), 0700), 0);
+
+    EXPECT_FALSE(ImportOciArchive(*store_, "evil",
+                                  OpenPath(temp_.path() / "import.tar", O_RDONLY).get(),
+                                  program.string(), Soon())
+                     .ok());
+
+    EXPECT_FALSE(std::filesystem::exists(store_path() / "evil"));
+  }
 }
 
 TEST_F(ExportOciTest, AnImageOfAContainerIsNoCheckpoint) {

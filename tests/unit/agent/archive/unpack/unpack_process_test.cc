@@ -1,9 +1,16 @@
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <thread>
 
 #include "agent/archive/unpack/unpack.h"
+#include "agent/archive/unpack/unpack_child.h"
 #include "agent/archive/unpack/unpack_stream.h"
+#include "tests/support/without_landlock.h"
 #include "tests/unit/agent/archive/tar/upper_fixture.h"
 
 // A cryopod-unpack that was taken over: whatever it does, whoever started it survives, believes
@@ -11,6 +18,8 @@
 
 namespace cryopod::archive::test {
 namespace {
+
+using cryopod::test::WithoutLandlock;
 
 class EvilUnpackTest : public ::testing::Test {
  protected:
@@ -137,6 +146,30 @@ TEST_F(EvilUnpackTest, FilesAboveTheLimitsAreRefusedOnThisSideToo) {
               StatusIs(Code::kResourceExhausted));
 }
 
+TEST_F(EvilUnpackTest, WhatItWorksOnIsItsOwnMeanwhileAndOursAfterwards) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const UniqueFd dir = NewDirectory();
+  const auto into = temp_.path() / "into";
+  WriteText(into / "a", "");
+  ASSERT_EQ(::chmod((into / "a").c_str(), 0600), 0);
+  const std::string seen = (temp_.path() / "seen").string();
+  const std::string user = std::to_string(kUnpackUser);
+  const auto owner = [](const std::filesystem::path& path) {
+    struct stat attributes {};
+    EXPECT_EQ(::lstat(path.c_str(), &attributes), 0);
+    return attributes.st_uid;
+  };
+
+  for (const char* end : {"exit 0", "exit 1"}) {
+    const std::string script = Into("stat -c %u . a >" + seen + "; " + end);
+    (void)RewriteImages(Program(script), "", dir.get(), {}, Soon()).ok();
+
+    EXPECT_EQ(ReadText(seen), user + "\n" + user + "\n");
+    EXPECT_EQ(owner(into), 0u);
+    EXPECT_EQ(owner(into / "a"), end == std::string_view("exit 0") ? 0u : kUnpackUser);
+  }
+}
+
 TEST_F(EvilUnpackTest, ALayoutThatIsNoneIsRefusedOnThisSideToo) {
   const std::string hex(64, 'a');
   const std::vector<std::string> commands = {
@@ -176,33 +209,144 @@ TEST_F(EvilUnpackTest, ItIsHandedNothingButItsDescriptorsAndNoEnvironment) {
 }
 
 // The real program, watched while it waits for its input.
-TEST(ConfineTest, TheProcessHasNoCapabilityAndItsLimits) {
+class ConfineTest : public ::testing::Test {
+ protected:
+  // What /proc says of it then, once it has given up everything.
+  struct Seen {
+    std::string status;
+    std::string limits;
+    std::vector<std::string> root;
+  };
+
+  static void Watch(Seen* seen) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe input, MakePipe());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe output, MakePipe());
+    ASSERT_EQ(::fcntl(input.read.get(), F_SETFL, 0), 0);
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(
+        UnpackProcess process, UnpackProcess::Start(kUnpackProgram, {UnpackMode::kEmit, {1234, 10}},
+                                                    input.read.get(), output.write.get(), Soon()));
+    const std::string proc = "/proc/" + std::to_string(process.pid()) + "/";
+    const Deadline deadline = Soon();
+    // It reads only afterwards.
+    const auto reads = [&] { return ReadText(proc + "syscall").starts_with("0 0x3 "); };
+    while (!reads() && !deadline.expired()) ::usleep(1000);
+    seen->status = ReadText(proc + "status");
+    seen->limits = ReadText(proc + "limits");
+    for (const auto& entry : std::filesystem::directory_iterator(proc + "root/")) {
+      seen->root.push_back(entry.path().filename());
+    }
+  }
+  static void ExpectAnotherUserInAnEmptyRoot(const Seen& seen) {
+    const std::string user = std::to_string(kUnpackUser);
+    const std::string four = user + "\t" + user + "\t" + user + "\t" + user + "\n";
+    EXPECT_THAT(seen.status, HasSubstr("\nUid:\t" + four));
+    EXPECT_THAT(seen.status, HasSubstr("\nGid:\t" + four));
+    EXPECT_THAT(seen.status, HasSubstr("\nGroups:\t \n"));
+    EXPECT_THAT(seen.root, IsEmpty());
+  }
+};
+
+TEST_F(ConfineTest, TheProcessHasNoCapabilityAndItsLimits) {
+  Seen seen;
+  Watch(&seen);
+
+  for (const char* line : {"CapInh:\t0000000000000000", "CapPrm:\t0000000000000000",
+                           "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
+                           "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Umask:\t0077"}) {
+    EXPECT_THAT(seen.status, HasSubstr(line));
+  }
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_THAT(seen.status, HasSubstr("Seccomp:\t2"));
+#endif
+  EXPECT_THAT(seen.limits, HasSubstr("Max core file size        0                    0"));
+  EXPECT_THAT(seen.limits, HasSubstr("Max processes             0                    0"));
+  EXPECT_THAT(seen.limits, HasSubstr("Max file size             1234                 1234"));
+  EXPECT_THAT(seen.limits, HasSubstr("Max open files            16                   16"));
+}
+
+TEST_F(ConfineTest, TheProcessIsNobodyElsesUserInAnEmptyRootAlsoWithoutLandlock) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  Seen seen, without;
+
+  Watch(&seen);
+  WithoutLandlock([&] { Watch(&without); });
+
+  ExpectAnotherUserInAnEmptyRoot(seen);
+  ExpectAnotherUserInAnEmptyRoot(without);
+}
+
+TEST_F(ConfineTest, TheProcessEndsWithWhoeverStartedIt) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe input, MakePipe());
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Pipe output, MakePipe());
   ASSERT_EQ(::fcntl(input.read.get(), F_SETFL, 0), 0);
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(UnpackProcess process,
-                               UnpackProcess::Start(kUnpackProgram, {UnpackMode::kEmit, {1234, 10}},
-                                                    input.read.get(), output.write.get(), Soon()));
-  const std::string proc = "/proc/" + std::to_string(process.pid()) + "/";
-  const auto bounded = [&] { return ReadText(proc + "status").find("CapEff:\t0000000000000000"); };
-  const Deadline deadline = Soon();
-  while (bounded() == std::string::npos && !deadline.expired()) ::usleep(1000);
+  std::optional<UnpackProcess> process;
 
-  const std::string status = ReadText(proc + "status");
-  const std::string limits = ReadText(proc + "limits");
+  // The kernel counts the thread.
+  std::thread([&] {
+    Result<UnpackProcess> started = UnpackProcess::Start(
+        kUnpackProgram, {UnpackMode::kEmit, {}}, input.read.get(), output.write.get(), Soon());
+    ASSERT_THAT(started, IsOk());
+    process.emplace(std::move(*started));
+    const std::string syscall = "/proc/" + std::to_string(process->pid()) + "/syscall";
+    const Deadline deadline = Soon();
+    while (!ReadText(syscall).starts_with("0 0x3 ") && !deadline.expired()) ::usleep(1000);
+  }).join();
 
-  for (const char* line :
-       {"CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000",
-        "CapAmb:\t0000000000000000", "NoNewPrivs:\t1", "Umask:\t0077"}) {
-    EXPECT_THAT(status, HasSubstr(line));
+  ASSERT_TRUE(process.has_value());
+  EXPECT_THAT(process->Wait(Soon()), StatusIs(Code::kInternal, HasSubstr("signal 9")));
+}
+
+// One that was taken over once it had given up everything, on a kernel without Landlock: `probe` is
+// what it tries, with the directory that it writes to as descriptor 4; its answer.
+std::string FromInside(const std::filesystem::path& into, const std::function<int()>& probe) {
+  std::string answer = "nothing";
+  const UniqueFd dir = OpenPath(into);
+  EXPECT_EQ(::chown(into.c_str(), kUnpackUser, kUnpackUser), 0);
+  WithoutLandlock([&] {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Pipe report, MakePipe());
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int report_fd = ::fcntl(report.write.get(), F_DUPFD, kUnpackReportFd + 1);
+      ::dup2(dir.get(), kUnpackOutputFd);
+      ::dup2(report_fd, kUnpackReportFd);
+      ::close_range(kUnpackReportFd + 1, ~0u, 0);
+      const Status confined = Confine({UnpackMode::kImages, {}, 60}, kUnpackOutputFd);
+      errno = 0;
+      const std::string text = !confined.ok() ? confined.message()
+                               : probe() >= 0 ? "done"
+                                              : ::strerror(errno);
+      (void)WriteAll(kUnpackReportFd, text);
+      ::_exit(0);
+    }
+    report.write.Reset();
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(answer, ReadAll(report.read.get(), 1000));
+  });
+  return answer;
+}
+
+TEST_F(ConfineTest, WhoTookItOverOpensNothingOfTheNodeAlsoWithoutLandlock) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const TempDirectory temp;
+  const auto into = temp.path() / "into";
+  std::filesystem::create_directory(into);
+  WriteText(temp.path() / "outside", "");
+  ASSERT_EQ(::chmod((temp.path() / "outside").c_str(), 0666), 0);
+  ASSERT_EQ(::chmod(temp.path().c_str(), 0777), 0);
+  const std::string absolute = temp.path() / "outside";
+
+  for (const char* path : {"/etc", "/etc/passwd", "/proc/self/mem", "/dev/null", absolute.c_str(),
+                           "../outside", "../../../../../../etc/passwd"}) {
+    EXPECT_EQ(FromInside(into, [path] { return ::openat(kUnpackOutputFd, path, O_RDONLY); }),
+              "No such file or directory")
+        << path;
   }
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_THAT(status, HasSubstr("Seccomp:\t2"));
-#endif
-  EXPECT_THAT(limits, HasSubstr("Max core file size        0                    0"));
-  EXPECT_THAT(limits, HasSubstr("Max processes             0                    0"));
-  EXPECT_THAT(limits, HasSubstr("Max file size             1234                 1234"));
-  EXPECT_THAT(limits, HasSubstr("Max open files            16                   16"));
+  EXPECT_EQ(FromInside(into, [] { return ::open("/new", O_WRONLY | O_CREAT, 0600); }),
+            "Read-only file system");
+  EXPECT_EQ(
+      FromInside(into, [] { return ::openat(kUnpackOutputFd, "new", O_WRONLY | O_CREAT, 0600); }),
+      "done");
+  EXPECT_TRUE(std::filesystem::exists(into / "new"));
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "agent/archive/unpack/unpack.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tests/unit/agent/archive/tar/upper_fixture.h"
 
 namespace cryopod::archive::test {
@@ -26,6 +29,11 @@ class UnpackTest : public ArchiveTest {
     return UnpackImages(kUnpackProgram, Packed(files).get(), OpenPath(into_path()).get(), limits,
                         Soon());
   }
+  static uid_t OwnerOf(const std::filesystem::path& path) {
+    struct stat attributes {};
+    EXPECT_EQ(::lstat(path.c_str(), &attributes), 0);
+    return attributes.st_uid;
+  }
   UniqueFd PackedUpper(const std::filesystem::path& upper) {
     Result<ArchiveWriter> writer = store_->Create("packing");
     EXPECT_THAT(writer, IsOk());
@@ -51,6 +59,40 @@ TEST_F(UnpackTest, FilesComeBackAsTheyWere) {
   EXPECT_TRUE(ReadTree(into_path()) == files);
   for (const auto& entry : std::filesystem::directory_iterator(into_path())) {
     EXPECT_EQ(entry.status().permissions(), std::filesystem::perms(0600)) << entry.path();
+    EXPECT_EQ(OwnerOf(entry.path()), ::geteuid()) << entry.path();
+  }
+  EXPECT_EQ(OwnerOf(into_path()), ::geteuid());
+}
+
+TEST_F(UnpackTest, DocumentsOfARequestComeBackWrittenAnewAndNothingElse) {
+  KeepingSink sink;
+  const UniqueFd blob =
+      Packed({{"pod.dump", "{ \"b\":[1, -2,\n18446744073709551615],\"a\":\"\\u00fc\"}"},
+              {"container-config.json", "{}"},
+              {"config.dump", "{}"},
+              {"dump.log", "words"}});
+
+  ASSERT_THAT(UnpackDocumentsTo(kUnpackProgram, blob.get(), sink, {}, Soon()), IsOk());
+
+  EXPECT_THAT(sink.contents,
+              (std::map<std::string, std::string>{
+                  {"pod.dump", "{\"a\":\"\xc3\xbc\",\"b\":[1,-2,18446744073709551615]}"},
+                  {"container-config.json", "{}"}}));
+}
+
+TEST_F(UnpackTest, ADocumentThatIsNoneIsRefusedBeforeWeSeeAByteOfIt) {
+  const std::string deep = "{\"a\":" + std::string(100'000, '[');
+  for (const std::string& document :
+       {std::string(), std::string("[]"), std::string("{"), deep, std::string(R"({"a":1,"a":2})"),
+        std::string("{\"a\":\"\xff\"}"), "{\"a\":\"" + std::string(5u << 20, 'x') + "\"}"}) {
+    KeepingSink sink;
+
+    EXPECT_THAT(
+        UnpackDocumentsTo(kUnpackProgram, Packed({{"pod.dump", document}}).get(), sink, {}, Soon()),
+        StatusIs(Code::kDataLoss, HasSubstr("pod.dump")))
+        << document.substr(0, 20);
+
+    EXPECT_THAT(sink.paths, IsEmpty());
   }
 }
 
