@@ -14,6 +14,7 @@ inline constexpr char kCriu[] = "criu";                        // CRIU 4.1 or ne
 inline constexpr char kCriuFeatures[] = "criu-features";       // and can work on this kernel
 inline constexpr char kInnerPrograms[] = "inner-programs";     // cryopod-checkpoint, -restore
 inline constexpr char kUnpack[] = "unpack";                    // cryopod-unpack can be confined
+inline constexpr char kLandlock[] = "landlock";                // for archives of other nodes
 inline constexpr char kDirectories[] = "directories";          // of the agent: there, private
 inline constexpr char kDiskSpace[] = "disk-space";             // for archives
 inline constexpr char kStagingMemory[] = "staging-memory";     // for a dump while it is taken

@@ -69,4 +69,16 @@ Finding CheckStagingMemory(uint64_t available_bytes) {
                           "free memory until " + WholeMib(kStagingBytesMin) + " are available");
 }
 
+Finding CheckLandlock(int version, const settings::AgentSettings& settings) {
+  if (version > 0) return Finding::Met("version " + std::to_string(version));
+  if (settings.import_without_landlock) {
+    return Finding::Met("none, and import_without_landlock is set");
+  }
+  return Finding::Lacking("none",
+                          "the kernel has no Landlock, which confines the program that reads "
+                          "archives: those of other nodes are neither imported nor restored",
+                          "boot a kernel with Landlock (landlock among lsm=), or set "
+                          "import_without_landlock in the configuration");
+}
+
 }  // namespace cryopod::node

@@ -39,6 +39,9 @@ Finding CheckFreezer(const std::string& version);
 Finding CheckCapabilities(const CapabilitySets& capabilities);
 // Memory that is available for staging a dump.
 Finding CheckStagingMemory(uint64_t available_bytes);
+// `version` of Landlock, 0: none. Without it archives of other nodes are refused, unless the
+// configuration takes them all the same.
+Finding CheckLandlock(int version, const settings::AgentSettings& settings);
 
 // check_programs.cc
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "agent/node/checks.h"
+#include "agent/os/confinement.h"
 #include "agent/os/machine.h"
 #include "agent/os/proc.h"
 
@@ -111,6 +112,11 @@ class Look {
         [this] { return CheckCriuFeatures(settings_, Soon()); });
     Add(api::kInnerPrograms, {}, [this] { return CheckInnerPrograms(settings_); });
     Add(api::kUnpack, {}, [this] { return CheckUnpack(settings_, Soon()); });
+    Add(api::kLandlock, {}, [this] {
+      const Result<int> version = LandlockVersion();
+      return version.ok() ? CheckLandlock(*version, settings_)
+                          : Finding::Lacking("", version.status().message(), "boot another kernel");
+    });
   }
 
   void LookAtStorage() {

@@ -43,6 +43,9 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
         "pods of namespace TO may be restored from archives of namespace FROM, too; empty: each "
         "namespace from its own alone",
         NamespacePairs()},
+       {"import_without_landlock", &settings.import_without_landlock, "true or false",
+        "take in archives of other nodes, and restore them, also on a kernel without Landlock, "
+        "where less confines the program that reads them"},
        {"reader_group", &settings.reader_group, "group",
         "who may list archives and ask for the node's state and for metrics", NotEmpty()},
        {"log_level", &settings.log_level, "level",

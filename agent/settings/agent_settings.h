@@ -21,6 +21,7 @@ struct AgentSettings {
   uint32_t restore_idle_timeout_s = 600;  // a staged restore that nobody asks for
   uint32_t restore_hold_ms = 1000;        // a started container waits this long for the others
   std::string restore_namespaces;         // pairs FROM:TO of those who share archives
+  bool import_without_landlock = false;   // and restore what was imported
   std::string reader_group = "cryopod";   // may open the readers' socket
   std::string log_level = "info";
 

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/os/confinement.h"
 #include "agent/os/log.h"
 #include "agent/settings/checks.h"
 
@@ -62,7 +63,24 @@ Result<archive::Archive> OpenArchiveFor(const settings::AgentSettings& config,
   }
   if (!any.ok()) return any.status();
   CRYOPOD_RETURN_IF_ERROR(CheckNamespace(config, *any, pod_namespace));
+  CRYOPOD_RETURN_IF_ERROR(CheckOrigin(config, *any));
   return store.OpenArchive(parsed);
+}
+
+Status CheckForeignArchives(const settings::AgentSettings& config) {
+  if (config.import_without_landlock) return Status();
+  CRYOPOD_ASSIGN_OR_RETURN(const int landlock, LandlockVersion());
+  if (landlock > 0) return Status();
+  return Status(
+      Code::kFailedPrecondition,
+      "archives of other nodes are not read here: this kernel has no Landlock to confine "
+      "the program that does; boot one that has it, or set import_without_landlock = true "
+      "in cryopod.toml");
+}
+
+Status CheckOrigin(const settings::AgentSettings& config, const archive::Archive& archive) {
+  if (archive.origin() == archive::Origin::kThisNode) return Status();
+  return CheckForeignArchives(config).While("archive \"" + archive.name() + "\" was imported");
 }
 
 }  // namespace cryopod::daemon

@@ -92,6 +92,7 @@ Result<cri::PodRequest> BuildPodRequest(const settings::AgentSettings& config,
         "a restore takes either a request (--request FILE) or, explicitly, what the archive"
         " recorded (--request-from-archive)");
   }
+  CRYOPOD_RETURN_IF_ERROR(CheckOrigin(config, archive));
   std::string text = asked.request_json;
   if (asked.request_from_archive) {
     CRYOPOD_ASSIGN_OR_RETURN(text, RebuildRequest(config, archive, deadline));

@@ -184,6 +184,7 @@ Result<archive::Archive> ReceiveArchive(const settings::AgentSettings& config,
   }
   const std::string name = chunk.name();
   CRYOPOD_RETURN_IF_ERROR(archive::CheckArchiveName(name));
+  CRYOPOD_RETURN_IF_ERROR(CheckForeignArchives(config).While("archive \"" + name + "\""));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(config.store_root()));
   // Without a name in the file system, so that nothing is left of it whatever happens.

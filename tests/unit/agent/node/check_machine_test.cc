@@ -72,5 +72,16 @@ TEST(CheckStagingMemoryTest, LittleMemoryIsLackingAndSaysHowMuchThereIs) {
   EXPECT_THAT(finding.remedy, HasSubstr("256 MiB"));
 }
 
+TEST(CheckLandlockTest, AKernelWithoutItIsLackingUnlessTheConfigurationTakesItSo) {
+  settings::AgentSettings settings;
+
+  EXPECT_THAT(CheckLandlock(1, settings).reason, IsEmpty());
+  EXPECT_THAT(CheckLandlock(0, settings).reason, HasSubstr("Landlock"));
+  EXPECT_THAT(CheckLandlock(0, settings).remedy, HasSubstr("import_without_landlock"));
+  settings.import_without_landlock = true;
+  EXPECT_THAT(CheckLandlock(0, settings).reason, IsEmpty());
+  EXPECT_THAT(CheckLandlock(0, settings).found, HasSubstr("none"));
+}
+
 }  // namespace
 }  // namespace cryopod::node

@@ -69,9 +69,9 @@ class NodeReportTest : public ::testing::Test {
   static std::vector<std::string> Lacking(const api::NodeInfo& report) {
     std::vector<std::string> names;
     for (const api::Requirement& requirement : report.requirements) {
-      const bool of_machine = requirement.name == api::kCapabilities ||
-                              requirement.name == api::kStagingMemory ||
-                              requirement.name == api::kDiskSpace;
+      const bool of_machine =
+          requirement.name == api::kCapabilities || requirement.name == api::kStagingMemory ||
+          requirement.name == api::kLandlock || requirement.name == api::kDiskSpace;
       if (requirement.state != api::RequirementState::kLacking || of_machine) continue;
       names.push_back(requirement.name);
       EXPECT_FALSE(requirement.reason.empty());
@@ -105,11 +105,11 @@ TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFactsAndEveryRequir
   EXPECT_FALSE(report.kernel.empty());
   std::vector<std::string> names;
   for (const api::Requirement& requirement : report.requirements) names.push_back(requirement.name);
-  EXPECT_THAT(names,
-              ElementsAre("agent", "capabilities", "runtime-socket", "kernel", "cgroup-freezer",
-                          "staging-memory", "criu", "criu-features", "inner-programs", "unpack",
-                          "directories", "disk-space", "runtime", "snapshotter", "runtime-handler",
-                          "runtime-annotations", "runtime-program", "oci-runtime"));
+  EXPECT_THAT(names, ElementsAre("agent", "capabilities", "runtime-socket", "kernel",
+                                 "cgroup-freezer", "staging-memory", "criu", "criu-features",
+                                 "inner-programs", "unpack", "landlock", "directories",
+                                 "disk-space", "runtime", "snapshotter", "runtime-handler",
+                                 "runtime-annotations", "runtime-program", "oci-runtime"));
 }
 
 TEST_F(NodeReportTest, WhatTheRuntimesHandlerLacksIsNamedAlone) {

@@ -1,6 +1,11 @@
 #include "agent/daemon/archives/archive_access.h"
 
+#include <fcntl.h>
+
+#include "agent/archive/store/oci_archive.h"
+#include "agent/daemon/pods/restore_request.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/without_landlock.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 #include "tests/unit/agent/daemon/sample_archive.h"
 
@@ -58,6 +63,41 @@ TEST_F(ArchiveAccessTest, APairThatTheConfigurationNamesMayShareInItsOneDirectio
   EXPECT_THAT(OpenArchiveFor(config_, "a", "team-c"), StatusIs(Code::kNotFound));
   config_.restore_namespaces = "team-b:shop";
   EXPECT_THAT(OpenArchiveFor(config_, "a", "team-b"), StatusIs(Code::kNotFound));
+}
+
+TEST_F(ArchiveAccessTest, WithoutLandlockWhatWasImportedIsRefusedUnlessTheConfigurationTakesIt) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive own, OpenArchive(config_, "a"));
+  std::string tar;
+  ASSERT_THAT(archive::ExportOciArchive(own,
+                                        [&tar](std::string_view bytes) {
+                                          tar += bytes;
+                                          return Status();
+                                        }),
+              IsOk());
+  cryopod::test::WriteText(temp_.path() / "a.tar", tar);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const UniqueFd file,
+                               OpenAt(AT_FDCWD, temp_.path() / "a.tar", O_RDONLY));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::ArchiveStore store,
+                               archive::ArchiveStore::Open(config_.store_root()));
+  ASSERT_THAT(
+      archive::ImportOciArchive(store, "foreign", file.get(), config_.unpack_program(), Soon()),
+      IsOk());
+  const auto refused = StatusIs(Code::kFailedPrecondition, HasSubstr("import_without_landlock"));
+
+  cryopod::test::WithoutLandlock([&] {
+    EXPECT_THAT(CheckForeignArchives(config_), refused);
+    EXPECT_THAT(OpenArchiveFor(config_, "foreign", "shop"), refused);
+    EXPECT_THAT(OpenArchiveFor(config_, "foreign", "team-b"), StatusIs(Code::kNotFound));
+    EXPECT_THAT(OpenArchiveFor(config_, "a", "shop"), IsOk());
+    api::RestoreRequest asked;
+    asked.request_from_archive = true;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::Archive foreign, OpenArchive(config_, "foreign"));
+    EXPECT_THAT(BuildPodRequest(config_, foreign, asked, Soon()), refused);
+    config_.import_without_landlock = true;
+    EXPECT_THAT(CheckForeignArchives(config_), IsOk());
+    EXPECT_THAT(OpenArchiveFor(config_, "foreign", "shop"), IsOk());
+    EXPECT_THAT(BuildPodRequest(config_, foreign, asked, Soon()), IsOk());
+  });
 }
 
 }  // namespace

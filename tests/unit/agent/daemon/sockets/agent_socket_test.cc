@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/jobs/kept_logs.h"
+#include "tests/support/without_landlock.h"
 #include "tests/unit/agent/daemon/sockets/agent_server_fixture.h"
 
 namespace cryopod::daemon {
@@ -392,6 +393,19 @@ TEST_F(AgentServiceTest, ASocketNobodyCanListenOnIsNamed) {
 
   EXPECT_THAT(ServeAgent({other, runtime_, operations_, metrics_}, checkpoints_, pods_),
               StatusIs(Code::kUnavailable, HasSubstr("/nowhere/agent.sock")));
+}
+
+class AgentWithoutLandlockTest : public test::AgentServerFixture {};
+
+TEST_F(AgentWithoutLandlockTest, AnImportIsRefusedWithTheSettingThatTakesIt) {
+  // The server's threads see what the one sees that starts them.
+  cryopod::test::WithoutLandlock([this] { Start(); });
+  const fs::path tar = temp_.path() / "a.tar";
+  std::ofstream(tar) << "anything";
+  const UniqueFd file(::open(tar.c_str(), O_RDONLY | O_CLOEXEC));
+
+  EXPECT_THAT(api::Client(config_.agent_socket()).Import("b", file.get(), Soon()),
+              StatusIs(Code::kFailedPrecondition, HasSubstr("import_without_landlock")));
 }
 
 }  // namespace
