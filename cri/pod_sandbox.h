@@ -28,6 +28,7 @@ struct Container {
   int64_t created_at_ns = 0;
   std::string image;      // as the pod asked for it
   std::string image_ref;  // resolved
+  std::string image_id;   // digest of its configuration; not every runtime tells it
   std::string log_path;
   std::vector<Mount> mounts;
   // From the runtime's verbose answer; empty or 0 where it gave none.

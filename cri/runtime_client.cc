@@ -129,6 +129,7 @@ Result<Container> FromMessage(const v1::ContainerStatusResponse& message) {
   container.created_at_ns = status.created_at();
   container.image = ReadImage(status.image());
   container.image_ref = status.image_ref();
+  container.image_id = status.image_id();
   container.log_path = status.log_path();
   for (const v1::Mount& mount : status.mounts()) {
     container.mounts.push_back({mount.container_path(), mount.host_path(), mount.readonly()});

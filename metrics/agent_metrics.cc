@@ -182,6 +182,9 @@ struct AgentMetrics::Families {
   prometheus::Family<Histogram>& dump_phases =
       all.Histograms("cryopod_container_dump_phase_duration_seconds",
                      "Duration of what CRIU does for one container, by its own clock");
+  prometheus::Family<Counter>& cold_starts =
+      all.Counters("cryopod_pod_cold_starts_total",
+                   "Pods that started cold, as they allow, in place of a restore, by reason");
   Histogram& freeze = all.OneHistogram(
       "cryopod_pod_checkpoint_freeze_seconds",
       "Time for which the containers of a pod were frozen by a checkpoint", FreezeBuckets());
@@ -241,6 +244,10 @@ void AgentMetrics::EndOperation(Operation operation, const Status& outcome,
             {"reason", std::string(ReasonName(outcome.reason()))}})
       .Increment();
   series.failure.Increment();
+}
+
+void AgentMetrics::CountColdStart(Reason reason) {
+  families_->cold_starts.Add({{"reason", std::string(ReasonName(reason))}}).Increment();
 }
 
 void AgentMetrics::ObserveFreeze(std::chrono::nanoseconds duration) {

@@ -13,6 +13,8 @@
 //   family (prefix "cryopod_")                        type       labels
 //   pod_checkpoint_operations_total                   counter    result = success, failure
 //   pod_restore_operations_total                      counter    result
+//   pod_cold_starts_total                             counter    reason, of pods that were to be
+//                                                                restored and may start cold
 //   runtime_operations_errors_total                   counter    operation_type, reason
 //   pod_checkpoint_duration_seconds                   histogram                      of successes
 //   pod_restore_duration_seconds                      histogram                      of successes
@@ -95,6 +97,9 @@ class AgentMetrics {
   // Each begin is followed by exactly one end; `outcome` is the operation's final status.
   void BeginOperation(Operation operation);
   void EndOperation(Operation operation, const Status& outcome, std::chrono::nanoseconds duration);
+
+  // A pod starts cold in place of a restore that was refused with this reason.
+  void CountColdStart(Reason reason);
 
   // How long the application stood still.
   void ObserveFreeze(std::chrono::nanoseconds duration);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agent/criu/container_state.h"
+#include "restore/runtime/protocol/differences.h"
 
 namespace cryopod::restore {
 namespace {
@@ -50,6 +51,9 @@ criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& li
   rules.inheritable = context.inheritable;
   rules.no_new_privs = context.no_new_privs;
   rules.has_seccomp = context.has_seccomp;
+  // One that cannot be read was refused before.
+  const auto differences = wrapper::ParseDifferences(request.differences);
+  rules.allows_set_id = differences.ok() && differences->contains(wrapper::Difference::kSetId);
   rules.oom_score_adj = context.oom_score_adj;
   rules.lsm_label = context.lsm_label;
   rules.hard_limits = request.hard_limits;

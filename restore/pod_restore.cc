@@ -93,10 +93,23 @@ Status PodRestore::Check() {
   return Status();
 }
 
+wrapper::OnceRecord PodRestore::OnceRecordOf() const {
+  return {job_.archive,      job_.pod_uid,           job_.pod_namespace, job_.pod_name,
+          job_.restore_from, job_.restore_operation, job_.operation_id,  ""};
+}
+
+// Also of an archive that does not ask for it itself: a pod that did may have been restored from
+// it.
+Status PodRestore::CheckOnce() const {
+  return wrapper::CheckOnce(job_.state_dir, archive_->digest(), OnceRecordOf());
+}
+
 // What has failed is tried again with every request: an archive can be pulled, a CRIU installed.
 Status PodRestore::Prepare() {
-  if (archive_.has_value()) return Status();
-  Status status = Check().While("restoring from archive " + job_.archive);
+  const bool checked = archive_.has_value();
+  Status status = checked ? Status() : Check().While("restoring from archive " + job_.archive);
+  if (status.ok()) status = CheckOnce();
+  if (checked && status.ok() && report_.error.ok()) return status;
   report_.stage = status.ok() ? jobs::Stage::kStaging : jobs::Stage::kFailed;
   report_.error = status;
   Save();
@@ -104,6 +117,7 @@ Status PodRestore::Prepare() {
 }
 
 bool PodRestore::HasWork() const {
+  if (report_.stage == jobs::Stage::kFailed) return false;
   if (!archive_.has_value()) return report_.stage == jobs::Stage::kChecking;
   return std::ranges::any_of(report_.containers, [](const jobs::ContainerReport& container) {
     return container.phase == jobs::Phase::kWaiting;
@@ -218,9 +232,12 @@ Answer PodRestore::OnStart(const wrapper::Request& request) {
 // that gets no answer can let the processes run by itself.
 Status PodRestore::Consume(const wrapper::Request& request, jobs::ContainerReport& container) {
   CRYOPOD_RETURN_IF_ERROR(VerifyAlive(container));
+  if (job_.restore_once) {
+    CRYOPOD_RETURN_IF_ERROR(wrapper::ClaimOnce(job_.state_dir, job_.digest, OnceRecordOf()));
+  }
   container.state_dir = request.state_dir;
   CRYOPOD_RETURN_IF_ERROR(wrapper::WriteHeldMark(container.state_dir, container.cgroup_dir));
-  Status written = WriteRecord(container.name);
+  Status written = WriteRecord(container.name, attempts_[container.name].remark);
   if (!written.ok()) static_cast<void>(wrapper::RemoveHeldMark(container.state_dir).ok());
   return written;
 }

@@ -11,6 +11,7 @@
 #include "agent/os/status.h"
 #include "restore/mounts/live_mounts.h"
 #include "restore/runtime/protocol/messages.h"
+#include "restore/runtime/protocol/once_record.h"
 #include "restore/security_context.h"
 #include "restore/stage_archive.h"
 
@@ -64,10 +65,13 @@ class PodRestore {
     std::string work_dir;
     SecurityContext context;  // both of the live request
     LiveMounts mounts;
+    std::string remark;  // in what that differs from the archive
   };
 
   Status Prepare();
   Status Check();
+  Status CheckOnce() const;
+  wrapper::OnceRecord OnceRecordOf() const;
   Status EnsureStaged(jobs::ContainerReport& container);
   Result<jobs::ContainerReport*> FindContainer(const std::string& name);
   // The container whose attempt is open under this id, or nullptr.
@@ -81,10 +85,12 @@ class PodRestore {
   Status Complete(jobs::ContainerReport& container, const Attempt& attempt);
   Status Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome);
   Status Consume(const wrapper::Request& request, jobs::ContainerReport& container);
-  Status WriteRecord(const std::string& container) const;
+  Status WriteRecord(const std::string& container, const std::string& remark = "") const;
   bool IsConsumed(const jobs::ContainerReport& container) const;
   bool IsAllConsumed() const;
-  wrapper::Answer OnCreateFinished(const std::string& container);
+  wrapper::Answer OnCreateFinished(const wrapper::Request& request);
+  Status Examine(const wrapper::Request& request, jobs::ContainerReport& container);
+  wrapper::Answer Refused(const Status& why) const;
   void ConsumeFinished();
   wrapper::Answer Failed(jobs::ContainerReport& container, const Status& why);
   void EndAttempt(jobs::ContainerReport& container);

@@ -4,8 +4,10 @@
 
 #include "agent/os/log.h"
 #include "agent/os/subprocess.h"
+#include "agent/os/text.h"
 #include "restore/adapt_mounts.h"
 #include "restore/apply_rootfs.h"
+#include "restore/compare_request.h"
 #include "restore/container_cgroup.h"
 #include "restore/external_files.h"
 #include "restore/live_rules.h"
@@ -45,9 +47,10 @@ Status PodRestore::CheckRequest(const Request& request) const {
   return Status();
 }
 
-Status PodRestore::WriteRecord(const std::string& container) const {
-  return wrapper::WriteConsumed(job_.state_dir, job_.pod_uid, container,
-                                {job_.restore_from, job_.restore_operation, job_.operation_id, ""});
+Status PodRestore::WriteRecord(const std::string& container, const std::string& remark) const {
+  return wrapper::WriteConsumed(
+      job_.state_dir, job_.pod_uid, container,
+      {job_.restore_from, job_.restore_operation, job_.operation_id, "", remark});
 }
 
 bool PodRestore::IsAllConsumed() const {
@@ -58,13 +61,17 @@ bool PodRestore::IsAllConsumed() const {
 
 // As long as anything of the pod may still be restored: what it would do again, it would do to what
 // is restored.
-Answer PodRestore::OnCreateFinished(const std::string& container) {
+Answer PodRestore::OnCreateFinished(const Request& request) {
   if (IsAllConsumed()) {
     ConsumeFinished();
     return Answer::Pass();
   }
+  if (request.cold_start) {
+    const Status written = wrapper::WriteSkipped(job_.state_dir, request);
+    if (!written.ok()) return Answer::Fail(written.message());
+  }
   Log(LogLevel::kInfo, "a container that had finished before the checkpoint is not run again",
-      {{"container", container}});
+      {{"container", request.container_name}});
   return Answer::Finished();
 }
 
@@ -91,7 +98,14 @@ bool PodRestore::IsConsumed(const jobs::ContainerReport& container) const {
 Answer PodRestore::OnSandbox(const Request& request) {
   Status status = CheckRequest(request);
   if (status.ok()) status = Prepare();
-  return status.ok() ? Answer::Pass() : Answer::Fail(status.message());
+  return status.ok() ? Answer::Pass() : Refused(status);
+}
+
+// Nothing of the container is touched. What is restored of the pod already cannot go on beside what
+// starts cold.
+Answer PodRestore::Refused(const Status& why) const {
+  const bool any_is_restored = std::ranges::any_of(report_.containers, IsUnderWay);
+  return any_is_restored ? Answer::Fail(why.message()) : Answer::Refuse(why);
 }
 
 Answer PodRestore::OnCreate(const Request& request) {
@@ -101,10 +115,10 @@ Answer PodRestore::OnCreate(const Request& request) {
     return finished.name == request.container_name;
   };
   if (std::ranges::any_of(archive_->checkpoint().finished, had_finished)) {
-    return OnCreateFinished(request.container_name);
+    return OnCreateFinished(request);
   }
   const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
-  if (!found.ok()) return Answer::Fail(found.status().message());
+  if (!found.ok()) return Refused(found.status());
   jobs::ContainerReport& container = **found;
 
   if (IsConsumed(container)) {
@@ -120,6 +134,11 @@ Answer PodRestore::OnCreate(const Request& request) {
   if (IsUnderWay(container)) {
     EndAttempt(container);
     container.phase = jobs::Phase::kWaiting;
+  }
+  const Status examined = Examine(request, container);
+  if (!examined.ok()) {
+    Failed(container, examined);
+    return Refused(examined);
   }
   Result<wrapper::Plan> plan = BeginAttempt(request, container);
   if (!plan.ok()) return Failed(container, plan.status());
@@ -140,21 +159,39 @@ Status PodRestore::AdaptImages(const Request& request, const Attempt& attempt) {
   return adapted;
 }
 
-Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
-                                               jobs::ContainerReport& container) {
+// All that can be said before anything of the container is touched.
+Status PodRestore::Examine(const Request& request, jobs::ContainerReport& container) {
   Attempt& attempt = attempts_[container.name];
   container.id = request.container_id;
   container.state_dir = request.state_dir;
   container.rootfs = request.rootfs;
   container.pid = 0;
   container.start_time_ticks = 0;
-  CRYOPOD_ASSIGN_OR_RETURN(const json::Value config, ReadLiveConfig(request.bundle));
+  const Result<json::Value> read = ReadLiveConfig(request.bundle);
+  // It is no word on the archive, whatever its code says elsewhere.
+  if (!read.ok()) return Status(read.status().code(), read.status().message(), Reason::kInternal);
+  const json::Value& config = *read;
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const std::vector<std::string> differences,
+      CompareRequest(RecordOf(archive_->checkpoint(), container.name), request,
+                     archive::DescribeProgram(config))
+          .While("restoring container " + container.name + " from archive " + job_.archive));
+  attempt.remark = Join(differences, "; ");
+  if (!differences.empty()) {
+    Log(LogLevel::kWarning, "the request differs from what was checkpointed",
+        {{"container", container.name}, {"differs", attempt.remark}});
+  }
   // Before the archive's files lie in the root file system: what its programs may is the image's.
   attempt.context =
       SecurityContextOf(config, CapabilitiesOfProgram(request.rootfs, FirstProgramOf(config)));
   attempt.mounts = LiveMountsOf(config, request.rootfs);
+  return EnsureStaged(container);
+}
+
+Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
+                                               jobs::ContainerReport& container) {
+  Attempt& attempt = attempts_[container.name];
   CRYOPOD_ASSIGN_OR_RETURN(container.cgroup_dir, CgroupDirectoryOf(request.cgroups_path));
-  CRYOPOD_RETURN_IF_ERROR(EnsureStaged(container));
   CRYOPOD_RETURN_IF_ERROR(
       ApplyRootfs(job_, *archive_, container.name, request.rootfs, Deadline::After(kApplyTimeout)));
   CRYOPOD_RETURN_IF_ERROR(AdaptImages(request, attempt));

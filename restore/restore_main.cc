@@ -55,10 +55,12 @@ Answer AnswerTo(PodRestore& pod, const Request& request) {
       return pod.OnStart(request);
     case Request::Kind::kDeleted:
       return pod.OnDeleted(request);
+    // A cold start is the agent's.
+    case Request::Kind::kColdStart:
     case Request::Kind::kUnspecified:
       break;
   }
-  return Answer::Fail("a request of no kind");
+  return Answer::Fail("a request that is none of a restore");
 }
 
 // Its runtime has ended, or the wrapper is gone.

@@ -96,6 +96,7 @@ void Describe(Fields fields, CheckpointRequest& request) {
   fields.Add("archive", request.archive);
   fields.Add("stop_source", request.stop_source);
   fields.Add("without_volumes", request.without_volumes);
+  fields.Add("restore_once", request.restore_once);
   fields.Add("timeout_seconds", request.timeout);
   fields.Add("operation_id", request.operation_id);
 }
@@ -107,6 +108,7 @@ void Describe(Fields fields, RestoreRequest& request) {
   fields.Add("runtime_handler", request.runtime_handler);
   fields.Add("timeout_seconds", request.timeout);
   fields.Add("operation_id", request.operation_id);
+  fields.Add("differences", request.differences);
 }
 
 void Describe(Fields fields, Phase& phase) {
@@ -137,6 +139,7 @@ void Describe(Fields fields, RestoreResult& result) {
   fields.Add("containers", result.containers);
   fields.Add("phases", result.phases);
   fields.Add("outcome", result.outcome);
+  fields.Add("warnings", result.warnings);
 }
 
 void Describe(Fields fields, ArchiveSummary& summary) {

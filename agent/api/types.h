@@ -18,6 +18,7 @@ struct CheckpointRequest {
   std::string archive;  // empty: the agent makes a name
   bool stop_source = false;
   bool without_volumes = false;
+  bool restore_once = false;
   std::chrono::seconds timeout{0};  // of the operation; 0: the agent's default
   std::string operation_id = {};    // empty: the agent makes one
 };
@@ -55,6 +56,7 @@ struct RestoreRequest {
   std::string runtime_handler;      // empty: the agent's default
   std::chrono::seconds timeout{0};  // 0: the agent's default
   std::string operation_id = {};    // empty: the agent makes one
+  std::string differences = {};     // in what the pod may differ; empty: what its request says
 };
 
 struct RestoredContainer {
@@ -68,6 +70,7 @@ struct RestoreResult {
   std::vector<RestoredContainer> containers;
   std::vector<Phase> phases;
   std::string outcome;
+  std::vector<std::string> warnings = {};
 };
 
 using OperationResult = std::variant<CheckpointResult, RestoreResult>;

@@ -43,7 +43,8 @@ class ProgressMeter {
 };
 
 // The spec stands in the bundle, of which the root file system is a part. A runtime that lays its
-// bundles out otherwise yields an archive without spec.dump, which only inspection tools miss.
+// bundles out otherwise yields an archive without spec.dump, which only inspection tools miss, and
+// without a record of its programs.
 std::string SpecOf(const DumpTarget& target) {
   const auto path = std::filesystem::path(target.state.rootfs).replace_filename("config.json");
   Result<std::string> spec = ReadFile(path, kMetadataFileBytesMax);
@@ -87,6 +88,7 @@ archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const Resolve
   checkpoint.runtime_handler = job.runtime_handler;
   checkpoint.hostname = pod.hostname;
   checkpoint.shares_pid_namespace = pod.shares_pid_namespace;
+  checkpoint.restore_once = job.restore_once;
   const bool is_v2 = pod.targets.front().cgroup.version() == CgroupVersion::kV2;
   checkpoint.node = {machine, criu_version, job.runtime_name, job.runtime_version};
   checkpoint.node.cgroup_version = is_v2 ? "v2" : "v1";
@@ -97,6 +99,9 @@ archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const Resolve
     container.id = target.requested.id;
     container.image = target.requested.image;
     container.image_ref = target.requested.image_ref;
+    container.image_id = target.requested.image_id;
+    const Result<json::Value> config = json::Parse(SpecOf(target));
+    if (config.ok()) container.program = archive::DescribeProgram(*config);
     container.mounts = target.requested.mounts;
   }
   return checkpoint;

@@ -14,7 +14,8 @@
 
 namespace cryopod::checkpoint {
 
-// The archive's config blob as far as it is known before the freeze. Pure.
+// The archive's config blob as far as it is known before the freeze; of the pod's files it reads
+// the bundles' configurations.
 archive::PodCheckpoint DescribePod(const jobs::CheckpointJob& job, const ResolvedPod& pod,
                                    const Machine& machine, const std::string& criu_version);
 

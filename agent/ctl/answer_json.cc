@@ -84,7 +84,8 @@ std::string ToJson(const api::RestoreResult& result) {
   return Print({{"pod_sandbox_id", result.pod_sandbox_id},
                 {"containers", result.containers},
                 {"phases", result.phases},
-                {"outcome", result.outcome}});
+                {"outcome", result.outcome},
+                {"warnings", result.warnings}});
 }
 
 std::string ToJson(const api::OperationResult& result) {

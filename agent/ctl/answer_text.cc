@@ -137,7 +137,9 @@ std::string ToText(const api::CheckpointResult& result) {
 }
 
 std::string ToText(const api::RestoreResult& result) {
-  std::string text = FormatTable({{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}});
+  Rows head = {{"sandbox", result.pod_sandbox_id}, {"outcome", result.outcome}};
+  AddRows("warning", result.warnings, &head);
+  std::string text = FormatTable(head);
   Rows rows = {{"CONTAINER", "ID", "PID"}};
   for (const api::RestoredContainer& container : result.containers) {
     rows.push_back({container.name, container.container_id, std::to_string(container.pid)});

@@ -128,6 +128,8 @@ class Parser {
     command->add_flag("--stop", line_.stop, "Stop the pod once the archive is complete");
     command->add_flag("--without-volumes", line_.without_volumes,
                       "Leave out content that cannot be carried, and record that it is missing");
+    command->add_flag("--restore-once", line_.restore_once,
+                      "On each node only one pod is ever restored from the archive");
     AddTimeoutAndOperation(command);
   }
 
@@ -142,6 +144,11 @@ class Parser {
         command->add_flag("--request-from-archive", from_archive_,
                           "Let the archive decide mounts, users and privileges of the new pod");
     request->excludes(from_archive);
+    command
+        ->add_option("--differences", line_.differences,
+                     "In what the new pod may differ from the checkpointed one: image, command, "
+                     "working-directory")
+        ->type_name("NAMES");
     command->add_option("--handler", line_.handler, "Runtime handler (cryopod)");
     AddTimeoutAndOperation(command);
   }

@@ -26,8 +26,10 @@ struct CommandLine {
   unsigned timeout_seconds = 0;
   bool stop = false;
   bool without_volumes = false;
+  bool restore_once = false;
   bool all = false;          // also operations that have ended
   std::string request_file;  // "-": standard input; empty: from the archive
+  std::string differences;   // that a restored pod may have
   std::string handler;
   std::string handler_to_run = "cryopod";  // of a pod that is not restored
   std::string runtime_socket = "/run/containerd/containerd.sock";

@@ -68,6 +68,7 @@ class Commands {
     request.archive = line_.archive;
     request.stop_source = line_.stop;
     request.without_volumes = line_.without_volumes;
+    request.restore_once = line_.restore_once;
     request.timeout = seconds(line_.timeout_seconds);
     request.operation_id = line_.operation;
     const auto run = [&](const api::ProgressSink& sink) {
@@ -80,6 +81,7 @@ class Commands {
     api::RestoreRequest request;
     request.archive = line_.archive;
     request.runtime_handler = line_.handler;
+    request.differences = line_.differences;
     request.timeout = seconds(line_.timeout_seconds);
     request.operation_id = line_.operation;
     request.request_from_archive = line_.request_file.empty();

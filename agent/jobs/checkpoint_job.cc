@@ -19,6 +19,7 @@ void Describe(json::Fields& fields, RequestedContainer& container) {
   fields.Required("id", container.id);
   fields.Optional("image", container.image);
   fields.Optional("image_ref", container.image_ref);
+  fields.Optional("image_id", container.image_id);
   fields.Optional("created_at_ns", container.created_at_ns);
   fields.Optional("config_json", container.config_json);
   fields.Optional("status_json", container.status_json);
@@ -46,6 +47,7 @@ void Describe(json::Fields& fields, CheckpointJob& job) {
   fields.Optional("criu_tools_dir", job.criu_tools_dir);
   fields.Optional("stop_source", job.stop_source);
   fields.Optional("without_volumes", job.without_volumes);
+  fields.Optional("restore_once", job.restore_once);
   fields.Optional("timeout_s", job.timeout_s);
 }
 

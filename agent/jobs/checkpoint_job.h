@@ -23,6 +23,7 @@ struct RequestedContainer {
   std::string config_json;  // CRI ContainerConfig
   std::string status_json;  // CRI ContainerStatus
   std::vector<archive::MountRecord> mounts;
+  std::string image_id = {};  // digest of its configuration
   bool operator==(const RequestedContainer&) const = default;
 };
 
@@ -49,6 +50,7 @@ struct CheckpointJob {
   std::string criu_tools_dir;  // first in CRIU's PATH; may be empty
   bool stop_source = false;
   bool without_volumes = false;
+  bool restore_once = false;
   uint32_t timeout_s = 300;  // of the operation
   bool operator==(const CheckpointJob&) const = default;
 };

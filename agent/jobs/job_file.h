@@ -54,7 +54,7 @@ void DescribeKind(json::Fields& fields, JobKind kind);
 // whoever adds a member raises the first, whoever changes what a member means, or what its absence
 // does, raises both. So a neighbour's file is read as it is: members that are missing have their
 // defaults, unknown ones are ignored and, as nobody rewrites another's file, kept.
-inline constexpr uint32_t kFormat = 1;
+inline constexpr uint32_t kFormat = 2;
 inline constexpr uint32_t kReadableFrom = 1;
 // Older ones have other meanings.
 inline constexpr uint32_t kOldestFormat = 1;

@@ -30,6 +30,7 @@ void Describe(json::Fields& fields, RestoreJob& job) {
   fields.Optional("pod_name", job.pod_name);
   fields.Required("restore_from", job.restore_from);
   fields.Optional("restore_operation", job.restore_operation);
+  fields.Optional("restore_once", job.restore_once);
   fields.Required("store_root", job.store_root, AbsolutePath);
   fields.Required("state_dir", job.state_dir, AbsolutePath);
   fields.Required("unpack_program", job.unpack_program, AbsolutePath);

@@ -26,8 +26,9 @@ struct RestoreJob {
   std::string pod_name;
   std::string restore_from;       // the annotation, word for word
   std::string restore_operation;  // the annotation; may be empty
+  bool restore_once = false;      // the annotation; the archive may say so, too
   std::string store_root;
-  std::string state_dir;       // of the consumed records
+  std::string state_dir;       // of the records of what was restored
   std::string unpack_program;  // path of cryopod-unpack
   std::string criu_program = "criu";
   std::string staging_dir;                 // where the tmpfs is mounted

@@ -62,6 +62,8 @@ enum class Reason {
   kSecurityContext,  // "security_context": restored with other rights than the pod asks for
   kNotVerified,      // "not_verified": what runs is not what was dumped
   kProcessesEnded,   // "processes_ended": right after their restore
+  kAlreadyRestored,  // "already_restored": an archive that is restored once, by another pod
+  kRequestDiffers,   // "request_differs": another image, command or directory than at the cut
 
   // The node.
   kNoSpace,             // "no_space": disk or memory

@@ -50,7 +50,7 @@ constexpr std::array<std::string_view, kReasonCount> kReasonNames = {
     // The new pod.
     "archive_damaged", "unknown_version", "node_differs", "cpu_features", "pid_taken",
     "file_absent", "file_changed", "mount_absent", "address", "security_context", "not_verified",
-    "processes_ended",
+    "processes_ended", "already_restored", "request_differs",
     // The node.
     "no_space", "resources", "permission", "timeout", "criu_unfit", "criu_failed",
     "runtime_unavailable", "runtime_failed", "process_died", "internal", "other"};

@@ -57,12 +57,12 @@ class OciArchive:
         self._blobs = {}
         self._manifests = []
 
-    def add_image(self, name, layers, entrypoint, volumes=()):
+    def add_image(self, name, layers, entrypoint, volumes=(), labels=None):
         config = {
             "architecture": "amd64",
             "os": "linux",
             "config": {"Entrypoint": entrypoint, "Env": ["PATH=/bin"], "WorkingDir": "/",
-                       "Volumes": {path: {} for path in volumes}},
+                       "Volumes": {path: {} for path in volumes}, "Labels": labels or {}},
             "rootfs": {"type": "layers",
                        "diff_ids": ["sha256:" + hashlib.sha256(l).hexdigest() for l in layers]},
         }
@@ -161,6 +161,9 @@ def main():
     archive.add_image("lab.local/pause:1", [pause_layer(pause)], ["/pause"])
     archive.add_image("lab.local/busybox:1", [base], ["/bin/sh"])
     archive.add_image("lab.local/workloads:1", [base, workloads_layer(workloads)], ["/bin/sh"])
+    # Another image, by which the same programs can run.
+    archive.add_image("lab.local/workloads:2", [base, workloads_layer(workloads)], ["/bin/sh"],
+                      labels={"version": "2"})
     # As the usual images of databases: the runtime makes a volume for each container.
     archive.add_image("lab.local/volume:1", [base, workloads_layer(workloads)], ["/bin/sh"],
                       volumes=["/data"])

@@ -4,6 +4,8 @@
 
 #include "agent/json/value.h"
 #include "agent/os/file.h"
+#include "agent/os/text.h"
+#include "restore/runtime/protocol/differences.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -20,6 +22,29 @@ void ReadNamespaces(const json::Value& linux_section, Request& request) {
     if (!path.empty()) request.namespace_paths[type] = path;
     if (type == "cgroup" && path.empty()) request.cgroup_namespace = true;
   }
+}
+
+// An annotation that has one of two values, and says `second` with its second; absent it says no.
+Result<bool> ReadChoice(const json::Value& annotations, const char* name, const std::string& first,
+                        const std::string& second) {
+  const json::Value* const value = annotations.Find(name);
+  if (value == nullptr || value->Text() == first) return false;
+  if (value->Text() == second) return true;
+  return Unanswerable(std::string(name) + " is \"" + Printable(value->Text(), 64) +
+                      "\"; it may be " + first + " or " + second);
+}
+
+// How the pod is to be restored. A word that is not understood must not become another one's.
+Status ReadOptions(const json::Value& annotations, Request& request) {
+  CRYOPOD_ASSIGN_OR_RETURN(request.restore_once,
+                           ReadChoice(annotations, kRestoreOnceAnnotation, "false", "true"));
+  CRYOPOD_ASSIGN_OR_RETURN(request.cold_start,
+                           ReadChoice(annotations, kOnFailureAnnotation, "fail", "cold-start"));
+  request.differences = annotations.At(kDifferencesAnnotation).Text();
+  const Status parsed = ParseDifferences(request.differences).status();
+  return parsed.ok()
+             ? parsed
+             : Unanswerable(std::string("in ") + kDifferencesAnnotation + " " + parsed.message());
 }
 
 Result<std::optional<Request>> FromConfig(const json::Value& config, const std::string& bundle) {
@@ -42,6 +67,7 @@ Result<std::optional<Request>> FromConfig(const json::Value& config, const std::
   request.pod_namespace = cri("sandbox-namespace");
   request.pod_uid = cri("sandbox-uid");
   if (type == "container") request.container_name = cri("container-name");
+  CRYOPOD_RETURN_IF_ERROR(ReadOptions(annotations, request));
   if (request.pod_uid.empty()) return Unanswerable("the pod has no UID");
   if (type == "container" && request.container_name.empty()) {
     return Unanswerable("the container has no name");

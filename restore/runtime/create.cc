@@ -45,6 +45,22 @@ int CreateFinished(const Call& call, const Request& request) {
   return replaced.ok() ? PassThrough(call) : Fail(call.arguments, replaced.message());
 }
 
+// The pod's annotation allows it where the restore was refused before anything was touched. It is
+// the agent's to record and to tell: from then on the whole pod starts cold.
+int CreateRefused(const Call& call, const Request& request, const Answer& refusal,
+                  Deadline deadline) {
+  if (!request.cold_start || !refusal.may_start_cold) return Fail(call.arguments, refusal.reason);
+  Request cold = request;
+  cold.kind = Request::Kind::kColdStart;
+  cold.failure = refusal.reason;
+  cold.failure_reason = refusal.reason_code;
+  const Result<AgentConnection> asked = AskAgent(call, cold, deadline);
+  if (asked.ok() && asked->answer.decision == Answer::Decision::kPass) return PassThrough(call);
+  return Fail(call.arguments, refusal.reason + " (a cold start was refused, too: " +
+                                  (asked.ok() ? asked->answer.reason : asked.status().message()) +
+                                  ")");
+}
+
 int CreateFromAnswer(const Call& call, const Request& request, AgentConnection connection,
                      Deadline deadline) {
   const bool is_sandbox = request.kind == Request::Kind::kSandbox;
@@ -63,7 +79,9 @@ int CreateFromAnswer(const Call& call, const Request& request, AgentConnection c
     case Answer::Decision::kUnspecified:
       break;
   }
-  return Fail(call.arguments, connection.answer.reason);
+  const Answer refusal = connection.answer;
+  connection.socket.Reset();
+  return CreateRefused(call, request, refusal, deadline);
 }
 
 }  // namespace

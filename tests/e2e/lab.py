@@ -22,6 +22,7 @@ CRI_TOOL = "/opt/cryopod/libexec/cryopod/cri-tool"
 CTL = "/opt/cryopod/bin/cryopodctl"
 AGENT_LOG = "/var/log/cryopod-agent.log"
 WORKLOADS_IMAGE = "lab.local/workloads:1"
+OTHER_WORKLOADS_IMAGE = "lab.local/workloads:2"  # the same programs in an image of another digest
 BUSYBOX_IMAGE = "lab.local/busybox:1"
 VOLUME_IMAGE = "lab.local/volume:1"  # the workloads' with a VOLUME /data
 COMMAND_TIMEOUT_S = 60

@@ -73,6 +73,12 @@ class NamespacesTest(PodTest):
         self.check_restored(self.pod_of("team-b"))
         self.refusal(self.pod_of("team-c"))
 
+        given = [line for line in map(json.loads, a.read(lab.AGENT_LOG).splitlines())
+                 if line["msg"].startswith("another namespace's archive is given")]
+        self.assertTrue(given, "who was given whose memory stands in the log")
+        self.assertEqual({(line["level"], line["archive"], line["of"], line["for"]) for line in given},
+                         {("info", self.archive, "team-a", "team-b")})
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -104,13 +104,13 @@ class PodTest(unittest.TestCase):
         return pod.node.ctl_json("checkpoint", pod.sandbox, "--archive",
                                  unique(pod.config["metadata"]["name"]), *options)
 
-    def restore(self, archive, node=b, request=None):
+    def restore(self, archive, node=b, request=None, options=()):
         """Restores an archive; from a request (pod, containers), or from what the archive says."""
         how = "--request-from-archive"
         if request is not None:
             node.write(f"/root/{archive}.json", json.dumps(request))
             how = f"--request=/root/{archive}.json"
-        sandbox = node.ctl_json("restore", archive, how)["pod_sandbox_id"]
+        sandbox = node.ctl_json("restore", archive, how, *options)["pod_sandbox_id"]
         described = next(entry for entry in node.pods() if entry["id"] == sandbox)
         containers = {entry["name"]: entry["id"] for entry in described["containers"]}
         pod = lab.Pod(node, sandbox, containers,

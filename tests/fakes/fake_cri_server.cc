@@ -359,6 +359,7 @@ class FakeCriServer::Service final : public v1::RuntimeService::Service,
     status->set_created_at(container.created_at_ns);
     *status->mutable_image() = container.config.image();
     status->set_image_ref("sha256:feed");
+    status->set_image_id("sha256:f00d");
     status->set_log_path(container.config.log_path());
     *status->mutable_mounts() = container.config.mounts();
     *status->mutable_labels() = container.config.labels();

@@ -90,6 +90,8 @@ void Describe(json::Fields& fields, ContainerCheckpoint& container) {
   fields.Optional("id", container.id, json::Identifier);
   fields.Optional("image", container.image, json::Text);
   fields.Optional("imageRef", container.image_ref, json::Text);
+  fields.OptionalNonEmpty("imageId", container.image_id, json::Text);
+  fields.OptionalNonEmpty("program", container.program);
   fields.Optional("tasks", container.tasks);
   fields.Optional("processes", container.processes);
   fields.Optional("imagesBytes", container.images_bytes);
@@ -112,6 +114,7 @@ void Describe(json::Fields& fields, PodCheckpoint& checkpoint) {
   fields.Optional("runtimeHandler", checkpoint.runtime_handler, json::Text);
   fields.Optional("hostname", checkpoint.hostname, json::Text);
   fields.Optional("sharesPidNamespace", checkpoint.shares_pid_namespace);
+  fields.Optional("restoreOnce", checkpoint.restore_once);
   fields.Required("node", checkpoint.node);
   fields.Required("containers", checkpoint.containers);
   fields.AtMost("containers", checkpoint.containers.size(), kContainersMax);

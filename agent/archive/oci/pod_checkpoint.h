@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/archive/oci/program_record.h"
 #include "agent/json/fields.h"
 #include "agent/os/machine.h"
 #include "agent/os/status.h"
@@ -63,6 +64,8 @@ struct ContainerCheckpoint {
   std::string id;         // on the source node
   std::string image;      // as the pod asked for it
   std::string image_ref;  // resolved, with digest where the runtime knows it
+  std::string image_id;   // digest of its configuration; empty in old archives
+  ProgramRecord program;  // nothing in old archives
   uint32_t tasks = 0;     // threads dumped
   uint32_t processes = 0;
   uint64_t images_bytes = 0;  // CRIU images before compression
@@ -99,6 +102,7 @@ struct PodCheckpoint {
   std::string runtime_handler;
   std::string hostname;
   bool shares_pid_namespace = false;
+  bool restore_once = false;  // on each node at most, whatever the UID of the pod that asks
   NodeFacts node;
   std::vector<ContainerCheckpoint> containers;  // in the order in which they were created
   std::vector<FinishedContainer> finished;

@@ -40,7 +40,7 @@ constexpr char kHandler[] = "cryopod";
 // What an agent makes in its run_dir and in its state_dir.
 constexpr std::array kRunNames = {"agent.lock", "agent.sock", "reader.sock", "runtime.sock",
                                   "jobs"};
-constexpr std::array kStateNames = {"archives",   "consumed", "logs",
+constexpr std::array kStateNames = {"archives",   "consumed", "once",   "logs",
                                     "operations", "scratch",  "staging"};
 
 Result<std::string> ReplaceOnce(const std::string& text, std::string_view from,

@@ -42,7 +42,17 @@ Result<archive::Archive> OpenArchive(const settings::AgentSettings& config,
 Status CheckNamespace(const settings::AgentSettings& config, const archive::Archive& archive,
                       const std::string& pod_namespace) {
   const std::string& owner = archive.checkpoint().pod_namespace;
-  if (MayRestore(config, owner, pod_namespace)) return Status();
+  if (MayRestore(config, owner, pod_namespace)) {
+    // Whoever looks for it later finds who may have woken up with whose memory.
+    if (owner != pod_namespace) {
+      Log(LogLevel::kInfo, "another namespace's archive is given, as the configuration allows",
+          {{"archive", archive.name()},
+           {"digest", archive.digest()},
+           {"of", owner},
+           {"for", pod_namespace}});
+    }
+    return Status();
+  }
   // The node's operator may know what the pod's owner may not.
   Log(LogLevel::kWarning, "a pod asks for another namespace's archive",
       {{"archive", archive.name()}, {"of", owner}, {"for", pod_namespace}});

@@ -15,6 +15,7 @@ jobs::RequestedContainer Describe(const cri::Container& container) {
   requested.id = container.id;
   requested.image = container.image;
   requested.image_ref = container.image_ref;
+  requested.image_id = container.image_id;
   requested.created_at_ns = container.created_at_ns;
   requested.config_json = container.config_json;
   requested.status_json = container.status_json;
@@ -94,6 +95,7 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
   job.criu_tools_dir = config.criu_tools_dir();
   job.stop_source = request.stop_source;
   job.without_volumes = request.without_volumes;
+  job.restore_once = request.restore_once;
   job.timeout_s = static_cast<uint32_t>(operation.timeout.count());
   return job;
 }

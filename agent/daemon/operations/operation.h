@@ -31,6 +31,7 @@ struct RestoreReport {
   std::string sandbox_id;
   std::vector<RestoredContainer> containers;
   std::vector<archive::PhaseTiming> phases;
+  std::vector<std::string> warnings;  // in what the request differs, a sentence each
 };
 
 // What an operation came to.

@@ -37,6 +37,7 @@ void Describe(json::Fields& fields, EndedOperation& ended) {
   fields.Optional("sandbox_id", outcome.restore.sandbox_id);
   fields.Optional("containers", outcome.restore.containers);
   fields.Optional("phases", outcome.restore.phases);
+  fields.Optional("warnings", outcome.restore.warnings);
   facts.began = system_clock::time_point(began);
 }
 

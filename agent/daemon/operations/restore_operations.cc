@@ -11,6 +11,7 @@
 #include "agent/os/log.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/once_record.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -23,6 +24,8 @@ using wrapper::Request;
 constexpr seconds kAnswerTimeout{5};
 constexpr seconds kControlTimeout{10};
 constexpr seconds kEndTimeout{30};
+// Below what the wrapper waits for its first answer.
+constexpr seconds kRuntimeTimeout{20};
 constexpr milliseconds kStateInterval{20};
 
 // Of a request and of a job: the fields have the same names.
@@ -58,6 +61,23 @@ Result<UniqueFd> ConnectControl(const std::string& job_dir, const jobs::JobProce
   }
 }
 
+// The archive that this pod may be restored from.
+Result<archive::Archive> ArchiveFor(const settings::AgentSettings& config, const Request& request) {
+  CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive,
+                           OpenArchiveFor(config, request.restore_from, request.pod_namespace));
+  CRYOPOD_RETURN_IF_ERROR(
+      wrapper::CheckOnce(config.state_dir, archive.digest(),
+                         {archive.name(), request.pod_uid, request.pod_namespace, request.pod_name,
+                          request.restore_from, request.restore_operation, "", ""}));
+  return archive;
+}
+
+// Only what is wrong with the archive may lead to a cold start: a failure of ours, whatever its
+// words, may be none the next time.
+Answer RefusalOf(const settings::AgentSettings& config, const Request& request, const Status& why) {
+  return ArchiveFor(config, request).ok() ? Answer::Fail(why.message()) : Answer::Refuse(why);
+}
+
 // The archive is pinned by the digest that stands under its name now.
 jobs::RestoreJob DescribeRestoreJob(const AgentParts& agent, const Request& request,
                                     const archive::Archive& archive) {
@@ -71,6 +91,7 @@ jobs::RestoreJob DescribeRestoreJob(const AgentParts& agent, const Request& requ
   job.pod_name = request.pod_name;
   job.restore_from = request.restore_from;
   job.restore_operation = request.restore_operation;
+  job.restore_once = request.restore_once || archive.checkpoint().restore_once;
   job.store_root = config.store_root();
   job.state_dir = config.state_dir;
   job.unpack_program = config.unpack_program();
@@ -197,9 +218,7 @@ void RestoreOperations::SetProcess(Job& job, jobs::JobProcess process) {
 
 // The job's mutex is held.
 Status RestoreOperations::StartJob(Job& job, const Request& request) {
-  CRYOPOD_ASSIGN_OR_RETURN(
-      const archive::Archive archive,
-      OpenArchiveFor(agent_.config, request.restore_from, request.pod_namespace));
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::Archive archive, ArchiveFor(agent_.config, request));
   job.restore = DescribeRestoreJob(agent_, request, archive);
   const std::string id = job.restore.operation_id;
   Status begun = BeginOperation(job);
@@ -225,8 +244,8 @@ std::shared_ptr<RestoreOperations::Job> RestoreOperations::JobOf(const Request& 
 }
 
 // Hands the wrapper's connection to the pod's cryopod-restore, which is started where none runs.
-Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start, int connection,
-                                   const std::string& frame) {
+Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_start,
+                                   int connection) {
   const std::lock_guard lock(job.mutex);
   EndIfDead(job);
   if (job.restore.operation_id.empty()) {
@@ -239,13 +258,46 @@ Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_st
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd control,
                            ConnectControl(agent_.job_dir(job.restore.operation_id), *job.process));
   if (may_start && job.progress) job.progress->Begin();
-  return SendFrame(control.get(), frame, Deadline::After(kControlTimeout), {connection});
+  return SendFrame(control.get(), wrapper::Serialize(request), Deadline::After(kControlTimeout),
+                   {connection});
+}
+
+// What only CRI knows: cryopod-restore compares it with the archive's.
+Status RestoreOperations::AddImage(Request& request) const {
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const cri::Container container,
+      agent_.runtime.ContainerStatus(request.container_id, Deadline::After(kRuntimeTimeout))
+          .While("asking for the image of container " + request.container_name));
+  request.image = container.image;
+  request.image_ref = container.image_ref;
+  request.image_id = container.image_id;
+  return Status();
+}
+
+// Instead of a restore, as the pod allows. What works on that has no use any more.
+Status RestoreOperations::StartCold(const Request& request) {
+  const std::shared_ptr<Job> job = JobOf(request);
+  const std::lock_guard lock(job->mutex);
+  CRYOPOD_RETURN_IF_ERROR(wrapper::WriteColdStart(agent_.config.state_dir, request));
+  Log(LogLevel::kWarning, "a pod starts cold in place of its restore, as its annotation allows",
+      {{"pod", PodOf(request)},
+       {"archive", request.restore_from},
+       {"reason_code", request.failure_reason},
+       {"reason", request.failure}});
+  agent_.metrics.CountColdStart(ReasonFromName(request.failure_reason));
+  if (!job->restore.operation_id.empty()) job->process->AskToEnd();
+  return Status();
 }
 
 void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
-  const Result<Request> request = wrapper::ParseRequest(frame);
+  Result<Request> request = wrapper::ParseRequest(frame);
   if (!request.ok()) {
     return SendAnswer(connection.get(), Request(), Answer::Fail(request.status().message()));
+  }
+  if (request->kind == Request::Kind::kColdStart) {
+    const Status cold = StartCold(*request);
+    return SendAnswer(connection.get(), *request,
+                      cold.ok() ? Answer::Pass() : Answer::Fail(cold.message()));
   }
   const bool begins =
       request->kind == Request::Kind::kSandbox || request->kind == Request::Kind::kCreate;
@@ -260,7 +312,8 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
       return SendAnswer(connection.get(), *request, Answer::Pass());
     }
   }
-  const Status handed = HandOver(*JobOf(*request), *request, begins, connection.get(), frame);
+  Status handed = request->kind == Request::Kind::kCreate ? AddImage(*request) : Status();
+  if (handed.ok()) handed = HandOver(*JobOf(*request), *request, begins, connection.get());
   if (handed.ok()) return;
   const bool harmless = request->kind == Request::Kind::kDeleted;
   const Status why =
@@ -274,7 +327,8 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   if (begins && request->restore_operation.empty()) {
     RecordRefusal(agent_.metrics, metrics::Operation::kRestore, why);
   }
-  SendAnswer(connection.get(), *request, harmless ? Answer::Pass() : Answer::Fail(why.message()));
+  SendAnswer(connection.get(), *request,
+             harmless ? Answer::Pass() : RefusalOf(agent_.config, *request, why));
 }
 
 void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {

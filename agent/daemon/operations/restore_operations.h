@@ -53,10 +53,11 @@ class RestoreOperations {
     std::atomic<bool> ending = false;  // a thread of Sweep has it
   };
 
+  Status AddImage(wrapper::Request& request) const;
+  Status StartCold(const wrapper::Request& request);
   std::shared_ptr<Job> JobOf(const wrapper::Request& request);
   void DropUnused();
-  Status HandOver(Job& job, const wrapper::Request& request, bool may_start, int connection,
-                  const std::string& frame);
+  Status HandOver(Job& job, const wrapper::Request& request, bool may_start, int connection);
   static void SetProcess(Job& job, jobs::JobProcess process);
   Status StartJob(Job& job, const wrapper::Request& request);
   void EndIfDead(Job& job);

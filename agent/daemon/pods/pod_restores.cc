@@ -19,6 +19,7 @@
 #include "agent/os/proc.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
+#include "restore/runtime/protocol/once_record.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -142,6 +143,9 @@ Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& re
       return Status(Code::kInternal,
                     "container " + container.name + " runs and was not restored by this operation");
     }
+    if (!record->remark.empty()) {
+      restored_.warnings.push_back("container " + container.name + ": " + record->remark);
+    }
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
                              agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
@@ -167,7 +171,9 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
       cri::AddAnnotations(
           request.sandbox_config_json,
           {{wrapper::kRestoreFromAnnotation, archive.name() + "@" + archive.digest()},
-           {wrapper::kRestoreOperationAnnotation, journal_.restore_operation}}));
+           {wrapper::kRestoreOperationAnnotation, journal_.restore_operation},
+           // Who asks for this restore hears why it failed.
+           {wrapper::kOnFailureAnnotation, "fail"}}));
   CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
   const std::string handler = runtime_handler_.empty() ? kDefaultHandler : runtime_handler_;
   CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
@@ -206,6 +212,14 @@ Outcome NewPod::Restore(const archive::Archive& archive, const cri::PodRequest& 
   return outcome;
 }
 
+// Before anything of a pod is made that could not be restored.
+Status CheckOnce(const settings::AgentSettings& config, const archive::Archive& archive,
+                 const jobs::PodJournal& journal) {
+  return wrapper::CheckOnce(config.state_dir, archive.digest(),
+                            {archive.name(), journal.pod_uid, journal.pod_namespace,
+                             journal.pod_name, "", journal.restore_operation, "", ""});
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Operation>> PodRestores::Start(const api::RestoreRequest& asked) {
@@ -237,10 +251,13 @@ Result<std::shared_ptr<Operation>> PodRestores::TryStart(const api::RestoreReque
                            agent_.operations.Begin(std::move(facts)));
   const std::shared_ptr<Operation> operation = begun.operation;
   if (begun.found) return operation;
-  const Status journaled = jobs::BeginPodJournal(config.jobs_dir(), journal);
-  if (!journaled.ok()) {
+  Status ready = CheckOnce(config, archive, journal);
+  if (ready.ok()) {
+    ready = jobs::BeginPodJournal(config.jobs_dir(), journal).While("writing the journal");
+  }
+  if (!ready.ok()) {
     agent_.operations.Drop(*operation);
-    return journaled.While("writing the journal");
+    return ready;
   }
   operation->OnCancel([this, operation_of_restore = journal.restore_operation] {
     restores_.EndFor(operation_of_restore);

@@ -8,6 +8,8 @@
 #include "agent/daemon/archives/archive_access.h"
 #include "agent/json/value.h"
 #include "agent/os/file.h"
+#include "restore/runtime/protocol/differences.h"
+#include "restore/runtime/protocol/messages.h"
 
 namespace cryopod::daemon {
 namespace {
@@ -20,6 +22,16 @@ Result<json::Value> Recorded(const Files& files, const char* name) {
     return Status(Code::kDataLoss, std::string("the archive holds no ") + name);
   }
   return json::Parse(file->second).While(std::string(name) + " in the archive");
+}
+
+void ForgetRestore(json::Value& annotations) {
+  auto* const members = std::get_if<json::Value::Object>(&annotations.value);
+  if (members == nullptr) return;
+  std::erase_if(*members, [](const json::Member& member) {
+    return member.key == wrapper::kRestoreOnceAnnotation ||
+           member.key == wrapper::kOnFailureAnnotation ||
+           member.key == wrapper::kDifferencesAnnotation;
+  });
 }
 
 Result<std::string> RebuildRequest(const settings::AgentSettings& config,
@@ -38,6 +50,8 @@ Result<std::string> RebuildRequest(const settings::AgentSettings& config,
   // A path of the node that wrote the archive: it is made up anew.
   sandbox.Make("log_directory") = {"/var/log/pods/" + source.pod_namespace + "_" + source.pod_name +
                                    "_" + uid};
+  // How a pod is restored is no part of what it was: nobody has asked for that now.
+  if (sandbox.Find("annotations") != nullptr) ForgetRestore(sandbox.Make("annotations"));
   json::Value::Array containers;
   for (const archive::ContainerParts& parts : archive.containers()) {
     CRYOPOD_ASSIGN_OR_RETURN(const Files files, read(parts.metadata));
@@ -100,6 +114,12 @@ Result<cri::PodRequest> BuildPodRequest(const settings::AgentSettings& config,
   CRYOPOD_ASSIGN_OR_RETURN(cri::PodRequest request, cri::ParsePodRequest(text));
   CRYOPOD_RETURN_IF_ERROR(CheckNamespace(config, archive, request.pod_namespace));
   CRYOPOD_RETURN_IF_ERROR(MatchContainers(archive.checkpoint(), request));
+  if (asked.differences.empty()) return request;
+  CRYOPOD_RETURN_IF_ERROR(wrapper::ParseDifferences(asked.differences).status());
+  CRYOPOD_ASSIGN_OR_RETURN(
+      request.sandbox_config_json,
+      cri::AddAnnotations(request.sandbox_config_json,
+                          {{wrapper::kDifferencesAnnotation, asked.differences}}));
   return request;
 }
 

@@ -62,6 +62,7 @@ api::RestoreResult ToApi(const RestoreReport& from) {
   }
   to.phases = ToApi(from.phases);
   to.outcome = "restored";
+  to.warnings = from.warnings;
   return to;
 }
 

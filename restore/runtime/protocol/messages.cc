@@ -1,5 +1,8 @@
 #include "restore/runtime/protocol/messages.h"
 
+#include <algorithm>
+#include <array>
+
 #include "restore/runtime/protocol/runtime.pb.h"
 
 namespace cryopod::wrapper {
@@ -13,6 +16,12 @@ Result<Message> Parsed(std::string_view bytes, std::string_view what) {
   }
   return message;
 }
+
+// What stays as it is however often it is asked for. What may come right by itself is tried again:
+// no space, no answer, another operation, a time that was over.
+constexpr std::array kFinalReasons = {Reason::kAlreadyRestored, Reason::kRequestDiffers,
+                                      Reason::kNotFound,        Reason::kArchiveDamaged,
+                                      Reason::kUnknownVersion,  Reason::kNodeDiffers};
 
 // Every text of a request, for both directions.
 template <typename Act>
@@ -29,9 +38,22 @@ void ForEachText(Request& request, v1::Request& message, const Act& act) {
   act(request.state_dir, *message.mutable_state_dir());
   act(request.rootfs, *message.mutable_rootfs());
   act(request.cgroups_path, *message.mutable_cgroups_path());
+  act(request.differences, *message.mutable_differences());
+  act(request.image, *message.mutable_image());
+  act(request.image_ref, *message.mutable_image_ref());
+  act(request.image_id, *message.mutable_image_id());
+  act(request.failure, *message.mutable_failure());
+  act(request.failure_reason, *message.mutable_failure_reason());
 }
 
 }  // namespace
+
+Answer Answer::Refuse(const Status& why) {
+  Answer answer = Fail(why.message());
+  answer.may_start_cold = std::ranges::count(kFinalReasons, why.reason()) > 0;
+  if (answer.may_start_cold) answer.reason_code = ReasonName(why.reason());
+  return answer;
+}
 
 std::string Serialize(const Request& request) {
   v1::Request message;
@@ -43,6 +65,8 @@ std::string Serialize(const Request& request) {
   }
   message.set_cgroup_namespace(request.cgroup_namespace);
   message.mutable_hard_limits()->Add(request.hard_limits.begin(), request.hard_limits.end());
+  message.set_restore_once(request.restore_once);
+  message.set_cold_start(request.cold_start);
   return message.SerializeAsString();
 }
 
@@ -50,6 +74,8 @@ std::string Serialize(const Answer& answer) {
   v1::Answer message;
   message.set_decision(static_cast<v1::Answer::Decision>(answer.decision));
   message.set_reason(answer.reason);
+  message.set_may_start_cold(answer.may_start_cold);
+  message.set_reason_code(answer.reason_code);
   if (answer.decision == Answer::Decision::kRestore) {
     v1::Plan* plan = message.mutable_plan();
     plan->set_images_dir(answer.plan.images_dir);
@@ -70,7 +96,7 @@ std::string Serialize(const Outcome& outcome) {
 
 Result<Request> ParseRequest(std::string_view bytes) {
   CRYOPOD_ASSIGN_OR_RETURN(v1::Request message, Parsed<v1::Request>(bytes, "Request"));
-  if (message.kind() <= v1::Request::UNSPECIFIED || message.kind() > v1::Request::DELETED) {
+  if (message.kind() <= v1::Request::UNSPECIFIED || message.kind() > v1::Request::COLD_START) {
     return Status(Code::kDataLoss, "a request of an unknown kind on the runtime socket");
   }
   Request request;
@@ -79,6 +105,8 @@ Result<Request> ParseRequest(std::string_view bytes) {
   for (const auto& [name, path] : message.namespace_paths()) request.namespace_paths[name] = path;
   request.cgroup_namespace = message.cgroup_namespace();
   request.hard_limits.assign(message.hard_limits().begin(), message.hard_limits().end());
+  request.restore_once = message.restore_once();
+  request.cold_start = message.cold_start();
   return request;
 }
 
@@ -92,7 +120,9 @@ Result<Answer> ReceiveAnswer(int fd, Deadline deadline) {
   const v1::Plan& plan = message.plan();
   return Answer{static_cast<Answer::Decision>(message.decision()),
                 message.reason(),
-                {plan.images_dir(), plan.work_dir(), plan.criu_config_file(), plan.criu()}};
+                {plan.images_dir(), plan.work_dir(), plan.criu_config_file(), plan.criu()},
+                message.may_start_cold(),
+                message.reason_code()};
 }
 
 Result<Outcome> ReceiveOutcome(int fd, Deadline deadline) {

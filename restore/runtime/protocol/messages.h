@@ -18,9 +18,21 @@ namespace cryopod::wrapper {
 // Annotations of a pod that ask for a restore.
 inline constexpr char kRestoreFromAnnotation[] = "cryopod.dev/restore-from";
 inline constexpr char kRestoreOperationAnnotation[] = "cryopod.dev/restore-operation";
+// How it is to be restored.
+inline constexpr char kRestoreOnceAnnotation[] = "cryopod.dev/restore-once";  // true, false
+inline constexpr char kOnFailureAnnotation[] =
+    "cryopod.dev/on-restore-failure";                                        // fail, cold-start
+inline constexpr char kDifferencesAnnotation[] = "cryopod.dev/differences";  // differences.h
 
 struct Request {
-  enum class Kind { kUnspecified = 0, kSandbox = 1, kCreate = 2, kStart = 3, kDeleted = 4 };
+  enum class Kind {
+    kUnspecified = 0,
+    kSandbox = 1,
+    kCreate = 2,
+    kStart = 3,
+    kDeleted = 4,
+    kColdStart = 5
+  };
   Kind kind = Kind::kUnspecified;
   std::string container_id;
   std::string sandbox_id;
@@ -37,6 +49,14 @@ struct Request {
   std::map<std::string, std::string> namespace_paths;
   bool cgroup_namespace = false;
   std::vector<uint64_t> hard_limits;
+  bool restore_once = false;
+  bool cold_start = false;
+  std::string differences;
+  std::string image;
+  std::string image_ref;
+  std::string image_id;
+  std::string failure;
+  std::string failure_reason;
   bool operator==(const Request&) const = default;
 };
 
@@ -53,11 +73,17 @@ struct Answer {
   Decision decision = Decision::kUnspecified;
   std::string reason;
   Plan plan;
+  bool may_start_cold = false;
+  std::string reason_code;
 
-  static Answer Pass() { return {Decision::kPass, "", {}}; }
-  static Answer Fail(std::string reason) { return {Decision::kFail, std::move(reason), {}}; }
-  static Answer Finished() { return {Decision::kFinished, "", {}}; }
-  static Answer Restore(Plan plan) { return {Decision::kRestore, "", std::move(plan)}; }
+  static Answer Pass() { return {Decision::kPass, "", {}, false, ""}; }
+  static Answer Fail(std::string reason) {
+    return {Decision::kFail, std::move(reason), {}, false, ""};
+  }
+  // A failure before anything was touched: may_start_cold where no later try would end otherwise.
+  static Answer Refuse(const Status& why);
+  static Answer Finished() { return {Decision::kFinished, "", {}, false, ""}; }
+  static Answer Restore(Plan plan) { return {Decision::kRestore, "", std::move(plan), false, ""}; }
   bool operator==(const Answer&) const = default;
 };
 

@@ -103,6 +103,7 @@ TEST_F(RuntimeClientTest, DescribesASandboxWithItsContainersInTheOrderOfCreation
   EXPECT_EQ(first.pid, 4711);
   EXPECT_EQ(first.image, "lab.local/app:1");
   EXPECT_EQ(first.image_ref, "sha256:feed");
+  EXPECT_EQ(first.image_id, "sha256:f00d");
   EXPECT_EQ(first.log_path, "app/1.log");
   ASSERT_EQ(first.mounts.size(), 1u);
   EXPECT_EQ(first.mounts[0].container_path, "/data");

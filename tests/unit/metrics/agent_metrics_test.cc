@@ -81,6 +81,14 @@ TEST_F(AgentMetricsTest, AFailedRestoreIsCountedByItsReasonAndNotTimed) {
   EXPECT_THAT(metrics_.Serialize(), Not(HasSubstr("4f")));
 }
 
+TEST_F(AgentMetricsTest, AColdStartIsCountedByItsReasonAndIsNoOperation) {
+  metrics_.CountColdStart(Reason::kAlreadyRestored);
+  metrics_.CountColdStart(Reason::kAlreadyRestored);
+
+  EXPECT_EQ(Value(R"(cryopod_pod_cold_starts_total{reason="already_restored"})"), "2");
+  EXPECT_EQ(Value(R"(cryopod_pod_restore_operations_total{result="failure"})"), "0");
+}
+
 TEST_F(AgentMetricsTest, TheOperationsThatRunAreThoseThatBeganAndDidNotEnd) {
   metrics_.BeginOperation(Operation::kCheckpoint);
   RunOperation(Operation::kCheckpoint, Status());

@@ -145,6 +145,8 @@ void RestoreFixture::MakeArchive() {
     archive::ContainerCheckpoint container;
     container.name = name;
     container.id = "source-" + name;
+    container.image = name + ":1";
+    container.image_ref = "sha256:image";
     container.tasks = 1;
     container.images_bytes = 1000;
     container.rootfs_bytes = 1000;
@@ -154,7 +156,9 @@ void RestoreFixture::MakeArchive() {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const archive::Descriptor pod,
       writer->PackMemory({{"pod.dump", "{}"}}, archive::kMetadataLayerMediaType));
-  ASSERT_THAT(std::move(*writer).Commit(checkpoint, pod, layers), test::IsOk());
+  const Result<archive::Archive> archive = std::move(*writer).Commit(checkpoint, pod, layers);
+  ASSERT_THAT(archive, test::IsOk());
+  job_.digest = archive->digest();
 }
 
 void RestoreFixture::WriteRequestFile() const {
@@ -180,6 +184,8 @@ wrapper::Request RestoreFixture::CreateRequest(const std::string& container,
   request.container_name = container;
   request.container_id = id;
   request.restore_from = job_.restore_from;
+  request.image = container + ":1";
+  request.image_ref = "sha256:image";
   request.state_dir = Path("root/" + id);
   request.rootfs = Path("rootfs-" + id);
   request.bundle = Path("bundle-" + id);

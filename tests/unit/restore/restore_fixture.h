@@ -18,7 +18,7 @@ namespace cryopod::restore {
 
 // A store with the archive "web-1" of a pod with the containers "app" and "sidecar" (one task each)
 // that was checkpointed on this very node when its container "setup" had finished, and a job that
-// restores it.
+// restores it. The image of each is "sha256:image".
 class RestoreFixture : public ::testing::Test {
  protected:
   void SetUp() override;

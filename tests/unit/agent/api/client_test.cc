@@ -59,7 +59,7 @@ TEST_F(ClientTest, ACheckpointReportsItsProgressAndItsResult) {
                      std::to_string(progress.bytes_done) + "/" +
                      std::to_string(progress.bytes_total));
   };
-  const CheckpointRequest request = {"shop/web", "web1", true, false, seconds(77), "mine"};
+  const CheckpointRequest request = {"shop/web", "web1", true, false, true, seconds(77), "mine"};
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const CheckpointResult result,
                                client_.Checkpoint(request, note, Soon()));
@@ -75,16 +75,16 @@ TEST_F(ClientTest, ACheckpointReportsItsProgressAndItsResult) {
   EXPECT_EQ(result.phases[0].duration_us, 40u);
   const CheckpointRequest asked = server_.checkpoint_request();
   const auto asked_fields = [](const CheckpointRequest& of) {
-    return std::tie(of.pod, of.archive, of.stop_source, of.without_volumes, of.timeout,
-                    of.operation_id);
+    return std::tie(of.pod, of.archive, of.stop_source, of.without_volumes, of.restore_once,
+                    of.timeout, of.operation_id);
   };
   EXPECT_EQ(asked_fields(asked), asked_fields(request));
 }
 
 TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
-  const RestoreResult expected = {"9f", {{"app", "4f", 4711}}, {}, "restored"};
+  const RestoreResult expected = {"9f", {{"app", "4f", 4711}}, {}, "restored", {"A differs"}};
   server_.SetRestore({{"op2", "stage", "", 0, 0}}, expected);
-  const RestoreRequest request = {"web1", "{}", false, "cryopod", seconds(0), "mine"};
+  const RestoreRequest request = {"web1", "{}", false, "cryopod", seconds(0), "mine", "image"};
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreResult result,
                                client_.Restore(request, nullptr, Soon()));
@@ -95,10 +95,11 @@ TEST_F(ClientTest, ARestoreSendsItsRequestAndBringsItsContainers) {
   EXPECT_EQ(result.containers[0].container_id, "4f");
   EXPECT_EQ(result.containers[0].pid, 4711u);
   EXPECT_EQ(result.outcome, "restored");
+  EXPECT_EQ(result.warnings, expected.warnings);
   const RestoreRequest asked = server_.restore_request();
   const auto fields = [](const RestoreRequest& of) {
     return std::tie(of.archive, of.request_json, of.request_from_archive, of.runtime_handler,
-                    of.timeout, of.operation_id);
+                    of.timeout, of.operation_id, of.differences);
   };
   EXPECT_EQ(fields(asked), fields(request));
 }

@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_directory.h"
 #include "tests/unit/agent/checkpoint/container_processes.h"
 
 namespace cryopod::checkpoint {
@@ -38,6 +40,12 @@ TEST_F(DescribePodTest, CarriesThePodItsContainersAndTheNode) {
   pod.shares_pid_namespace = true;
   for (const char* name : {"app", "sidecar"}) pod.targets.push_back(Target(name, ::getpid()));
   pod.targets[0].requested = App();
+  pod.targets[0].requested.image_id = "sha256:2";
+  const cryopod::test::TempDirectory bundle;
+  pod.targets[0].state.rootfs = bundle.path() / "rootfs";
+  cryopod::test::WriteText(bundle.path() / "config.json",
+                           R"({"process": {"args": ["/app", "-x"], "cwd": "/srv"}})");
+  job.restore_once = true;
   const bool is_v2 = pod.targets[0].cgroup.version() == CgroupVersion::kV2;
   const Machine machine = {"x86_64", "6.18", "neither", {"avx"}, {{"vendor", "A"}}};
 
@@ -50,6 +58,7 @@ TEST_F(DescribePodTest, CarriesThePodItsContainersAndTheNode) {
   EXPECT_EQ(checkpoint.runtime_handler, "cryopod");
   EXPECT_EQ(checkpoint.hostname, "web-0");
   EXPECT_TRUE(checkpoint.shares_pid_namespace);
+  EXPECT_TRUE(checkpoint.restore_once);
   EXPECT_EQ(
       checkpoint.node,
       (archive::NodeFacts{{"x86_64", "6.18", is_v2 ? "v2" : "v1", machine.cpu_flags, machine.cpu},
@@ -62,6 +71,9 @@ TEST_F(DescribePodTest, CarriesThePodItsContainersAndTheNode) {
   EXPECT_EQ(app.id, "id1");
   EXPECT_EQ(app.image, "docker.io/app:1");
   EXPECT_EQ(app.image_ref, "sha256:1");
+  EXPECT_EQ(app.image_id, "sha256:2");
+  EXPECT_EQ(app.program.command, "/app -x");
+  EXPECT_EQ(app.program.working_directory, "/srv");
   EXPECT_THAT(app.mounts, ElementsAre(archive::MountRecord{"/data", "/host/data", true}));
   EXPECT_EQ(checkpoint.containers[1].name, "sidecar");
 }

@@ -29,6 +29,7 @@ class PodCommandsTest : public test::CtlFixture {
     restore.pod_sandbox_id = "9f";
     restore.containers = {{"app", "4f", 4711}, {"db", "5a", 17}};
     restore.outcome = "restored";
+    restore.warnings = {"container app: another environment"};
     restore.phases = {{"stage", 2'000}};
     server_.SetRestore({{"op2", "stage", "", 0, 0}, {"op2", "start", "app", 0, 0}}, restore);
   }
@@ -59,15 +60,15 @@ TEST_F(PodCommandsTest, CheckpointSendsEveryOptionAndNothingThatWasNotSaid) {
   RunCtl({"checkpoint", "shop/web"});
   api::CheckpointRequest request = server_.checkpoint_request();
   EXPECT_EQ(request.archive + request.operation_id, "");
-  EXPECT_FALSE(request.stop_source || request.without_volumes);
+  EXPECT_FALSE(request.stop_source || request.without_volumes || request.restore_once);
   EXPECT_EQ(request.timeout, seconds(0));
 
-  RunCtl({"checkpoint", "shop/web", "--archive", "web1", "--stop", "--without-volumes", "--timeout",
-          "90", "--operation", "mine"});
+  RunCtl({"checkpoint", "shop/web", "--archive", "web1", "--stop", "--without-volumes",
+          "--restore-once", "--timeout", "90", "--operation", "mine"});
   request = server_.checkpoint_request();
   EXPECT_EQ(request.pod, "shop/web");
   EXPECT_EQ(request.archive, "web1");
-  EXPECT_TRUE(request.stop_source && request.without_volumes);
+  EXPECT_TRUE(request.stop_source && request.without_volumes && request.restore_once);
   EXPECT_EQ(request.timeout, seconds(90));
   EXPECT_EQ(request.operation_id, "mine");
 }
@@ -83,17 +84,19 @@ TEST_F(PodCommandsTest, CheckpointAsJsonIsOneObjectAndNothingElse) {
 TEST_F(PodCommandsTest, RestoreSendsTheRequestFileAndShowsTheContainers) {
   test::WriteText(Path("pod.json"), R"({"config": {}})");
 
-  const Outcome outcome =
-      RunCtl({"restore", "web1", "--request", Path("pod.json"), "--handler", "cryopod"});
+  const Outcome outcome = RunCtl({"restore", "web1", "--request", Path("pod.json"), "--handler",
+                                  "cryopod", "--differences", "image"});
 
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(server_.restore_request().archive, "web1");
   EXPECT_EQ(server_.restore_request().request_json, R"({"config": {}})");
   EXPECT_EQ(server_.restore_request().runtime_handler, "cryopod");
+  EXPECT_EQ(server_.restore_request().differences, "image");
   EXPECT_FALSE(server_.restore_request().request_from_archive);
   EXPECT_EQ(outcome.out,
             "sandbox  9f\n"
             "outcome  restored\n"
+            "warning  container app: another environment\n"
             "\n"
             "CONTAINER  ID   PID\n"
             "app        4f  4711\n"
@@ -120,6 +123,7 @@ TEST_F(PodCommandsTest, RestoreReadsTheRequestFromStandardInputOrLetsTheArchiveD
 TEST_F(PodCommandsTest, RestoreAsJsonNamesSandboxAndContainers) {
   EXPECT_EQ(JsonOf({"restore", "web1", "--request-from-archive"}), json::parse(R"({
       "pod_sandbox_id": "9f", "outcome": "restored",
+      "warnings": ["container app: another environment"],
       "containers": [{"name": "app", "container_id": "4f", "pid": 4711},
                      {"name": "db", "container_id": "5a", "pid": 17}],
       "phases": [{"name": "stage", "duration_us": 2000}]})"));

@@ -3,6 +3,7 @@
 //
 //   anything    PASS for START and DELETED, FAIL with "from the restore of ARCHIVE" otherwise
 //   dies        ends without an answer
+//   tells       FAIL with "image IMAGE REF ID", what the request holds of its image
 //
 // With --end it notes in the file "ended" beside the job's directory whose job that was.
 #include <unistd.h>
@@ -31,6 +32,13 @@ void Serve(int listener) {
   if (!request.ok() || request->container_name == "dies") ::_exit(3);
   const bool passes =
       request->kind == Request::Kind::kStart || request->kind == Request::Kind::kDeleted;
+  const std::string told =
+      "image " + request->image + " " + request->image_ref + " " + request->image_id;
+  if (request->container_name == "tells") {
+    (void)cryopod::wrapper::Send(frame->descriptors[0].get(), Answer::Fail(told),
+                                 Deadline::After(seconds(5)));
+    return;
+  }
   const Answer answer =
       passes ? Answer::Pass() : Answer::Fail("from the restore of " + request->restore_from);
   (void)cryopod::wrapper::Send(frame->descriptors[0].get(), answer, Deadline::After(seconds(5)));

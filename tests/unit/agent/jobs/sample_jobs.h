@@ -35,6 +35,8 @@ inline CheckpointJob SampleCheckpointJob() {
   job.criu_tools_dir = "/opt/cryopod/libexec/cryopod/criu-tools";
   job.stop_source = true;
   job.without_volumes = true;
+  job.restore_once = true;
+  job.containers[0].image_id = "sha256:11";
   job.timeout_s = 17;
   return job;
 }

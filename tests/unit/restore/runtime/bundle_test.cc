@@ -79,6 +79,24 @@ TEST_F(BundleTest, ASandboxThatAsksForARestoreBecomesASandboxRequest) {
   EXPECT_THAT(request, test::IsOkAnd(std::optional(expected)));
 }
 
+TEST_F(BundleTest, HowThePodIsToBeRestoredIsReadFromItsAnnotations) {
+  const Result<std::optional<Request>> asks = Read(Config(std::string(kContainerAnnotations) +
+                                                          R"(, "cryopod.dev/restore-once": "true",
+                       "cryopod.dev/on-restore-failure": "cold-start",
+                       "cryopod.dev/differences": "image, command")"));
+  const Result<std::optional<Request>> declines = Read(
+      Config(std::string(kContainerAnnotations) +
+             R"(, "cryopod.dev/restore-once": "false", "cryopod.dev/on-restore-failure": "fail")"));
+
+  ASSERT_THAT(asks, test::IsOk());
+  EXPECT_TRUE((*asks)->restore_once);
+  EXPECT_TRUE((*asks)->cold_start);
+  EXPECT_EQ((*asks)->differences, "image, command");
+  ASSERT_THAT(declines, test::IsOk());
+  EXPECT_FALSE((*declines)->restore_once);
+  EXPECT_FALSE((*declines)->cold_start);
+}
+
 TEST_F(BundleTest, AnAbsoluteRootIsTakenAsItIs) {
   const Result<std::optional<Request>> request =
       Read(R"({"root": {"path": "/elsewhere"}, "annotations": {)" +
@@ -133,6 +151,22 @@ INSTANTIATE_TEST_SUITE_P(
             R"("cryopod.dev/restore-from": "a", "io.kubernetes.cri.container-type": "container",
                "io.kubernetes.cri.sandbox-uid": "u")",
             "no name"},
+        Unanswerable{"once_unknown",
+                     R"("cryopod.dev/restore-from": "a", "cryopod.dev/restore-once": "yes",
+                        "io.kubernetes.cri.container-type": "sandbox")",
+                     "restore-once is \"yes\"; it may be false or true"},
+        Unanswerable{"once_no_text",
+                     R"("cryopod.dev/restore-from": "a", "cryopod.dev/restore-once": true,
+                        "io.kubernetes.cri.container-type": "sandbox")",
+                     "it may be false or true"},
+        Unanswerable{"failure_unknown",
+                     R"("cryopod.dev/restore-from": "a", "cryopod.dev/on-restore-failure": "cold",
+                        "io.kubernetes.cri.container-type": "sandbox")",
+                     "it may be fail or cold-start"},
+        Unanswerable{"difference_unknown",
+                     R"("cryopod.dev/restore-from": "a", "cryopod.dev/differences": "image,user",
+                        "io.kubernetes.cri.container-type": "sandbox")",
+                     "\"user\" is no difference"},
         Unanswerable{"broken_json", R"("cryopod.dev/restore-from": "a",,)", "no JSON"}),
     [](const auto& entry) { return entry.param.name; });
 

@@ -181,6 +181,74 @@ TEST_F(CreateTest, AHangingRestoreIsEndedBeforeTheKubeletEndsUs) {
   EXPECT_FALSE(outcome_->restored);
 }
 
+// With the annotation beside that which asks for the restore.
+class ColdStartTest : public CreateTest {
+ protected:
+  void SetUp() override {
+    CreateTest::SetUp();
+    WriteBundle("app");
+    std::string config = test::ReadText(Path("bundle/config.json"));
+    config.insert(config.find("\"cryopod.dev/"),
+                  R"("cryopod.dev/on-restore-failure": "cold-start", )");
+    test::WriteText(Path("bundle/config.json"), config);
+  }
+  // An agent that refuses the restore with `refusal`, and answers the question for a cold start.
+  void Refuse(const Answer& refusal, const Answer& to_cold_start) {
+    StartAgent([=](int fd, const Request& request) {
+      const bool cold = request.kind == Request::Kind::kColdStart;
+      EXPECT_THAT(Send(fd, cold ? to_cold_start : refusal, test::FakeRuntimeAgent::Soon()),
+                  test::IsOk());
+    });
+  }
+  const Answer kRefusal = Answer::Refuse(
+      Status(Code::kFailedPrecondition, "AlreadyRestored: by u-0", Reason::kAlreadyRestored));
+};
+
+TEST_F(ColdStartTest, ARefusalThatStaysIsToldToTheAgentAndTheContainerStartsAsAny) {
+  Refuse(kRefusal, Answer::Pass());
+
+  EXPECT_EQ(Create(), 0);
+
+  ASSERT_EQ(agent_->requests().size(), 2u);
+  const Request asked = agent_->requests().back();
+  EXPECT_EQ(asked.kind, Request::Kind::kColdStart);
+  EXPECT_EQ(asked.container_name, "app");
+  EXPECT_EQ(asked.failure, "AlreadyRestored: by u-0");
+  EXPECT_EQ(asked.failure_reason, "already_restored");
+  ASSERT_EQ(RuntimeCalls().size(), 1u);
+  EXPECT_THAT(RuntimeCalls().front(), HasSubstr(" create "));
+}
+
+TEST_F(ColdStartTest, WhatMayComeRightByItselfOrTouchedTheContainerFails) {
+  Refuse(Answer::Fail("no space"), Answer::Pass());
+
+  EXPECT_EQ(Create(), 1);
+
+  EXPECT_EQ(LoggedError(), "cryopod: no space");
+  EXPECT_EQ(agent_->requests().size(), 1u) << "no cold start was asked for";
+  EXPECT_THAT(RuntimeCalls(), ElementsAre());
+}
+
+TEST_F(ColdStartTest, WithoutTheAgentsConsentItFailsWithBothReasons) {
+  Refuse(kRefusal, Answer::Fail("half of it was restored"));
+
+  EXPECT_EQ(Create(), 1);
+
+  EXPECT_THAT(LoggedError(), HasSubstr("AlreadyRestored: by u-0"));
+  EXPECT_THAT(LoggedError(), HasSubstr("half of it was restored"));
+  EXPECT_THAT(RuntimeCalls(), ElementsAre());
+}
+
+TEST_F(ColdStartTest, APodWithoutTheAnnotationNeverDoes) {
+  WriteBundle("app");
+  Refuse(kRefusal, Answer::Pass());
+
+  EXPECT_EQ(Create(), 1);
+
+  EXPECT_EQ(agent_->requests().size(), 1u);
+  EXPECT_THAT(RuntimeCalls(), ElementsAre());
+}
+
 TEST_F(CreateTest, WhatIsConsumedAndItsSandboxAreCreatedByTheRealRuntimeWithoutTheAgent) {
   Consume();
   for (const char* container : {"app", ""}) {

@@ -21,6 +21,21 @@ TEST(PodCheckpointTest, WhatWasWrittenIsRead) {
   checkpoint.finished = {{"init", "image:1", "sha256:1"}, {"init-2", "", ""}};
   checkpoint.containers[0].record_locks = {{17, 4, true, 128, 1}, {18, 5, false, 0, 0}};
   EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+
+  checkpoint.restore_once = true;
+  checkpoint.containers[0].image_id = "sha256:2";
+  checkpoint.containers[0].program = {"/app", "sha256:3", "/srv", {{"A", "sha256:4"}}};
+  EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+}
+
+TEST(PodCheckpointTest, AnArchiveThatDoesNotSayWhatItsContainersRanIsRead) {
+  const std::string text = ToJson(SampleCheckpoint({"app"}));
+
+  EXPECT_THAT(text, Not(HasSubstr("\"program\"")));
+  const Result<PodCheckpoint> read = ParsePodCheckpoint(text);
+  ASSERT_THAT(read, IsOk());
+  EXPECT_FALSE(read->restore_once);
+  EXPECT_TRUE(read->containers[0].program.empty());
 }
 
 TEST(PodCheckpointTest, AnArchiveWithoutTheWordsOfItsCpuIsRead) {
@@ -58,6 +73,14 @@ TEST(PodCheckpointTest, RefusesMoreThanItsLimitsAndWhatContradictsItself) {
        [](auto& pod) {
          pod.containers[0].record_locks = {{17, 4, true, uint64_t{1} << 62, uint64_t{1} << 62}};
        }},
+      {"environment: more than 256",
+       [](auto& pod) {
+         for (int i = 0; i < 257; ++i) {
+           pod.containers[0].program.environment[std::to_string(i)] = "x";
+         }
+       }},
+      {"environment: a name",
+       [](auto& pod) { pod.containers[0].program.environment["A\n"] = "x"; }},
       {"\"app\" stands twice",
        [](auto& pod) {
          pod.finished = {{"app", "", ""}};

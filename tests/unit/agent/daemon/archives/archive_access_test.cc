@@ -56,6 +56,21 @@ TEST_F(ArchiveAccessTest, ADigestTellsAnotherNamespaceNothing) {
               StatusIs(Code::kFailedPrecondition, HasSubstr(digest_)));
 }
 
+TEST_F(ArchiveAccessTest, WhoIsGivenAnotherNamespacesArchiveStandsInTheLogWithBoth) {
+  const auto logged = [this](const std::string& pod_namespace) {
+    ::testing::internal::CaptureStderr();
+    EXPECT_THAT(OpenArchiveFor(config_, "a", pod_namespace), IsOk());
+    return ::testing::internal::GetCapturedStderr();
+  };
+  config_.restore_namespaces = "shop:team-b";
+
+  EXPECT_THAT(
+      logged("team-b"),
+      AllOf(HasSubstr("\"level\":\"info\""), HasSubstr("\"archive\":\"a\""), HasSubstr(digest_),
+            HasSubstr("\"of\":\"shop\""), HasSubstr("\"for\":\"team-b\"")));
+  EXPECT_EQ(logged("shop"), "") << "nothing out of the ordinary";
+}
+
 TEST_F(ArchiveAccessTest, APairThatTheConfigurationNamesMayShareInItsOneDirection) {
   config_.restore_namespaces = "x:y, shop:team-b";
 

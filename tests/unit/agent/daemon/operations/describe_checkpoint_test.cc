@@ -53,6 +53,7 @@ class DescribeCheckpointJobTest : public ::testing::Test {
     cri::Container app = Container("app", kRunning);
     app.image = "image:1";
     app.image_ref = "sha256:1";
+    app.image_id = "sha256:11";
     app.created_at_ns = 5;
     app.config_json = R"({"c":1})";
     app.status_json = R"({"s":1})";
@@ -133,8 +134,10 @@ TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
   pod_.containers.push_back(setup);
   EXPECT_FALSE(Describe()->stop_source);
   EXPECT_FALSE(Describe()->without_volumes);
+  EXPECT_FALSE(Describe()->restore_once);
   request_.stop_source = true;
   request_.without_volumes = true;
+  request_.restore_once = true;
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const jobs::CheckpointJob job, Describe());
 
@@ -153,10 +156,12 @@ TEST_F(DescribeCheckpointJobTest, HoldsEverythingThatOnlyCriKnows) {
   EXPECT_EQ(job.criu_program, "/criu");
   EXPECT_TRUE(job.stop_source);
   EXPECT_TRUE(job.without_volumes);
+  EXPECT_TRUE(job.restore_once);
   EXPECT_EQ(job.timeout_s, 5u);
   const jobs::RequestedContainer app = {
-      "app", "app-0",      "image:1",    "sha256:1",
-      5,     R"({"c":1})", R"({"s":1})", {{"/data", "/srv", true}}};
+      "app",      "app-0",      "image:1",    "sha256:1",
+      5,          R"({"c":1})", R"({"s":1})", {{"/data", "/srv", true}},
+      "sha256:11"};
   EXPECT_THAT(job.containers, ElementsAre(app));
   EXPECT_THAT(job.finished,
               ElementsAre(archive::FinishedContainer{"setup", "image:2", "sha256:2"}));

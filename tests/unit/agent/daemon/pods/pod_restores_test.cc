@@ -8,6 +8,7 @@
 #include "agent/jobs/pod_journal.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
+#include "restore/runtime/protocol/once_record.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 
 namespace cryopod::daemon {
@@ -55,6 +56,7 @@ class PodRestoresTest : public test::AgentFixture {
     const std::string sandbox = server_.sandbox_ids().at(0);
     const json config = json::parse(server_.container_config(id));
     wrapper::ConsumedRecord record;
+    record.remark = remark_;
     record.restore_from = Annotation(sandbox, wrapper::kRestoreFromAnnotation);
     record.restore_operation =
         operation_.empty() ? Annotation(sandbox, wrapper::kRestoreOperationAnnotation) : operation_;
@@ -74,6 +76,7 @@ class PodRestoresTest : public test::AgentFixture {
   api::RestoreRequest options_;
   RestoreOperations restores_{agent_};
   PodRestores pods_{agent_, restores_};
+  std::string remark_;     // of what the wrapper restores
   std::string operation_;  // that the wrapper claims; empty: the one it was told
   std::vector<std::string> stages_;
 };
@@ -98,6 +101,58 @@ TEST_F(PodRestoresTest, MakesAPodThatAsksForTheRestoreAndProvesIt) {
   EXPECT_THAT(report.phases, SizeIs(6));
   EXPECT_TRUE(std::filesystem::is_directory(LogDirectory())) << "as the kubelet would";
   EXPECT_THAT(Ends(), ElementsAre(OwnId() + ".json", OwnId()));
+}
+
+TEST_F(PodRestoresTest, NeverStartsColdWhateverTheRequestsAnnotationsAllow) {
+  json request = json::parse(options_.request_json);
+  request["config"]["annotations"] = {{wrapper::kOnFailureAnnotation, "cold-start"},
+                                      {wrapper::kDifferencesAnnotation, "image"}};
+  options_.request_json = request.dump();
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
+
+  EXPECT_EQ(Annotation(report.sandbox_id, wrapper::kOnFailureAnnotation), "fail");
+  EXPECT_EQ(Annotation(report.sandbox_id, wrapper::kDifferencesAnnotation), "image");
+}
+
+TEST_F(PodRestoresTest, WhatMayDifferStandsInThePodsAnnotationOrIsRefusedBeforeAnythingIsMade) {
+  options_.differences = "imgae";
+  EXPECT_THAT(Restore(), StatusIs(Code::kInvalidArgument, HasSubstr("imgae")));
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+
+  options_.differences = "image,command";
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
+
+  EXPECT_EQ(Annotation(report.sandbox_id, wrapper::kDifferencesAnnotation), "image,command");
+}
+
+TEST_F(PodRestoresTest, AnswersInWhatTheRequestDiffersFromTheArchive) {
+  remark_ = "another environment";
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const RestoreReport report, Restore());
+
+  EXPECT_THAT(report.warnings, ElementsAre("container app: another environment",
+                                           "container sidecar: another environment"));
+}
+
+TEST_F(PodRestoresTest, AnArchiveThatIsRestoredOnceIsRefusedBeforeAnythingIsMade) {
+  options_.operation_id = OwnId();
+  ASSERT_THAT(Restore(), IsOk());
+  const std::string digest =
+      archive::ArchiveStore::Open(config_.store_root())->OpenArchive({"a", ""})->digest();
+  ASSERT_THAT(wrapper::ClaimOnce(config_.state_dir, digest,
+                                 {"a", "u-new", "shop", "web", "a", "op", "p-1", ""}),
+              IsOk());
+  const size_t sandboxes = server_.sandbox_ids().size();
+
+  EXPECT_THAT(Restore(), IsOk()) << "the same operation is found, not begun again";
+  options_.operation_id.clear();
+  const Status refused = Restore().status();
+
+  EXPECT_THAT(refused, StatusIs(Code::kFailedPrecondition, HasSubstr("AlreadyRestored")));
+  EXPECT_EQ(refused.reason(), Reason::kAlreadyRestored);
+  EXPECT_EQ(server_.sandbox_ids().size(), sandboxes);
+  EXPECT_THAT(operations_.ListRunning(), IsEmpty());
 }
 
 TEST_F(PodRestoresTest, ThePodStandsInTheJournalBeforeItsSandboxIsMadeAndNoLongerAtTheEnd) {

@@ -123,6 +123,19 @@ TEST_F(BuildPodRequestTest, WhatTheArchiveRecordedIsTakenUnderANewUid) {
   EXPECT_THAT(first.sandbox_config_json, HasSubstr("/var/log/pods/shop_web_" + first.pod_uid));
 }
 
+TEST_F(BuildPodRequestTest, HowTheSourceWasRestoredIsNoPartOfWhatItWas) {
+  json pod = json::parse(test::kSamplePod);
+  pod["annotations"] = {{"cryopod.dev/restore-once", "true"},
+                        {"cryopod.dev/on-restore-failure", "cold-start"},
+                        {"cryopod.dev/differences", "image"},
+                        {"team", "shop"}};
+  UseArchive("b", pod.dump());
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const cri::PodRequest request, Build("", true));
+
+  EXPECT_EQ(json::parse(request.sandbox_config_json)["annotations"], json({{"team", "shop"}}));
+}
+
 TEST_F(BuildPodRequestTest, BothOrNeitherIsRefused) {
   EXPECT_THAT(Build(""), StatusIs(Code::kInvalidArgument, HasSubstr("--request")));
   EXPECT_THAT(Build(GivenRequest({"app", "sidecar"}), true),

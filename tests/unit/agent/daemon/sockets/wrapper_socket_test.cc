@@ -7,6 +7,7 @@
 #include "agent/daemon/operations/checkpoint_operations.h"
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/once_record.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
 
 namespace cryopod::daemon {
@@ -29,6 +30,9 @@ class WrapperServerTest : public test::AgentFixture {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "cgroups need root";
     ASSERT_THAT(test::MakeSampleArchive(config_.store_root(), "a", {"app"}), IsOk());
+    const std::string sandbox = server_.AddPod(
+        R"({"metadata":{"name":"new","namespace":"shop","uid":"u-new"}})", "cryopod");
+    container_ = server_.AddContainer(sandbox, test::SampleContainerConfig("app"), 4711);
     BeginAgent();
   }
   // The next one knows nothing but what is on disk.
@@ -48,9 +52,10 @@ class WrapperServerTest : public test::AgentFixture {
     ASSERT_THAT(jobs::WriteFileOf(JobDir(id), jobs::kStateFile, report), IsOk());
   }
   AgentParts parts() { return {config_, runtime_, *register_, metrics_}; }
-  static Request RequestOf(Request::Kind kind, const std::string& archive = "a",
-                           const std::string& uid = "u-1") {
+  Request RequestOf(Request::Kind kind, const std::string& archive = "a",
+                    const std::string& uid = "u-1") const {
     Request request;
+    request.container_id = container_;
     request.kind = kind;
     request.pod_name = "web";
     request.pod_namespace = "shop";
@@ -90,6 +95,7 @@ class WrapperServerTest : public test::AgentFixture {
     ::chmod(config_.restore_program().c_str(), 0755);
   }
 
+  std::string container_;  // that the runtime tells of
   std::unique_ptr<OperationRegister> register_;
   std::unique_ptr<RestoreOperations> restores_;
   std::jthread wrappers_;
@@ -134,6 +140,89 @@ TEST_F(WrapperServerTest, AnArchiveThatIsAbsentOrAnotherFailsWithPodAndArchive) 
     EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate, archive)), FailsWith(archive));
   }
   EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(WrapperServerTest, ACreateReachesTheRestoreWithTheImageThatTheRuntimeTells) {
+  Request request = RequestOf(Request::Kind::kCreate);
+  request.container_name = "tells";
+
+  EXPECT_THAT(Ask(request), FailsWith("image lab.local/app:1 sha256:feed sha256:f00d"));
+}
+
+TEST_F(WrapperServerTest, AContainerWhoseImageNobodyTellsIsNotRestored) {
+  Request request = RequestOf(Request::Kind::kCreate);
+  request.container_id = "gone";
+
+  const Result<Answer> answer = Ask(request);
+
+  EXPECT_THAT(answer, FailsWith("asking for the image of container app"));
+  EXPECT_FALSE(answer->may_start_cold) << "the next try may find it";
+  EXPECT_THAT(Jobs(), SizeIs(0));
+}
+
+TEST_F(WrapperServerTest, AnArchiveThatIsRestoredOnceIsRefusedToTheSecondPodWithoutAnyProcess) {
+  const std::string digest = OpenArchive(config_, "a")->digest();
+  ASSERT_THAT(wrapper::ClaimOnce(config_.state_dir, digest,
+                                 {"a", "u-0", "shop", "web-0", "a", "", "r-0", ""}),
+              IsOk());
+
+  for (const Request::Kind kind :
+       {Request::Kind::kSandbox, Request::Kind::kCreate, Request::Kind::kCreate}) {
+    EXPECT_THAT(Ask(RequestOf(kind)), FailsWith("AlreadyRestored"));
+  }
+
+  EXPECT_THAT(Jobs(), SizeIs(0));
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr("{operation_type=\"restore_pod\",reason=\"already_restored\"} 3"));
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox, "a", "u-0")), FailsWith("the restore of a"))
+      << "its own pod is none";
+}
+
+TEST_F(WrapperServerTest, OnlyWhatIsWrongWithTheArchiveMayStartCold) {
+  const Result<Answer> absent = Ask(RequestOf(Request::Kind::kSandbox, "absent"));
+  ASSERT_THAT(absent, IsOk());
+  EXPECT_TRUE(absent->may_start_cold);
+  EXPECT_EQ(absent->reason_code, "not_found");
+  std::filesystem::remove(config_.restore_program());
+
+  const Result<Answer> of_ours = Ask(RequestOf(Request::Kind::kSandbox));
+
+  EXPECT_THAT(of_ours, FailsWith("cryopod-restore"));
+  EXPECT_FALSE(of_ours->may_start_cold);
+}
+
+TEST_F(WrapperServerTest, TheRestoreIsToldThatItIsOneOnceByThePod) {
+  Request request = RequestOf(Request::Kind::kSandbox);
+  request.restore_once = true;
+  (void)Ask(request);
+
+  ASSERT_THAT(Jobs(), SizeIs(1));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(
+      const jobs::RestoreJob job,
+      jobs::ReadFileOf<jobs::RestoreJob>(JobDir(Jobs()[0]), jobs::kRequestFile));
+  EXPECT_TRUE(job.restore_once);
+}
+
+TEST_F(WrapperServerTest, AColdStartIsRecordedCountedAndEndsTheRestore) {
+  BeginRestore();
+  Request cold = RequestOf(Request::Kind::kColdStart);
+  cold.failure = "AlreadyRestored: by another";
+  cold.failure_reason = "already_restored";
+
+  EXPECT_THAT(Ask(cold), Passes());
+
+  EXPECT_THAT(metrics_.Serialize(),
+              HasSubstr("cryopod_pod_cold_starts_total{reason=\"already_restored\"} 1"));
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), Passes()) << "from now on";
+  EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
+}
+
+TEST_F(WrapperServerTest, HalfAPodDoesNotStartCold) {
+  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "db", {"a", "", "r-0", ""}), IsOk());
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kColdStart)), FailsWith("half of it"));
+
+  EXPECT_THAT(metrics_.Serialize(), ::testing::Not(HasSubstr("cold_starts_total{")));
 }
 
 TEST_F(WrapperServerTest, ARefusalCountsUnlessACallerOfTheAgentWaitsForIt) {
@@ -367,7 +456,7 @@ TEST_F(WrapperServerTest, ARestoreThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
   const std::string id = BeginRestore();
   const pid_t pid = JobPid(id);
   wrappers_ = {};
-  const std::string foreign = R"({"format":2,"readable_from":2,"kind":"restore"})";
+  const std::string foreign = R"({"format":9,"readable_from":9,"kind":"restore"})";
   for (const char* name : {jobs::kStateFile, jobs::kProcessFile, jobs::kRequestFile}) {
     cryopod::test::WriteText(JobDir(id) + "/" + name, foreign);
 

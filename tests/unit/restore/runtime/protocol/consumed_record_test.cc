@@ -73,6 +73,40 @@ TEST_F(ConsumedRecordTest, KeepsWhatWasWrittenAndTheTime) {
   EXPECT_THAT(record->time, ::testing::MatchesRegex("20..-..-..T..:..:..Z"));
 }
 
+TEST_F(ConsumedRecordTest, AColdStartIsOfTheWholePodAndKeepsItsReason) {
+  Request request = RequestOf("app");
+  request.failure = "AlreadyRestored: by another pod";
+  request.failure_reason = "already_restored";
+
+  ASSERT_THAT(WriteColdStart(state_dir(), request), test::IsOk());
+  EXPECT_THAT(WriteColdStart(state_dir(), RequestOf("sidecar")), test::IsOk()) << "again";
+
+  for (const char* container : {"app", "sidecar", "injected", ""}) {
+    EXPECT_THAT(IsConsumed(state_dir(), RequestOf(container)), test::IsOkAnd(true)) << container;
+  }
+  EXPECT_THAT(test::ReadText(temp_.path() / "consumed/u-1/.cold"),
+              HasSubstr("remark=already_restored: AlreadyRestored: by another pod\n"));
+  Request other = RequestOf("app");
+  other.restore_from = "web-2";
+  EXPECT_THAT(IsConsumed(state_dir(), other), test::IsOkAnd(false)) << "another restore";
+}
+
+TEST_F(ConsumedRecordTest, HalfAPodDoesNotStartCold) {
+  ASSERT_THAT(Write("app"), test::IsOk());
+
+  EXPECT_THAT(WriteColdStart(state_dir(), RequestOf("sidecar")),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("half of it")));
+  EXPECT_THAT(IsConsumed(state_dir(), RequestOf("sidecar")), test::IsOkAnd(false));
+}
+
+TEST_F(ConsumedRecordTest, APodWhoseInitContainerWasNotRunAgainDoesNotStartCold) {
+  ASSERT_THAT(WriteSkipped(state_dir(), RequestOf("setup")), test::IsOk());
+
+  EXPECT_THAT(WriteColdStart(state_dir(), RequestOf("app")),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("not run again")));
+  EXPECT_THAT(IsConsumed(state_dir(), RequestOf("")), test::IsOkAnd(false));
+}
+
 TEST_F(ConsumedRecordTest, NobodyElseCanReadIt) {
   ASSERT_THAT(Write("app"), test::IsOk());
 

@@ -31,6 +31,14 @@ Request FullRequest() {
   request.cgroups_path = "/k8s.io/c1";
   request.namespace_paths = {{"uts", "/proc/1/ns/uts"}, {"ipc", "/proc/1/ns/ipc"}};
   request.cgroup_namespace = true;
+  request.restore_once = true;
+  request.cold_start = true;
+  request.differences = "image";
+  request.image = "app:1";
+  request.image_ref = "app@sha256:01";
+  request.image_id = "sha256:02";
+  request.failure = "no such archive";
+  request.failure_reason = "not_found";
   return request;
 }
 
@@ -59,8 +67,27 @@ TEST_F(MessagesTest, EveryMessageArrivesWithEveryField) {
   EXPECT_THAT(ParseRequest(Serialize(FullRequest())), test::IsOkAnd(FullRequest()));
   const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "/usr/sbin/criu"};
   for (const Answer& answer :
-       {Answer::Restore(plan), Answer::Finished(), Answer::Fail("no such archive")}) {
+       {Answer::Restore(plan), Answer::Finished(), Answer::Fail("no such archive"),
+        Answer::Refuse(Status(Code::kNotFound, "no such archive"))}) {
     EXPECT_THAT(AnswerOf(answer), test::IsOkAnd(answer));
+  }
+}
+
+TEST_F(MessagesTest, AColdStartIsAskedForByAKindOfItsOwn) {
+  Request request = FullRequest();
+  request.kind = Request::Kind::kColdStart;
+
+  EXPECT_THAT(ParseRequest(Serialize(request)), test::IsOkAnd(request));
+}
+
+TEST_F(MessagesTest, OnlyWhatNoLaterTryWouldFindOtherwiseMayStartCold) {
+  const Answer absent = Answer::Refuse(Status(Code::kNotFound, "no such archive"));
+  EXPECT_EQ(absent.decision, Answer::Decision::kFail);
+  EXPECT_TRUE(absent.may_start_cold);
+  EXPECT_EQ(absent.reason_code, "not_found");
+  for (const Code code : {Code::kAborted, Code::kResourceExhausted, Code::kDeadlineExceeded,
+                          Code::kUnavailable, Code::kInternal, Code::kInvalidArgument}) {
+    EXPECT_FALSE(Answer::Refuse(Status(code, "now")).may_start_cold) << CodeName(code);
   }
 }
 
