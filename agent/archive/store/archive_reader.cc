@@ -230,13 +230,6 @@ std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& arch
   return json::Write(index);
 }
 
-Status WriteLayoutFiles(int layout_dir_fd, const Descriptor& pod_index,
-                        const std::string& archive_name, Origin origin) {
-  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(layout_dir_fd, kLayoutName, kLayoutJson));
-  return WriteFileAtomically(layout_dir_fd, kIndexName,
-                             LayoutIndexJson(pod_index, archive_name, origin));
-}
-
 Result<Archive> OpenLayout(int layout_dir_fd, const std::string& name) {
   return ArchiveReader(name, false).Read(layout_dir_fd);
 }

@@ -13,9 +13,6 @@ inline constexpr char kBlobsName[] = "blobs/sha256";
 // Content of index.json: one descriptor, the pod's index, under the archive's name.
 std::string LayoutIndexJson(const Descriptor& pod_index, const std::string& archive_name,
                             Origin origin = Origin::kThisNode);
-// oci-layout and, last, index.json: without it there is no archive here.
-Status WriteLayoutFiles(int layout_dir_fd, const Descriptor& pod_index,
-                        const std::string& archive_name, Origin origin);
 
 // Opens the image layout in `layout_dir_fd` (borrowed) as the archive `name` and checks its
 // structure as `Archive` says. Nothing may lie in it that does not belong to it.

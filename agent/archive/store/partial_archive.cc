@@ -126,7 +126,9 @@ Status PartialArchive::WriteIndex(const Descriptor& pod_index, Origin origin) co
                              OpenBeneath(layout_dir_.get(), name, O_RDONLY | O_DIRECTORY));
     CRYOPOD_RETURN_IF_ERROR(Sync(dir.get(), name));
   }
-  return WriteLayoutFiles(layout_dir_.get(), pod_index, name_, origin);
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(layout_dir_.get(), kLayoutName, kLayoutJson));
+  return WriteFileAtomically(layout_dir_.get(), kIndexName,
+                             LayoutIndexJson(pod_index, name_, origin));
 }
 
 Status PartialArchive::Publish() {

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "agent/archive/oci/media_types.h"
@@ -46,6 +47,13 @@ Result<Descriptor> RestoreIndex(int layout_dir_fd, const Descriptor& stripped) {
   return restored;
 }
 
+// Nobody reads it meanwhile, and what WriteFileAtomically does with modes is not allowed here.
+Status Overwrite(int layout_dir_fd, const char* name, std::string_view text) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file,
+                           OpenBeneath(layout_dir_fd, name, O_WRONLY | O_TRUNC | O_NOFOLLOW));
+  return WriteAll(file.get(), text).While(name);
+}
+
 }  // namespace
 
 Status SettleLayout(int layout_dir_fd) {
@@ -58,7 +66,9 @@ Status SettleLayout(int layout_dir_fd) {
   }
   CRYOPOD_ASSIGN_OR_RETURN(const Descriptor pod_index, RestoreIndex(layout_dir_fd, *found));
   // The other tool's file is covered by no digest.
-  CRYOPOD_RETURN_IF_ERROR(WriteLayoutFiles(layout_dir_fd, pod_index, kNoName, Origin::kImported));
+  CRYOPOD_RETURN_IF_ERROR(Overwrite(layout_dir_fd, kLayoutName, kLayoutJson));
+  CRYOPOD_RETURN_IF_ERROR(
+      Overwrite(layout_dir_fd, kIndexName, LayoutIndexJson(pod_index, kNoName, Origin::kImported)));
   return CheckForeignLayout(layout_dir_fd, kNoName);
 }
 
