@@ -41,8 +41,11 @@ endfunction()
 #                 [FOR_TESTS|EMBEDDED])
 #
 # A program of floor n, installed into DESTINATION (bin unless told otherwise); FOR_TESTS, only where the
-# component "tests" is asked for; EMBEDDED, never, since another program has it in itself. Its main may use
-# modules of its own floor: the program is the roof over them.
+# component "tests" is asked for. Its main may use modules of its own floor: the program is the roof over
+# them.
+#
+# EMBEDDED: another program has it in itself; it is not installed. Static and without sanitizers in every
+# build, so it links no module: what it needs of those that it USES is named with target_sources().
 function(cryopod_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "FOR_TESTS;EMBEDDED" "FLOOR;DESTINATION" "SOURCES;USES;LIBRARIES")
   if(NOT DEFINED arg_FLOOR OR NOT arg_SOURCES)
@@ -59,11 +62,13 @@ function(cryopod_program name)
     endif()
   endforeach()
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} cryopod_warnings)
   if(arg_EMBEDDED)
-    target_link_options(${name} PRIVATE -s)
+    target_link_libraries(${name} PRIVATE cryopod_warnings)
+    target_compile_options(${name} PRIVATE -fno-sanitize=all)
+    target_link_options(${name} PRIVATE -fno-sanitize=all -static -s LINKER:--gc-sections)
     return()
   endif()
+  target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} cryopod_warnings)
   file(RELATIVE_PATH to_lib /${arg_DESTINATION} /lib)
   set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
   if(arg_FOR_TESTS)
