@@ -94,7 +94,8 @@ TEST_F(MessagesTest, OnlyWhatNoLaterTryWouldFindOtherwiseMayStartCold) {
 TEST_F(MessagesTest, APlanArrivesOnlyWithRestore) {
   const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "/usr/sbin/criu"};
 
-  EXPECT_THAT(AnswerOf({Answer::Decision::kPass, "", plan}), test::IsOkAnd(Answer::Pass()));
+  EXPECT_THAT(AnswerOf({Answer::Decision::kPass, "", plan, false, ""}),
+              test::IsOkAnd(Answer::Pass()));
 }
 
 TEST_F(MessagesTest, AnOutcomeArrivesWithItsLogCut) {
