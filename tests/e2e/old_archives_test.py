@@ -2,7 +2,7 @@
 
 tests/e2e/old_archives holds one of each schema and cgroup version: a container whose program
 (tick.cc there) and its count lie in the writable layer, so that no image need be what it was, which the
-restore allows. Of the processor's flags they name those alone that servers of every maker have: the
+restore allows. Of the processor's flags they name those alone that every virtual machine has: the
 program needs no others.
 """
 import os

@@ -183,6 +183,9 @@ TEST_F(PodRestoreTest, MemoryThatCannotBeFilledMakesItAFailureAndEndsTheProcesse
                   criu::FormatFills({{info->namespace_pids.back(), 1, 0, criu::PageBytes(), 0}}));
   test::WriteText(plan.plan.images_dir + "/" + criu::KeptPagesFile(1),
                   std::string(criu::PageBytes(), 'x'));
+  for (const std::string& name : {std::string(criu::kFillListFile), criu::KeptPagesFile(1)}) {
+    fs::permissions(plan.plan.images_dir + "/" + name, fs::perms(0600));
+  }
 
   const Answer answer = pod().OnOutcome("c1", outcome);
 
