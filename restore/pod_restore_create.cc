@@ -109,7 +109,7 @@ Answer PodRestore::Refused(const Status& why) const {
 }
 
 Answer PodRestore::OnCreate(const Request& request) {
-  const Answer as_sandbox = OnSandbox(request);
+  Answer as_sandbox = OnSandbox(request);
   if (as_sandbox.decision != Answer::Decision::kPass) return as_sandbox;
   const auto had_finished = [&](const archive::FinishedContainer& finished) {
     return finished.name == request.container_name;
@@ -151,9 +151,9 @@ Status PodRestore::AdaptImages(const Request& request, const Attempt& attempt) {
   CRYOPOD_RETURN_IF_ERROR(
       CheckExternalFiles(RecordOf(archive_->checkpoint(), name), attempt.mounts)
           .While("restoring container " + name + " from archive " + job_.archive));
-  const Status adapted = AdaptToRequest(job_, *archive_, request, attempt.mounts,
-                                        LiveRulesOf(attempt.context, attempt.mounts, request),
-                                        staging_->PathOf(name), Deadline::After(kAdaptTimeout));
+  Status adapted = AdaptToRequest(job_, *archive_, request, attempt.mounts,
+                                  LiveRulesOf(attempt.context, attempt.mounts, request),
+                                  staging_->PathOf(name), Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(name);
   return adapted;

@@ -165,7 +165,9 @@ TEST_F(AdoptCheckpointsTest, AJobThatIsNotUnderstoodIsLeftAloneByEveryAgent) {
   const pid_t pid = JobPid(id);
   ASSERT_THAT(jobs::WriteFileOf(JobDir(id), jobs::kJournalFile, jobs::Journal()), IsOk());
   const auto without_format = [](json& document) { document.erase("format"); };
-  const auto for_newer_readers = [](json& document) { document["readable_from"] = 2; };
+  const auto for_newer_readers = [](json& document) {
+    document["readable_from"] = jobs::kFormat + 1;
+  };
   for (const char* name : {jobs::kRequestFile, jobs::kProcessFile, jobs::kJournalFile}) {
     const std::string before = ReadText(JobDir(id) + "/" + name);
     for (const std::function<void(json&)>& change :

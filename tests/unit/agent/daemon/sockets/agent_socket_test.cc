@@ -96,7 +96,7 @@ TEST_F(AgentServiceTest, ACheckpointHandsItsOptionsOnStreamsItsProgressAndEndsWi
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const api::CheckpointResult result,
-      client_->Checkpoint({"shop/web", "mine", true, true, seconds(42), ""}, note, Soon()));
+      client_->Checkpoint({"shop/web", "mine", true, true, true, seconds(42), ""}, note, Soon()));
 
   CRYOPOD_ASSERT_OK_AND_ASSIGN(
       const jobs::CheckpointJob job,
@@ -104,6 +104,7 @@ TEST_F(AgentServiceTest, ACheckpointHandsItsOptionsOnStreamsItsProgressAndEndsWi
   EXPECT_EQ(job.archive, "mine");
   EXPECT_TRUE(job.stop_source);
   EXPECT_TRUE(job.without_volumes);
+  EXPECT_TRUE(job.restore_once);
   EXPECT_EQ(job.timeout_s, 42u);
   EXPECT_EQ(result.archive, "a");
   EXPECT_EQ(result.digest, good.digest);
