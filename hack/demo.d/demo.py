@@ -149,7 +149,7 @@ def main():
         run(nodes, checks)
     finally:
         if arguments.keep:
-            say("the lab stays up: CRYOPOD_LAB_NAME=demo hack/lab exec a cryopodctl list")
+            say("the lab stays up: CRYOPOD_LAB_NAME=demo hack/lab exec a /opt/cryopod/bin/cryopodctl list")
         else:
             nodes.down()
     for sentence in checks.failed:
