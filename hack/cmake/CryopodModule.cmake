@@ -151,8 +151,9 @@ function(cryopod_test name)
   endif()
   # Half of all code: who builds the programs need not wait for it.
   add_executable(${name} EXCLUDE_FROM_ALL ${arg_SOURCES})
-  # A test is compiled more often than its own code would have to be fast.
-  target_compile_options(${name} PRIVATE -O0)
+  # A test is compiled more often than its own code would have to be fast. -pthread is among what a
+  # precompiled header has to agree in, and some libraries bring it.
+  target_compile_options(${name} PRIVATE -O0 -pthread)
   target_precompile_headers(${name} REUSE_FROM cryopod_test_headers)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${arg_USES} ${arg_LIBRARIES} GTest::gtest GTest::gmock
