@@ -47,6 +47,8 @@ std::vector<criu::RemadeMount> FindRemadeMounts(const LiveMounts& live,
 Status AdaptToRequest(const jobs::RestoreJob& job, const archive::Archive& archive,
                       const wrapper::Request& request, const LiveMounts& live,
                       criu::LiveRules rules, const std::string& images_dir, Deadline deadline) {
+  rules.replaces_filter =
+      RecordOf(archive.checkpoint(), request.container_name).program.runtime_filter;
   rules.remade = FindRemadeMounts(live, request, archive.checkpoint());
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(images_dir));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));

@@ -40,6 +40,15 @@ std::vector<criu::RuledMount> RuledMounts(const LiveMounts& live) {
 
 }  // namespace
 
+Status CheckLiveFilters(const SecurityContext& context, const wrapper::Request& request) {
+  if (!context.has_seccomp || !request.seccomp_filters.empty()) return Status();
+  return Status(Code::kFailedPrecondition,
+                "the new pod's seccomp filter is not known, so that nothing can be put under it: " +
+                    (request.seccomp_failure.empty() ? "cryopod-runtime is older than this agent"
+                                                     : request.seccomp_failure),
+                Reason::kSecurityContext);
+}
+
 criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& live,
                             const wrapper::Request& request) {
   criu::LiveRules rules;
@@ -50,7 +59,7 @@ criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& li
   rules.permitted = context.permitted;
   rules.inheritable = context.inheritable;
   rules.no_new_privs = context.no_new_privs;
-  rules.has_seccomp = context.has_seccomp;
+  rules.seccomp_filters = request.seccomp_filters;
   // One that cannot be read was refused before.
   const auto differences = wrapper::ParseDifferences(request.differences);
   rules.allows_set_id = differences.ok() && differences->contains(wrapper::Difference::kSetId);

@@ -185,6 +185,9 @@ Status PodRestore::Examine(const Request& request, jobs::ContainerReport& contai
   attempt.context =
       SecurityContextOf(config, CapabilitiesOfProgram(request.rootfs, FirstProgramOf(config)));
   attempt.mounts = LiveMountsOf(config, request.rootfs);
+  CRYOPOD_RETURN_IF_ERROR(
+      CheckLiveFilters(attempt.context, request)
+          .While("restoring container " + container.name + " from archive " + job_.archive));
   return EnsureStaged(container);
 }
 

@@ -7,6 +7,7 @@
 
 #include "restore/runtime/bundle.h"
 #include "restore/runtime/finished_container.h"
+#include "restore/runtime/live_filters.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/wrapper.h"
 
@@ -30,6 +31,15 @@ std::vector<uint64_t> HardLimits() {
     }
   }
   return limits;
+}
+
+// Whether the restore can do without them is for the agent to say.
+void ReadLiveFilters(const Call& call, Request& request, Deadline deadline) {
+  Result<std::vector<SeccompFilter>> filters = LiveFilters(call, request, deadline);
+  if (filters.ok())
+    request.seccomp_filters = std::move(*filters);
+  else
+    request.seccomp_failure = filters.status().message();
 }
 
 int FailWithoutAgent(const Call& call, const Request& request, const Status& why) {
@@ -107,6 +117,7 @@ int Create(const Call& call) {
   if (*consumed) return PassThrough(call);
 
   const Deadline deadline = Deadline::After(call.settings.create_timeout);
+  if (request.kind == Request::Kind::kCreate) ReadLiveFilters(call, request, deadline);
   Result<AgentConnection> connection =
       AskAgent(call, request, deadline.SoonerAfter(call.settings.answer_timeout));
   if (!connection.ok()) return FailWithoutAgent(call, request, connection.status());

@@ -26,13 +26,6 @@ std::string PidFile(const Call& call, const Plan& plan) {
 
 std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.log"; }
 
-// The OCI runtime with the global options of the call.
-std::vector<std::string> RuntimeCommand(const Call& call) {
-  std::vector<std::string> command = {call.oci_runtime};
-  command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
-  return command;
-}
-
 std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
                                         const Plan& plan) {
   std::vector<std::string> command = RuntimeCommand(call);

@@ -56,6 +56,12 @@ Result<AgentConnection> AskAgent(const Call& call, const Request& request, Deadl
   return AgentConnection{std::move(socket), std::move(answer)};
 }
 
+std::vector<std::string> RuntimeCommand(const Call& call) {
+  std::vector<std::string> command = {call.oci_runtime};
+  command.insert(command.end(), call.arguments.globals.begin(), call.arguments.globals.end());
+  return command;
+}
+
 int PassThrough(const Call& call) {
   return Fail(call.arguments, Execute(call.oci_runtime, call.arguments.all).message());
 }

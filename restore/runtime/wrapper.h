@@ -42,6 +42,9 @@ Result<AgentConnection> AskAgent(const Call& call, const Request& request, Deadl
 // The returned number is the exit code where it did not.
 int RunWrapper(std::vector<std::string> arguments);
 
+// The OCI runtime with the global options of the call, for a subcommand of our own.
+std::vector<std::string> RuntimeCommand(const Call& call);
+
 // Becomes the OCI runtime with the same arguments; returns only when that failed.
 int PassThrough(const Call& call);
 

@@ -36,6 +36,7 @@ READ_ONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sys
 
 # Values of CRI's enumerations (runtime/v1/api.proto).
 NAMESPACE_POD, NAMESPACE_CONTAINER = 0, 1
+PROFILE_LOCALHOST = 2
 PROFILE_RUNTIME_DEFAULT = 0
 
 

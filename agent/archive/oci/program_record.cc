@@ -41,6 +41,7 @@ void Describe(json::Fields& fields, ProgramRecord& program) {
   fields.Optional("commandDigest", program.command_digest, json::Text);
   fields.Optional("workingDirectory", program.working_directory, json::Text);
   fields.Optional("environment", program.environment, json::Text);
+  fields.Optional("runtimeFilter", program.runtime_filter);
   fields.AtMost("environment", program.environment.size(), kVariablesMax);
   for (const auto& [name, digest] : program.environment) {
     if (!IsShort(name, kNameBytesMax)) fields.Fail("environment", "a name that is none");
@@ -65,6 +66,7 @@ ProgramRecord DescribeProgram(const json::Value& config) {
     if (program.environment.size() >= kVariablesMax) break;
     program.environment[name] = DigestOf(variable.substr(equals + 1));
   }
+  program.runtime_filter = !config.At("linux").At("seccomp").Members().empty();
   return program;
 }
 

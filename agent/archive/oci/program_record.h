@@ -11,7 +11,8 @@ namespace cryopod::archive {
 // What a container's configuration says of the program that it runs, so that the pod which is
 // restored can be held against the one that was checkpointed. Empty: it was not recorded.
 //
-// Source  OCI runtime-spec v1.2, config.md ("Process": args, cwd, env).
+// Source  OCI runtime-spec v1.2, config.md ("Process": args, cwd, env), config-linux.md
+// ("Seccomp").
 struct ProgramRecord {
   std::string command;         // its arguments for people, cut
   std::string command_digest;  // of all of them
@@ -19,6 +20,8 @@ struct ProgramRecord {
   // Name → digest of the value, which may be a secret. Without what differs in every pod: the host
   // name and the addresses of services.
   std::map<std::string, std::string> environment;
+  // The oldest seccomp filter of each of its tasks is the runtime's, and not the program's own.
+  bool runtime_filter = false;
 
   bool empty() const { return *this == ProgramRecord(); }
   bool operator==(const ProgramRecord&) const = default;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/types.h>
 
 #include <bit>
 #include <cstdint>
@@ -30,6 +31,8 @@ inline constexpr uint32_t kSeccompMagic = 0x64413049;       // SECCOMP_MAGIC
 inline constexpr uint32_t kInventoryMagic = 0x58313116;     // INVENTORY_MAGIC
 inline constexpr char kFilesImage[] = "files.img";
 inline constexpr char kRemapImage[] = "remap-fpath.img";
+
+inline std::string CoreImage(pid_t task) { return "core-" + std::to_string(task) + ".img"; }
 
 inline constexpr size_t kImageBytesMax = size_t{64} << 20;
 

@@ -12,6 +12,8 @@
 #include "agent/criu/images/criu_images.h"
 #include "agent/criu/images/fill_list.h"
 #include "agent/criu/images/image_file.h"
+#include "agent/criu/images/judge_filters.h"
+#include "agent/criu/images/too_much.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/directory.h"
 #include "agent/os/proc.h"
@@ -23,13 +25,6 @@ namespace {
 constexpr uint32_t kMountFlags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 uint64_t Bit(std::string_view capability) { return uint64_t{1} << *CapabilityNumber(capability); }
-
-Status TooMuch(const std::string& image, const std::string& brings, const std::string& asks) {
-  return Status(Code::kPermissionDenied, image + ": the archive brings " + brings +
-                                             ", and the new pod's security context allows " + asks +
-                                             "; give the pod the context that was checkpointed, or "
-                                             "checkpoint it under the stricter one");
-}
 
 // Which files CRIU writes of a container, each with what stands between its name's parts.
 // Source: CRIU 4.2, criu/image-desc.c; the rest are those of kernels, of what no container has, of
@@ -81,26 +76,16 @@ class Judging {
       }
       if (file.name.starts_with("mountpoints-")) CRYOPOD_RETURN_IF_ERROR(JudgeMounts(file.name));
     }
-    CRYOPOD_RETURN_IF_ERROR(ReadFilters());
+    CRYOPOD_ASSIGN_OR_RETURN(FilterChains chains, FilterChains::Read(dir_fd_, rules_));
     for (const DumpedProcess& process : processes) {
-      const bool first = &process == &processes.front();
-      CRYOPOD_RETURN_IF_ERROR(JudgeTask(process.pid, first));
-      for (const pid_t thread : process.threads) {
-        if (thread != process.pid) CRYOPOD_RETURN_IF_ERROR(JudgeTask(thread, first));
-      }
+      CRYOPOD_RETURN_IF_ERROR(JudgeThreads(process, &process == &processes.front(), chains));
     }
+    CRYOPOD_RETURN_IF_ERROR(chains.Write());
     CRYOPOD_RETURN_IF_ERROR(JudgeInventory());
     return JudgeDescriptors();
   }
 
  private:
-  template <typename Message>
-  static Status CheckKnown(const std::string& image, const Message& message) {
-    if (message.unknown_fields().empty()) return Status();
-    return TooMuch(image, "a field that a CRIU of another version has written",
-                   "those of CRIU 4.2 alone; restore where the CRIU that dumped it is known");
-  }
-
   // --- mounts
 
   const RuledMount* RuleOf(const std::string& mount_point) const {
@@ -125,45 +110,6 @@ class Judging {
           mount.set_flags(kept | rule->flags);
           return Verdict::kReplace;
         });
-  }
-
-  // --- seccomp
-
-  // Every chain ends, and none hands calls to a supervisor.
-  Status ReadFilters() {
-    static constexpr uint32_t kFlags = 1 | 2 | 4;  // TSYNC, LOG, SPEC_ALLOW
-    const std::string name = "seccomp.img";
-    CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd_, name, kSeccompMagic));
-    wire::seccomp_entry filters;
-    CRYOPOD_RETURN_IF_ERROR(reader.Next(&filters));
-    CRYOPOD_RETURN_IF_ERROR(CheckKnown(name, filters));
-    filters_ = static_cast<uint32_t>(filters.seccomp_filters_size());
-    for (uint32_t i = 0; i < filters_; ++i) {
-      const wire::seccomp_filter& filter = filters.seccomp_filters(static_cast<int>(i));
-      CRYOPOD_RETURN_IF_ERROR(CheckKnown(name, filter));
-      if (filter.has_prev() && filter.prev() >= i) {
-        return BrokenImage(name, "a chain of filters that does not end");
-      }
-      if ((filter.flags() & ~kFlags) != 0) {
-        return TooMuch(name, "a seccomp filter that hands calls to a supervisor", "none");
-      }
-    }
-    return Status();
-  }
-
-  Status JudgeFilters(const std::string& name, const wire::thread_core_entry& thread) const {
-    static constexpr uint32_t kNone = 0;
-    static constexpr uint32_t kFilter = 2;
-    if (thread.seccomp_mode() == kFilter && thread.seccomp_filter() >= filters_) {
-      return BrokenImage(name, "a seccomp filter that is not there");
-    }
-    // A thread without one gets its leader's, where that is restored for all of them at once; what
-    // came of it is held against the live request when the tasks are there.
-    const bool is_open = thread.seccomp_mode() == kNone && filters_ == 0;
-    if (rules_.has_seccomp && is_open) {
-      return TooMuch(name, "a task without a seccomp filter", "none without");
-    }
-    return Status();
   }
 
   // --- tasks
@@ -248,7 +194,8 @@ class Judging {
     if (process->has_old_seccomp_mode() || process->has_old_seccomp_filter()) {
       return BrokenImage(name, "written by a CRIU older than 3.0");
     }
-    if (rules_.has_seccomp && std::ranges::count(kPersonalities, process->personality()) == 0) {
+    if (!rules_.seccomp_filters.empty() &&
+        std::ranges::count(kPersonalities, process->personality()) == 0) {
       char shown[16];
       std::snprintf(shown, sizeof shown, "0x%x", process->personality());
       return TooMuch(name, std::string("a process of personality ") + shown, "the plain ones");
@@ -270,27 +217,44 @@ class Judging {
     return Status();
   }
 
-  Result<Verdict> JudgeCore(const std::string& name, bool first, wire::core_entry& core) const {
+  Status JudgeCore(const std::string& name, bool first, wire::core_entry& core) const {
     CRYOPOD_RETURN_IF_ERROR(CheckKnown(name, core));
-    const std::string before = core.SerializeAsString();
     if (core.has_thread_core()) {
       wire::thread_core_entry* const thread = core.mutable_thread_core();
       CRYOPOD_RETURN_IF_ERROR(CheckKnown(name, *thread));
       if (!thread->has_creds()) return BrokenImage(name, "a task without credentials");
       CRYOPOD_RETURN_IF_ERROR(JudgeCredentials(name, first, thread->mutable_creds()));
-      CRYOPOD_RETURN_IF_ERROR(JudgeFilters(name, *thread));
       JudgeScheduling(first, thread);
     }
-    if (core.has_tc()) CRYOPOD_RETURN_IF_ERROR(JudgeProcess(name, core.mutable_tc()));
-    return before == core.SerializeAsString() ? Verdict::kKeep : Verdict::kReplace;
+    return core.has_tc() ? JudgeProcess(name, core.mutable_tc()) : Status();
   }
 
-  Status JudgeTask(pid_t task, bool first) const {
-    const std::string name = "core-" + std::to_string(task) + ".img";
+  Status JudgeThreads(const DumpedProcess& process, bool first, FilterChains& chains) const {
+    CRYOPOD_ASSIGN_OR_RETURN(const bool shared, chains.AreShared(process));
+    CRYOPOD_RETURN_IF_ERROR(JudgeTask(process.pid, first, [&](const std::string& name, auto* task) {
+      return chains.Judge(name, /*first=*/true, shared, task);
+    }));
+    for (const pid_t thread : process.threads) {
+      if (thread == process.pid) continue;
+      CRYOPOD_RETURN_IF_ERROR(JudgeTask(thread, first, [&](const std::string& name, auto* task) {
+        return chains.Judge(name, /*first=*/false, shared, task);
+      }));
+    }
+    return Status();
+  }
+
+  template <typename JudgeFilters>
+  Status JudgeTask(pid_t task, bool first, const JudgeFilters& judge_filters) const {
+    const std::string name = CoreImage(task);
     int tasks = 0;
-    const auto judge = [&](wire::core_entry& core) {
+    const auto judge = [&](wire::core_entry& core) -> Result<Verdict> {
       ++tasks;
-      return JudgeCore(name, first, core);
+      const std::string before = core.SerializeAsString();
+      CRYOPOD_RETURN_IF_ERROR(JudgeCore(name, first, core));
+      if (core.has_thread_core()) {
+        CRYOPOD_RETURN_IF_ERROR(judge_filters(name, core.mutable_thread_core()));
+      }
+      return before == core.SerializeAsString() ? Verdict::kKeep : Verdict::kReplace;
     };
     CRYOPOD_RETURN_IF_ERROR(RewriteEntries<wire::core_entry>(dir_fd_, name, kCoreMagic, judge));
     return tasks == 1 ? Status() : BrokenImage(name, "not one task");
@@ -347,7 +311,6 @@ class Judging {
 
   const int dir_fd_;
   const LiveRules& rules_;
-  uint32_t filters_ = 0;
 };
 
 }  // namespace

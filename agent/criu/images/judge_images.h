@@ -12,12 +12,12 @@ namespace cryopod::criu {
 // Rewritten: capability sets are cut to the live ones, supplementary groups to those that it has,
 // no_new_privs is set, the LSM label, oom_score_adj and the audit identity are the live ones, hard
 // limits are lowered, real-time policies and raised priorities go, mounts get the flags of the live
-// ones.
+// ones, every task gets the live seccomp filters (judge_filters.h).
 //
-// Refused, with both sides named: users and groups that the live request cannot become, a task
-// without the seccomp filter that it asks for, chains of filters that lead nowhere or hand calls to
-// somebody else, descriptors that need rights it has not, images that CRIU does not write of a
-// container, and any field that is not known here. restore/image_fields.md has the whole table.
+// Refused, with both sides named: users and groups that the live request cannot become, chains of
+// filters that lead nowhere or hand calls to somebody else, descriptors that need rights it has
+// not, images that CRIU does not write of a container, and any field that is not known here.
+// restore/image_fields.md has the whole table.
 //
 // Hostile input. Doing it again changes nothing. After an error the images are of no use any more.
 //

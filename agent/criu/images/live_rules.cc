@@ -2,6 +2,16 @@
 
 #include <array>
 
+namespace cryopod {
+
+void Describe(json::Fields& fields, SeccompFilter& filter) {
+  fields.Required("program", filter.program);
+  fields.Required("flags", filter.flags);
+  fields.AtMost("program", filter.program.size(), kFilterInstructionsMax);
+}
+
+}  // namespace cryopod
+
 namespace cryopod::criu {
 namespace {
 
@@ -37,7 +47,8 @@ void Describe(json::Fields& fields, LiveRules& rules) {
   fields.Required("permitted", rules.permitted);
   fields.Required("inheritable", rules.inheritable);
   fields.Required("no_new_privs", rules.no_new_privs);
-  fields.Required("has_seccomp", rules.has_seccomp);
+  fields.Required("seccomp_filters", rules.seccomp_filters);
+  fields.Required("replaces_filter", rules.replaces_filter);
   fields.Required("allows_set_id", rules.allows_set_id);
   fields.Required("oom_score_adj", rules.oom_score_adj);
   fields.Required("hard_limits", rules.hard_limits);
@@ -46,6 +57,7 @@ void Describe(json::Fields& fields, LiveRules& rules) {
   fields.Required("remade", rules.remade);
   fields.AtMost("groups", rules.groups.size(), kGroupsMax);
   fields.AtMost("hard_limits", rules.hard_limits.size(), kResourcesMax);
+  fields.AtMost("seccomp_filters", rules.seccomp_filters.size(), kSeccompFiltersMax);
   fields.AtMost("mounts", rules.mounts.size(), kMountsMax);
   fields.AtMost("remade", rules.remade.size(), kMountsMax);
 }

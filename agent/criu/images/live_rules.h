@@ -7,7 +7,12 @@
 
 #include "agent/criu/remade_mounts.h"
 #include "agent/json/fields.h"
+#include "agent/os/seccomp_filters.h"
 #include "agent/os/status.h"
+
+namespace cryopod {
+void Describe(json::Fields& fields, SeccompFilter& filter);
+}  // namespace cryopod
 
 namespace cryopod::criu {
 
@@ -21,7 +26,8 @@ struct RuledMount {
 };
 
 // What a fresh container of the live request would hold, for the images of the one that is restored
-// in its place. Made by whoever reads the live configuration, and nothing in it is an archive's.
+// in its place. Made by whoever reads the live configuration; what an archive says in it can take
+// nothing from what the live request forbids.
 struct LiveRules {
   uint32_t uid = 0;
   uint32_t gid = 0;
@@ -31,7 +37,10 @@ struct LiveRules {
   uint64_t permitted = 0;
   uint64_t inheritable = 0;
   bool no_new_privs = false;
-  bool has_seccomp = false;
+  std::vector<SeccompFilter> seccomp_filters;  // the oldest first
+  // The archive says that the oldest filter of each chain is its runtime's: it goes for the live
+  // ones. The same profile does not always give the same program.
+  bool replaces_filter = false;
   // Processes that are not the first may have executed a set-id program: up to the bounding set.
   bool allows_set_id = false;
   int32_t oom_score_adj = 0;

@@ -140,7 +140,7 @@ class MemoryReader {
   }
 
   Status ReadKernelPages(pid_t thread, ProcessMemory& memory) {
-    const std::string name = "core-" + std::to_string(thread) + ".img";
+    const std::string name = CoreImage(thread);
     CRYOPOD_ASSIGN_OR_RETURN(EntryReader reader, EntryReader::Open(dir_fd_, name, kCoreMagic));
     wire::core_entry core;
     CRYOPOD_RETURN_IF_ERROR(reader.Next(&core));

@@ -44,6 +44,25 @@ void ForEachText(Request& request, v1::Request& message, const Act& act) {
   act(request.image_id, *message.mutable_image_id());
   act(request.failure, *message.mutable_failure());
   act(request.failure_reason, *message.mutable_failure_reason());
+  act(request.seccomp_failure, *message.mutable_seccomp_failure());
+}
+
+using WireFilters = google::protobuf::RepeatedPtrField<v1::SeccompFilter>;
+
+void Write(const std::vector<SeccompFilter>& filters, WireFilters* out) {
+  for (const SeccompFilter& filter : filters) {
+    v1::SeccompFilter* const written = out->Add();
+    written->mutable_program()->Add(filter.program.begin(), filter.program.end());
+    written->set_flags(filter.flags);
+  }
+}
+
+std::vector<SeccompFilter> Read(const WireFilters& in) {
+  std::vector<SeccompFilter> filters;
+  for (const v1::SeccompFilter& filter : in) {
+    filters.push_back({{filter.program().begin(), filter.program().end()}, filter.flags()});
+  }
+  return filters;
 }
 
 }  // namespace
@@ -65,6 +84,7 @@ std::string Serialize(const Request& request) {
   }
   message.set_cgroup_namespace(request.cgroup_namespace);
   message.mutable_hard_limits()->Add(request.hard_limits.begin(), request.hard_limits.end());
+  Write(request.seccomp_filters, message.mutable_seccomp_filters());
   message.set_restore_once(request.restore_once);
   message.set_cold_start(request.cold_start);
   return message.SerializeAsString();
@@ -94,6 +114,13 @@ std::string Serialize(const Outcome& outcome) {
   return message.SerializeAsString();
 }
 
+std::string Serialize(const FilterRecord& record) {
+  v1::FilterRecord message;
+  message.set_key(record.key);
+  Write(record.filters, message.mutable_filters());
+  return message.SerializeAsString();
+}
+
 Result<Request> ParseRequest(std::string_view bytes) {
   CRYOPOD_ASSIGN_OR_RETURN(v1::Request message, Parsed<v1::Request>(bytes, "Request"));
   if (message.kind() <= v1::Request::UNSPECIFIED || message.kind() > v1::Request::COLD_START) {
@@ -105,9 +132,16 @@ Result<Request> ParseRequest(std::string_view bytes) {
   for (const auto& [name, path] : message.namespace_paths()) request.namespace_paths[name] = path;
   request.cgroup_namespace = message.cgroup_namespace();
   request.hard_limits.assign(message.hard_limits().begin(), message.hard_limits().end());
+  request.seccomp_filters = Read(message.seccomp_filters());
   request.restore_once = message.restore_once();
   request.cold_start = message.cold_start();
   return request;
+}
+
+Result<FilterRecord> ParseFilterRecord(std::string_view bytes) {
+  CRYOPOD_ASSIGN_OR_RETURN(const v1::FilterRecord message,
+                           Parsed<v1::FilterRecord>(bytes, "FilterRecord"));
+  return FilterRecord{message.key(), Read(message.filters())};
 }
 
 Result<Answer> ReceiveAnswer(int fd, Deadline deadline) {

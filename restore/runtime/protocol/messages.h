@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/os/deadline.h"
+#include "agent/os/seccomp_filters.h"
 #include "agent/os/status.h"
 #include "agent/os/unix_socket.h"
 
@@ -49,6 +50,8 @@ struct Request {
   std::map<std::string, std::string> namespace_paths;
   bool cgroup_namespace = false;
   std::vector<uint64_t> hard_limits;
+  std::vector<SeccompFilter> seccomp_filters;
+  std::string seccomp_failure;
   bool restore_once = false;
   bool cold_start = false;
   std::string differences;
@@ -94,13 +97,23 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
+// Seccomp filters as the wrapper keeps them.
+struct FilterRecord {
+  std::string key;
+  std::vector<SeccompFilter> filters;
+  bool operator==(const FilterRecord&) const = default;
+};
+
 inline constexpr size_t kOutcomeLogBytesMax = 4096;
 
 std::string Serialize(const Request& request);
 std::string Serialize(const Answer& answer);
 std::string Serialize(const Outcome& outcome);
+std::string Serialize(const FilterRecord& record);
 // The bytes of one frame. Errors: kDataLoss (no such message, or no kind that is known).
 Result<Request> ParseRequest(std::string_view bytes);
+// Errors: kDataLoss.
+Result<FilterRecord> ParseFilterRecord(std::string_view bytes);
 
 // One frame each way. Errors as in SendFrame and ReceiveFrame; kDataLoss (no such message, or no
 // decision that is known).

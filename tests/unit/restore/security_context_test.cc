@@ -6,6 +6,9 @@
 #include <string>
 #include <tuple>
 
+#include "restore/live_rules.h"
+#include "tests/support/status_matchers.h"
+
 namespace cryopod::restore {
 namespace {
 
@@ -259,6 +262,25 @@ TEST(SecurityContextTest, TheProgramIsTheFirstArgumentInTheFoldersOfThePath) {
   for (const char* text : {R"({"process": {"args": []}})", R"({"process": {}})"}) {
     EXPECT_EQ(FirstProgramOf(*json::Parse(text)).name, "") << text;
   }
+}
+
+TEST(LiveFiltersTest, ASeccompProfileWhoseFiltersNobodyKnowsIsNoCeilingAndRefused) {
+  SecurityContext context;
+  wrapper::Request request;
+  EXPECT_THAT(CheckLiveFilters(context, request), test::IsOk()) << "it asks for none";
+
+  context.has_seccomp = true;
+  request.seccomp_failure = "runc: no such action";
+  const Status refused = CheckLiveFilters(context, request);
+  EXPECT_THAT(refused, test::StatusIs(Code::kFailedPrecondition, HasSubstr("no such action")));
+  EXPECT_EQ(refused.reason(), Reason::kSecurityContext);
+
+  request.seccomp_failure.clear();
+  EXPECT_THAT(CheckLiveFilters(context, request),
+              test::StatusIs(Code::kFailedPrecondition, HasSubstr("cryopod-runtime is older")));
+
+  request.seccomp_filters = {{{1}, 0}};
+  EXPECT_THAT(CheckLiveFilters(context, request), test::IsOk());
 }
 
 }  // namespace

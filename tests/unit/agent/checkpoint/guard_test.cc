@@ -130,9 +130,10 @@ TEST_P(GuardTest, ThawsAgainAfterEveryCriuThatFreezesWhenItEnds) {
 
 TEST_P(GuardTest, ThawsAtTheDeadlineAndTellsItsLivingParent) {
   Guard guard = Watching();
-  ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(300))), IsOk());
   counter_.Freeze();
   ASSERT_TRUE(counter_.StandsStillFor(milliseconds(100)));
+
+  ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(50))), IsOk());
 
   EXPECT_TRUE(counter_.Runs());
 
@@ -148,8 +149,8 @@ TEST_P(GuardTest, AnswersAtOnceWhileItWaitsForACriuAfterTheDeadline) {
   FakeCriu criu(counter_);
   Guard guard = Watching();
   ASSERT_THAT(guard.WatchCriu(criu.pidfd()), IsOk());
-  ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(50))), IsOk());
   counter_.Freeze();
+  ASSERT_THAT(guard.Arm(Deadline::After(milliseconds(50))), IsOk());
   ASSERT_TRUE(counter_.Runs());
   const auto began = Deadline::Clock::now();
 

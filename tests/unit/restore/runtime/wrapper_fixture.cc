@@ -18,15 +18,17 @@ namespace fs = std::filesystem;
 using std::chrono::seconds;
 
 // Records its command line, then does what a test has asked for. For `restore` it calls the criu
-// that it finds in PATH, as the real one does, and makes the container's state directory.
+// that it finds in PATH, as the real one does, and makes the container's state directory. Its
+// container "cryopod-probe" has a first process with a seccomp filter.
 constexpr char kFakeRuntime[] = R"sh(#!/bin/sh
 here=HERE
 echo "$*" >>"$here/calls"
-root= pid_file= restoring= last=
+root= pid_file= bundle= restoring= last=
 for word; do
   case $previous in
     --root) root=$word ;;
     --pid-file) pid_file=$word ;;
+    --bundle) bundle=$word ;;
   esac
   [ "$word" != restore ] || restoring=yes
   previous=$word last=$word
@@ -40,6 +42,21 @@ if [ -n "$restoring" ]; then
   [ -z "$pid_file" ] || printf %s "$(cat "$here/restore.pid")" >"$pid_file"
   exit "$(cat "$here/restore.exit")"
 fi
+case $* in
+  *" create "*" cryopod-probe")
+    cp "$bundle/config.json" "$here/probe.json"
+    [ ! -e "$here/probe.exit" ] || exit "$(cat "$here/probe.exit")"
+    "$here/filtered" </dev/null >/dev/null 2>&1 &
+    echo $! >"$here/probe.pid"
+    until grep -q "Seccomp:.2" /proc/$!/status; do sleep 0.01; done
+    printf %s $! >"$pid_file"
+    exit
+    ;;
+  *" delete "*" cryopod-probe")
+    [ ! -e "$here/probe.pid" ] || kill -KILL "$(cat "$here/probe.pid")"
+    exit
+    ;;
+esac
 cat
 echo "called with $#"
 [ ! -e "$here/exit" ] || exit "$(cat "$here/exit")"
@@ -55,6 +72,7 @@ void InstallProgram(const std::string& from, const fs::path& to) {
 void WrapperFixture::SetUp() {
   InstallProgram(CRYOPOD_RUNTIME_PROGRAM, Path("bin/cryopod-runtime"));
   InstallProgram(CRYOPOD_LAUNCHER_PROGRAM, Path("libexec/cryopod/launcher/criu"));
+  InstallProgram(CRYOPOD_FILTERED_PROGRAM, Path("filtered"));
   InstallProgram(CRYOPOD_FINISHED_PROGRAM, Path("libexec/cryopod/cryopod-finished"));
   for (const char* name : {"root", "bundle/rootfs", "state", "work", "images"}) {
     fs::create_directories(Path(name));

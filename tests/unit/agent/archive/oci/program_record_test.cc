@@ -55,6 +55,18 @@ TEST(ProgramRecordTest, WhateverAPodIsGivenAnArchiveMayHold) {
   EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
 }
 
+TEST(ProgramRecordTest, TellsAFilterOfTheRuntimeFromThoseOfTheProgram) {
+  for (const auto& [config, has_filter] :
+       {std::pair(R"({"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}})", true),
+        std::pair(R"({"linux": {"seccomp": null}})", false), std::pair("{}", false)}) {
+    PodCheckpoint checkpoint = SampleCheckpoint({"app"});
+    checkpoint.containers[0].program = DescribeProgram(json::Parse(config).value());
+
+    EXPECT_EQ(checkpoint.containers[0].program.runtime_filter, has_filter) << config;
+    EXPECT_THAT(ParsePodCheckpoint(ToJson(checkpoint)), IsOkAnd(checkpoint));
+  }
+}
+
 TEST(ProgramRecordTest, AConfigurationThatSaysNothingIsNoRecord) {
   EXPECT_TRUE(Of("{}").empty());
   EXPECT_TRUE(DescribeProgram(json::Value()).empty());

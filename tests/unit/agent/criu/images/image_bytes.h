@@ -12,6 +12,7 @@
 #include "agent/criu/images/image_file.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/file.h"
+#include "agent/os/seccomp_filters.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -70,6 +71,11 @@ inline wire::remap_file_path_entry Remap(uint32_t file, uint32_t ghost, uint32_t
   entry.set_remap_id(ghost);
   entry.set_remap_type(type);
   return entry;
+}
+
+inline std::string Bytes(const SeccompFilter& filter) {
+  return {reinterpret_cast<const char*>(filter.program.data()),
+          filter.program.size() * sizeof(uint64_t)};
 }
 
 // A directory of CRIU images.

@@ -68,7 +68,8 @@ class JudgeImagesTest : public test::ImagesTest {
     rules_.uid = rules_.gid = 1000;
     rules_.groups = {2000};
     rules_.bounding = kBounding;
-    rules_.no_new_privs = rules_.has_seccomp = true;
+    rules_.no_new_privs = true;
+    rules_.seccomp_filters = {{{1, 2}, 0}};
     rules_.oom_score_adj = 100;
     rules_.hard_limits.assign(RLIM_NLIMITS, 4096);
     rules_.mounts = {
@@ -88,7 +89,7 @@ class JudgeImagesTest : public test::ImagesTest {
     core_.mutable_thread_core()->set_seccomp_filter(1);
     for (const char* task : {"1", "2", "7"}) WriteCore(task, core_);
     filters_.add_seccomp_filters()->set_filter("newer");
-    filters_.add_seccomp_filters()->set_filter("oldest");
+    filters_.add_seccomp_filters()->set_filter(test::Bytes(rules_.seccomp_filters[0]));
     filters_.mutable_seccomp_filters(1)->set_prev(0);
     WriteFilters();
     Write("files.img", ImageOf(kFilesMagic, std::vector{Regular(1, "/data/file")}));
@@ -370,18 +371,6 @@ TEST_F(JudgeImagesTest, ChainsOfFiltersEndAndHandNoCallToASupervisor) {
   EXPECT_THAT(Judge(), IsOk());
 }
 
-TEST_F(JudgeImagesTest, NoTaskIsWithoutAFilterWhereTheRequestAsksForOne) {
-  filters_.Clear();
-  WriteFilters();
-  core_.mutable_thread_core()->clear_seccomp_filter();
-  core_.mutable_thread_core()->set_seccomp_mode(0);
-  for (const char* task : {"1", "2", "7"}) WriteCore(task, core_);
-  EXPECT_THAT(Judge(), StatusIs(Code::kPermissionDenied, HasSubstr("seccomp filter")));
-
-  rules_.has_seccomp = false;
-  EXPECT_THAT(Judge(), IsOk());
-}
-
 TEST_F(JudgeImagesTest, DescriptorsThatNeedRightsAreThoseOfWhoHasThem) {
   const struct {
     std::function<void(wire::file_entry&)> forge;
@@ -474,7 +463,8 @@ TEST(LiveRulesTest, ComeBackAsTheyWere) {
   rules.oom_score_adj = -998;
   rules.hard_limits = {RLIM_INFINITY, 0};
   rules.lsm_label = "a \"b\"";
-  rules.allows_set_id = rules.has_seccomp = true;
+  rules.allows_set_id = true;
+  rules.seccomp_filters = {{{1, ~uint64_t{0}}, 2}, {{}, 0}};
   rules.mounts = {{"/a b\n/c", MS_RDONLY, true}};
   rules.remade = {{RemadeKind::kFile, "/etc/hosts"},
                   {RemadeKind::kSubPath, "/a b\n/c"},

@@ -31,6 +31,9 @@ Request FullRequest() {
   request.cgroups_path = "/k8s.io/c1";
   request.namespace_paths = {{"uts", "/proc/1/ns/uts"}, {"ipc", "/proc/1/ns/ipc"}};
   request.cgroup_namespace = true;
+  request.hard_limits = {1024, ~uint64_t{0}};
+  request.seccomp_filters = {{{1, ~uint64_t{0}}, 2}, {{3}, 0}};
+  request.seccomp_failure = "no such profile";
   request.restore_once = true;
   request.cold_start = true;
   request.differences = "image";
@@ -71,6 +74,13 @@ TEST_F(MessagesTest, EveryMessageArrivesWithEveryField) {
         Answer::Refuse(Status(Code::kNotFound, "no such archive"))}) {
     EXPECT_THAT(AnswerOf(answer), test::IsOkAnd(answer));
   }
+}
+
+TEST_F(MessagesTest, FiltersThatAreKeptComeBackAndWhatIsNoneIsRefused) {
+  const FilterRecord record{"runc 1 2 3", {{{1, ~uint64_t{0}}, 2}}};
+
+  EXPECT_THAT(ParseFilterRecord(Serialize(record)), test::IsOkAnd(record));
+  EXPECT_THAT(ParseFilterRecord("\x0a\xff"), test::StatusIs(Code::kDataLoss));
 }
 
 TEST_F(MessagesTest, AColdStartIsAskedForByAKindOfItsOwn) {
