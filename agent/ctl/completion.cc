@@ -11,14 +11,16 @@ namespace cryopod::ctl {
 namespace {
 
 // zsh runs it too, through its bashcompinit. Options that take a value are skipped with it when the
-// verb is looked for; readline hands "=" over as a word of its own. Nothing on offer means files.
+// verb is looked for; readline hands "=" over as a word of its own, zsh leaves it where it stands.
+// Nothing on offer means files.
 constexpr std::string_view kFunction = R"(_cryopodctl() {
-  local i word verb='' socket='' option='' inner='' options='' archives='' choices=''
-  local current=${COMP_WORDS[COMP_CWORD]}
+  local i word verb='' socket='' option='' inner='' options='' archives='' choices='' before=''
+  local program=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]}
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
     case $word in
+      --socket=*) socket=${word#*=} ;;
       @VALUED@)
         option=$word
         if [[ ${COMP_WORDS[i + 1]} == '=' ]]; then ((i += 1)); fi
@@ -34,7 +36,11 @@ constexpr std::string_view kFunction = R"(_cryopodctl() {
         ;;
     esac
   done
-  if [[ $current == '=' ]]; then current=''; fi
+  if [[ $current == '=' ]]; then
+    current=''
+  elif [[ $current == --*=* ]]; then
+    option=${current%%=*} before="${current%%=*}=" current=${current#*=}
+  fi
   case $verb in
 @WORDS@  esac
   case $option in
@@ -43,14 +49,23 @@ constexpr std::string_view kFunction = R"(_cryopodctl() {
       if [[ $current == -* ]]; then
         choices=$options
       elif [[ -n $archives ]]; then
-        choices=$(timeout 3 cryopodctl ${socket:+--socket "$socket"} list 2>/dev/null |
+        choices=$(timeout 3 "$program" ${socket:+--socket "$socket"} list 2>/dev/null |
           awk 'NR > 1 && NF == 0 { exit } NR > 1 { print $1 }')
       fi
       ;;
 @VALUES@  esac
-  COMPREPLY=($(compgen -W "$choices" -- "$current"))
+  COMPREPLY=($(compgen -P "$before" -W "$choices" -- "$current"))
 }
 complete -o default -F _cryopodctl cryopodctl
+)";
+
+// As a file of zsh's fpath it is run as a function of its own name, at the first completion only.
+constexpr std::string_view kZshHead = R"(#compdef cryopodctl
+autoload -U +X bashcompinit && bashcompinit
+)";
+constexpr std::string_view kZshTail = R"(if [[ ${funcstack[1]} == _cryopodctl ]]; then
+  _bash_complete -o default -F _cryopodctl
+fi
 )";
 
 void Replace(std::string_view mark, const std::string& text, std::string* script) {
@@ -138,8 +153,8 @@ class Tree {
 }  // namespace
 
 std::string CompletionScript(const CLI::App& root, const std::string& shell) {
-  const std::string head = shell == "zsh" ? "autoload -U +X bashcompinit && bashcompinit\n" : "";
-  return head + Tree(root).Fill(kFunction);
+  const std::string script = Tree(root).Fill(kFunction);
+  return shell == "zsh" ? std::string(kZshHead).append(script).append(kZshTail) : script;
 }
 
 }  // namespace cryopod::ctl

@@ -17,10 +17,15 @@ CONTENT = (
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/cryopod/systemd/cryopod-agent\.service",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/cryopod/grafana/cryopod\.json",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/cryopod/example/counter\.tar",
+    r"-rw-r--r-- root/root .* \./opt/cryopod/share/bash-completion/completions/cryopodctl",
+    r"-rw-r--r-- root/root .* \./opt/cryopod/share/zsh/site-functions/_cryopodctl",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/LICENSE",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/licences/libgrpc-dev",
     r"-rw-r--r-- root/root .* \./opt/cryopod/share/doc/cryopod/licences/libtomlplusplus-dev",
 )
+# Where Debian's shells look, and the first line of what they find there.
+COMPLETIONS = {"/usr/share/bash-completion/completions/cryopodctl": "_cryopodctl() {",
+               "/usr/share/zsh/vendor-completions/_cryopodctl": "#compdef cryopodctl"}
 PROGRAMS = ("cryopod-agent", "cryopodctl", "cryopod-gateway")
 
 nodes = lab.Lab(nodes=1, prefix="none", name=os.environ.get("CRYOPOD_LAB_NAME"))
@@ -53,6 +58,8 @@ class PackageTest(unittest.TestCase):
             version = self.node.exec(f"/opt/cryopod/bin/{program}", "--version").stdout
             self.assertRegex(version, rf"^{program} \d+\.\d+\.\d+\n$")
         self.node.exec("/opt/cryopod/bin/cryopod-runtime", "--version")
+        for script, first_line in COMPLETIONS.items():
+            self.assertEqual(self.node.read(script).partition("\n")[0], first_line)
 
         before = self.node.read("/etc/containerd/config.toml")
         self.node.exec("/opt/cryopod/bin/cryopodctl", "node", "install")
@@ -60,7 +67,8 @@ class PackageTest(unittest.TestCase):
         removed = self.node.exec("dpkg", "-r", "cryopod").stdout
         self.assertIn("gave /etc/containerd/config.toml the content that it had", removed)
         self.assertEqual(self.node.read("/etc/containerd/config.toml"), before)
-        left = self.node.shell("ls -d /opt/cryopod /etc/cryopod /var/lib/cryopod/* 2>/dev/null; true")
+        left = self.node.shell("ls -d /opt/cryopod /etc/cryopod /var/lib/cryopod/* "
+                               f"{' '.join(COMPLETIONS)} 2>/dev/null; true")
         self.assertEqual(left, "")
 
 

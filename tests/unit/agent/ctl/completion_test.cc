@@ -14,7 +14,36 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
+using testing::SizeIs;
 using Words = std::vector<std::string>;
+
+// zsh completes on a terminal only, where it reads lines. Appends to "offered" what the script
+// offers for each of "lines", and to "files" what zsh offers in its place.
+constexpr char kZshSetUp[] = R"zsh(exec 2>complaints
+compadd() {
+  local -a hits
+  builtin compadd -A hits "$@"
+  if [[ ${funcstack[2]} == _bash_complete ]]; then
+    offered+="$hits "
+  else
+    print -r -- $hits >>files
+  fi
+}
+zle-line-init() {
+  for line in ${(f)"$(<lines)"}; do
+    BUFFER=$line CURSOR=$#line offered=''
+    zle list-choices
+    print -r -- $offered >>offered
+  done
+  exit
+}
+zle -N zle-line-init
+)zsh";
+// The two ways to come by it.
+constexpr char kZshInstalled[] = "fpath+=($PWD)\nautoload -Uz compinit && compinit -D -u\n";
+constexpr char kZshSourced[] = "autoload -Uz compinit && compinit -D -u\nsource ./_cryopodctl\n";
+constexpr char kZshOnATerminal[] =
+    "zmodload zsh/zpty; zpty shell zsh -d -i; while zpty -r shell said; do :; done";
 
 // The script in a real bash, with a cryopodctl in its PATH that answers what ours has answered.
 class CompletionTest : public test::CtlFixture {
@@ -46,6 +75,35 @@ class CompletionTest : public test::CtlFixture {
     Words offered;
     for (const std::string_view word : SplitWords(out)) offered.emplace_back(word);
     return offered;
+  }
+
+  // The same in a real zsh that `comes_by` the script, for each of `lines`.
+  std::vector<Words> OfferedByZsh(const std::string& comes_by, const std::vector<Words>& lines) {
+    test::WriteText(Path("_cryopodctl"), RunCtl({"completion", "zsh"}).out);
+    std::string typed;
+    for (const Words& words : lines) typed += Typed(words) + "\n";
+    test::WriteText(Path("lines"), typed);
+    test::WriteText(Path(".zshrc"), "PATH=$PWD:$PATH\n" + comes_by + kZshSetUp);
+    test::WriteText(Path("terminal"), kZshOnATerminal);
+    for (const char* file : {"offered", "files"}) test::WriteText(Path(file), "");
+    Shell("cd " + Path("") + " && ZDOTDIR=. timeout 60 zsh -f ./terminal");
+    EXPECT_EQ(test::ReadText(Path("complaints")), "");
+    std::vector<Words> offered;
+    const std::string answers = test::ReadText(Path("offered"));
+    for (const std::string_view line : SplitLines(answers)) {
+      offered.emplace_back();
+      for (const std::string_view word : SplitWords(line)) offered.back().emplace_back(word);
+    }
+    return offered;
+  }
+
+  static std::string Typed(const Words& words) {
+    std::string line = Join(words, " ");
+    for (size_t at = 0; (at = line.find(" =", at)) != std::string::npos;) {
+      line.erase(at, 1);
+      if (line.substr(at, 2) == "= ") line.erase(at + 1, 1);
+    }
+    return line;
   }
 
   static std::string Shell(const std::string& command) {
@@ -125,9 +183,28 @@ TEST_F(CompletionTest, EveryVerbAndOptionThatIsOfferedIsTaken) {
   }
 }
 
-TEST_F(CompletionTest, ZshRunsTheSameThroughItsBashcompinit) {
-  EXPECT_EQ(RunCtl({"completion", "zsh"}).out,
-            "autoload -U +X bashcompinit && bashcompinit\n" + test::ReadText(Path("script")));
+TEST_F(CompletionTest, ZshOffersTheSameHoweverItComesByTheScript) {
+  const std::vector<Words> lines = {{"cryopodctl", ""},
+                                    {"cryopodctl", "node", ""},
+                                    {"cryopodctl", "pod", "run", "--h"},
+                                    {"cryopodctl", "list", "-o", ""},
+                                    {"cryopodctl", "-o", "json", "rm", "web1", "d"},
+                                    {"cryopodctl", "--socket", "=", "/o.sock", "inspect", "we"},
+                                    {"cryopodctl", "wait", ""}};
+  std::vector<Words> expected;
+  for (const Words& words : lines) expected.push_back(Offered(words));
+
+  EXPECT_EQ(OfferedByZsh(kZshInstalled, lines), expected);
+  EXPECT_EQ(OfferedByZsh(kZshSourced, lines), expected);
+  EXPECT_THAT(test::ReadText(Path("asked")), HasSubstr("--socket /o.sock list\n"));
+}
+
+TEST_F(CompletionTest, ZshCompletesWithinTheWordOfAnOptionAndFilesWhereItTakesAny) {
+  EXPECT_THAT(OfferedByZsh(kZshInstalled, {{"cryopodctl", "list", "--output", "=", "y"},
+                                           {"cryopodctl", "list", "--output", "=", ""},
+                                           {"cryopodctl", "import", "scr"}}),
+              ElementsAre(ElementsAre("--output=yaml"), SizeIs(4), IsEmpty()));
+  EXPECT_THAT(test::ReadText(Path("files")), HasSubstr("script\n"));
 }
 
 }  // namespace
