@@ -18,7 +18,7 @@ enum class Reason {
   kRefused,            // "refused": as things are, and no word below fits
   kPodNotRunning,      // "pod_not_running": the pod or one of its containers does not run
   kContentNotCarried,  // "content_not_carried": volumes or IPC objects that archives do not carry
-  kCancelled,          // "cancelled": the caller went away
+  kCancelled,          // "cancelled": by somebody, or nobody asked for the rest of the pod
 
   // Processes of the pod.
   kExecSession,            // "exec_session"

@@ -71,7 +71,7 @@ def check_reasons(tree):
         return
     text = tree.read(OPERATORS)
     for match in REASON.finditer(tree.read(REASONS)):
-        if f"`{match['word']}`" not in text:
+        if not re.search(rf"^\| `{match['word']}` \| \w", text, re.MULTILINE):
             yield f"{OPERATORS}: the reason {match['word']} of {REASONS} is not explained"
 
 
