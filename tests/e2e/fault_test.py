@@ -11,6 +11,13 @@ from two_nodes import PodTest, a, setUpModule, tearDownModule, unique  # noqa: F
 
 CHECKPOINTS = lab.times(short=4, long=15)
 REFUSED, CHANGED = 5, 9
+# A session in a container: leaves a trace, and says in which states it has seen the first process. Traced ("t")
+# is only what a CRIU dumps, so who has seen that came in while it did.
+SESSION = """
+echo x >>/tmp/probe
+for i in 0 1 2 3 4 5 6 7 8 9; do read -r pid name state rest </proc/1/stat; echo $state; done
+"""
+TRACED = "t"
 
 
 class FaultTest(PodTest):
@@ -37,30 +44,39 @@ class FaultTest(PodTest):
         self.check_runs(pod)
         self.check_nothing_is_left()
 
-    def exec_until(self, pod, stop, done):
-        """Sessions that come and go at random while the pod is dumped; `done` has an entry for each."""
+    def exec_until(self, pod, stop, turn, seen):
+        """Sessions that come and go at random while the pod is dumped; `seen` gets what each has seen. Whoever
+        takes the `turn` waits for the one that runs."""
         chance = random.Random()
         while not stop.is_set():
-            answer = pod.exec("memory", "/bin/sh", "-c", "echo x >>/tmp/probe", check=False)
-            if answer.returncode == 0:
-                done.append(answer)
-            stop.wait(chance.uniform(0, 0.05))
+            with turn:
+                answer = pod.exec("memory", "/bin/sh", "-c", SESSION, check=False)
+                if answer.returncode == 0:
+                    seen.append(set(answer.stdout.split()))
+            stop.wait(chance.uniform(0.01, 0.05))
 
     def test_an_exec_in_mid_dump_never_yields_an_archive_without_its_task(self):
         pod = self.run_pod("probe", lab.container("count", "counter"),
-                           lab.container("memory", "memory_load 128"))
-        stop, done = threading.Event(), []
-        prober = threading.Thread(target=self.exec_until, args=(pod, stop, done))
+                           lab.container("memory", "memory_load 256"))
+        stop, turn, seen = threading.Event(), threading.Lock(), []
+        prober = threading.Thread(target=self.exec_until, args=(pod, stop, turn, seen))
         prober.start()
-        probed = refused = made = 0
+        probed = came_in = refused = made = 0
         try:
-            while made + refused < CHECKPOINTS or not probed and made + refused < 4 * CHECKPOINTS:
-                archive, before = unique("probe"), len(done)
+            while made + refused < CHECKPOINTS or \
+                    not (probed and came_in) and made + refused < 8 * CHECKPOINTS:
+                archive = unique("probe")
                 answer = a.ctl("checkpoint", pod.sandbox, "--archive", archive, check=False)
+                with turn:
+                    sessions, seen[:] = seen[:], []
+                in_mid_dump = [session for session in sessions if TRACED in session]
+                came_in += len(in_mid_dump)
                 if answer.returncode == 0:
                     made += 1
-                    probed += len(done) - before
+                    probed += len(sessions)
                     self.check_tasks(archive)
+                    if answer.stderr.count(": freeze\n") == 1:  # no try before, which they may have undone
+                        self.assertEqual(in_mid_dump, [], "came in during the only try, and it made an archive")
                 else:
                     refused += 1
                     self.assertRegex(answer.stderr, "exec session|started in the pod|came in")
@@ -70,8 +86,9 @@ class FaultTest(PodTest):
             stop.set()
             prober.join()
         print(f"\n{made} archives made, {refused} checkpoints refused, {probed} sessions ended while one "
-              "was made", file=sys.stderr)
+              f"was made, {came_in} came in while the pod was dumped", file=sys.stderr)
         self.assertGreater(probed, 0, "no session met a checkpoint that was made")
+        self.assertGreater(came_in, 0, "no session came in while the pod was dumped")
         self.check_runs(pod)
         self.check_nothing_is_left()
 
