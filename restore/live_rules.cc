@@ -38,6 +38,30 @@ std::vector<criu::RuledMount> RuledMounts(const LiveMounts& live) {
   return rules;
 }
 
+// What an OCI runtime makes in every container, besides what the request names.
+// Source: OCI runtime-spec v1.2, config-linux.md, "Default Devices": null, zero, full, random,
+// urandom and tty.
+std::vector<criu::RuledDevice> RuledDevices(const LiveMounts& live) {
+  std::vector<criu::RuledDevice> devices = {{.major = 1, .minor = 3}, {.major = 1, .minor = 5},
+                                            {.major = 1, .minor = 7}, {.major = 1, .minor = 8},
+                                            {.major = 1, .minor = 9}, {.major = 5, .minor = 0}};
+  for (const LiveDevice& device : live.devices) {
+    devices.push_back(
+        {device.is_block, device.major, device.minor, device.mode, device.uid, device.gid});
+  }
+  return devices;
+}
+
+// The runtime allows terminals and tun whatever the request's rules say. Source: runc 1.3,
+// libcontainer/specconv/spec_linux.go (AllowedDevices).
+std::vector<criu::DeviceRule> DeviceRules(const LiveMounts& live) {
+  std::vector<criu::DeviceRule> rules = live.device_rules;
+  rules.push_back({true, "c", 5, 2, "rwm"});
+  rules.push_back({true, "c", 136, criu::kAnyDevice, "rwm"});
+  rules.push_back({true, "c", 10, 200, "rwm"});
+  return rules;
+}
+
 }  // namespace
 
 Status CheckLiveFilters(const SecurityContext& context, const wrapper::Request& request) {
@@ -71,6 +95,8 @@ criu::LiveRules LiveRulesOf(const SecurityContext& context, const LiveMounts& li
     rules.hard_limits[static_cast<size_t>(number)] = hard;
   }
   rules.mounts = RuledMounts(live);
+  rules.devices = RuledDevices(live);
+  rules.device_rules = DeviceRules(live);
   return rules;
 }
 

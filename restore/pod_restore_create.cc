@@ -27,7 +27,8 @@ using wrapper::Answer;
 using wrapper::Request;
 
 constexpr seconds kApplyTimeout{90};
-constexpr seconds kAdaptTimeout{30};
+// The content of a tmpfs is read in it: some 5 s a GiB, a third of what tar takes afterwards.
+constexpr seconds kAdaptTimeout{60};
 constexpr seconds kHostnameTimeout{5};
 constexpr seconds kMountsTimeout{10};
 // The kubelet's time for a `create` bounds it as well.

@@ -44,6 +44,31 @@ LiveMount ParseMount(const json::Value& mount) {
   return live;
 }
 
+uint32_t NumberOr(uint32_t fallback, const json::Value& value) {
+  const auto* const number = std::get_if<uint64_t>(&value.value);
+  return number != nullptr ? static_cast<uint32_t>(*number) : fallback;
+}
+
+LiveDevice ParseDevice(const json::Value& device) {
+  static constexpr uint32_t kModeMask = 07777;
+  LiveDevice live;
+  live.path = device.At("path").Text();
+  live.major = NumberOr(0, device.At("major"));
+  live.minor = NumberOr(0, device.At("minor"));
+  live.is_block = device.At("type").Text() == "b";
+  live.mode = NumberOr(live.mode, device.At("fileMode")) & kModeMask;
+  live.uid = NumberOr(0, device.At("uid"));
+  live.gid = NumberOr(0, device.At("gid"));
+  return live;
+}
+
+// Without a number, or with -1, it is for all of them.
+criu::DeviceRule ParseDeviceRule(const json::Value& rule) {
+  return {rule.At("allow").IsTrue(), rule.At("type").Text(),
+          NumberOr(criu::kAnyDevice, rule.At("major")),
+          NumberOr(criu::kAnyDevice, rule.At("minor")), rule.At("access").Text()};
+}
+
 }  // namespace
 
 std::string MountPointOf(const LiveMounts& live, const LiveMount& mount) {
@@ -90,9 +115,10 @@ LiveMounts LiveMountsOf(const json::Value& config, const std::string& rootfs) {
   live.masked_paths = linux_part.At("maskedPaths").Texts();
   live.read_only_paths = linux_part.At("readonlyPaths").Texts();
   for (const json::Value& device : linux_part.At("devices").Elements()) {
-    live.devices.push_back({device.At("path").Text(),
-                            static_cast<uint32_t>(device.At("major").Number()),
-                            static_cast<uint32_t>(device.At("minor").Number())});
+    live.devices.push_back(ParseDevice(device));
+  }
+  for (const json::Value& rule : linux_part.At("resources").At("devices").Elements()) {
+    live.device_rules.push_back(ParseDeviceRule(rule));
   }
   return live;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/criu/images/live_rules.h"
 #include "agent/json/value.h"
 #include "agent/os/status.h"
 
@@ -26,13 +27,18 @@ struct LiveDevice {
   std::string path;
   uint32_t major = 0;
   uint32_t minor = 0;
+  bool is_block = false;
+  uint32_t mode = 0666;
+  uint32_t uid = 0;
+  uint32_t gid = 0;
   bool operator==(const LiveDevice&) const = default;
 };
 
 // What a fresh container of the live request would have mounted.
 //
 // Shape   config.json of the bundle: root.readonly, mounts, linux.maskedPaths, readonlyPaths and
-//         devices. It comes from the container runtime, never from an archive.
+//         devices, linux.resources.devices. It comes from the container runtime, never from an
+//         archive.
 // Source  OCI runtime-spec v1.2, config.md ("Mounts") and config-linux.md; runc 1.3,
 //         libcontainer/rootfs_linux.go (bind mounts are remounted when an option sets or clears a
 //         flag).
@@ -43,6 +49,7 @@ struct LiveMounts {
   std::vector<std::string> masked_paths;
   std::vector<std::string> read_only_paths;
   std::vector<LiveDevice> devices;
+  std::vector<criu::DeviceRule> device_rules;  // in their order
 };
 
 // config.json of a bundle. Errors: kNotFound, kDataLoss (no OCI configuration).

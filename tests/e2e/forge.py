@@ -4,14 +4,15 @@ import json
 
 from layout import Layout
 
-# Arguments: the layout's directory, a mount point. Takes that mount out of the images of every
-# container, and gives each blob that leads to them a digest that is right.
-WITHOUT_MOUNT = r"""
-import hashlib, io, json, os, struct, subprocess, sys, tarfile
+# Arguments: the layout's directory, what is forged in the images of every container, and of what:
+# "without-mount" and a mount point, or "with-node" and a name in /dev, of the block device 8:0. Gives
+# each blob that leads to them a digest that is right.
+FORGE = r"""
+import gzip, hashlib, io, json, os, struct, subprocess, sys, tarfile
 
-layout, mount_point = sys.argv[1], sys.argv[2].encode()
+layout, what, of = sys.argv[1:]
 IMAGES = "application/vnd.cryopod.checkpoint.criu.v1.tar+zstd"
-taken = 0
+forged = 0
 
 
 def blob(descriptor):
@@ -59,27 +60,41 @@ def fields(message):
 
 def without_mount(image):
     # Two magic numbers, then entries of a length and a mnt_entry; its field 7 is the mount point.
-    global taken
+    global forged
     kept, at = image[:8], 8
     while at < len(image):
         size, = struct.unpack_from("<I", image, at)
         entry = image[at + 4:at + 4 + size]
-        if dict(fields(entry))[7].lstrip(b".") == mount_point:
-            taken += 1
+        if dict(fields(entry))[7].lstrip(b".") == of.encode():
+            forged += 1
         else:
             kept += image[at:at + 4 + size]
         at += 4 + size
     return kept
 
 
+def with_node(image):
+    global forged
+    tar = gzip.decompress(image)
+    node = tarfile.TarInfo(f"./{of}")
+    node.type, node.mode, node.devmajor, node.devminor = tarfile.BLKTYPE, 0o666, 8, 0
+    forged += 1
+    end = len(tar.rstrip(b"\0")) + 511 & ~511
+    return gzip.compress(tar[:end] + node.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+
+
+CHANGES = {"without-mount": ("mountpoints-", without_mount), "with-node": ("tmpfs-dev-", with_node)}
+
+
 def forge(layer):
+    prefix, change = CHANGES[what]
     old = tarfile.open(fileobj=io.BytesIO(zstd(open(blob(layer), "rb").read(), "-d")))
     packed = io.BytesIO()
     new = tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT)
     for member in old:
         content = old.extractfile(member).read() if member.isfile() else b""
-        if os.path.basename(member.name).startswith("mountpoints-"):
-            content = without_mount(content)
+        if os.path.basename(member.name).startswith(prefix):
+            content = change(content)
             member.size = len(content)
         new.addfile(member, io.BytesIO(content))
     new.close()
@@ -97,12 +112,19 @@ for described in pod["manifests"]:
 write(index["manifests"][0], json.dumps(pod).encode())
 with open(f"{layout}/index.json", "w") as file:
     json.dump(index, file, sort_keys=True, separators=(",", ":"))
-print(taken)
+print(forged)
 """
 
 
-def without_mount(node, archive, mount_point):
-    """Takes a mount out of an archive in the node's store; returns how many it took."""
+def forge(node, archive, what, of):
+    """In an archive in the node's store; returns how often."""
     layout = Layout(node, archive)
-    taken = node.exec("python3", "-c", WITHOUT_MOUNT, layout.path, mount_point).stdout
-    return json.loads(taken)
+    return json.loads(node.exec("python3", "-c", FORGE, layout.path, what, of).stdout)
+
+
+def without_mount(node, archive, mount_point):
+    return forge(node, archive, "without-mount", mount_point)
+
+
+def with_node(node, archive, name):
+    return forge(node, archive, "with-node", name)

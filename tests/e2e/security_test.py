@@ -91,6 +91,37 @@ class MountSecurityTest(RestoreAsTest):
         self.check_refused(archive, container, "at /proc/sys")
 
 
+class TmpfsSecurityTest(RestoreAsTest):
+    """What lies in /dev, which CRIU unpacks with the rights of the node."""
+
+    def test_a_disk_of_the_node_is_not_unpacked(self):
+        container = lab.container("count", "counter")  # with CAP_MKNOD
+        archive = self.archive_of(container)
+        self.assertGreaterEqual(forge.with_node(a, archive, "disk"), 1)
+
+        self.check_refused(archive, container, "block device 8:0", 'at "disk"', "of a fresh container")
+
+    def test_what_a_container_has_put_there_comes_back(self):
+        source = self.run_pod("source", lab.container("count", "counter"))
+        source.exec("count", "/bin/sh", "-c", MADE_IN_DEV)
+        made = source.exec("count", "/bin/sh", "-c", SEEN_IN_DEV).stdout
+
+        pod = self.restored_as(self.checkpoint(source)["archive"], lab.container("count", "counter"))
+
+        self.assertEqual(pod.exec("count", "/bin/sh", "-c", SEEN_IN_DEV).stdout, made)
+
+
+# More than the tar for CRIU packs itself, so that GNU tar does: content, holes, links and long names.
+MADE_IN_DEV = """
+set -e
+cd /dev; mkdir -p below/$(printf 'd%.0s' $(seq 120))
+dd if=/dev/urandom of=below/random bs=65536 count=64 2>/dev/null
+ln below/random linked; ln -s /proc/self/fd/1 below/out; mkfifo fifo; mknod nil c 1 3
+for at in $(seq 30); do dd if=/dev/zero of=holes bs=4096 count=1 seek=$((at * 7)) conv=notrunc 2>/dev/null; done
+chown 70000:80000 holes; chmod 4755 below/random
+"""
+SEEN_IN_DEV = "cd /dev; ls -lnd below below/* fifo holes linked nil null tty fd; md5sum below/random holes"
+
 CAP_SETGID = 6
 # In a node: what a process may, by its PID, as JSON.
 FACTS = r"""

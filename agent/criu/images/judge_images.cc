@@ -13,6 +13,7 @@
 #include "agent/criu/images/fill_list.h"
 #include "agent/criu/images/image_file.h"
 #include "agent/criu/images/judge_filters.h"
+#include "agent/criu/images/judge_tmpfs.h"
 #include "agent/criu/images/too_much.h"
 #include "agent/criu/proto/images.pb.h"
 #include "agent/os/directory.h"
@@ -51,6 +52,10 @@ bool IsNumbered(std::string_view name, std::string_view prefix, std::string_view
   return number.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+bool IsImageOfTmpfs(std::string_view name) {
+  return IsNumbered(name, "tmpfs-", ".tar.gz.img") || IsNumbered(name, "tmpfs-dev-", ".tar.gz.img");
+}
+
 // Source: CRIU 4.2, images/fdinfo.proto (fd_types).
 enum DescriptorType : uint32_t {
   kInetSocket = 4,
@@ -75,6 +80,9 @@ class Judging {
                        "those alone that CRIU writes of a container");
       }
       if (file.name.starts_with("mountpoints-")) CRYOPOD_RETURN_IF_ERROR(JudgeMounts(file.name));
+      if (IsImageOfTmpfs(file.name)) {
+        CRYOPOD_RETURN_IF_ERROR(JudgeTmpfs(dir_fd_, file.name, rules_, MayHold(/*first=*/false)));
+      }
     }
     CRYOPOD_ASSIGN_OR_RETURN(FilterChains chains, FilterChains::Read(dir_fd_, rules_));
     for (const DumpedProcess& process : processes) {
@@ -318,10 +326,7 @@ class Judging {
 bool IsImageOfContainer(std::string_view name, const LiveRules& rules) {
   const auto is = [&](std::string_view prefix) { return IsNumbered(name, prefix, ".img"); };
   if (std::ranges::count(kWholeNames, name) > 0 || std::ranges::any_of(kNumbered, is)) return true;
-  if (IsNumbered(name, "tmpfs-", ".tar.gz.img") || IsNumbered(name, "tmpfs-dev-", ".tar.gz.img") ||
-      IsNumbered(name, "cryopod-pages-", "")) {
-    return true;
-  }
+  if (IsImageOfTmpfs(name) || IsNumbered(name, "cryopod-pages-", "")) return true;
   return std::ranges::any_of(kOfNetworks, is) && (rules.bounding & Bit("CAP_SYS_ADMIN")) != 0;
 }
 

@@ -14,7 +14,8 @@ namespace cryopod::criu {
 // limits are lowered, real-time policies and raised priorities go, mounts get the flags of the live
 // ones, every task gets the live seccomp filters (judge_filters.h).
 //
-// Refused, with both sides named: users and groups that the live request cannot become, chains of
+// Refused, with both sides named: what a tmpfs may not hold (judge_tmpfs.h), users and groups that
+// the live request cannot become, chains of
 // filters that lead nowhere or hand calls to somebody else, descriptors that need rights it has
 // not, images that CRIU does not write of a container, and any field that is not known here.
 // restore/image_fields.md has the whole table.

@@ -17,6 +17,7 @@ namespace {
 
 // A pod's limit of volumes is far below, masked and read-only paths are some twenty.
 constexpr size_t kMountsMax = 10000;
+constexpr size_t kDevicesMax = 10000;
 constexpr size_t kGroupsMax = 65536;  // NGROUPS_MAX
 constexpr size_t kResourcesMax = 64;
 constexpr json::Limits kLimits{.bytes_max = kLiveRulesBytesMax};
@@ -39,6 +40,23 @@ void Describe(json::Fields& fields, RuledMount& mount) {
   fields.Required("at_least", mount.at_least);
 }
 
+void Describe(json::Fields& fields, RuledDevice& device) {
+  fields.Required("is_block", device.is_block);
+  fields.Required("major", device.major);
+  fields.Required("minor", device.minor);
+  fields.Required("mode", device.mode);
+  fields.Required("uid", device.uid);
+  fields.Required("gid", device.gid);
+}
+
+void Describe(json::Fields& fields, DeviceRule& rule) {
+  fields.Required("allow", rule.allow);
+  fields.Required("type", rule.type);
+  fields.Required("major", rule.major);
+  fields.Required("minor", rule.minor);
+  fields.Required("access", rule.access);
+}
+
 void Describe(json::Fields& fields, LiveRules& rules) {
   fields.Required("uid", rules.uid);
   fields.Required("gid", rules.gid);
@@ -54,11 +72,15 @@ void Describe(json::Fields& fields, LiveRules& rules) {
   fields.Required("hard_limits", rules.hard_limits);
   fields.Required("lsm_label", rules.lsm_label);
   fields.Required("mounts", rules.mounts);
+  fields.Required("devices", rules.devices);
+  fields.Required("device_rules", rules.device_rules);
   fields.Required("remade", rules.remade);
   fields.AtMost("groups", rules.groups.size(), kGroupsMax);
   fields.AtMost("hard_limits", rules.hard_limits.size(), kResourcesMax);
   fields.AtMost("seccomp_filters", rules.seccomp_filters.size(), kSeccompFiltersMax);
   fields.AtMost("mounts", rules.mounts.size(), kMountsMax);
+  fields.AtMost("devices", rules.devices.size(), kDevicesMax);
+  fields.AtMost("device_rules", rules.device_rules.size(), kDevicesMax);
   fields.AtMost("remade", rules.remade.size(), kMountsMax);
 }
 

@@ -25,6 +25,30 @@ struct RuledMount {
   bool operator==(const RuledMount&) const = default;
 };
 
+// A device node as a fresh container has it.
+struct RuledDevice {
+  bool is_block = false;
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t mode = 0666;  // permission bits
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  bool operator==(const RuledDevice&) const = default;
+};
+
+inline constexpr uint32_t kAnyDevice = UINT32_MAX;
+
+// A rule of the device cgroup. Source: OCI runtime-spec v1.2, config-linux.md, "Allowed Device
+// list".
+struct DeviceRule {
+  bool allow = false;
+  std::string type;  // "c", "b"; "a" or empty: both
+  uint32_t major = kAnyDevice;
+  uint32_t minor = kAnyDevice;
+  std::string access;  // of "rwm"; empty: all
+  bool operator==(const DeviceRule&) const = default;
+};
+
 // What a fresh container of the live request would hold, for the images of the one that is restored
 // in its place. Made by whoever reads the live configuration; what an archive says in it can take
 // nothing from what the live request forbids.
@@ -47,6 +71,8 @@ struct LiveRules {
   std::vector<uint64_t> hard_limits;  // by the number of the resource (RLIMIT_*)
   std::string lsm_label;              // AppArmor profile or SELinux label; empty: none
   std::vector<RuledMount> mounts;
+  std::vector<RuledDevice> devices;
+  std::vector<DeviceRule> device_rules;  // the later ones count
   std::vector<RemadeMount> remade;
 
   bool operator==(const LiveRules&) const = default;
@@ -54,6 +80,8 @@ struct LiveRules {
 
 void Describe(json::Fields& fields, RemadeMount& mount);
 void Describe(json::Fields& fields, RuledMount& mount);
+void Describe(json::Fields& fields, RuledDevice& device);
+void Describe(json::Fields& fields, DeviceRule& rule);
 void Describe(json::Fields& fields, LiveRules& rules);
 
 inline constexpr size_t kLiveRulesBytesMax = size_t{16} << 20;

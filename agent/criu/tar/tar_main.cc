@@ -7,7 +7,9 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -17,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/criu/images/tmpfs_tar.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
@@ -158,10 +161,30 @@ void BecomeTheNextTar(char** argv) {
   }
 }
 
+// A restore reads GNU tar's own format alone, and so many entries; that of a tar may be another.
+Status PrepareForGnuTar(int dir_fd) {
+  struct statfs facts {};
+  if (::fstatfs(dir_fd, &facts) != 0) return ErrnoStatus(errno, "fstatfs", "the tree");
+  // One without a limit of its files counts none.
+  if (facts.f_type == TMPFS_MAGIC && facts.f_files - facts.f_ffree > kTmpfsEntriesMax) {
+    return Status(Code::kFailedPrecondition, "a tmpfs holds more than " +
+                                                 std::to_string(kTmpfsEntriesMax) +
+                                                 " files, which no restore accepts");
+  }
+  if (::setenv("TAR_OPTIONS", "--format=gnu", 1) == 0) return Status();
+  return ErrnoStatus(errno, "setenv", "TAR_OPTIONS");
+}
+
+Result<bool> Pack(int dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(const bool packed, PackSimpleTree(dir_fd, STDOUT_FILENO));
+  if (!packed) CRYOPOD_RETURN_IF_ERROR(PrepareForGnuTar(dir_fd));
+  return packed;
+}
+
 int Run(int argc, char** argv) {
   if (IsDumpOfTmpfs(argc, argv)) {
     const Result<UniqueFd> dir = OpenDirectory(argv[1 + kKnown]);
-    const Result<bool> packed = dir.ok() ? PackSimpleTree(dir->get(), STDOUT_FILENO) : dir.status();
+    const Result<bool> packed = dir.ok() ? Pack(dir->get()) : dir.status();
     if (packed.ok() && *packed) return 0;
     // Something may have been written already.
     if (!packed.ok()) {

@@ -30,7 +30,12 @@ TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
       {"destination": "/data", "source": "/srv/data", "options": ["rbind", "rprivate", "ro"]},
       {"destination": "/etc/hosts", "type": "bind", "source": "/hosts"}],
     "linux": {"maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
-              "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]}})");
+              "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229},
+                          {"path": "/dev/sdb", "type": "b", "major": 8, "minor": 16,
+                           "fileMode": 25008, "uid": 5, "gid": 6}],
+              "resources": {"devices": [
+                {"allow": false, "access": "rwm"},
+                {"allow": true, "type": "c", "major": -1, "minor": 3, "access": "m"}]}}})");
 
   ASSERT_THAT(live, test::IsOk());
   EXPECT_EQ(live->rootfs, "/rootfs");
@@ -41,7 +46,11 @@ TEST(LiveMountsTest, WhatTheBundleAsksForIsRead) {
                           LiveMount{"/etc/hosts", "bind", "/hosts", 0, /*keeps_flags=*/true}));
   EXPECT_THAT(live->masked_paths, ElementsAre("/proc/kcore"));
   EXPECT_THAT(live->read_only_paths, ElementsAre("/proc/sys"));
-  EXPECT_THAT(live->devices, ElementsAre(LiveDevice{"/dev/fuse", 10, 229}));
+  EXPECT_THAT(live->devices, ElementsAre(LiveDevice{.path = "/dev/fuse", .major = 10, .minor = 229},
+                                         LiveDevice{"/dev/sdb", 8, 16, true, 0660, 5, 6}));
+  EXPECT_THAT(live->device_rules,
+              ElementsAre(criu::DeviceRule{false, "", criu::kAnyDevice, criu::kAnyDevice, "rwm"},
+                          criu::DeviceRule{true, "c", criu::kAnyDevice, 3, "m"}));
 }
 
 TEST(LiveMountsTest, WhatTheBundleLeavesOutIsNotAskedFor) {

@@ -9,7 +9,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/criu/images/tmpfs_tar.h"
+#include "agent/os/file.h"
 #include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
 namespace cryopod::criu {
@@ -160,6 +163,26 @@ TEST_F(PackTreeTest, TheRestIsLeftToTheNextTarInPath) {
 
   EXPECT_NE(Listing().find("./file"), std::string::npos);
   EXPECT_EQ(Shell("tar --extract --to-stdout --gzip ./file <" + tar_.string()), "content");
+}
+
+TEST_F(PackTreeTest, WhatEitherTarWritesIsWhatARestoreReads) {
+  MakeDev();
+  for (const bool simple : {true, false}) {
+    if (!simple) std::ofstream(tree_ / "file") << "content";
+    ASSERT_EQ(::setenv("TAR_OPTIONS", "--format=posix", 1), 0);  // as another tar may write
+    EXPECT_EQ(RunTar(DumpOf(tree_)), 0);
+    ASSERT_EQ(::unsetenv("TAR_OPTIONS"), 0);
+
+    uint64_t entries = 0;
+    const Status read =
+        ReadTmpfsTar(OpenDirectory(temp_.path())->get(), tar_.filename(), [&](const TmpfsEntry&) {
+          ++entries;
+          return Status();
+        });
+
+    EXPECT_THAT(read, cryopod::test::IsOk());
+    EXPECT_EQ(entries, simple ? 10u : 11u);
+  }
 }
 
 TEST_F(PackTreeTest, UnknownArgumentsAreLeftToTheNextTarInPath) {
