@@ -15,10 +15,9 @@ namespace cryopod::criu {
 // ones, every task gets the live seccomp filters (judge_filters.h).
 //
 // Refused, with both sides named: what a tmpfs may not hold (judge_tmpfs.h), users and groups that
-// the live request cannot become, chains of
-// filters that lead nowhere or hand calls to somebody else, descriptors that need rights it has
-// not, images that CRIU does not write of a container, and any field that is not known here.
-// restore/image_fields.md has the whole table.
+// the live request cannot become, chains of filters that lead nowhere or hand calls to somebody
+// else, descriptors that need rights it has not, images that CRIU does not write of a container,
+// and any field that is not known here. restore/image_fields.md has the whole table.
 //
 // Hostile input. Doing it again changes nothing. After an error the images are of no use any more.
 //
