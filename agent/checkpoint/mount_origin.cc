@@ -17,10 +17,10 @@ constexpr std::array<std::string_view, 2> kPodPlugins = {"kubernetes.io~empty-di
                                                          "kubernetes.io~git-repo"};
 constexpr std::string_view kSubPaths = "/volume-subpaths/";
 // Behind the root of a mount whose directory was removed meanwhile.
-constexpr std::string_view kDeleted = "//deleted";
+constexpr std::string_view kDeletedRoot = "//deleted";
 
 std::string_view WithoutMark(std::string_view root) {
-  return root.ends_with(kDeleted) ? root.substr(0, root.size() - kDeleted.size()) : root;
+  return root.ends_with(kDeletedRoot) ? root.substr(0, root.size() - kDeletedRoot.size()) : root;
 }
 
 // ".../containers/<ID>/volumes/<hash>": containerd's copy of what the image has there.

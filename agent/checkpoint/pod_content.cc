@@ -20,8 +20,6 @@
 namespace cryopod::checkpoint {
 namespace {
 
-constexpr std::chrono::seconds kNamespaceTimeout{5};
-
 // The first names, as JSON can hold them, and how many more there are.
 std::string NamesIn(std::vector<std::string> names) {
   static constexpr size_t kNamesMax = 3;

@@ -14,8 +14,6 @@
 namespace cryopod::checkpoint {
 namespace {
 
-constexpr std::chrono::seconds kNamespaceTimeout{5};
-
 Status CheckInit(const criu::ContainerState& state) {
   const Result<ProcessInfo> info = ReadProcessInfo(state.init_pid);
   if (!info.ok() || info->start_time_ticks != state.init_start_ticks) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -14,6 +15,9 @@
 #include "agent/os/unique_fd.h"
 
 namespace cryopod::checkpoint {
+
+// What is asked in a namespace of the pod takes milliseconds.
+inline constexpr std::chrono::seconds kNamespaceTimeout{5};
 
 // One container on its way through a checkpoint: what CRI asked for, what the runtime knows, and
 // the kernel objects that identify it: init process by pidfd and start time, cgroup by directory.

@@ -14,7 +14,7 @@ constexpr std::string_view kHeadEnd = "\r\n\r\n";
 constexpr int kTurns = 16;
 // Whoever sends more after its answer is no client that wants to read it.
 constexpr size_t kDrainBytesMax = 1 << 20;
-constexpr size_t kReadBytesMax = 4 << 10;
+constexpr size_t kPipedBytesMax = 4 << 10;
 
 std::string OwnAnswer(int http_status) {
   const std::string reason =
@@ -59,7 +59,7 @@ Exchange::Step Exchange::AfterClientsEnd(IoState state) {
 }
 
 Exchange::Step Exchange::TakeHead() {
-  const IoStep step = client_.Read(to_service_, kReadBytesMax);
+  const IoStep step = client_.Read(to_service_, kPipedBytesMax);
   if (step.state != IoState::kDone) return AfterClientsEnd(step.state);
   RequestHead parsed = ParseRequestHead(to_service_);
   if (parsed.http_status != 0) {
@@ -179,7 +179,7 @@ IoState Exchange::PassAnswer() {
 
 Exchange::Step Exchange::Drain() {
   std::string unread;
-  const IoStep step = client_.Read(unread, kReadBytesMax);
+  const IoStep step = client_.Read(unread, kPipedBytesMax);
   drained_bytes_ += step.size_bytes;
   if (step.state != IoState::kDone) return AfterClientsEnd(step.state);
   return drained_bytes_ > kDrainBytesMax ? Step::kEnded : Step::kMore;

@@ -12,7 +12,7 @@ import time
 
 from .source_tree import Report
 
-PRESETS = ("release", "asan", "debug", "tsan")
+PRESETS = ("asan", "debug", "tsan")  # which have each source by itself
 SECONDS_MAX = 100
 FINDING = re.compile(r"^(?P<place>.+?:\d+):\d+: (error|warning): (?P<what>.*)$", re.MULTILINE)
 

@@ -11,6 +11,16 @@ add_custom_target(cryopod_integration_tests)
 # What a reader of sources needs beside them.
 add_custom_target(cryopod_generated)
 
+# A third of the time of a clean build; a changed source is compiled with its neighbours. The presets for
+# developers, and so CI, have each source by itself, which shows that it includes what it uses.
+function(cryopod_compile_together name)
+  set_target_properties(${name} PROPERTIES UNITY_BUILD ${CRYOPOD_TOGETHER} UNITY_BUILD_BATCH_SIZE 8)
+  if(CRYOPOD_TOGETHER)
+    # A class of one source with a member of a type of the same source is no class of a header.
+    target_compile_options(${name} PRIVATE -Wno-subobject-linkage)
+  endif()
+endfunction()
+
 # cryopod_module(NAME FLOOR n SOURCES … [USES …] [LIBRARIES …])
 #
 # A static library of floor n; a finer number puts a room between two storeys. USES names modules of
@@ -25,6 +35,7 @@ function(cryopod_module name)
   file(RELATIVE_PATH room ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
   string(REGEX MATCH "^(agent/[a-z]+|restore/runtime|[a-z]+)" room ${room})
   add_library(${name} STATIC ${arg_SOURCES})
+  cryopod_compile_together(${name})
   set_target_properties(${name} PROPERTIES CRYOPOD_FLOOR ${arg_FLOOR} CRYOPOD_ROOM ${room})
   foreach(used IN LISTS arg_USES)
     cryopod_floor_of(used_floor ${name} ${used})
@@ -55,6 +66,7 @@ function(cryopod_program name)
     set(arg_DESTINATION bin)
   endif()
   add_executable(${name} ${arg_SOURCES})
+  cryopod_compile_together(${name})
   foreach(used IN LISTS arg_USES)
     cryopod_floor_of(used_floor ${name} ${used})
     if(used_floor GREATER arg_FLOOR)

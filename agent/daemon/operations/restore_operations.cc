@@ -25,7 +25,7 @@ constexpr seconds kAnswerTimeout{5};
 constexpr seconds kControlTimeout{10};
 constexpr seconds kEndTimeout{30};
 // Below what the wrapper waits for its first answer.
-constexpr seconds kRuntimeTimeout{20};
+constexpr seconds kStatusTimeout{20};
 constexpr milliseconds kStateInterval{20};
 
 // Of a request and of a job: the fields have the same names.
@@ -266,7 +266,7 @@ Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_st
 Status RestoreOperations::AddImage(Request& request) const {
   CRYOPOD_ASSIGN_OR_RETURN(
       const cri::Container container,
-      agent_.runtime.ContainerStatus(request.container_id, Deadline::After(kRuntimeTimeout))
+      agent_.runtime.ContainerStatus(request.container_id, Deadline::After(kStatusTimeout))
           .While("asking for the image of container " + request.container_name));
   request.image = container.image;
   request.image_ref = container.image_ref;

@@ -26,7 +26,6 @@ namespace {
 using api::ToGrpc;
 using grpc::ServerContext;
 
-constexpr std::chrono::seconds kShutdownTimeout{2};
 // How soon it is seen that a caller is gone.
 constexpr std::chrono::milliseconds kNewsInterval{200};
 // Of all of an archive's bytes.

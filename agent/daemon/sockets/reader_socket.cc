@@ -20,7 +20,6 @@ namespace {
 
 using grpc::ServerContext;
 
-constexpr std::chrono::seconds kShutdownTimeout{2};
 // A reader asks for names and text; nothing that it sends is large.
 constexpr int kRequestBytesMax = 64 << 10;
 constexpr int kThreadsMax = 8;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "agent/os/status.h"
@@ -13,6 +14,8 @@ namespace cryopod::daemon {
 
 // A socket that is served as long as this lives.
 using ServedSocket = std::shared_ptr<void>;
+// For calls under way when a socket is no longer served.
+inline constexpr std::chrono::seconds kShutdownTimeout{2};
 
 // cryopod.v1.PodCheckpoints for those who may only look: the gateway, and whoever is in the
 // readers' group.
