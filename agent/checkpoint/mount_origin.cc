@@ -105,7 +105,8 @@ std::vector<std::string> NodePathsOf(const MountEntry& entry,
     if (mount.device != entry.device || !IsAtOrBelow(place, root)) continue;
     std::string path = mount.mount_point == "/" ? "" : mount.mount_point;
     if (place != "/") path += root == "/" ? place : place.substr(root.size());
-    paths.push_back(path.empty() ? "/" : std::move(path));
+    if (path.empty()) path = "/";
+    paths.push_back(std::move(path));
   }
   return paths;
 }

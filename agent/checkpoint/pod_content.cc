@@ -120,6 +120,7 @@ Status AddSharedDirectory(const DumpTarget& target, const std::string& path,
                            ListDirectory(InContainer(target, path)));
   if (entries.empty()) return Status();
   std::vector<std::string> names;
+  names.reserve(entries.size());
   for (const DirectoryEntry& entry : entries) names.push_back(entry.name);
   found.push_back("container " + target.requested.name + ": " + what + " (" +
                   NamesIn(std::move(names)) + ")");

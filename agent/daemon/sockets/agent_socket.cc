@@ -35,6 +35,7 @@ constexpr size_t kLogChunkBytes = size_t{1} << 20;
 
 std::vector<api::Phase> ToApi(const std::vector<archive::PhaseTiming>& phases) {
   std::vector<api::Phase> out;
+  out.reserve(phases.size());
   for (const archive::PhaseTiming& phase : phases) out.push_back({phase.name, phase.duration_us});
   return out;
 }
