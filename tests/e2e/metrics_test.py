@@ -221,8 +221,8 @@ class RestoreTest(MetricsTest):
             b, "restore", archive.name, "--request-from-archive"), b)
 
     def test_a_reason_that_only_the_restore_knows(self):
-        """Processes with all capabilities do not come back into a pod that drops them."""
-        restricted = [lab.container("one", "counter", restricted=True)]
+        """Processes of root do not come back into a pod of another user."""
+        restricted = [lab.container("one", "counter", user=1000, restricted=True)]
         b.write("/root/restricted.json", json.dumps(request_for(self.source.config, restricted)))
 
         self.assert_counted_as("restore", "security_context", lambda: self.assert_ctl_fails(
