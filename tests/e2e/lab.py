@@ -279,8 +279,8 @@ class Node:
         return None
 
     def sandboxes(self):
-        """The IDs of all sandboxes."""
-        return [sandbox["id"] for sandbox in self.pods()]
+        """The IDs of all sandboxes, in an order of their own: the runtime's is another each time."""
+        return sorted(sandbox["id"] for sandbox in self.pods())
 
     def frozen_cgroups(self):
         """Paths of the node's cgroups that are frozen; none may be once all is over."""
