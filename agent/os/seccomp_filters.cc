@@ -2,11 +2,11 @@
 
 #include <linux/filter.h>
 #include <sys/ptrace.h>
-#include <sys/wait.h>
 
 #include <cerrno>
 #include <string>
-#include <thread>
+
+#include "agent/os/stopped_process.h"
 
 namespace cryopod {
 namespace {
@@ -27,17 +27,7 @@ class Tracee {
     if (::ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0) return Failed("seizing");
     seized_ = true;
     if (::ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr) != 0) return Failed("interrupting");
-    while (true) {
-      int state = 0;
-      const pid_t changed = ::waitpid(thread_, &state, __WALL | WNOHANG);
-      if (changed < 0 && errno != EINTR) return Failed("waiting for");
-      if (changed == thread_ && WIFSTOPPED(state)) return Status();
-      if (changed == thread_) return Status(Code::kNotFound, Name() + " has ended");
-      if (deadline.expired()) {
-        return Status(Code::kDeadlineExceeded, Name() + " does not stop for ptrace");
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    return WaitForStop(thread_, deadline).status();
   }
 
   // False: there is no such filter.

@@ -17,6 +17,25 @@
 #include "agent/os/proc.h"
 
 namespace cryopod {
+namespace {
+
+std::string NameOf(pid_t pid) { return "process " + std::to_string(pid); }
+
+}  // namespace
+
+Result<int> WaitForStop(pid_t pid, Deadline deadline) {
+  while (true) {
+    int state = 0;
+    const pid_t changed = ::waitpid(pid, &state, __WALL | WNOHANG);
+    if (changed < 0 && errno != EINTR) return ErrnoStatus(errno, "waitpid", NameOf(pid));
+    if (changed == pid && WIFSTOPPED(state)) return WSTOPSIG(state);
+    if (changed == pid) return Status(Code::kNotFound, NameOf(pid) + " has ended");
+    if (deadline.expired()) {
+      return Status(Code::kDeadlineExceeded, NameOf(pid) + " does not stop for ptrace");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 #if defined(__x86_64__)
 
@@ -36,24 +55,6 @@ constexpr uint64_t kBelowStack = 256;
 
 // PTRACE_O_TRACESYSGOOD marks the stops of a system call with it.
 constexpr int kSyscallStop = SIGTRAP | 0x80;
-
-std::string NameOf(pid_t pid) { return "process " + std::to_string(pid); }
-
-// Waits for the next stop of a held process, and tells its signal.
-Result<int> WaitForStop(pid_t pid) {
-  const Deadline deadline = Deadline::After(kStopTimeout);
-  while (true) {
-    int state = 0;
-    const pid_t changed = ::waitpid(pid, &state, __WALL | WNOHANG);
-    if (changed < 0 && errno != EINTR) return ErrnoStatus(errno, "waitpid", NameOf(pid));
-    if (changed == pid && WIFSTOPPED(state)) return WSTOPSIG(state);
-    if (changed == pid) return Status(Code::kNotFound, NameOf(pid) + " has ended");
-    if (deadline.expired()) {
-      return Status(Code::kDeadlineExceeded, NameOf(pid) + " does not stop for ptrace");
-    }
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-}
 
 Status Trace(long request, pid_t pid, uint64_t address, void* data, std::string_view doing) {
   if (::ptrace(static_cast<__ptrace_request>(request), pid, address, data) == 0) return Status();
@@ -133,7 +134,7 @@ class Loan {
     CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SETREGS, pid_, 0, &call, "setting registers of"));
     for ([[maybe_unused]] const char* side : {"enter", "leave"}) {
       CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SYSCALL, pid_, 0, nullptr, "resuming"));
-      CRYOPOD_ASSIGN_OR_RETURN(const int signal, WaitForStop(pid_));
+      CRYOPOD_ASSIGN_OR_RETURN(const int signal, WaitForStop(pid_, Deadline::After(kStopTimeout)));
       if (signal != kSyscallStop) {
         return Status(Code::kInternal, NameOf(pid_) + " stopped with signal " +
                                            std::to_string(signal) + " on its way to a call");
@@ -180,7 +181,7 @@ Result<StoppedProcess> StoppedProcess::Hold(pid_t pid) {
   CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SEIZE, pid, 0, options, "seizing"));
   StoppedProcess held(pid);
   // One that is in a group stop already reports that stop.
-  CRYOPOD_RETURN_IF_ERROR(WaitForStop(pid).status());
+  CRYOPOD_RETURN_IF_ERROR(WaitForStop(pid, Deadline::After(kStopTimeout)).status());
   return held;
 }
 

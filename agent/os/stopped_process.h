@@ -5,9 +5,14 @@
 
 #include <utility>
 
+#include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
 namespace cryopod {
+
+// Waits for the next stop of a process or thread that we trace, and tells its signal.
+// Errors: kNotFound (it has ended), kDeadlineExceeded.
+Result<int> WaitForStop(pid_t pid, Deadline deadline);
 
 // A process in a group stop (SIGSTOP), held by ptrace while this lives. It makes single system
 // calls for us; then everything of it is as it was, and it stands in the same stop.

@@ -11,7 +11,7 @@ add_custom_target(cryopod_integration_tests)
 # What a reader of sources needs beside them.
 add_custom_target(cryopod_generated)
 
-# A third of the time of a clean build; a changed source is compiled with its neighbours. The presets for
+# What takes long is reading headers: once for some sources. A changed source is compiled with its neighbours. The presets for
 # developers, and so CI, have each source by itself, which shows that it includes what it uses.
 function(cryopod_compile_together name)
   set_target_properties(${name} PROPERTIES UNITY_BUILD ${CRYOPOD_TOGETHER} UNITY_BUILD_BATCH_SIZE 8)

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <functional>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -161,12 +162,13 @@ Result<std::vector<SeccompFilter>> ReadFromProbe(const Call& call, const Request
   return failed.While("creating a container of the seccomp profile");
 }
 
-// Where what was read is kept.
-Result<UniqueFd> OpenKept(const std::string& directory, Deadline deadline, UniqueFd* lock) {
-  CRYOPOD_RETURN_IF_ERROR(MakeDirectories(directory));
-  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(directory));
-  CRYOPOD_ASSIGN_OR_RETURN(*lock, Lock(dir.get(), deadline));
-  return dir;
+std::optional<std::vector<SeccompFilter>> ReadKept(int dir_fd, const std::string& name,
+                                                   const std::string& key) {
+  const Result<std::string> kept = ReadFileAt(dir_fd, name, kRecordBytesMax);
+  if (!kept.ok()) return std::nullopt;
+  Result<FilterRecord> record = ParseFilterRecord(*kept);
+  if (!record.ok() || record->key != key) return std::nullopt;
+  return std::move(record->filters);
 }
 
 }  // namespace
@@ -187,13 +189,12 @@ Result<std::vector<SeccompFilter>> LiveFilters(const Call& call, const Request& 
   const std::string directory = socket.substr(0, socket.rfind('/') + 1) + "seccomp";
   const std::string name = std::to_string(std::hash<std::string>()(key));
   const Deadline soon = deadline.SoonerAfter(kProbeTimeout);
-  UniqueFd lock;
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenKept(directory, soon, &lock));
-  const Result<std::string> kept = ReadFileAt(dir.get(), name, kRecordBytesMax);
-  if (kept.ok()) {
-    Result<FilterRecord> record = ParseFilterRecord(*kept);
-    if (record.ok() && record->key == key) return std::move(record->filters);
-  }
+  CRYOPOD_RETURN_IF_ERROR(MakeDirectories(directory));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(directory));
+  if (auto kept = ReadKept(dir.get(), name, key)) return std::move(*kept);
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd lock, Lock(dir.get(), soon));
+  // Whoever had the lock may have asked for the same.
+  if (auto kept = ReadKept(dir.get(), name, key)) return std::move(*kept);
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<SeccompFilter> filters,
                            ReadFromProbe(call, request, config, directory, soon));
   // Without it the next call asks once more.

@@ -71,6 +71,18 @@ class BarePod:
         for name in self.made:
             self.start(name)
 
+    def refusals(self):
+        """What its first and its second try are told; nothing of it runs."""
+        reasons = []
+        for _ in range(2):
+            try:
+                self.run()
+            except Refused as refused:
+                reasons.append(refused.reason)
+        if len(reasons) < 2 or self.running():
+            raise AssertionError(f"not refused twice: {reasons}, and {self.running()} runs")
+        return reasons
+
     def pod(self):
         containers = {name: ids[-1] for name, ids in self.made.items() if ids and ids[-1]}
         return lab.Pod(self.node, self.sandboxes[-1], containers, self.config())

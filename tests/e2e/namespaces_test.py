@@ -5,7 +5,7 @@ import json
 import unittest
 
 import lab
-from bare_pod import BarePod, Refused
+from bare_pod import BarePod
 from two_nodes import (PodTest, a, request_for, setUpModule, tearDownModule,  # noqa: F401
                        unique)
 
@@ -23,16 +23,6 @@ class NamespacesTest(PodTest):
         self.addCleanup(pod.end)
         return pod
 
-    def refusal(self, pod):
-        """Of its first try; the second hears the same, and nothing of the pod runs."""
-        reasons = []
-        for _ in range(2):
-            with self.assertRaises(Refused) as caught:
-                pod.run()
-            reasons.append(caught.exception.reason)
-        self.assertEqual(pod.running(), [])
-        return reasons[1]
-
     def check_restored(self, pod):
         pod.run()
         self.assert_went_on(self.before["the-secret-name"], pod.report("the-secret-name"))
@@ -41,8 +31,8 @@ class NamespacesTest(PodTest):
         self.check_restored(self.pod_of("team-a"))
 
     def test_a_pod_of_another_namespace_is_refused_and_hears_nothing_of_the_archive(self):
-        foreign = self.refusal(self.pod_of("team-b"))
-        absent = self.refusal(self.pod_of("team-b", "no-such-archive"))
+        foreign = self.pod_of("team-b").refusals()[1]
+        absent = self.pod_of("team-b", "no-such-archive").refusals()[1]
 
         self.assertIn("namespace team-b", foreign)
         for word in ("team-a", "the-secret-name", "sha256"):
@@ -52,7 +42,7 @@ class NamespacesTest(PodTest):
         self.assertIn(words.split(" (", 1)[0], foreign)
 
     def test_its_digest_is_not_told_either(self):
-        foreign = self.refusal(self.pod_of("team-b", f"{self.archive}@sha256:{'0' * 64}"))
+        foreign = self.pod_of("team-b", f"{self.archive}@sha256:{'0' * 64}").refusals()[1]
 
         self.assertIn("namespace team-b", foreign)
 
@@ -71,7 +61,7 @@ class NamespacesTest(PodTest):
         self.configure_agent(a, '[agent]\nrestore_namespaces = "team-a:team-b"\n')
 
         self.check_restored(self.pod_of("team-b"))
-        self.refusal(self.pod_of("team-c"))
+        self.pod_of("team-c").refusals()
 
         given = [line for line in map(json.loads, a.read(lab.AGENT_LOG).splitlines())
                  if line["msg"].startswith("another namespace's archive is given")]

@@ -6,7 +6,7 @@ import json
 import unittest
 
 import lab
-from bare_pod import BarePod, Refused
+from bare_pod import BarePod
 from two_nodes import PodTest, a, request_for, setUpModule, tearDownModule, unique  # noqa: F401
 
 REFUSED = 5
@@ -33,16 +33,6 @@ class RestoreOnceTest(PodTest):
         pod.annotations.update(annotations)
         self.addCleanup(pod.end)
         return pod
-
-    def refusal(self, pod):
-        """What its first and its second try are told; nothing of it runs."""
-        reasons = []
-        for _ in range(2):
-            with self.assertRaises(Refused) as caught:
-                pod.run()
-            reasons.append(caught.exception.reason)
-        self.assertEqual(pod.running(), [])
-        return reasons
 
     def assert_restored(self, pod):
         self.assert_went_on(self.before["one"], pod.report())
@@ -81,7 +71,7 @@ class SecondPodTest(RestoreOnceTest):
 
         refused = self.counted("runtime_operations_errors_total", operation_type="restore_pod",
                                reason="already_restored")
-        for reason in self.refusal(second):
+        for reason in second.refusals():
             self.assertIn("AlreadyRestored", reason)
             self.assertIn(f"default/{first.name} with UID {first.uid}", reason)
         self.assertEqual(self.counted("runtime_operations_errors_total",
@@ -101,14 +91,14 @@ class SecondPodTest(RestoreOnceTest):
         a.ctl("import", f"/root/{archive}.tar")
         a.agent("restart")
 
-        for reason in self.refusal(self.bare_pod(archive)):
+        for reason in self.bare_pod(archive).refusals():
             self.assertIn("AlreadyRestored", reason)
 
     def test_it_is_refused_when_the_first_pod_alone_has_asked_for_once(self):
         archive = self.make_archive()
         self.bare_pod(archive, **{ONCE: "true"}).run()
 
-        for reason in self.refusal(self.bare_pod(archive)):
+        for reason in self.bare_pod(archive).refusals():
             self.assertIn("AlreadyRestored", reason)
 
     def test_it_is_restored_where_nobody_asks_for_once(self):
@@ -165,7 +155,7 @@ class AbsentArchiveTest(RestoreOnceTest):
 
         self.assert_cold(pod)
         self.assertTrue(self.agent_log("starts cold", pod))
-        self.refusal(strict)
+        strict.refusals()
 
 
 class DifferencesTest(RestoreOnceTest):
@@ -177,7 +167,7 @@ class DifferencesTest(RestoreOnceTest):
 
     def check(self, name, container, here, there):
         """A pod with this container is refused, both sides named; allowed by this name it is restored."""
-        for reason in self.refusal(self.bare_pod(self.archive_of_all, container)):
+        for reason in self.bare_pod(self.archive_of_all, container).refusals():
             self.assertIn(here, reason)
             self.assertIn(there, reason)
             self.assertIn(f"{DIFFERENCES}: {name}", reason)
@@ -221,7 +211,7 @@ class DifferencesTest(RestoreOnceTest):
         self.assertEqual(line["reason_code"], "request_differs")
 
     def test_an_unknown_name_is_refused_with_those_that_there_are(self):
-        for reason in self.refusal(self.bare_pod(self.archive_of_all, **{DIFFERENCES: "imgae"})):
+        for reason in self.bare_pod(self.archive_of_all, **{DIFFERENCES: "imgae"}).refusals():
             self.assertIn('"imgae"', reason)
             self.assertIn("image, command, working-directory", reason)
 

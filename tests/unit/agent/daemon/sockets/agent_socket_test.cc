@@ -381,10 +381,10 @@ TEST_F(AgentServiceTest, MetricsDescribeTheNodeAndCountItsStore) {
 
   // The first ones wait for the node only for a moment.
   std::string text;
-  for (const Deadline deadline = Soon();
-       !deadline.expired() && text.find("cryopod_criu_info{") == text.npos;) {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(text, client_->Metrics(deadline));
-  }
+  EXPECT_TRUE(Eventually([&] {
+    text = client_->Metrics(Soon()).value();
+    return text.find("cryopod_criu_info{") != text.npos;
+  }));
 
   EXPECT_THAT(text, HasSubstr("cryopod_criu_info{version=\"4.2.1\"} 1"));
   EXPECT_THAT(text, HasSubstr("cryopod_runtime_info{name=\"containerd\",version=\"2.1.9\"} 1"));
