@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "agent/archive/store/archive_store.h"
@@ -24,6 +25,7 @@
 #include "agent/os/file.h"
 #include "agent/os/heap.h"
 #include "agent/os/log.h"
+#include "agent/os/staging_area.h"
 #include "cri/runtime_client.h"
 #include "metrics/agent_metrics.h"
 
@@ -76,7 +78,9 @@ Status AdoptJobs(const AgentParts& agent, CheckpointOperations& checkpoints,
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<jobs::ListedJob> listed,
                            jobs::ListJobs(config.jobs_dir()));
   std::map<jobs::JobKind, std::vector<std::string>> by_kind;
+  std::set<std::string> known;
   for (const jobs::ListedJob& job : listed) {
+    known.insert(job.id);
     if (job.readable.ok()) {
       by_kind[job.kind].push_back(job.id);
     } else if (job.readable.code() == Code::kNotFound) {
@@ -89,6 +93,11 @@ Status AdoptJobs(const AgentParts& agent, CheckpointOperations& checkpoints,
   for (const std::string& id : by_kind[jobs::JobKind::kCheckpoint]) checkpoints.AdoptOrRepair(id);
   half_made_pods = SettleHalfMadePods(agent, by_kind[jobs::JobKind::kPod]);
   for (const std::string& id : by_kind[jobs::JobKind::kRestore]) restores.AdoptOrRepair(id);
+  const Status swept = StagingArea::RemoveAllBut(config.state_dir + "/staging", known);
+  if (!swept.ok()) {
+    Log(LogLevel::kError, "removing what lost operations have staged on disk",
+        {{"reason", swept.message()}});
+  }
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(config.store_root()));
   return store.RemoveLeftovers({}).While("removing what is left of archives");

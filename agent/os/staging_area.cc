@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "agent/os/directory.h"
+#include "agent/os/encrypted_directory.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "agent/os/proc.h"
@@ -17,7 +18,9 @@ constexpr uint64_t kDiskReserveBytes = uint64_t{64} << 20;
 
 Status RemoveArea(const std::string& path) {
   CRYOPOD_RETURN_IF_ERROR(UnmountAll(path));
-  return RemoveTree(path);
+  const Result<UniqueFd> directory = OpenDirectory(path);
+  CRYOPOD_RETURN_IF_ERROR(RemoveTree(path));
+  return directory.ok() ? ForgetKeyOf(directory->get()) : Status();
 }
 
 }  // namespace
@@ -43,12 +46,30 @@ Result<StagingArea> StagingArea::Create(const std::string& memory_path,
     }
   }
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(path));
+  if (!in_memory) {
+    const Status encrypted = EncryptDirectory(dir.get());
+    if (!encrypted.ok() && encrypted.code() != Code::kUnimplemented) return encrypted;
+  }
   return StagingArea(path, in_memory, std::move(dir));
 }
 
 Status StagingArea::RemoveLeftovers(const std::string& memory_path, const std::string& disk_path) {
   CRYOPOD_RETURN_IF_ERROR(RemoveArea(memory_path));
   return RemoveArea(disk_path);
+}
+
+Status StagingArea::RemoveAllBut(const std::string& disk_parent,
+                                 const std::set<std::string>& names) {
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(disk_parent);
+  if (entries.status().code() == Code::kNotFound) return Status();
+  CRYOPOD_RETURN_IF_ERROR(entries.status());
+  Status first;
+  for (const DirectoryEntry& entry : *entries) {
+    if (names.contains(entry.name)) continue;
+    Status removed = RemoveArea(disk_parent + "/" + entry.name);
+    if (first.ok()) first = std::move(removed);
+  }
+  return first;
 }
 
 StagingArea::~StagingArea() {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <future>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,8 @@
 namespace cryopod {
 
 // Where what one operation captures or restores lies meanwhile: a tmpfs of its own, so that no disk
-// is waited for, or a directory on disk when memory is short. Process memory lies in it: mode 0700.
+// is waited for, or a directory on disk when memory is short. Process memory lies in it: mode 0700,
+// and on a disk whose file system can, encrypted with a key that a power cut takes along.
 // Destroyed, it is unmounted and removed.
 class StagingArea {
  public:
@@ -20,6 +22,10 @@ class StagingArea {
   // the processes themselves. Errors: kResourceExhausted (names both needs).
   static Result<StagingArea> Create(const std::string& memory_path, const std::string& disk_path,
                                     uint64_t size_bytes);
+  // Removes what processes have left in `disk_parent` that are gone, as after a power cut; areas
+  // with one of these names are still somebody's. Every other one is tried; returns the first
+  // error.
+  static Status RemoveAllBut(const std::string& disk_parent, const std::set<std::string>& names);
   // Removes what a process that is gone has left in these two places.
   static Status RemoveLeftovers(const std::string& memory_path, const std::string& disk_path);
   StagingArea(StagingArea&&) noexcept = default;

@@ -36,7 +36,8 @@ class StagingAreaTest : public ::testing::Test {
     if (::geteuid() != 0) GTEST_SKIP() << "mounts need root";
   }
   std::string memory_path() const { return temp_.path() / "job" / "staging"; }
-  std::string disk_path() const { return temp_.path() / "state" / "staging" / "c-1"; }
+  std::string disk_parent() const { return temp_.path() / "state" / "staging"; }
+  std::string disk_path() const { return disk_parent() + "/c-1"; }
   Result<StagingArea> Create(uint64_t needed_bytes) const {
     return StagingArea::Create(memory_path(), disk_path(), needed_bytes);
   }
@@ -123,6 +124,19 @@ TEST_F(StagingAreaTest, TakesTheDiskWhenMemoryIsShort) {
   }
 
   EXPECT_FALSE(fs::exists(disk_path()));
+}
+
+TEST_F(StagingAreaTest, WhatLostProcessesLeftOnDiskIsSweptAndNothingElse) {
+  for (const char* name : {"c-1", "c-2", "r-3"}) {
+    fs::create_directories(disk_parent() + "/" + name + "/app.images");
+  }
+
+  ASSERT_THAT(StagingArea::RemoveAllBut(disk_parent(), {"c-2"}), IsOk());
+
+  EXPECT_FALSE(fs::exists(disk_parent() + "/c-1"));
+  EXPECT_TRUE(fs::exists(disk_parent() + "/c-2/app.images"));
+  EXPECT_FALSE(fs::exists(disk_parent() + "/r-3"));
+  EXPECT_THAT(StagingArea::RemoveAllBut(disk_parent() + "/nowhere", {}), IsOk());
 }
 
 TEST_F(StagingAreaTest, NeitherMemoryNorDiskIsAnErrorThatLeavesNothing) {
