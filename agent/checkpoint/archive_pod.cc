@@ -18,11 +18,14 @@ namespace cryopod::checkpoint {
 namespace {
 
 constexpr size_t kMetadataFileBytesMax = size_t{16} << 20;
+// A log grows with what it tells of; its end tells how the dump went.
+constexpr size_t kLogTailBytes = size_t{4} << 20;
 constexpr std::chrono::milliseconds kProgressInterval{100};
 
 class ProgressMeter {
  public:
-  ProgressMeter(const jobs::EventLog& events, uint64_t total) : events_(events), total_(total) {}
+  ProgressMeter(const jobs::EventLog& events, uint64_t total, Deadline deadline)
+      : events_(events), total_(total), deadline_(deadline) {}
 
   Status Add(uint64_t bytes) {
     const std::lock_guard lock(mutex_);
@@ -31,12 +34,13 @@ class ProgressMeter {
     if (now - last_ < kProgressInterval && done_ < total_) return Status();
     last_ = now;
     events_.Append({"archive", "", std::min(done_, total_), total_});
-    return CheckNotCancelled();
+    return CheckMayGoOn(deadline_);
   }
 
  private:
   const jobs::EventLog& events_;
   const uint64_t total_;
+  const Deadline deadline_;
   std::mutex mutex_;  // guards what follows and keeps reports in order
   uint64_t done_ = 0;
   std::chrono::steady_clock::time_point last_;
@@ -58,10 +62,10 @@ Result<archive::ContainerParts> ArchiveContainer(const PreparedDump& dump,
   const DumpTarget& target = *dump.target;
   std::map<std::string, std::string> metadata =
       ContainerMetadata(target.requested, SpecOf(target), created);
-  for (const char* name : {"dump.log", "stats-dump"}) {
-    CRYOPOD_ASSIGN_OR_RETURN(metadata[name],
-                             ReadFileAt(dump.work_dir.get(), name, kMetadataFileBytesMax));
-  }
+  CRYOPOD_ASSIGN_OR_RETURN(metadata["dump.log"],
+                           ReadTailAt(dump.work_dir.get(), "dump.log", kLogTailBytes));
+  CRYOPOD_ASSIGN_OR_RETURN(metadata["stats-dump"],
+                           ReadFileAt(dump.work_dir.get(), "stats-dump", kMetadataFileBytesMax));
   const auto progress = [&meter](uint64_t bytes) { return meter.Add(bytes); };
   archive::ContainerParts layers;
   layers.name = target.requested.name;
@@ -149,7 +153,7 @@ std::map<std::string, std::string> PodMetadata(const jobs::CheckpointJob& job) {
 Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job,
                                const std::vector<PreparedDump>& dumps,
                                archive::PodCheckpoint& checkpoint, archive::ArchiveWriter& writer,
-                               const jobs::EventLog& events) {
+                               const jobs::EventLog& events, Deadline deadline) {
   uint64_t total_bytes = 0;
   for (size_t i = 0; i < dumps.size(); ++i) {
     archive::ContainerCheckpoint& container = checkpoint.containers[i];
@@ -161,7 +165,7 @@ Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job,
     if (!files.ok()) return Status(Code::kInternal, files.status().message());
     container.external_files = std::move(files).value();
   }
-  ProgressMeter meter(events, total_bytes);
+  ProgressMeter meter(events, total_bytes, deadline);
   checkpoint.created = NowText();
   ArchivedPod archived;
   for (const PreparedDump& dump : dumps) {

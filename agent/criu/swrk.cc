@@ -5,9 +5,11 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "agent/criu/proto/rpc.pb.h"
+#include "agent/os/log.h"
 
 namespace cryopod::criu {
 namespace {
@@ -21,9 +23,14 @@ constexpr char kSearchPath[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 // The largest answer holds one error line of CRIU's log.
 constexpr size_t kAnswerBytesMax = size_t{64} << 10;
 
+// Written inside the freeze, and a line for every run of pages at the highest level. Reasons are
+// read out of errors and warnings.
+constexpr int32_t kWarnings = 2;
+constexpr int32_t kEverything = 4;
+
 void SetBehaviour(wire::criu_opts* opts) {
   opts->set_leave_running(true);
-  opts->set_log_level(4);
+  opts->set_log_level(GetLogLevel() == LogLevel::kDebug ? kEverything : kWarnings);
   opts->set_log_file(kDumpLogName);
   // CRIU then stops once before it touches a task and goes on with our word. When we die it finds
   // its socket closed (it ignores SIGPIPE), gives up and unwinds.
@@ -119,7 +126,7 @@ std::string CheckRequest() {
   // CRIU 4.1 opens a directory for images even when it only checks; it writes nothing into it.
   opts->set_images_dir("/");
   opts->set_log_to_stderr(true);
-  opts->set_log_level(2);
+  opts->set_log_level(kWarnings);
   return request.SerializeAsString();
 }
 
@@ -157,6 +164,8 @@ Result<Swrk> SpawnSwrk(const std::string& criu_program, int stderr_fd,
   if (stderr_fd >= 0) options.descriptors.emplace_back(2, stderr_fd);
   options.new_session = true;
   options.umask = 077;
+  // So that a limit on its files makes its writes fail and not it die.
+  options.ignored_signal = SIGXFSZ;
   Result<Subprocess> process = Subprocess::Spawn(options);
   if (!process.ok() && process.status().code() == Code::kNotFound) {
     return Status(Code::kNotFound,

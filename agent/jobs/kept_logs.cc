@@ -1,9 +1,6 @@
 #include "agent/jobs/kept_logs.h"
 
 #include <fcntl.h>
-#include <unistd.h>
-
-#include <algorithm>
 
 #include "agent/jobs/job_file.h"
 #include "agent/os/directory.h"
@@ -44,10 +41,7 @@ std::vector<LogFile> FindLogs(const std::string& job_dir, const std::string& sta
 }
 
 Result<std::string> ReadLog(const std::string& path) {
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd log, OpenAt(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW));
-  const off_t size = ::lseek(log.get(), 0, SEEK_END);
-  ::lseek(log.get(), std::max<off_t>(0, size - static_cast<off_t>(kLogBytesMax)), SEEK_SET);
-  return ReadAll(log.get(), kLogBytesMax);
+  return ReadTailAt(AT_FDCWD, path, kLogBytesMax);
 }
 
 void KeepLogs(const std::string& job_dir, const std::string& state_dir,

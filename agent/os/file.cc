@@ -17,6 +17,8 @@ namespace cryopod {
 namespace {
 
 constexpr size_t kCopyBufferBytes = size_t{256} << 10;
+// In one call, which nobody can interrupt: a second on a slow disk.
+constexpr uint64_t kCopyRangeBytes = uint64_t{64} << 20;
 // openat2 gives up with EAGAIN when somebody renames while it walks beneath a directory.
 constexpr int kBeneathTries = 16;
 
@@ -37,11 +39,12 @@ Result<UniqueFd> OpenAt2(int dir_fd, const std::string& path, int flags, mode_t 
 }
 
 // At most `size_bytes` from one descriptor's offset to the other's; less only at the file's end.
-Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) {
+Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes, const GoOn& go_on) {
   // No larger than the file: many are small, and a buffer costs more than their copy.
   std::vector<char> buffer(std::min<uint64_t>(kCopyBufferBytes, size_bytes));
   uint64_t copied = 0;
   while (copied < size_bytes) {
+    CRYOPOD_RETURN_IF_ERROR(go_on());
     const size_t want = std::min<uint64_t>(buffer.size(), size_bytes - copied);
     const ssize_t got = ::read(from_fd, buffer.data(), want);
     if (got < 0 && errno == EINTR) continue;
@@ -54,14 +57,15 @@ Result<uint64_t> CopyThroughBuffer(int from_fd, int to_fd, uint64_t size_bytes) 
   return copied;
 }
 
-Result<uint64_t> CopyData(int from_fd, int to_fd, uint64_t size_bytes) {
+Result<uint64_t> CopyData(int from_fd, int to_fd, uint64_t size_bytes, const GoOn& go_on) {
   uint64_t copied = 0;
   while (copied < size_bytes) {
-    const size_t want = std::min<uint64_t>(size_bytes - copied, uint64_t{1} << 30);
+    CRYOPOD_RETURN_IF_ERROR(go_on());
+    const size_t want = std::min<uint64_t>(size_bytes - copied, kCopyRangeBytes);
     const ssize_t got = ::copy_file_range(from_fd, nullptr, to_fd, nullptr, want, 0);
     if (got < 0 && errno == EINTR) continue;
     // Not between these file systems; whatever else is wrong shows there as well.
-    if (got < 0 && copied == 0) return CopyThroughBuffer(from_fd, to_fd, size_bytes);
+    if (got < 0 && copied == 0) return CopyThroughBuffer(from_fd, to_fd, size_bytes, go_on);
     if (got < 0) return ErrnoStatus(errno, "copy_file_range", "");
     if (got == 0) break;
     copied += static_cast<uint64_t>(got);
@@ -70,7 +74,8 @@ Result<uint64_t> CopyData(int from_fd, int to_fd, uint64_t size_bytes) {
 }
 
 // The data ranges of [start, end), each at its place relative to `to_base`.
-Result<uint64_t> CopyRanges(int from_fd, int to_fd, off_t start, off_t end, off_t to_base) {
+Result<uint64_t> CopyRanges(int from_fd, int to_fd, off_t start, off_t end, off_t to_base,
+                            const GoOn& go_on) {
   off_t position = start;
   while (position < end) {
     const off_t data = ::lseek(from_fd, position, SEEK_DATA);
@@ -83,7 +88,7 @@ Result<uint64_t> CopyRanges(int from_fd, int to_fd, off_t start, off_t end, off_
         ::lseek(to_fd, to_base + data - start, SEEK_SET) < 0)
       return ErrnoStatus(errno, "lseek", "");
     const auto want = static_cast<uint64_t>(std::min(hole, end) - data);
-    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t copied, CopyData(from_fd, to_fd, want));
+    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t copied, CopyData(from_fd, to_fd, want, go_on));
     if (data > position) {
       // A tmpfs of large folios has filled what lies before the data in the same folio. Where the
       // filesystem punches no holes it has none of these either.
@@ -191,6 +196,24 @@ Result<std::string> ReadFileAt(int dir_fd, const std::string& name, size_t size_
   return ReadAll(file.get(), size_bytes_max).While(name);
 }
 
+Result<std::string> ReadTailAt(int dir_fd, const std::string& name, size_t size_bytes) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd file, OpenAt(dir_fd, name, O_RDONLY | O_NOFOLLOW));
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return ErrnoStatus(errno, "fstat", name);
+  std::string tail(std::min(size_bytes, static_cast<size_t>(status.st_size)), '\0');
+  const off_t from = status.st_size - static_cast<off_t>(tail.size());
+  size_t have = 0;
+  while (have < tail.size()) {
+    const ssize_t length = ::pread(file.get(), tail.data() + have, tail.size() - have,
+                                   from + static_cast<off_t>(have));
+    if (length < 0) return ErrnoStatus(errno, "read", name);
+    if (length == 0) break;  // it was cut meanwhile
+    have += static_cast<size_t>(length);
+  }
+  tail.resize(have);
+  return tail;
+}
+
 Status WriteAll(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
@@ -230,20 +253,20 @@ Status WriteFileAtomically(int dir_fd, const std::string& name, std::string_view
   return Sync(dir_fd, "directory of " + name);
 }
 
-Result<uint64_t> CopyFileBytes(int from_fd, int to_fd) {
+Result<uint64_t> CopyFileBytes(int from_fd, int to_fd, const GoOn& go_on) {
   struct stat from {};
   struct stat to {};
   if (::fstat(from_fd, &from) != 0 || ::fstat(to_fd, &to) != 0)
     return ErrnoStatus(errno, "fstat", "while copying");
   // A size of 0 says nothing: /proc has regular files without one. Pipes have no holes.
   if (!S_ISREG(from.st_mode) || !S_ISREG(to.st_mode) || from.st_size == 0) {
-    return CopyThroughBuffer(from_fd, to_fd, UINT64_MAX);
+    return CopyThroughBuffer(from_fd, to_fd, UINT64_MAX, go_on);
   }
   const off_t start = ::lseek(from_fd, 0, SEEK_CUR);
   const off_t to_base = ::lseek(to_fd, 0, SEEK_CUR);
   if (start < 0 || to_base < 0) return ErrnoStatus(errno, "lseek", "while copying");
   if (start >= from.st_size) return uint64_t{0};
-  return CopyRanges(from_fd, to_fd, start, from.st_size, to_base);
+  return CopyRanges(from_fd, to_fd, start, from.st_size, to_base, go_on);
 }
 
 Status Sync(int fd, std::string_view subject) {

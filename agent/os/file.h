@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -48,6 +49,8 @@ Result<std::string> ReadAll(int fd, size_t size_bytes_max);
 Result<std::string> ReadFile(const std::string& path, size_t size_bytes_max = kControlFileBytesMax);
 Result<std::string> ReadFileAt(int dir_fd, const std::string& name,
                                size_t size_bytes_max = kControlFileBytesMax);
+// The last `size_bytes` of a regular file that may be of any size, or all of a smaller one.
+Result<std::string> ReadTailAt(int dir_fd, const std::string& name, size_t size_bytes);
 
 Status WriteAll(int fd, std::string_view bytes);
 // One write(2) to an existing control file (cgroup, sysctl). Nothing is created or truncated.
@@ -56,10 +59,13 @@ Status WriteControlFileAt(int dir_fd, const std::string& name, std::string_view 
 // is ignored by readers and truncated by the next writer.
 Status WriteFileAtomically(int dir_fd, const std::string& name, std::string_view bytes,
                            mode_t mode = 0600);
+// What takes long asks it again and again; its error ends it.
+using GoOn = std::function<Status()>;
 // Copies `from_fd` from its current offset to its end into `to_fd` (copy_file_range where the file
 // systems allow it, else through a buffer); holes inside the copied range stay holes. Returns the
 // number of bytes of the file.
-Result<uint64_t> CopyFileBytes(int from_fd, int to_fd);
+Result<uint64_t> CopyFileBytes(
+    int from_fd, int to_fd, const GoOn& go_on = [] { return Status(); });
 
 // fsync of a file or directory; `subject` names it in the error.
 Status Sync(int fd, std::string_view subject);

@@ -49,7 +49,8 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
        {"reader_group", &settings.reader_group, "group",
         "who may list archives and ask for the node's state and for metrics", NotEmpty()},
        {"log_level", &settings.log_level, "level",
-        "debug, info, warning or error; SIGHUP reads it again while the agent runs",
+        "debug (CRIU, too, then logs all that it does), info, warning or error; SIGHUP reads it "
+        "again while the agent runs",
         OneOf({"debug", "info", "warning", "error"})}}};
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/criu/proto/rpc.pb.h"
+#include "agent/os/log.h"
 #include "tests/support/status_matchers.h"
 
 namespace cryopod::criu {
@@ -37,6 +38,15 @@ class DumpRequestTest : public ::testing::Test {
   DumpOptions options_;
 };
 
+TEST_F(DumpRequestTest, OnlyWhoDebugsHearsMoreThanWarnings) {
+  const LogLevel before = GetLogLevel();
+  SetLogLevel(LogLevel::kDebug);
+  const wire::criu_opts opts = Opts();
+  SetLogLevel(before);
+
+  EXPECT_EQ(opts.log_level(), 4);
+}
+
 TEST_F(DumpRequestTest, NamesWhatIsToBeDumpedAndWhereTo) {
   const wire::criu_opts opts = Opts();
 
@@ -46,7 +56,7 @@ TEST_F(DumpRequestTest, NamesWhatIsToBeDumpedAndWhereTo) {
   EXPECT_EQ(opts.work_dir_fd(), 9);
   EXPECT_EQ(opts.timeout(), 7u);
   EXPECT_EQ(opts.log_file(), "dump.log");
-  EXPECT_EQ(opts.log_level(), 4);
+  EXPECT_EQ(opts.log_level(), 2);
   EXPECT_EQ(opts.freeze_cgroup(), "/sys/fs/cgroup/freezer/c");
   EXPECT_THAT(opts.external(), ElementsAre("net[4026532182]:extRootNetNS"));
   EXPECT_THAT(opts.irmap_scan_paths(), ElementsAre("/config"));

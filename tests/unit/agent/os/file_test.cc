@@ -197,6 +197,18 @@ TEST_F(FileTest, ADanglingLinkExists) {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 
+TEST(ReadTailTest, IsTheEndOfALargeFileAndAllOfASmallOne) {
+  const test::TempDirectory temp;
+  const UniqueFd directory = OpenDirectory(temp.path()).value();
+  WriteText(temp.path() / "log", "first line\nlast line\n");
+
+  EXPECT_THAT(ReadTailAt(directory.get(), "log", 10), IsOkAnd("last line\n"));
+  EXPECT_THAT(ReadTailAt(directory.get(), "log", 1000), IsOkAnd("first line\nlast line\n"));
+  std::filesystem::resize_file(temp.path() / "log", uintmax_t{1} << 40);
+  EXPECT_THAT(ReadTailAt(directory.get(), "log", 3), IsOkAnd(std::string(3, '\0')));
+  EXPECT_THAT(ReadTailAt(directory.get(), "absent", 3), StatusIs(Code::kNotFound));
+}
+
 class CopyFileTest : public FileTest {
  protected:
   UniqueFd OpenSource(const std::string& name) {
@@ -221,6 +233,22 @@ TEST_F(CopyFileTest, CopiesEveryByte) {
 
   EXPECT_THAT(copied, IsOkAnd(bytes.size()));
   EXPECT_EQ(ReadText(temp_.path() / "to"), bytes);
+}
+
+TEST_F(CopyFileTest, EndsWhenItMayNotGoOn) {
+  WriteText(temp_.path() / "from", std::string(300'000, 'x'));
+  const auto never = [] { return Status(Code::kCancelled, "given up"); };
+
+  EXPECT_THAT(CopyFileBytes(OpenSource("from").get(), OpenTarget("to").get(), never),
+              StatusIs(Code::kCancelled));
+
+  const UniqueFd endless(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  int asked = 0;
+  const auto for_a_while = [&asked] {
+    return ++asked < 10 ? Status() : Status(Code::kDeadlineExceeded, "the time is over");
+  };
+  EXPECT_THAT(CopyFileBytes(endless.get(), OpenTarget("to").get(), for_a_while),
+              StatusIs(Code::kDeadlineExceeded));
 }
 
 TEST_F(CopyFileTest, StartsAtTheOffsetAndEndsAtTheEnd) {
