@@ -9,6 +9,7 @@
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_events.h"
+#include "agent/os/deadline.h"
 #include "agent/os/machine.h"
 #include "agent/os/status.h"
 
@@ -39,9 +40,10 @@ struct ArchivedPod {
 // Compresses and hashes what was captured, and adds to the pod's description what the images say:
 // their sizes, files that a restore needs, and when they were archived. The pod runs meanwhile, or
 // waits for its end. Progress is told in source bytes, not more often than ten times a second.
+// Errors: kCancelled, kDeadlineExceeded among them.
 Result<ArchivedPod> ArchivePod(const jobs::CheckpointJob& job,
                                const std::vector<PreparedDump>& dumps,
                                archive::PodCheckpoint& checkpoint, archive::ArchiveWriter& writer,
-                               const jobs::EventLog& events);
+                               const jobs::EventLog& events, Deadline deadline);
 
 }  // namespace cryopod::checkpoint

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 
+#include "agent/os/deadline.h"
 #include "agent/os/status.h"
 
 namespace cryopod::checkpoint {
@@ -24,6 +25,12 @@ inline void WatchForCancellation() {
 // From any thread. Errors: kCancelled.
 inline Status CheckNotCancelled() {
   return is_cancelled ? Status(Code::kCancelled, "the operation was cancelled") : Status();
+}
+
+// Errors: kCancelled, kDeadlineExceeded.
+inline Status CheckMayGoOn(Deadline deadline) {
+  if (!deadline.expired()) return CheckNotCancelled();
+  return Status(Code::kDeadlineExceeded, "the time for the checkpoint is over (--timeout)");
 }
 
 }  // namespace cryopod::checkpoint

@@ -1,43 +1,64 @@
 #include "agent/checkpoint/capture_pod.h"
 
+#include <atomic>
 #include <set>
 #include <string>
 #include <thread>
 
+#include "agent/checkpoint/cancellation.h"
 #include "agent/checkpoint/pod_content.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
-Status FinishUpper(PreparedDump& dump) {
+Status FinishUpper(PreparedDump& dump, const GoOn& go_on) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped,
                            SharedWritableFiles(dump.target->cgroup));
-  return dump.upper.Finish(mapped);
+  return dump.upper.Finish(mapped, go_on);
 }
 
-// Returns the content that is not carried.
+// Why one container's dump or copy failed. What was given up for another one's sake says nothing.
+Status WhyLost(const PreparedDump& dump, const Status& dumped, const Status& copied) {
+  const std::string container = "container " + dump.target->requested.name;
+  if (dumped.code() != Code::kCancelled && !dumped.ok())
+    return dumped.While("dumping " + container);
+  if (copied.code() == Code::kCancelled) return Status();
+  return copied.While("taking the writable layer of " + container);
+}
+
+// Returns the content that is not carried. What fails anywhere, and a caller who gives the
+// checkpoint up, ends the dumps of all containers: nothing that is lost is waited for.
 Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
                                          Deadline deadline) {
   std::vector<Status> dumped(dumps.size());
   std::vector<Status> copied(dumps.size());
   Result<std::vector<std::string>> uncarried = std::vector<std::string>();
+  std::atomic<bool> is_lost = false;
+  const auto unwanted = [&is_lost] { return is_lost || !CheckNotCancelled().ok(); };
+  const auto go_on = [&unwanted, deadline] {
+    return unwanted() ? Status(Code::kCancelled, "given up") : CheckMayGoOn(deadline);
+  };
   {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < dumps.size(); ++i) {
-      threads.emplace_back(
-          [&dump = dumps[i], &status = dumped[i], deadline] { status = dump.criu.Dump(deadline); });
+      threads.emplace_back([&dump = dumps[i], &status = dumped[i], &is_lost, &unwanted, deadline] {
+        status = dump.criu.Dump(deadline, unwanted);
+        if (!status.ok()) is_lost = true;
+      });
     }
     // On this thread: looking, and a copy of the few files that changed, take less time than any
     // dump.
     uncarried = UncarriedContent(pod);
-    for (size_t i = 0; i < dumps.size(); ++i) copied[i] = FinishUpper(dumps[i]);
+    if (!uncarried.ok()) is_lost = true;
+    for (size_t i = 0; i < dumps.size() && !is_lost; ++i) {
+      copied[i] = FinishUpper(dumps[i], go_on);
+      if (!copied[i].ok()) is_lost = true;
+    }
   }
   for (size_t i = 0; i < dumps.size(); ++i) {
-    const std::string container = "container " + dumps[i].target->requested.name;
-    CRYOPOD_RETURN_IF_ERROR(std::move(dumped[i]).While("dumping " + container));
-    CRYOPOD_RETURN_IF_ERROR(
-        std::move(copied[i]).While("taking the writable layer of " + container));
+    CRYOPOD_RETURN_IF_ERROR(WhyLost(dumps[i], dumped[i], copied[i]));
   }
+  CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
   return std::move(uncarried).While("looking for content that is not carried");
 }
 

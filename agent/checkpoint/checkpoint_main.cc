@@ -20,6 +20,7 @@
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/guard.h"
+#include "agent/checkpoint/late_containers.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
@@ -40,6 +41,9 @@ using std::chrono::seconds;
 constexpr int kCaptureAttemptsMax = 5;
 // A leaf that has not frozen by then has a task that the kernel cannot stop.
 constexpr seconds kFreezeTimeout{10};
+// What a disk that is shared still takes.
+constexpr uint64_t kArchiveBytesPerSecondMin = uint64_t{4} << 20;
+constexpr seconds kArchiveTimeout{60};
 // Publishing an archive whose blobs are written: syncs and a rename.
 constexpr seconds kCommitTimeout{120};
 constexpr seconds kKillTimeout{10};
@@ -69,6 +73,9 @@ class Checkpoint {
   jobs::CheckpointResult Run() {
     result_.status =
         RunStages().While("checkpointing pod " + job_.pod_namespace + "/" + job_.pod_name);
+    // One that was to stop and is still held.
+    const Status let_go = LetGo();
+    if (!let_go.ok()) Log(LogLevel::kError, "letting the pod go", {{"reason", let_go.message()}});
     return std::move(result_);
   }
 
@@ -80,6 +87,7 @@ class Checkpoint {
   Status Capture();
   Status WriteJournal();
   Status LetGo();
+  Deadline ArchiveDeadline() const;
   Status ArchiveAndCommit();
   Status KillSource();
   void Enter(const std::string& stage);
@@ -141,7 +149,7 @@ Status Checkpoint::Prepare() {
 Status Checkpoint::PassPreflight() {
   const Deadline patience = deadline_.SoonerAfter(kExecPatience);
   while (true) {
-    CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
+    CRYOPOD_RETURN_IF_ERROR(CheckMayGoOn(deadline_));
     Result<PreflightReport> report = Preflight(job_, pod_);
     if (report.ok()) {
       report_ = std::move(report).value();
@@ -172,7 +180,7 @@ Status Checkpoint::WriteJournal() {
 
 // From here to the thaw nothing happens that could happen before or after.
 Status Checkpoint::CaptureOnce() {
-  CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(*criu_, pod_, *staging_));
+  CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(*criu_, pod_, *staging_, deadline_));
   CRYOPOD_RETURN_IF_ERROR(WriteJournal().While("writing the journal"));
   for (const DumpTarget& target : pod_.targets) {
     CRYOPOD_RETURN_IF_ERROR(guard_.Watch(target.cgroup));
@@ -200,14 +208,19 @@ Status Checkpoint::CaptureOnce() {
 }
 
 Status Checkpoint::LetGo() {
-  Enter("thaw");
   if (!frozen_) return Status();
+  Enter("thaw");
   // A capture that was discarded stood still too.
   result_.freeze_us = std::max(result_.freeze_us, Microseconds(frozen_->FrozenFor()));
   Status thawed = frozen_->Thaw();
   frozen_.reset();
-  Status kept = guard_.Disarm();
-  return thawed.ok() ? kept : thawed;
+  // The guard is dismissed by a thaw that was seen, and that no CRIU takes back when it ends: else
+  // it goes on when we end, and so does the agent, by this word.
+  const bool is_held =
+      std::ranges::any_of(dumps_, [](const PreparedDump& dump) { return dump.criu.StillHolds(); });
+  result_.may_be_frozen = !thawed.ok() || is_held;
+  if (result_.may_be_frozen) return thawed;
+  return guard_.Disarm();
 }
 
 Status Checkpoint::Capture() {
@@ -218,7 +231,7 @@ Status Checkpoint::Capture() {
     Status let_go = LetGo();
     if (!let_go.ok()) Log(LogLevel::kError, "letting the pod go", {{"reason", let_go.message()}});
     if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
-        deadline_.expired()) {
+        deadline_.expired() || result_.may_be_frozen) {
       jobs::KeepLogs(job_dir_, job_.state_dir, job_.operation_id);
       return captured;
     }
@@ -229,15 +242,25 @@ Status Checkpoint::Capture() {
   }
 }
 
+// A pod that is held waits no longer than its caller said. One that runs on loses nothing by a slow
+// disk, which is given the time that it needs.
+Deadline Checkpoint::ArchiveDeadline() const {
+  const uint64_t work_s = report_.StagingBytes() / kArchiveBytesPerSecondMin;
+  const Deadline fits = Deadline::After(kArchiveTimeout + seconds(work_s));
+  return job_.stop_source ? deadline_ : Deadline::At(std::max(fits.instant(), deadline_.instant()));
+}
+
 Status Checkpoint::ArchiveAndCommit() {
   Enter("archive");
+  CRYOPOD_RETURN_IF_ERROR(CheckNoneIsLate(job_, pod_));
   for (PreparedDump& dump : dumps_) {
     dump.criu.Finish();
     const Result<criu::DumpStats> stats = criu::ReadDumpStats(dump.work_dir.get());
     if (stats.ok()) result_.dumps.push_back(*stats);
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const ArchivedPod archived,
-                           ArchivePod(job_, dumps_, checkpoint_, *writer_, events_));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      const ArchivedPod archived,
+      ArchivePod(job_, dumps_, checkpoint_, *writer_, events_, ArchiveDeadline()));
   for (const archive::ContainerCheckpoint& container : checkpoint_.containers) {
     result_.captured_bytes += container.images_bytes + container.rootfs_bytes;
     NameExternalFiles(container.name, container.external_files, result_.external_files);
@@ -262,18 +285,19 @@ Status Checkpoint::KillSource() {
   Enter("stop");
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(Deadline::After(kCommitTimeout)));
   result_.freeze_us = Microseconds(frozen_->FrozenFor());
-  // From here on whoever finishes this job kills: the guard, or the agent that repairs.
   jobs::CheckpointResult decided = result_;
   decided.source_killed = true;
   CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir_, jobs::kStoppingFile, decided)
                               .While("deciding that the source stops"));
-  for (const DumpTarget& target : pod_.targets) {
-    CRYOPOD_RETURN_IF_ERROR(target.cgroup.Kill(Deadline::After(kKillTimeout))
-                                .While("stopping container " + target.requested.name));
-  }
+  // From here on whoever finishes this job kills: we, the guard, or the agent that repairs. Nobody
+  // lets a container go on, whatever another one does.
   frozen_->Forget();
   frozen_.reset();
   result_.source_killed = true;
+  std::vector<const Cgroup*> containers;
+  for (const DumpTarget& target : pod_.targets) containers.push_back(&target.cgroup);
+  CRYOPOD_RETURN_IF_ERROR(KillEach(containers, Deadline::After(kKillTimeout))
+                              .While("the archive is committed, stopping the source"));
   return guard_.Disarm();
 }
 

@@ -29,6 +29,8 @@ using std::chrono::seconds;
 constexpr std::chrono::milliseconds kAftermath{500};
 constexpr seconds kAnswerTimeout{5};
 constexpr seconds kKillTimeout{10};
+// Between two tries to thaw what could not be thawed.
+constexpr std::chrono::milliseconds kAgain{250};
 
 // The first byte of a frame to the guard. After kDeadline comes its instant in nanoseconds, with
 // the others that need one a descriptor.
@@ -61,16 +63,28 @@ class GuardProcess {
   }
 
  private:
-  // One that is gone has taken what was frozen with it.
-  void ThawAll() const {
-    for (const Cgroup& cgroup : cgroups_) (void)cgroup.Thaw();
+  // False when something may still be frozen. A cgroup that is gone has taken what was with it.
+  bool ThawAll() const {
+    bool thawed = true;
+    for (const Cgroup& cgroup : cgroups_) {
+      const Status status = cgroup.Thaw();
+      thawed &= status.ok() || status.code() == Code::kNotFound;
+    }
+    return thawed;
   }
 
   void LetGo(bool parent_lives) {
     const bool stop_is_decided =
         job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, jobs::kStoppingFile, F_OK, 0) == 0;
     if (!stop_is_decided) return ThawUntilCriuEnds(parent_lives);
-    for (const Cgroup& cgroup : cgroups_) (void)cgroup.Kill(Deadline::After(kKillTimeout));
+    std::vector<const Cgroup*> all;
+    for (const Cgroup& cgroup : cgroups_) all.push_back(&cgroup);
+    (void)KillEach(all, Deadline::After(kKillTimeout));
+  }
+
+  bool HasMessage() const {
+    pollfd poll_fd{socket_, POLLIN, 0};
+    return ::poll(&poll_fd, 1, 0) > 0;
   }
 
   // False when our parent is gone.
@@ -103,8 +117,8 @@ class GuardProcess {
     }
   }
 
-  // Thaws now, after every CRIU that ends, and once more a little later. While our parent lives its
-  // messages are looked at between two looks at the CRIUs.
+  // Thaws now, after every CRIU that ends, and once more a little later; as often as it takes.
+  // While our parent lives its messages are looked at between two looks at the CRIUs.
   void ThawUntilCriuEnds(bool parent_lives) {
     ThawAll();
     while (!criu_.empty()) {
@@ -125,6 +139,9 @@ class GuardProcess {
     while (!cgroups_.empty() && !aftermath.expired()) {
       ::poll(nullptr, 0, 50);
       ThawAll();
+    }
+    while (!ThawAll() && !(parent_lives && HasMessage())) {
+      ::poll(nullptr, 0, kAgain.count());
     }
   }
 

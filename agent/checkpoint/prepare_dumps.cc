@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "agent/checkpoint/cancellation.h"
 #include "agent/os/deadline.h"
 #include "agent/os/file.h"
 
@@ -21,7 +22,7 @@ constexpr char kKernelFactsFile[] = "/run/criu.kdat";
 constexpr std::chrono::seconds kParkTimeout{20};
 
 Result<PreparedDump> PrepareDump(criu::CriuProcess criu, const DumpTarget& target,
-                                 const StagingArea& staging) {
+                                 const StagingArea& staging, Deadline deadline) {
   const std::string& name = target.requested.name;
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd images_dir, staging.MakeDirectory(name + ".images"));
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd work_dir, staging.MakeDirectory(name + ".work"));
@@ -31,9 +32,9 @@ Result<PreparedDump> PrepareDump(criu::CriuProcess criu, const DumpTarget& targe
                                               criu::DescriptorsJson(target.state)));
   UpperCopy upper(upper_dir.get(), rootfs_dir.get());
   CRYOPOD_ASSIGN_OR_RETURN(const std::set<std::string> mapped, SharedWritableFiles(target.cgroup));
-  CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead(mapped));
-  CRYOPOD_RETURN_IF_ERROR(
-      criu.Park(target.options, images_dir.get(), work_dir.get(), Deadline::After(kParkTimeout)));
+  CRYOPOD_RETURN_IF_ERROR(upper.CopyAhead(mapped, [&] { return CheckMayGoOn(deadline); }));
+  CRYOPOD_RETURN_IF_ERROR(criu.Park(target.options, images_dir.get(), work_dir.get(),
+                                    deadline.SoonerAfter(kParkTimeout)));
   return PreparedDump{&target,
                       std::move(images_dir),
                       std::move(work_dir),
@@ -76,12 +77,12 @@ Result<std::vector<criu::CriuProcess>> StartedCriu::Take() {
 }
 
 Result<std::vector<PreparedDump>> PrepareDumps(StartedCriu& started, const ResolvedPod& pod,
-                                               const StagingArea& staging) {
+                                               const StagingArea& staging, Deadline deadline) {
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<criu::CriuProcess> crius, started.Take());
   std::vector<PreparedDump> dumps;
   for (size_t i = 0; i < pod.targets.size(); ++i) {
     CRYOPOD_ASSIGN_OR_RETURN(PreparedDump dump,
-                             PrepareDump(std::move(crius[i]), pod.targets[i], staging)
+                             PrepareDump(std::move(crius[i]), pod.targets[i], staging, deadline)
                                  .While("preparing container " + pod.targets[i].requested.name));
     dumps.push_back(std::move(dump));
   }

@@ -53,8 +53,8 @@ struct PreparedDump {
 };
 
 // Makes one ready for each container of the job that `started` is for. A second call makes
-// everything anew. `pod` must outlive the answer.
+// everything anew. `pod` must outlive the answer. Errors: kCancelled, kDeadlineExceeded among them.
 Result<std::vector<PreparedDump>> PrepareDumps(StartedCriu& started, const ResolvedPod& pod,
-                                               const StagingArea& staging);
+                                               const StagingArea& staging, Deadline deadline);
 
 }  // namespace cryopod::checkpoint

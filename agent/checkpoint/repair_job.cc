@@ -10,9 +10,10 @@
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_file.h"
 #include "agent/os/cgroup.h"
-#include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
+#include "agent/os/proc.h"
+#include "agent/os/staging_area.h"
 #include "agent/os/subprocess.h"
 
 namespace cryopod::checkpoint {
@@ -40,8 +41,9 @@ Result<jobs::Journal> ReadJournal(const std::string& job_dir) {
 // paused what is there now.
 Status ReleaseAll(const jobs::Journal& journal, bool kill) {
   Status first;
+  std::vector<Cgroup> to_kill;
   for (const std::string& path : journal.cgroups) {
-    const Result<Cgroup> cgroup = Cgroup::Open(path);
+    Result<Cgroup> cgroup = Cgroup::Open(path);
     if (!cgroup.ok()) continue;
     const Result<std::vector<pid_t>> pids = cgroup->Processes();
     const bool ours =
@@ -49,18 +51,28 @@ Status ReleaseAll(const jobs::Journal& journal, bool kill) {
         std::any_of(journal.inits.begin(), journal.inits.end(),
                     [](const jobs::ProcessIdentity& init) { return jobs::IsAlive(init); });
     if (!ours) continue;
-    KeepFirst(first, kill ? cgroup->Kill(Deadline::After(kKillTimeout)) : cgroup->Thaw());
+    if (kill)
+      to_kill.push_back(std::move(cgroup).value());
+    else
+      KeepFirst(first, cgroup->Thaw());
   }
+  std::vector<const Cgroup*> each;
+  for (const Cgroup& cgroup : to_kill) each.push_back(&cgroup);
+  KeepFirst(first, KillEach(each, Deadline::After(kKillTimeout)));
   return first;
 }
 
 Status EndCriu(const jobs::ProcessIdentity& criu, int pidfd) {
+  const std::string name = "CRIU (PID " + std::to_string(criu.pid) + ")";
   for (const int signal : {SIGTERM, SIGKILL}) {
+    if (TracesAnyone(criu.pid)) {
+      return Status(Code::kDeadlineExceeded,
+                    name + " still holds processes of the pod and is left to end by itself");
+    }
     ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);
     if (PidfdEnded(pidfd, Deadline::After(kTerminateTimeout))) break;
   }
-  return Status(Code::kDeadlineExceeded,
-                "CRIU (PID " + std::to_string(criu.pid) + ") did not end and was killed");
+  return Status(Code::kDeadlineExceeded, name + " had let go, did not end and was killed");
 }
 
 // Waits for its end; one that is beyond the deadline is ended.
@@ -84,6 +96,12 @@ Status ReleaseJob(const std::string& job_dir) {
   return ReleaseAll(journal, StopIsDecided(job_dir));
 }
 
+bool IsReleased(const std::string& job_dir) {
+  const Result<jobs::Journal> journal = ReadJournal(job_dir);
+  return journal.ok() && std::ranges::none_of(journal->criu, jobs::IsAlive) &&
+         ReleaseAll(*journal, StopIsDecided(job_dir)).ok();
+}
+
 Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_token& stop) {
   CRYOPOD_ASSIGN_OR_RETURN(const jobs::Journal journal, ReadJournal(job_dir));
   const bool kill = StopIsDecided(job_dir);
@@ -94,8 +112,10 @@ Status RepairJob(const std::string& job_dir, Deadline deadline, const std::stop_
     KeepFirst(first, std::move(waited));
     KeepFirst(first, ReleaseAll(journal, kill));
   }
-  KeepFirst(first, UnmountAll(job_dir + "/" + jobs::kStagingDirectory));
-  if (!journal.disk_staging.empty()) KeepFirst(first, RemoveTree(journal.disk_staging));
+  const std::string staging = job_dir + "/" + jobs::kStagingDirectory;
+  KeepFirst(first, journal.disk_staging.empty()
+                       ? UnmountAll(staging)
+                       : StagingArea::RemoveLeftovers(staging, journal.disk_staging));
   return first;
 }
 

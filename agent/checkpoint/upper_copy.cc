@@ -14,7 +14,6 @@
 #include <string_view>
 
 #include "agent/archive/tar/layer_entry.h"
-#include "agent/checkpoint/cancellation.h"
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
@@ -81,9 +80,11 @@ Status ClearXattrs(const std::string& of, const std::string& path) {
 
 // While the pod runs an entry may be gone, or of another kind, between two calls; the frozen pass
 // looks again and says what is really wrong. A full staging area and a layer that cannot be copied
-// are no better then.
+// are no better then, and who gives up or has no time left means it.
 bool MayBeRace(const Status& status) {
-  return status.code() != Code::kResourceExhausted && status.code() != Code::kUnimplemented;
+  constexpr Code kFinal[] = {Code::kResourceExhausted, Code::kUnimplemented, Code::kCancelled,
+                             Code::kDeadlineExceeded};
+  return std::ranges::find(kFinal, status.code()) == std::end(kFinal);
 }
 
 constexpr uint64_t kPageBytes = 4096;
@@ -182,7 +183,7 @@ struct UpperCopy::Entry {
     return CopyModeAndTimes(from);
   }
 
-  Result<uint64_t> CopyRegular() const {
+  Result<uint64_t> CopyRegular(const GoOn& go_on) const {
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd from,
                              OpenAt(from_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
     struct stat status {};
@@ -192,7 +193,7 @@ struct UpperCopy::Entry {
       return Status(Code::kAborted, path + " is no regular file any more", Reason::kPodChanged);
     CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd into,
                              OpenAt(into_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-    return CopyFileBytes(from.get(), into.get());
+    return CopyFileBytes(from.get(), into.get(), go_on);
   }
 
   Status CopySymlink() const {
@@ -204,15 +205,15 @@ struct UpperCopy::Entry {
 UpperCopy::UpperCopy(int upper_dir_fd, int into_dir_fd)
     : upper_fd_(upper_dir_fd), into_fd_(into_dir_fd), began_ns_(NowNs()) {}
 
-Status UpperCopy::CopyAhead(const std::set<std::string>& mapped_paths) {
-  Pass pass{false, &mapped_paths, {}, {}};
+Status UpperCopy::CopyAhead(const std::set<std::string>& mapped_paths, const GoOn& go_on) {
+  Pass pass{false, &mapped_paths, &go_on, {}, {}};
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(upper_fd_, into_fd_, "", pass));
   ahead_ = std::move(pass.seen);
   return Status();
 }
 
-Status UpperCopy::Finish(const std::set<std::string>& mapped_paths) {
-  Pass pass{true, &mapped_paths, {}, {}};
+Status UpperCopy::Finish(const std::set<std::string>& mapped_paths, const GoOn& go_on) {
+  Pass pass{true, &mapped_paths, &go_on, {}, {}};
   bytes_ = 0;
   CRYOPOD_RETURN_IF_ERROR(WalkDirectory(upper_fd_, into_fd_, "", pass));
   return RemoveVanished(pass);
@@ -221,7 +222,7 @@ Status UpperCopy::Finish(const std::set<std::string>& mapped_paths) {
 Status UpperCopy::WalkDirectory(int from_fd, int into_fd, const std::string& prefix, Pass& pass) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> listed, ListDirectory(from_fd));
   for (const DirectoryEntry& one : listed) {
-    if (!pass.frozen) CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
+    CRYOPOD_RETURN_IF_ERROR((*pass.go_on)());
     const Entry entry{from_fd, into_fd, one.name, prefix + one.name};
     const bool may_be_criu = pass.frozen && one.type == DT_DIR && IsNamedByCriu(entry.path);
     if (may_be_criu && !ahead_.contains(entry.path)) continue;
@@ -304,7 +305,7 @@ Status UpperCopy::TakeEntry(const Entry& entry, Pass& pass) {
     }
   }
   if (S_ISREG(status.st_mode)) {
-    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, entry.CopyRegular());
+    CRYOPOD_ASSIGN_OR_RETURN(const uint64_t bytes, entry.CopyRegular(*pass.go_on));
     if (pass.frozen) bytes_frozen_ += bytes;
   } else if (S_ISLNK(status.st_mode)) {
     CRYOPOD_RETURN_IF_ERROR(entry.CopySymlink());

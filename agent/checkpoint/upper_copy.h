@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/os/cgroup.h"
+#include "agent/os/file.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -35,12 +36,14 @@ class UpperCopy {
 
   // The pod may run. What vanishes or changes meanwhile is no error. `mapped_paths`: files of this
   // layer, relative to it, that some process has mapped shared and writable.
-  Status CopyAhead(const std::set<std::string>& mapped_paths);
+  Status CopyAhead(
+      const std::set<std::string>& mapped_paths, const GoOn& go_on = [] { return Status(); });
   // The pod is frozen; once, after CopyAhead or without it. `mapped_paths` as above, read in the
   // freeze.
   // Errors: kUnimplemented for trusted.overlay.redirect and metacopy, kFailedPrecondition for a
   // device node, names the path; kFailedPrecondition for more entries than a restore accepts.
-  Status Finish(const std::set<std::string>& mapped_paths);
+  Status Finish(
+      const std::set<std::string>& mapped_paths, const GoOn& go_on = [] { return Status(); });
 
   uint64_t bytes() const { return bytes_; }  // of the files of the final copy
   uint64_t bytes_copied_frozen() const { return bytes_frozen_; }
@@ -57,6 +60,7 @@ class UpperCopy {
   struct Pass {
     bool frozen;
     const std::set<std::string>* mapped;
+    const GoOn* go_on;
     std::map<std::string, Seen> seen;  // path → what stands there now
     std::map<std::pair<dev_t, ino_t>, std::string>
         links;  // first path of a file with several names

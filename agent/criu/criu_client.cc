@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "agent/criu/criu_log.h"
 #include "agent/os/file.h"
 #include "agent/os/log.h"
+#include "agent/os/proc.h"
 #include "agent/os/text.h"
 
 namespace cryopod::criu {
@@ -20,6 +22,8 @@ using std::chrono::seconds;
 
 constexpr char kBeforeDump[] = "pre-dump";
 constexpr seconds kFinishTimeout{10};
+// How often it is asked whether a dump is still wanted.
+constexpr std::chrono::milliseconds kLookInterval{10};
 constexpr size_t kCheckOutputBytesMax = size_t{256} << 10;
 
 // A CRIU of its own that was asked one thing; that it is dead already its answer tells.
@@ -87,14 +91,8 @@ Status AskWhetherFit(const std::string& criu_program, const std::string& request
 
 // The end of the log, where the errors stand; empty when there is none.
 std::string ReadLogTail(int work_dir_fd) {
-  constexpr off_t kTailBytes = off_t{4} << 20;
-  Result<UniqueFd> log = OpenAt(work_dir_fd, kDumpLogName, O_RDONLY | O_NOFOLLOW);
-  if (!log.ok()) return {};
-  const off_t size = ::lseek(log->get(), 0, SEEK_END);
-  if (size < 0 || ::lseek(log->get(), std::max<off_t>(0, size - kTailBytes), SEEK_SET) < 0) {
-    return {};
-  }
-  Result<std::string> text = ReadAll(log->get(), size_t{8} << 20);
+  constexpr size_t kTailBytes = size_t{4} << 20;
+  Result<std::string> text = ReadTailAt(work_dir_fd, kDumpLogName, kTailBytes);
   return text.ok() ? std::move(text).value() : std::string();
 }
 
@@ -111,18 +109,30 @@ Status FailureOf(const Result<Answer>& answer, const ExitStatus& exit, int work_
                 Reason::kCriuFailed);
 }
 
-// Lets a dump whose time is over end by itself, then stops it; says which of these happened.
-std::string EndLate(Subprocess& process, Patience patience) {
-  if (process.WaitOnly(Deadline::After(patience.unwind)).ok()) {
-    return "CRIU ended by itself after the deadline";
-  }
-  static_cast<void>(process.Kill(SIGTERM));
-  if (process.WaitOnly(Deadline::After(patience.term)).ok()) {
-    return "CRIU had to be stopped with SIGTERM";
-  }
-  static_cast<void>(process.Kill(SIGKILL));
-  if (process.WaitOnly(Deadline::After(patience.term)).ok()) {
-    return "CRIU had to be killed; it may have left the container stopped";
+// From now on every write of CRIU fails (it ignores SIGXFSZ, spawned so), and it unwinds as after
+// any error: it frees its tasks of what it put into them, lets them go and ends.
+void MakeWritesFail(pid_t criu) {
+  rlimit limit{};
+  if (::prlimit(criu, RLIMIT_FSIZE, nullptr, &limit) != 0) return;
+  limit.rlim_cur = 0;
+  ::prlimit(criu, RLIMIT_FSIZE, &limit, nullptr);
+}
+
+// Says what has become of a CRIU whose dump nobody wants any more. Killed while it holds tasks it
+// would leave them stopped, or dead.
+std::string EndUnwanted(Subprocess& process, Patience patience) {
+  MakeWritesFail(process.pid());
+  if (process.WaitOnly(Deadline::After(patience.unwind)).ok()) return "CRIU gave the dump up";
+  for (const int signal : {SIGTERM, SIGKILL}) {
+    if (TracesAnyone(process.pid())) {
+      return "CRIU (PID " + std::to_string(process.pid()) +
+             ") still holds the container's processes and is left to end by itself";
+    }
+    static_cast<void>(process.Kill(signal));
+    if (process.WaitOnly(Deadline::After(patience.term)).ok()) {
+      return std::string("CRIU had let the container go and was ended with ") +
+             (signal == SIGTERM ? "SIGTERM" : "SIGKILL");
+    }
   }
   return "CRIU cannot be killed: it hangs in the kernel";
 }
@@ -167,19 +177,40 @@ Result<CriuProcess> CriuProcess::Spawn(const std::string& criu_program, Patience
   return CriuProcess(std::move(swrk), patience);
 }
 
+// Receive, unless nobody wants the dump any more (kCancelled).
+Result<Answer> CriuProcess::Hear(Deadline deadline, const std::function<bool()>& unwanted) {
+  while (true) {
+    if (unwanted()) return Status(Code::kCancelled, "the dump is not wanted any more");
+    Result<Answer> answer = Receive(swrk_, deadline.SoonerAfter(kLookInterval));
+    const bool is_early = answer.status().code() == Code::kDeadlineExceeded && !deadline.expired();
+    if (!is_early) return answer;
+  }
+}
+
 // What stands in the log is complete only when CRIU has ended.
 Status CriuProcess::EndAndTell(const Result<Answer>& answer, Deadline deadline) {
-  const bool is_late = !answer.ok() && answer.status().code() == Code::kDeadlineExceeded;
+  const bool is_unwanted = answer.status().code() == Code::kCancelled;
+  const bool is_late = answer.status().code() == Code::kDeadlineExceeded;
   // It would wait for our word at its next stop; without us it unwinds.
-  if (is_late) swrk_.socket.Reset();
+  if (is_late || is_unwanted) swrk_.socket.Reset();
   has_ended_ = true;
-  const Result<ExitStatus> exit = swrk_.process.WaitOnly(deadline);
-  if (is_late || (!exit.ok() && exit.status().code() == Code::kDeadlineExceeded)) {
+  if (is_unwanted) {
+    return Status(Code::kCancelled,
+                  "the dump was given up; " + EndUnwanted(swrk_.process, patience_));
+  }
+  const Result<ExitStatus> exit =
+      is_late ? Result<ExitStatus>(answer.status()) : swrk_.process.WaitOnly(deadline);
+  if (exit.status().code() == Code::kDeadlineExceeded) {
     return Status(Code::kDeadlineExceeded,
-                  "the dump did not end in time; " + EndLate(swrk_.process, patience_));
+                  "the dump did not end in time; " + EndUnwanted(swrk_.process, patience_));
   }
   CRYOPOD_RETURN_IF_ERROR(exit.status().While("waiting for CRIU"));
   return FailureOf(answer, *exit, work_dir_fd_);
+}
+
+bool CriuProcess::StillHolds() const {
+  const bool has_ended = PidfdEnded(swrk_.process.pidfd(), Deadline::After(seconds(0)));
+  return has_begun_ && !has_ended && TracesAnyone(swrk_.process.pid());
 }
 
 Status CriuProcess::Park(const DumpOptions& options, int images_dir_fd, int work_dir_fd,
@@ -197,14 +228,14 @@ Status CriuProcess::Park(const DumpOptions& options, int images_dir_fd, int work
   return EndAndTell(answer, deadline);
 }
 
-Status CriuProcess::Dump(Deadline deadline) {
+Status CriuProcess::Dump(Deadline deadline, const std::function<bool()>& unwanted) {
   if (!is_parked_ || has_begun_) {
     return Status(Code::kFailedPrecondition, "this CRIU process is not parked");
   }
   has_begun_ = true;
   while (true) {
     CRYOPOD_RETURN_IF_ERROR(Send(swrk_, GoOnRequest()));
-    const Result<Answer> answer = Receive(swrk_, deadline);
+    const Result<Answer> answer = Hear(deadline, unwanted);
     if (!answer.ok() || !answer->success) return EndAndTell(answer, deadline);
     if (answer->asks_to_go_on.empty()) return Status();
   }
@@ -215,7 +246,7 @@ void CriuProcess::Finish() {
   swrk_.socket.Reset();
   if (swrk_.process.WaitOnly(Deadline::After(kFinishTimeout)).ok()) return;
   Log(LogLevel::kWarning, "CRIU does not end after its dump",
-      {{"how", EndLate(swrk_.process, patience_)}});
+      {{"how", EndUnwanted(swrk_.process, patience_)}});
 }
 
 void CriuProcess::Discard() {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -45,8 +46,9 @@ class VersionInquiry {
 // Errors: kFailedPrecondition with CRIU's own reason, kNotFound, kDeadlineExceeded.
 Status CheckFeatures(const std::string& criu_program, Deadline deadline);
 
-// How a dump that is late is ended: it gets `unwind` to end by itself, then SIGTERM, then, after
-// `term`, SIGKILL.
+// How a CRIU is ended that nobody wants any more: its next write fails, which makes it let its
+// tasks go and end, for which it gets `unwind`. Only one that holds no task any more gets SIGTERM
+// then, and after `term` SIGKILL; one that still holds some is left to end by itself.
 struct Patience {
   std::chrono::milliseconds unwind{10'000};
   std::chrono::milliseconds term{5'000};
@@ -79,9 +81,13 @@ class CriuProcess {
   Status Park(const DumpOptions& options, int images_dir_fd, int work_dir_fd, Deadline deadline);
 
   // Lets a parked process dump, and returns as soon as CRIU has said that it is done: by then it
-  // has let go of the tasks and written everything, its own end is not waited for. Errors as
-  // Park's; kDeadlineExceeded says how CRIU ended.
-  Status Dump(Deadline deadline);
+  // has let go of the tasks and written everything, its own end is not waited for. `unwanted` is
+  // asked again and again meanwhile: once it says yes, the dump is made to end. Errors as Park's;
+  // kCancelled (unwanted) and kDeadlineExceeded say how CRIU ended.
+  Status Dump(
+      Deadline deadline, const std::function<bool()>& unwanted = [] { return false; });
+  // After an error of Dump: is there still a CRIU that holds the container's tasks?
+  bool StillHolds() const;
 
   // Waits for the end of a CRIU that has dumped; one that does not end is ended.
   void Finish();
@@ -92,6 +98,7 @@ class CriuProcess {
 
  private:
   CriuProcess(Swrk swrk, Patience patience) : swrk_(std::move(swrk)), patience_(patience) {}
+  Result<Answer> Hear(Deadline deadline, const std::function<bool()>& unwanted);
   Status EndAndTell(const Result<Answer>& answer, Deadline deadline);
 
   Swrk swrk_;

@@ -70,6 +70,7 @@ void Describe(json::Fields& fields, CheckpointResult& result) {
   fields.Optional("lacks", result.lacks);
   fields.Optional("external_files", result.external_files);
   fields.Optional("source_killed", result.source_killed);
+  fields.Optional("may_be_frozen", result.may_be_frozen);
 }
 
 }  // namespace cryopod::jobs

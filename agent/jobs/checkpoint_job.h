@@ -79,6 +79,7 @@ struct CheckpointResult {
   std::vector<std::string> lacks;
   std::vector<std::string> external_files;  // that a restore needs and the archive has not
   bool source_killed = false;  // what is left of the pod waits for its removal through CRI
+  bool may_be_frozen = false;  // it could not be thawed, or a CRIU holds it: to be repaired
 };
 void Describe(json::Fields& fields, CheckpointResult& result);
 

@@ -191,44 +191,60 @@ Result<std::vector<pid_t>> Cgroup::LivingThreads() const {
   return threads;
 }
 
-Status Cgroup::Kill(Deadline deadline) const {
-  Status status = KillAll(deadline);
-  // Only an empty cgroup can be removed; whoever waits for its init may do so before we look.
-  return status.code() == Code::kNotFound ? Status() : status;
-}
-
-Status Cgroup::KillAll(Deadline deadline) const {
+// Nothing of what is in it runs any more when this returns, as far as the hierarchy can freeze.
+Status Cgroup::KillOnce() const {
   const std::string doing = "killing what runs in " + path_;
   if (version_ == CgroupVersion::kV2) {
     CRYOPOD_RETURN_IF_ERROR(WriteControlFileAt(dir_fd(), "cgroup.kill", "1").While(doing));
     // Nothing runs any more: the signal is pending everywhere. An empty cgroup that stayed frozen
     // would be a paused container to runc, which refuses to delete it.
-    CRYOPOD_RETURN_IF_ERROR(Thaw().While(doing));
+    return Thaw().While(doing);
+  }
+  // Frozen, nothing forks away between the list and the kill, and no PID is given to another
+  // process. The signal is pending when they thaw: they end without running.
+  const bool can_freeze = CanFreeze();
+  if (can_freeze) {
+    CRYOPOD_RETURN_IF_ERROR(Freeze().While(doing));
+    const Status frozen = WaitFrozen(Deadline::After(kFreezeBeforeKill));
+    if (!frozen.ok() && frozen.code() != Code::kDeadlineExceeded) return frozen.While(doing);
+  }
+  const Result<std::vector<pid_t>> pids = Processes();
+  if (pids.ok()) {
+    for (const pid_t pid : *pids) ::kill(pid, SIGKILL);
+  }
+  if (can_freeze) CRYOPOD_RETURN_IF_ERROR(ThawAll(dir_fd()).While(doing));
+  return pids.status().While(doing);
+}
+
+Status Cgroup::WaitEmptied(Deadline deadline) const {
+  const std::string doing = "waiting for the end of what runs in " + path_;
+  if (version_ == CgroupVersion::kV2) {
     const auto empty = [](std::string_view events) -> Result<bool> {
       return HasEvent(events, "populated 0");
     };
     return WaitForEvents(dir_fd(), deadline, empty).While(doing);
   }
-  const bool can_freeze = CanFreeze();
   microseconds pause = kFirstPause;
   while (true) {
-    // Frozen, nothing forks away between the list and the kill, and no PID is given to another
-    // process. The signal is pending when they thaw: they end without running.
-    if (can_freeze) {
-      CRYOPOD_RETURN_IF_ERROR(Freeze().While(doing));
-      const Status frozen = WaitFrozen(deadline.SoonerAfter(kFreezeBeforeKill));
-      if (!frozen.ok() && frozen.code() != Code::kDeadlineExceeded) return frozen.While(doing);
-    }
-    Result<std::vector<pid_t>> pids = Processes();
-    if (pids.ok()) {
-      for (const pid_t pid : *pids) ::kill(pid, SIGKILL);
-    }
-    if (can_freeze) CRYOPOD_RETURN_IF_ERROR(ThawAll(dir_fd()).While(doing));
-    if (!pids.ok()) return pids.status().While(doing);
-    if (pids->empty()) return Status();
+    CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> pids, Processes());
+    if (pids.empty()) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, doing);
     PauseLonger(pause, deadline);
+    CRYOPOD_RETURN_IF_ERROR(KillOnce());
   }
+}
+
+Status Cgroup::Kill(Deadline deadline) const { return KillEach({this}, deadline); }
+
+Status KillEach(const std::vector<const Cgroup*>& cgroups, Deadline deadline) {
+  Status first;
+  // Only an empty cgroup can be removed; whoever waits for its init may do so before we look.
+  const auto keep = [&first](Status status) {
+    if (first.ok() && status.code() != Code::kNotFound) first = std::move(status);
+  };
+  for (const Cgroup* cgroup : cgroups) keep(cgroup->KillOnce());
+  for (const Cgroup* cgroup : cgroups) keep(cgroup->WaitEmptied(deadline));
+  return first;
 }
 
 Result<FreezeState> ParseFreezerState(std::string_view text) {

@@ -68,14 +68,20 @@ class Cgroup {
   Status Kill(Deadline deadline) const;
 
  private:
+  friend Status KillEach(const std::vector<const Cgroup*>& cgroups, Deadline deadline);
   Status AskFor(const char* v1_state, const char* v2_state) const;
-  Status KillAll(Deadline deadline) const;
+  Status KillOnce() const;
+  Status WaitEmptied(Deadline deadline) const;
   Cgroup(CgroupVersion version, std::string path, UniqueFd dir_fd)
       : version_(version), path_(std::move(path)), dir_fd_(std::move(dir_fd)) {}
   CgroupVersion version_;
   std::string path_;
   UniqueFd dir_fd_;
 };
+
+// Kill for several at once: every one is told to end before one is waited for, so that none that
+// does not end keeps another alive. Returns the first error.
+Status KillEach(const std::vector<const Cgroup*>& cgroups, Deadline deadline);
 
 // Pure: the state in the text of freezer.state (v1) or cgroup.events (v2).
 Result<FreezeState> ParseFreezerState(std::string_view text);

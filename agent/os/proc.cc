@@ -115,6 +115,16 @@ Result<std::vector<pid_t>> ListChildren(pid_t pid) {
   return children;
 }
 
+bool TracesAnyone(pid_t tracer) {
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory("/proc");
+  return entries.ok() && std::ranges::any_of(*entries, [tracer](const DirectoryEntry& entry) {
+           pid_t pid = 0;
+           if (!ParseNumber(entry.name, pid)) return false;
+           const Result<ProcessInfo> process = ReadProcessInfo(pid);
+           return process.ok() && process->tracer_pid == tracer;
+         });
+}
+
 Result<pid_t> ReadThreadGroup(pid_t thread) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string status, ReadFile(ProcPath(thread, "status")));
   pid_t process = 0;

@@ -59,6 +59,8 @@ Result<std::vector<pid_t>> ListThreads(pid_t pid);
 Result<std::vector<pid_t>> ListChildren(pid_t pid);
 // The process that a thread belongs to (Tgid).
 Result<pid_t> ReadThreadGroup(pid_t thread);
+// Does this process trace any other, as CRIU does while it holds one?
+bool TracesAnyone(pid_t tracer);
 Result<ProcessInfo> ParseProcStat(std::string_view text);
 
 // One timer of timer_create(2) in /proc/<pid>/timers. Source: proc_pid_timers(5).

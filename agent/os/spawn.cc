@@ -160,6 +160,9 @@ class ChildSetup {
     struct sigaction by_default {};
     by_default.sa_handler = SIG_DFL;
     for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &by_default, nullptr);
+    struct sigaction ignored {};
+    ignored.sa_handler = SIG_IGN;
+    if (options_.ignored_signal != 0) ::sigaction(options_.ignored_signal, &ignored, nullptr);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -33,6 +33,7 @@ struct SpawnOptions {
   bool new_session = false;  // setsid
   int death_signal = 0;      // PR_SET_PDEATHSIG; fires when the *thread* that spawned ends
   int umask = -1;            // -1: ours
+  int ignored_signal = 0;    // every other one has its default action
   // Directories of cgroups that the child enters before exec (one per v1 hierarchy, or one of v2).
   std::vector<int> cgroup_dir_fds;
 

@@ -118,6 +118,25 @@ class FaultTest(PodTest):
         self.assertRegex("".join(changed), r"process \d+ \((sleep|runc)", "none was ever caught")
         self.check_runs(pod)
 
+    def test_a_container_that_is_started_meanwhile_is_no_part_of_any_archive(self):
+        pod = self.run_pod("late", lab.container("count", "counter"),
+                           lab.container("memory", "memory_load 256"))
+        archive = unique("late")
+        path, (late,) = a.write_pod(pod.config, [lab.container("late", "counter")])
+        start = (f"until grep -q prepare /run/cryopod/jobs/*/events; do :; done; "
+                 f"kill -STOP $(pgrep -x cryopod-checkpo); "
+                 f"id=$({lab.CRI_TOOL} create {pod.sandbox} {path} {late}) && {lab.CRI_TOOL} start $id; "
+                 f"kill -CONT $(pgrep -x cryopod-checkpo)")
+        a.shell(f"(timeout -s KILL 60 sh -c '{start}') >/dev/null 2>&1 & true")
+
+        answer = a.ctl("checkpoint", pod.sandbox, "--archive", archive, "--stop", check=False)
+
+        self.assertEqual(answer.returncode, REFUSED, answer.stderr)
+        self.assertIn("was started in the pod", answer.stderr)
+        self.assertNotIn(archive, a.archives())
+        self.check_runs(pod)
+        self.check_nothing_is_left()
+
     def check_tasks(self, archive):
         checkpoint = a.ctl_json("inspect", archive)["pod_checkpoint"]
         processes = {c["name"]: c["processes"] for c in checkpoint["containers"]}

@@ -11,7 +11,7 @@ from layout import CRIU_IMAGES, Layout
 from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
 
 HERE = pathlib.Path(__file__).resolve().parent
-CANCELLED, KNOWN, BUSY, NOT_FOUND = 12, 4, 9, 3
+CANCELLED, KNOWN, BUSY, NOT_FOUND, LATE = 12, 4, 9, 3, 10
 
 
 class OperationTest(PodTest):
@@ -79,6 +79,31 @@ class OperationsTest(OperationTest):
         self.assertEqual((error["code"], error["operation_id"]), ("CANCELLED", operation))
         late = a.ctl("cancel", operation, check=False)
         self.assertIn("has ended", late.stderr)
+
+    def test_a_criu_that_does_not_let_go_in_time_is_never_killed_and_the_pod_is_looked_after(self):
+        pod = self.run_memory_pod("holds", mib=512)
+        archive = unique("holds")
+        # As on a disk that answers no more: it stands still in the middle of its dump.
+        a.shell(f"(until grep -q dump /run/cryopod/jobs/*/events; do :; done; pkill -STOP -x criu) "
+                f">/dev/null 2>&1 & true")
+        operation = self.begin(pod, "--archive", archive, "--timeout", "4")
+        self.addCleanup(a.exec, "pkill", "-CONT", "-x", "criu", check=False)
+
+        wait_until(lambda: self.operations().get(operation, {}).get("stage") == "release",
+                   "it is given up and looked after", timeout_s=60)
+        self.assertIn("T", a.shell("ps -o stat= -C criu"), "it was not killed inside its dump")
+        self.assertEqual(self.operations()[operation]["state"], "running")
+        a.agent("kill")
+        a.agent("restart")
+        self.assertIn("T", a.shell("ps -o stat= -C criu"), "nor by the next agent")
+        a.exec("pkill", "-CONT", "-x", "criu")
+
+        self.check_counts(pod)
+        self.assertEqual(pod.verify("memory"), "ok")
+        waited = a.ctl("wait", operation, check=False)
+        self.assertEqual(waited.returncode, LATE, waited.stderr)
+        self.assertNotIn(archive, a.archives())
+        self.assertEqual(a.shell("pgrep -x criu; ls /run/cryopod/jobs"), "")
 
     def test_a_failed_operation_tells_reason_and_logs_to_every_client(self):
         pod = self.run_ghost()

@@ -9,7 +9,10 @@
 //   criu-refuses    fails before it is parked
 //   criu-lingers    ends 300 ms after its answer
 //   criu-late       finishes a dump 300 ms after it was asked
+//   criu-waits      says "dumping" in the work directory and finishes once it may ("finish", there)
 //   criu-hangs      never answers; SIGTERM ends it
+//   criu-holds      the same, while it traces a child of its own
+//   criu-writes     writes images until it cannot, and fails then
 //   criu-stubborn   never answers; ignores SIGTERM
 //   criu-unfit      its check fails
 //   criu-strange-kernel  it cannot make out the kernel's features
@@ -18,6 +21,8 @@
 // itself to be ("circumstances"), so that tests can look at both.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,6 +82,29 @@ void Write(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
+// For 30 s at the most: a test that is gone says no word.
+void WaitToFinish(const std::string& work) {
+  Write(work + "/dumping", "");
+  for (int i = 0; i < 3000 && ::access((work + "/finish").c_str(), F_OK) != 0; ++i) {
+    ::usleep(10'000);
+  }
+}
+
+void HoldAChild() {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while (true) ::pause();
+  }
+  ::ptrace(PTRACE_SEIZE, child, nullptr, nullptr);
+}
+
+int WriteUntilItFails(const std::string& path) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  while (::pwrite(file, "page", 4, 0) == 4) ::usleep(1000);
+  return 1;
+}
+
 // Says where it is and waits for the word to go on, as with notify_scripts.
 bool MayGoOn(const std::string& where) {
   wire::criu_resp response;
@@ -106,10 +134,13 @@ int Dump(const wire::criu_req& request, const std::string& bytes) {
   wire::criu_resp response;
   response.set_type(wire::DUMP);
   response.set_success(!Is("criu-fails") && !Is("criu-refuses") && !Is("criu-silent"));
-  if (Is("criu-hangs") || Is("criu-stubborn")) {
+  if (Is("criu-holds")) HoldAChild();
+  if (Is("criu-hangs") || Is("criu-stubborn") || Is("criu-holds")) {
     while (true) ::pause();
   }
+  if (Is("criu-writes")) return WriteUntilItFails(images + "/pages-1.img");
   if (Is("criu-late")) ::usleep(300'000);
+  if (Is("criu-waits")) WaitToFinish(work);
   if (Is("criu-fails")) {
     Write(work + "/" + request.opts().log_file(),
           "(00.000100) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: "

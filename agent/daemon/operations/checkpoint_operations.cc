@@ -6,6 +6,7 @@
 
 #include "agent/archive/store/archive_store.h"
 #include "agent/checkpoint/repair_job.h"
+#include "agent/daemon/operations/collect_result.h"
 #include "agent/daemon/operations/describe_checkpoint.h"
 #include "agent/daemon/operations/record_metrics.h"
 #include "agent/jobs/job_directory.h"
@@ -28,18 +29,7 @@ constexpr seconds kRemoveSourceTimeout{60};
 constexpr seconds kRemoveCallTimeout{15};
 constexpr int kStopAttemptsMax = 20;
 constexpr milliseconds kStopInterval{250};
-// A CRIU that still dumps is waited for, not killed: as long as a checkpoint may take at the most.
-constexpr seconds kRepairTimeout{600};
 constexpr milliseconds kFollowInterval{20};
-
-// Of a checkpoint whose process died in this stage.
-std::string WhatIsLeft(const std::string& stage) {
-  if (stage == "commit") {
-    return "the pod runs on; \"cryopodctl list\" shows whether the archive was still committed";
-  }
-  if (stage == "stop") return "the archive is committed, and the pod runs on";
-  return "nothing was archived and the pod runs on";
-}
 
 // Not every pod has a UID: it is the kubelet's, and others speak CRI too.
 std::string PodKey(const std::string& pod_uid, const std::string& sandbox_id) {
@@ -54,39 +44,6 @@ void WaitForRestore(const AgentParts& agent, const std::string& pod_key) {
   for (Operation::News news; !news.finished && !patience.expired();) {
     news = running->WaitForNews(news.seen, patience);
   }
-}
-
-// kCancelled: `stop` was requested before it was done; the next agent does it. Not understood:
-// nobody but the job's own program may touch what is left.
-Result<jobs::CheckpointResult> CollectResult(const std::stop_token& stop,
-                                             const Operation& operation,
-                                             const std::string& job_dir) {
-  using jobs::CheckpointResult;
-  Result<CheckpointResult> reported =
-      jobs::ReadFileOf<CheckpointResult>(job_dir, jobs::kResultFile);
-  if (reported.ok() || jobs::IsNotUnderstood(reported.status())) return reported;
-  const Status repaired = checkpoint::RepairJob(job_dir, Deadline::After(kRepairTimeout), stop);
-  if (repaired.code() == Code::kCancelled || jobs::IsNotUnderstood(repaired)) return repaired;
-  // The source was past its cut: the repair has ended it, and with that the checkpoint is whole.
-  Result<CheckpointResult> decided =
-      jobs::ReadFileOf<CheckpointResult>(job_dir, jobs::kStoppingFile);
-  if (jobs::IsNotUnderstood(decided.status())) return decided;
-  if (decided.ok()) {
-    if (!repaired.ok()) {
-      decided->status = Status(repaired.code(), "the archive " + decided->archive +
-                                                    " is committed, but stopping the source "
-                                                    "failed: " +
-                                                    repaired.message());
-    }
-    return decided;
-  }
-  const std::string stage = operation.progress().stage;
-  std::string message =
-      "cryopod-checkpoint ended in stage " + stage + " without a result; " + WhatIsLeft(stage);
-  if (!repaired.ok()) message += " (repairing: " + repaired.message() + ")";
-  CheckpointResult result;
-  result.status = Status(Code::kInternal, message, Reason::kProcessDied);
-  return result;
 }
 
 // Each call with a short deadline of its own: the agent may be told to end meanwhile.

@@ -22,7 +22,7 @@ Operation::Operation(OperationFacts facts, Outcome outcome)
 
 void Operation::Report(const jobs::JobEvent& event) {
   const std::lock_guard lock(mutex_);
-  if (event.stage == "freeze") frozen_ = true;
+  if (event.stage == "freeze" || event.stage == "release") frozen_ = true;
   if (event.stage == "thaw" || event.stage == "remove") frozen_ = false;
   ++reports_;
   if (!reported_.empty() && reported_.back().event.stage == event.stage &&

@@ -96,6 +96,32 @@ TEST_P(RealDumpTest, NothingRunsFromTheFreezeToTheThaw) {
   EXPECT_TRUE(Progresses());
 }
 
+// It has stopped the tasks, put its own code into them and begun to write.
+TEST_P(RealDumpTest, ADumpThatNobodyWantsAnyMoreEndsByItselfAndTheTasksGoOn) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("256"));
+  for (const char* image : {"inventory.img", "pstree.img", "pages-1.img"}) {
+    SCOPED_TRACE(image);
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(CriuProcess process, CriuProcess::Spawn(criu()));
+    const Deadline deadline = Deadline::After(seconds(60));
+    ASSERT_THAT(
+        process.Park(OptionsFor(ticker.pid(), leaf()), images_fd_.get(), work_fd_.get(), deadline),
+        IsOk());
+    ASSERT_THAT(Freeze(), IsOk());
+    const auto has_begun = [&] { return std::filesystem::exists(images_.path() / image); };
+
+    const Status dump = process.Dump(deadline, has_begun);
+
+    EXPECT_THAT(dump, StatusIs(Code::kCancelled, HasSubstr("gave the dump up")));
+    EXPECT_FALSE(process.StillHolds());
+    EXPECT_THAT(leaf().Thaw(), IsOk());
+    EXPECT_TRUE(Progresses());
+    for (const auto& entry : std::filesystem::directory_iterator(images_.path())) {
+      std::filesystem::remove(entry);
+    }
+  }
+  ASSERT_THAT(DumpFrozen(ticker.pid()), IsOk()) << "it is dumped as any other afterwards";
+}
+
 TEST_P(RealDumpTest, AParkedCriuThatIsNotNeededLeavesTheTasksAlone) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(CriuProcess process, CriuProcess::Spawn(criu()));

@@ -1,10 +1,12 @@
 #include "agent/checkpoint/guard.h"
 
+#include <filesystem>
 #include <optional>
 #include <utility>
 
 #include "agent/jobs/job_file.h"
 #include "agent/os/file.h"
+#include "tests/support/read_text.h"
 #include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
@@ -95,6 +97,29 @@ TEST_P(GuardTest, ThawsWithinASecondWhenTheParentIsKilled) {
   parent.Kill();
 
   EXPECT_TRUE(counter_.Runs());
+}
+
+// A cgroup whose file cannot be written, as on a file system that has become read-only.
+TEST(GuardOfUnwritableCgroupTest, IsThawedAsSoonAsItCanBe) {
+  const cryopod::test::TempDirectory leaf;
+  const std::string state = leaf.path() / "cgroup.freeze";
+  const std::string later = leaf.path() / "later";
+  std::filesystem::create_directory(state);
+  cryopod::test::WriteText(later, "1");
+  {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Guard guard, Guard::Fork());
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(UniqueFd directory, OpenDirectory(leaf.path()));
+    ASSERT_THAT(
+        guard.Watch(Cgroup::FromDirectory(std::move(directory), CgroupVersion::kV2, "leaf")),
+        IsOk());
+  }  // its parent is gone
+  std::this_thread::sleep_for(kBeyondTheAftermath);
+
+  ASSERT_EQ(::renameat2(AT_FDCWD, later.c_str(), AT_FDCWD, state.c_str(), RENAME_EXCHANGE), 0);
+
+  const Deadline patience = Soon();
+  while (cryopod::test::ReadText(state) != "0" && !patience.expired()) ::usleep(10'000);
+  EXPECT_EQ(cryopod::test::ReadText(state), "0");
 }
 
 TEST_P(GuardTest, KillsInsteadWhenTheEndOfTheSourceIsDecided) {

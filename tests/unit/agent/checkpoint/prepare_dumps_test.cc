@@ -118,7 +118,7 @@ class PreparedDumpTest : public test::CounterTest {
     job.criu_program = Criu(temp_, behaviour);
     job.containers.resize(pod_.targets.size());
     CRYOPOD_ASSIGN_OR_RETURN(StartedCriu started, StartedCriu::Start(job));
-    return PrepareDumps(started, pod_, *staging_);
+    return PrepareDumps(started, pod_, *staging_, Soon());
   }
   // Freezes the pod for as long; `meanwhile` comes just before.
   Status Capture(
@@ -208,16 +208,22 @@ TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
 }
 
 TEST_P(PreparedDumpTest, WhatCameIntoAContainerWhileItWasDumpedIsNamed) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-late"));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-waits"));
   pid_t newcomer = -1;
   std::jthread comes_in_mid_dump;
   const auto enter = [&newcomer, this] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const Deadline patience = Soon();
+    while (!fs::exists(staging_path() + "/sidecar.work/dumping") && !patience.expired()) {
+      ::usleep(1000);
+    }
     newcomer = ::fork();
     if (newcomer == 0) {
       while (true) ::pause();
     }
     sidecar_.Enter(newcomer);
+    for (const char* name : {"app", "sidecar"}) {
+      WriteText(staging_path() + "/" + name + ".work/finish", "");
+    }
   };
 
   const Status lost = Capture(dumps, [&] { comes_in_mid_dump = std::jthread(enter); });

@@ -1,5 +1,7 @@
 #include "agent/checkpoint/repair_job.h"
 
+#include <sys/ptrace.h>
+
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -20,6 +22,7 @@ using cryopod::test::Soon;
 using cryopod::test::StatusIs;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using test::NamespaceHolder;
 using ::testing::HasSubstr;
 
 // A job's directory as a cryopod-checkpoint leaves it that was killed, the counter's container
@@ -100,6 +103,39 @@ TEST_P(RepairJobTest, ACriuBeyondTheDeadlineIsEndedAndReported) {
 
   EXPECT_EQ(criu_->Wait(Soon()).value().signal, SIGTERM);
   criu_.reset();
+  EXPECT_TRUE(counter_.Runs());
+}
+
+TEST_P(RepairJobTest, ACriuThatHoldsTasksIsNeverKilledAndThePodIsNotReleased) {
+  const NamespaceHolder criu(0, [] {
+    const pid_t task = ::fork();
+    if (task == 0) {
+      while (true) ::pause();
+    }
+    return ::ptrace(PTRACE_SEIZE, task, nullptr, PTRACE_O_EXITKILL) == 0;
+  });
+  ASSERT_TRUE(criu.ready());
+  journal_.criu = {jobs::IdentifyProcess(criu.init()).value()};
+  Leave();
+
+  EXPECT_THAT(RepairJob(job_dir(), Deadline::After(milliseconds(100))),
+              StatusIs(Code::kDeadlineExceeded, HasSubstr("left to end by itself")));
+
+  EXPECT_EQ(::kill(criu.init(), 0), 0);
+  EXPECT_FALSE(IsReleased(job_dir()));
+}
+
+TEST_P(RepairJobTest, ThePodIsReleasedWhenItIsThawedAndNoCriuLives) {
+  StartCriu();
+  Leave();
+  EXPECT_FALSE(IsReleased(job_dir()));
+
+  ASSERT_THAT(criu_->Kill(SIGKILL), IsOk());
+  ASSERT_THAT(criu_->Wait(Soon()), IsOk());
+  criu_.reset();
+  counter_.Freeze();
+
+  EXPECT_TRUE(IsReleased(job_dir()));
   EXPECT_TRUE(counter_.Runs());
 }
 

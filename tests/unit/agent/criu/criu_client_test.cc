@@ -9,6 +9,7 @@
 
 #include "agent/criu/proto/rpc.pb.h"
 #include "agent/os/file.h"
+#include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "fake_criu_fixture.h"
 #include "tests/support/read_text.h"
@@ -225,8 +226,35 @@ TEST_F(CriuClientTest, ADumpIsDoneBeforeItsCriuHasEnded) {
 TEST_F(CriuClientTest, ADumpThatIsLateIsLeftToEndByItself) {
   const Status dump = Dump("criu-late", milliseconds(50), {seconds(5), seconds(5)});
 
-  EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("ended by itself")));
+  EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("gave the dump up")));
   EXPECT_TRUE(IsGone());
+}
+
+TEST_F(CriuClientTest, ADumpThatNobodyWantsAnyMoreCannotWriteAndEndsByItself) {
+  CriuProcess process = Spawn("criu-writes");
+  ASSERT_THAT(Park(process), IsOk());
+  const auto is_writing = [this] { return PathExists(images_.path() / "pages-1.img"); };
+
+  EXPECT_THAT(process.Dump(Soon(), is_writing),
+              StatusIs(Code::kCancelled, HasSubstr("gave the dump up")));
+
+  EXPECT_TRUE(IsGone());
+  EXPECT_FALSE(process.StillHolds());
+}
+
+TEST_F(CriuClientTest, OneThatHoldsTasksIsNeverKilled) {
+  CriuProcess process = Spawn("criu-holds", kShort);
+  ASSERT_THAT(Park(process), IsOk());
+  const auto holds = [&process] { return TracesAnyone(process.pid()); };
+
+  EXPECT_THAT(process.Dump(Soon(), holds),
+              StatusIs(Code::kCancelled, HasSubstr("left to end by itself")));
+
+  EXPECT_FALSE(IsGone());
+  EXPECT_TRUE(process.StillHolds());
+  ::kill(process.pid(), SIGKILL);
+  EXPECT_TRUE(PidfdEnded(process.pidfd(), Soon()));
+  EXPECT_FALSE(process.StillHolds());
 }
 
 TEST_F(CriuClientTest, ADumpThatHangsIsStoppedWithSigtermAfterItsGrace) {
@@ -242,7 +270,7 @@ TEST_F(CriuClientTest, ADumpThatHangsIsStoppedWithSigtermAfterItsGrace) {
 TEST_F(CriuClientTest, ADumpThatIgnoresSigtermIsKilledAndThatIsReported) {
   const Status dump = Dump("criu-stubborn", milliseconds(50), kShort);
 
-  EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("killed")));
+  EXPECT_THAT(dump, StatusIs(Code::kDeadlineExceeded, HasSubstr("SIGKILL")));
   EXPECT_TRUE(IsGone());
 }
 

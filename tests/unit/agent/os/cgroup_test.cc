@@ -16,6 +16,7 @@
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
+#include "tests/support/unanswered_mount.h"
 
 namespace cryopod {
 namespace {
@@ -208,6 +209,25 @@ TEST_P(CgroupTest, KillsWhatForksAllTheTime) {
   ASSERT_THAT(cgroup_->Kill(Soon()), IsOk());
 
   EXPECT_THAT(cgroup_->Processes(), IsOkAnd(IsEmpty()));
+}
+
+// One that waits in the kernel for an answer ends when that comes, and keeps no other one alive.
+TEST_P(CgroupTest, OneThatDoesNotEndKeepsNoOtherAlive) {
+  const test::UnansweredMount mount(temp_.path());
+  ASSERT_TRUE(mount.valid());
+  const std::string hung_path = test_cgroup_.MakeChild("hung");
+  const std::string other_path = test_cgroup_.MakeChild("other");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup hung, Cgroup::Open(hung_path));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup other, Cgroup::Open(other_path));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess waits, SpawnIn(hung_path, {"/bin/cat", mount.path()}));
+  while (ReadProcessInfo(waits.pid())->state != 'D') std::this_thread::sleep_for(milliseconds(1));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, SpawnIn(other_path));
+
+  EXPECT_THAT(KillEach({&hung, &other}, Deadline::After(milliseconds(100))),
+              StatusIs(Code::kDeadlineExceeded, HasSubstr(hung_path)));
+
+  EXPECT_EQ(child.Wait(Soon())->signal, SIGKILL);
+  EXPECT_FALSE(PidfdEnded(waits.pidfd(), Deadline::After(milliseconds(0))));
 }
 
 // As a runtime does that waits for a container's init.

@@ -31,14 +31,8 @@ TEST_F(AdoptCheckpointsTest, AStopThatWasDecidedWhenAllWereKilledIsFinishedAtThe
 
 TEST_F(AdoptCheckpointsTest, AnAgentThatEndsWhileItWaitsForACriuLeavesTheRepairToTheNextOne) {
   const std::string journal = temp_.path() / "journal";
-  SetCheckpointProgram(
-      "sleep 600 & criu=$!\n"
-      "printf "
-      "'{\"format\":1,\"readable_from\":1,\"cgroups\":[],\"criu\":[{\"pid\":%d,\"start_ticks\":%s}]"
-      ",'"
-      "'\"inits\":[],\"disk_staging\":\"\"}' $criu "
-      "$(cut -d' ' -f22 /proc/$criu/stat) >" +
-      journal + "\ncp " + journal + " $job/journal.json\n" + Say("dump") + "kill -9 $$");
+  SetCheckpointProgram("sleep 600 & criu=$!\n" + WriteJournalOf("$criu") + Say("dump") +
+                       "kill -9 $$");
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
   ASSERT_TRUE(Eventually([&] { return operation->progress().stage == "dump"; }));
   const pid_t criu = json::parse(ReadText(journal))["criu"][0]["pid"];

@@ -74,6 +74,15 @@ class CheckpointFixture : public AgentFixture {
     result.source_killed = true;
     return result;
   }
+  // In the language of a checkpoint program: one CRIU, and nothing that is frozen.
+  std::string WriteJournalOf(const std::string& criu) const {
+    const std::string journal = temp_.path() / "journal";
+    return "printf "
+           "'{\"format\":1,\"readable_from\":1,\"cgroups\":[],\"criu\":[{\"pid\":%d,"
+           "\"start_ticks\":%s}],\"inits\":[],\"disk_staging\":\"\"}' " +
+           criu + " $(cut -d' ' -f22 /proc/" + criu + "/stat) >" + journal + "\ncp " + journal +
+           " $job/journal.json\n";
+  }
   bool IsSettled() const {
     return Eventually([&] { return Jobs().empty() && register_->ListRunning().empty(); });
   }

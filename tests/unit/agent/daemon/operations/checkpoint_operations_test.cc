@@ -63,6 +63,26 @@ TEST_F(CheckpointOperationsTest, AKilledProcessIsReportedWithItsStageAndThatTheP
   EXPECT_THAT(Jobs(), IsEmpty());
 }
 
+// A CRIU that would not let go, as the process says that has waited for it.
+TEST_F(CheckpointOperationsTest, AnOperationThatLeftThePodStandingEndsWhenThePodRuns) {
+  CheckpointResult held;
+  held.status = Status(Code::kDeadlineExceeded, "the dump did not end in time");
+  held.may_be_frozen = true;
+  const std::string criu_pid = temp_.path() / "criu";
+  SetCheckpointProgram("sleep 600 & criu=$!\n" + WriteJournalOf("$criu") + "echo $criu >" +
+                       criu_pid + "\n" + Say("dump") + SayResult(held));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
+
+  EXPECT_TRUE(Eventually([&] { return operation->progress().stage == "release"; }));
+  EXPECT_TRUE(operation->frozen());
+  EXPECT_FALSE(operation->finished());
+  ::kill(std::stoi(ReadText(criu_pid)), SIGKILL);
+
+  EXPECT_THAT(ResultOf(*operation).status,
+              StatusIs(Code::kDeadlineExceeded, HasSubstr("did not end in time")));
+  EXPECT_THAT(Jobs(), IsEmpty());
+}
+
 TEST_F(CheckpointOperationsTest, AProcessKilledInTheCommitDoesNotClaimThatNothingWasArchived) {
   for (const auto& [stage, words] :
        {std::pair{"commit", "cryopodctl list"},
