@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A source that is to stop ends at the cut: nothing of it runs on, and nothing of it is left."""
+import pathlib
 import unittest
 
 import lab
@@ -77,6 +78,30 @@ class StopSourceTest(PodTest):
 
         lab.wait_until(lambda: self.beats(b, new_folder), "the restored witness leaves traces")
         self.assertGreater(self.beats(a, folder)[-1], self.beats(b, new_folder)[0] + 1)
+
+    def test_a_container_that_cannot_end_keeps_no_other_one_alive(self):
+        # Its file's server never answers the last call: killed, it waits in the kernel.
+        server, folder = f"/root/{unique('deaf')}.py", f"/root/{unique('deaf')}"
+        a.write(server, pathlib.Path(__file__).with_name("deaf_server.py").read_text())
+        a.shell(f"python3 {server} {folder} '/run/cryopod/jobs/*/stopping.json' >/tmp/deaf.log 2>&1 & "
+                f"echo $! >{folder}.pid; until grep -q {folder} /proc/mounts; do sleep 0.1; done")
+        self.addCleanup(a.shell, f"kill -KILL $(cat {folder}.pid); umount -l {folder}; true")
+        holds = lab.container("holds", ["/bin/sh", "-c", "exec 3</deaf/held; exec tail -f /dev/null"],
+                              mounts=[(folder, "/deaf")])
+        traces, witness = self.make_witness(a)
+        pod = self.run_pod("deaf", holds, witness)
+        seen = f"{folder}.seen"
+        a.shell(f"(until grep -q '\"stop\"' /run/cryopod/jobs/*/events; do :; done; sleep 5; "
+                f"pgrep -x tail >{seen}; pgrep -x signal_witness >>{seen}; kill -KILL $(cat {folder}.pid)) "
+                f">/dev/null 2>&1 & true")
+
+        answer = self.checkpoint(pod, "--stop")
+
+        self.assertEqual(len(a.read(seen).split()), 1, "of both only that which could not end was there")
+        self.assertTrue(answer["source_stopped"])
+        self.assertEqual(a.shell(f"ls {traces}").split(), ["sigterm_seen.alive"])
+        self.assertNotIn(pod.sandbox, a.sandboxes())
+        self.assertEqual(a.frozen_cgroups(), [])
 
     def test_a_source_whose_archive_name_is_taken_runs_on(self):
         pod, folder = self.run_witness()

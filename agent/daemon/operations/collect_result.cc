@@ -18,7 +18,7 @@ using std::chrono::seconds;
 constexpr seconds kRepairTimeout{600};
 // Between two tries to thaw what could not be thawed.
 constexpr seconds kReleaseInterval{5};
-constexpr std::chrono::milliseconds kStopInterval{100};
+constexpr std::chrono::milliseconds kLookInterval{100};
 
 // Of a checkpoint whose process died in this stage.
 std::string WhatIsLeft(const std::string& stage) {
@@ -45,7 +45,7 @@ Status RepairPatiently(const std::stop_token& stop, Operation& operation,
         {{"operation", operation.id()}, {"pod", operation.pod()}, {"reason", repaired.message()}});
     for (const Deadline pause = Deadline::After(kReleaseInterval); !pause.expired();) {
       if (stop.stop_requested()) return Status(Code::kCancelled, "the agent ends");
-      std::this_thread::sleep_for(kStopInterval);
+      std::this_thread::sleep_for(kLookInterval);
     }
   }
 }
