@@ -16,7 +16,8 @@ import sys
 import time
 
 WATCH_S = 60
-OURS = {"cryopod-checkpo", "cryopod-guard", "cryopod-restore", "cryopod-unpack", "criu"}
+# Not a restore: it waits for those who ask for its pod again.
+OURS = {"cryopod-checkpo", "cryopod-guard", "criu"}
 
 
 def processes():

@@ -14,7 +14,7 @@ from lab import wait_until
 from two_nodes import unique
 
 CGROUP = os.environ.get("CRYOPOD_E2E_CGROUP", "v2")
-ROUNDS = lab.times(short=5, long=100)
+ROUNDS = lab.times(short=3, long=80)
 CHECKPOINT_VICTIMS = ["cryopod-agent", "cryopod-checkpo", "cryopod-guard", "containerd",
                       "cryopod-agent,cryopod-checkpo", "cryopod-agent,cryopod-checkpo,cryopod-guard"]
 RESTORE_VICTIMS = ["cryopod-agent", "cryopod-restore", "cryopod-unpack", "runc", "containerd",
@@ -39,10 +39,10 @@ class RandomKillsTest(unittest.TestCase):
                                 *lab.CTL.split(), *command, timeout_s=240)
         kill = json.loads(answer.stdout)
         self.met.update(set(kill["killed"]))
-        if "containerd" in victim:
-            wait_until(lambda: self.node.exec(lab.CRI_TOOL, "pods", check=False).returncode == 0,
+        if "containerd" in kill["killed"]:
+            wait_until(lambda: self.node.exec(lab.CRI_TOOL, "ps", check=False).returncode == 0,
                        "containerd is back", timeout_s=30)
-        if "cryopod-agent" in victim:
+        if "cryopod-agent" in kill["killed"]:
             self.node.agent("start")
         self.check_nothing_is_left(kill)
         return kill
