@@ -89,14 +89,15 @@ void ApplyGlobal(const Given& given, Arguments& arguments) {
   if (given.name == "log-format") arguments.log_format = value;
 }
 
+bool IsSet(const Given& flag) { return !flag.value || Lists("1 t T TRUE true True", *flag.value); }
+
 void ApplyOwn(const Given& given, Arguments& arguments) {
   const std::string value = given.value.value_or("");
   if (given.name == "bundle" || given.name == "b") arguments.bundle = value;
   if (given.name == "pid-file") arguments.pid_file = value;
   if (given.name == "console-socket") arguments.console_socket = value;
-  if (given.name == "no-pivot") {
-    arguments.no_pivot = !given.value || Lists("1 t T TRUE true True", value);
-  }
+  if (given.name == "no-pivot") arguments.no_pivot = IsSet(given);
+  if (given.name == "detach" || given.name == "d") arguments.detach = IsSet(given);
 }
 
 // Takes the value from the next argument where the option has one and did not bring it along.

@@ -23,6 +23,7 @@ struct Arguments {
   std::string pid_file;
   std::string console_socket;
   bool no_pivot = false;
+  bool detach = false;
   std::string id;                            // the first argument that is no option
   std::vector<std::string> unknown_options;  // of the subcommand: `id` may be the value of one
 

@@ -42,7 +42,7 @@ int Dispatch(const Call& call) {
     const Status released = ReleaseHeld(call.arguments.state_dir());
     if (!released.ok()) return Fail(call.arguments, released.message());
   }
-  return PassThrough(call);
+  return subcommand == "exec" ? Exec(call) : PassThrough(call);
 }
 
 }  // namespace

@@ -57,6 +57,9 @@ int RestoreContainer(const Call& call, const Request& request, AgentConnection c
                      Deadline deadline);
 // `start`: of a restored container it lets the processes run, everything else passes through.
 int Start(const Call& call);
+// `exec`: waits while a checkpoint of the container has its door closed (agent/os/door.h: the state
+// directory), at the most 20 s.
+int Exec(const Call& call);
 // `delete`: tells the agent about a restored container that was never started.
 int Delete(const Call& call);
 

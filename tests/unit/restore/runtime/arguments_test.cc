@@ -116,5 +116,12 @@ TEST(ArgumentsTest, OptionsThatItDoesNotKnowAreNamedOrStayInFrontOfTheSubcommand
               ElementsAre("--new", "value", "--root", "/r"));
 }
 
+TEST(ArgumentsTest, TellsADetachedExecAndNotWhatItsCommandIsTold) {
+  EXPECT_TRUE(Parse("exec --process /p --detach --pid-file /q c1").detach);
+  EXPECT_TRUE(Parse("exec -d c1 sh").detach);
+  EXPECT_FALSE(Parse("exec --detach=false c1 sh").detach);
+  EXPECT_FALSE(Parse("exec c1 daemon --detach").detach);
+}
+
 }  // namespace
 }  // namespace cryopod::wrapper
