@@ -187,7 +187,8 @@ struct AgentMetrics::Families {
                    "Pods that started cold, as they allow, in place of a restore, by reason");
   Histogram& freeze = all.OneHistogram(
       "cryopod_pod_checkpoint_freeze_seconds",
-      "Time for which the containers of a pod were frozen by a checkpoint", FreezeBuckets());
+      "Time for which the containers of a pod were frozen by a checkpoint, in all of its tries",
+      FreezeBuckets());
   Histogram& captured =
       all.OneHistogram("cryopod_pod_checkpoint_captured_bytes",
                        "Size of what checkpoints hold, before compression", SizeBuckets());

@@ -22,7 +22,8 @@
 //   pod_restore_phase_duration_seconds                histogram  phase
 //   container_dump_phase_duration_seconds             histogram  phase = freezing, frozen, memdump,
 //                                                                memwrite (CRIU's own figures)
-//   pod_checkpoint_freeze_seconds                     histogram     the application stood still
+//   pod_checkpoint_freeze_seconds                     histogram     the application stood still,
+//                                                                in all tries together
 //   pod_checkpoint_captured_bytes                     histogram     before compression
 //   pod_checkpoint_size_bytes                         histogram     the archive, compressed
 //   operations_running                                gauge      operation_type

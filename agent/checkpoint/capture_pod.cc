@@ -7,6 +7,7 @@
 
 #include "agent/checkpoint/cancellation.h"
 #include "agent/checkpoint/pod_content.h"
+#include "agent/checkpoint/watch_births.h"
 
 namespace cryopod::checkpoint {
 namespace {
@@ -29,9 +30,12 @@ Status WhyLost(const PreparedDump& dump, const Status& dumped, const Status& cop
 // Returns the content that is not carried. What fails anywhere, and a caller who gives the
 // checkpoint up, ends the dumps of all containers: nothing that is lost is waited for.
 Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<PreparedDump>& dumps,
+                                         const BirthWatch& births, const BirthMarks& before,
                                          Deadline deadline) {
   std::vector<Status> dumped(dumps.size());
   std::vector<Status> copied(dumps.size());
+  Status undisturbed;
+  RunningDumps running(dumps.size());
   Result<std::vector<std::string>> uncarried = std::vector<std::string>();
   std::atomic<bool> is_lost = false;
   const auto unwanted = [&is_lost] { return is_lost || !CheckNotCancelled().ok(); };
@@ -41,9 +45,10 @@ Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<Pre
   {
     std::vector<std::jthread> threads;
     for (size_t i = 0; i < dumps.size(); ++i) {
-      threads.emplace_back([&dump = dumps[i], &status = dumped[i], &is_lost, &unwanted, deadline] {
+      threads.emplace_back([&, &dump = dumps[i], &status = dumped[i]] {
         status = dump.criu.Dump(deadline, unwanted);
         if (!status.ok()) is_lost = true;
+        running.OneHasEnded();
       });
     }
     // On this thread: looking, and a copy of the few files that changed, take less time than any
@@ -54,7 +59,9 @@ Result<std::vector<std::string>> DumpAll(const ResolvedPod& pod, std::vector<Pre
       copied[i] = FinishUpper(dumps[i], go_on);
       if (!copied[i].ok()) is_lost = true;
     }
+    undisturbed = WatchForBirths(running, births, before, deadline, is_lost);
   }
+  CRYOPOD_RETURN_IF_ERROR(std::move(undisturbed));
   for (size_t i = 0; i < dumps.size(); ++i) {
     CRYOPOD_RETURN_IF_ERROR(WhyLost(dumps[i], dumped[i], copied[i]));
   }
@@ -106,7 +113,7 @@ Status CapturePod(const ResolvedPod& pod, std::vector<PreparedDump>& dumps, cons
                   const BirthWatch& births, Deadline deadline, archive::PodCheckpoint& checkpoint) {
   CRYOPOD_RETURN_IF_ERROR(CheckUnchanged(pod));
   CRYOPOD_ASSIGN_OR_RETURN(const BirthMarks before, births.Read(deadline));
-  CRYOPOD_ASSIGN_OR_RETURN(checkpoint.lacks, DumpAll(pod, dumps, deadline));
+  CRYOPOD_ASSIGN_OR_RETURN(checkpoint.lacks, DumpAll(pod, dumps, births, before, deadline));
   // Twice: what was born may keep the pod from freezing again, and with that its end.
   CRYOPOD_RETURN_IF_ERROR(births.CheckNothingWasBorn(before, deadline));
   const Status again = frozen.WaitFrozenAgain(deadline);

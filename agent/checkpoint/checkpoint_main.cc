@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -20,10 +21,12 @@
 #include "agent/checkpoint/external_files.h"
 #include "agent/checkpoint/freeze_pod.h"
 #include "agent/checkpoint/guard.h"
+#include "agent/checkpoint/held_execs.h"
 #include "agent/checkpoint/late_containers.h"
 #include "agent/checkpoint/pod_content.h"
 #include "agent/checkpoint/preflight.h"
 #include "agent/checkpoint/prepare_dumps.h"
+#include "agent/checkpoint/quiet_moment.h"
 #include "agent/checkpoint/resolve_pod.h"
 #include "agent/jobs/checkpoint_job.h"
 #include "agent/jobs/job_events.h"
@@ -31,14 +34,20 @@
 #include "agent/jobs/kept_logs.h"
 #include "agent/os/deadline.h"
 #include "agent/os/file.h"
+#include "agent/os/first_in_line.h"
 #include "agent/os/log.h"
 
 namespace cryopod::checkpoint {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr int kCaptureAttemptsMax = 5;
+// The budget for freezes ends it sooner, unless these are as short as the time between two births.
+constexpr int kCaptureAttemptsMax = 12;
+// A kubelet's shortest period is 1 s. What comes more seldom is not waited for: it leaves more time
+// than a dump takes.
+constexpr milliseconds kRhythm{1500};
 // A leaf that has not frozen by then has a task that the kernel cannot stop.
 constexpr seconds kFreezeTimeout{10};
 // What a disk that is shared still takes.
@@ -49,7 +58,9 @@ constexpr seconds kCommitTimeout{120};
 constexpr seconds kKillTimeout{10};
 // A probe's exec ends by itself; a session of a person does not.
 constexpr seconds kExecPatience{3};
-constexpr std::chrono::milliseconds kExecInterval{20};
+constexpr milliseconds kExecInterval{20};
+// Whatever a dump takes: that of restore/runtime/exec.cc.
+constexpr seconds kDoorsOpen{20};
 
 uint64_t Microseconds(std::chrono::nanoseconds time) {
   using std::chrono::microseconds;
@@ -83,8 +94,11 @@ class Checkpoint {
   Status RunStages();
   Status Prepare();
   Status PassPreflight();
-  Status CaptureOnce();
+  Status WaitForQuiet(bool was_disturbed);
+  void LetExecsIn();
+  Status CaptureOnce(bool was_disturbed);
   Status Capture();
+  Status NameTries(const Status& captured, int attempts) const;
   Status WriteJournal();
   Status LetGo();
   Deadline ArchiveDeadline() const;
@@ -108,6 +122,9 @@ class Checkpoint {
   std::optional<archive::ArchiveWriter> writer_;
   std::optional<StagingArea> staging_;
   std::vector<PreparedDump> dumps_;
+  std::chrono::nanoseconds stood_still_{0};
+  std::optional<ClosedDoors> doors_;
+  std::unique_ptr<HeldExecs> held_execs_;
   // Last, so that it goes first: nothing else is torn down while the pod is frozen.
   std::optional<FrozenPod> frozen_;
 };
@@ -178,8 +195,24 @@ Status Checkpoint::WriteJournal() {
   return jobs::WriteFileOf(job_dir_, jobs::kJournalFile, journal);
 }
 
+Status Checkpoint::WaitForQuiet(bool was_disturbed) {
+  if (was_disturbed) {
+    CRYOPOD_RETURN_IF_ERROR(WaitForTheEndOfAnExec(pod_, deadline_.SoonerAfter(kRhythm)));
+  }
+  const Deadline patience = deadline_.SoonerAfter(kExecPatience);
+  doors_.emplace(ClosedDoors::Of(pod_, job_.runtime_root, patience));
+  held_execs_ = HeldExecs::Of(pod_, Deadline::After(kDoorsOpen));
+  CRYOPOD_RETURN_IF_ERROR(held_execs_->WaitForThoseThatHadBegun(patience));
+  return WaitUntilExecsHaveEnded(pod_, patience);
+}
+
+void Checkpoint::LetExecsIn() {
+  doors_.reset();
+  held_execs_.reset();
+}
+
 // From here to the thaw nothing happens that could happen before or after.
-Status Checkpoint::CaptureOnce() {
+Status Checkpoint::CaptureOnce(bool was_disturbed) {
   CRYOPOD_ASSIGN_OR_RETURN(dumps_, PrepareDumps(*criu_, pod_, *staging_, deadline_));
   CRYOPOD_RETURN_IF_ERROR(WriteJournal().While("writing the journal"));
   for (const DumpTarget& target : pod_.targets) {
@@ -191,9 +224,12 @@ Status Checkpoint::CaptureOnce() {
   CRYOPOD_RETURN_IF_ERROR(CheckNotCancelled());
   CRYOPOD_ASSIGN_OR_RETURN(const BirthWatch births, BirthWatch::Begin(pod_, deadline_));
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(deadline_));
+  CRYOPOD_RETURN_IF_ERROR(WaitForQuiet(was_disturbed));
+  const FirstInLine first_in_line;
   Enter("freeze");
-  CRYOPOD_ASSIGN_OR_RETURN(FrozenPod frozen,
-                           FreezePod(pod_.targets, deadline_.SoonerAfter(kFreezeTimeout)));
+  CRYOPOD_ASSIGN_OR_RETURN(
+      FrozenPod frozen,
+      FreezePod(pod_.targets, deadline_.SoonerAfter(kFreezeTimeout), stood_still_));
   frozen_.emplace(std::move(frozen));
   Enter("dump");
   CRYOPOD_RETURN_IF_ERROR(CapturePod(pod_, dumps_, *frozen_, births, deadline_, checkpoint_));
@@ -210,8 +246,6 @@ Status Checkpoint::CaptureOnce() {
 Status Checkpoint::LetGo() {
   if (!frozen_) return Status();
   Enter("thaw");
-  // A capture that was discarded stood still too.
-  result_.freeze_us = std::max(result_.freeze_us, Microseconds(frozen_->FrozenFor()));
   Status thawed = frozen_->Thaw();
   frozen_.reset();
   // The guard is dismissed by a thaw that was seen, and that no CRIU takes back when it ends: else
@@ -226,20 +260,33 @@ Status Checkpoint::LetGo() {
 Status Checkpoint::Capture() {
   const size_t phases_before = result_.phases.size();
   for (int attempt = 1;; ++attempt) {
-    Status captured = CaptureOnce();
-    if (captured.ok()) return captured;
-    Status let_go = LetGo();
+    Status captured = CaptureOnce(attempt > 1);
+    Status let_go = captured.ok() ? Status() : LetGo();
     if (!let_go.ok()) Log(LogLevel::kError, "letting the pod go", {{"reason", let_go.message()}});
+    // An exec that meets a frozen container fails: a source that is held lets none in.
+    if (!captured.ok() || !job_.stop_source) LetExecsIn();
+    result_.freeze_us = Microseconds(stood_still_);
+    if (captured.ok()) return captured;
     if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
-        deadline_.expired() || result_.may_be_frozen) {
+        stood_still_ >= milliseconds(job_.freeze_budget_ms) || deadline_.expired() ||
+        result_.may_be_frozen) {
       jobs::KeepLogs(job_dir_, job_.state_dir, job_.operation_id);
-      return captured;
+      return NameTries(captured, attempt);
     }
     dumps_.clear();
     Enter("prepare");
     result_.phases.resize(phases_before);
     CRYOPOD_RETURN_IF_ERROR(PassPreflight());
   }
+}
+
+Status Checkpoint::NameTries(const Status& captured, int attempts) const {
+  if (captured.code() != Code::kAborted || attempts == 1) return captured;
+  return Status(captured.code(),
+                captured.message() + "; " + std::to_string(attempts) +
+                    " tries came to nothing, for which the pod stood still for " +
+                    std::to_string(result_.freeze_us / 1000) + " ms",
+                captured.reason());
 }
 
 // A pod that is held waits no longer than its caller said. One that runs on loses nothing by a slow
@@ -284,7 +331,7 @@ Status Checkpoint::ArchiveAndCommit() {
 Status Checkpoint::KillSource() {
   Enter("stop");
   CRYOPOD_RETURN_IF_ERROR(guard_.Arm(Deadline::After(kCommitTimeout)));
-  result_.freeze_us = Microseconds(frozen_->FrozenFor());
+  result_.freeze_us = Microseconds(stood_still_ + frozen_->FrozenFor());
   jobs::CheckpointResult decided = result_;
   decided.source_killed = true;
   CRYOPOD_RETURN_IF_ERROR(jobs::WriteFileOf(job_dir_, jobs::kStoppingFile, decided)

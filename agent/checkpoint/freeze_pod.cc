@@ -51,7 +51,9 @@ Result<bool> StartsAProgram(const std::vector<DumpTarget>& targets) {
 }  // namespace
 
 FrozenPod::FrozenPod(FrozenPod&& other) noexcept
-    : targets_(std::exchange(other.targets_, nullptr)), since_(other.since_) {}
+    : targets_(std::exchange(other.targets_, nullptr)),
+      stood_still_(other.stood_still_),
+      since_(other.since_) {}
 
 FrozenPod::~FrozenPod() {
   const Status status = Thaw();
@@ -80,6 +82,7 @@ Status FrozenPod::Thaw() {
     // A cgroup that is gone has nothing frozen in it.
     if (!thawed.ok() && thawed.code() != Code::kNotFound && first.ok()) first = std::move(thawed);
   }
+  *stood_still_ += FrozenFor();
   return first;
 }
 
@@ -90,11 +93,12 @@ Status FrozenPod::WaitFrozenAgain(Deadline deadline) const {
                 Reason::kPodChanged);
 }
 
-Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline) {
+Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline,
+                            std::chrono::nanoseconds& stood_still) {
   milliseconds pause{1};
   milliseconds patience = kFirstPatience;
   for (int freezes = 1;; ++freezes) {
-    FrozenPod frozen(&targets, Deadline::Clock::now());
+    FrozenPod frozen(&targets, stood_still);
     for (const DumpTarget& target : targets) {
       CRYOPOD_RETURN_IF_ERROR(
           target.cgroup.Freeze().While("freezing container " + target.requested.name));

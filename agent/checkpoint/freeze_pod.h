@@ -30,20 +30,24 @@ class FrozenPod {
   std::chrono::nanoseconds FrozenFor() const { return Deadline::Clock::now() - since_; }
 
  private:
-  friend Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);
-  FrozenPod(const std::vector<DumpTarget>* targets, Deadline::Clock::time_point since)
-      : targets_(targets), since_(since) {}
+  friend Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline,
+                                     std::chrono::nanoseconds& stood_still);
+  FrozenPod(const std::vector<DumpTarget>* targets, std::chrono::nanoseconds& stood_still)
+      : targets_(targets), stood_still_(&stood_still), since_(Deadline::Clock::now()) {}
   Status WaitFrozen(Deadline deadline) const;
 
   const std::vector<DumpTarget>* targets_;
+  std::chrono::nanoseconds* stood_still_;
   Deadline::Clock::time_point since_;
 };
 
 // Asks every leaf cgroup to freeze, then waits until all report frozen: this is the cut.
 // The leaves, never only their parent, under which CRIU would wait for ever. A pod that is caught
 // between vfork and exec, or does not freeze at once, is thawed and frozen again a moment later.
-// `targets` must outlive the answer. Errors: kDeadlineExceeded (names the container); everything is
-// thawed then.
-Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline);
+// `targets` must outlive the answer, and so must `stood_still`, to which every freeze is added when
+// it ends by a thaw, also those that did not get that far. Errors: kDeadlineExceeded (names the
+// container); everything is thawed then.
+Result<FrozenPod> FreezePod(const std::vector<DumpTarget>& targets, Deadline deadline,
+                            std::chrono::nanoseconds& stood_still);
 
 }  // namespace cryopod::checkpoint

@@ -11,6 +11,7 @@
 
 #include "agent/criu/criu_log.h"
 #include "agent/os/file.h"
+#include "agent/os/first_in_line.h"
 #include "agent/os/log.h"
 #include "agent/os/proc.h"
 #include "agent/os/text.h"
@@ -233,6 +234,7 @@ Status CriuProcess::Dump(Deadline deadline, const std::function<bool()>& unwante
     return Status(Code::kFailedPrecondition, "this CRIU process is not parked");
   }
   has_begun_ = true;
+  PutFirstInLine(pid());
   while (true) {
     CRYOPOD_RETURN_IF_ERROR(Send(swrk_, GoOnRequest()));
     const Result<Answer> answer = Hear(deadline, unwanted);

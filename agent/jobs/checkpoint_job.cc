@@ -49,6 +49,7 @@ void Describe(json::Fields& fields, CheckpointJob& job) {
   fields.Optional("without_volumes", job.without_volumes);
   fields.Optional("restore_once", job.restore_once);
   fields.Optional("timeout_s", job.timeout_s);
+  fields.Optional("freeze_budget_ms", job.freeze_budget_ms);
 }
 
 void Describe(json::Fields& fields, Journal& journal) {

@@ -51,7 +51,8 @@ struct CheckpointJob {
   bool stop_source = false;
   bool without_volumes = false;
   bool restore_once = false;
-  uint32_t timeout_s = 300;  // of the operation
+  uint32_t timeout_s = 300;          // of the operation
+  uint32_t freeze_budget_ms = 2000;  // for the freezes that yield nothing
   bool operator==(const CheckpointJob&) const = default;
 };
 void Describe(json::Fields& fields, CheckpointJob& job);
@@ -73,7 +74,7 @@ struct CheckpointResult {
   std::string digest;
   uint64_t size_bytes = 0;
   uint64_t captured_bytes = 0;
-  uint64_t freeze_us = 0;
+  uint64_t freeze_us = 0;  // of all freezes, also those that yielded nothing
   std::vector<archive::PhaseTiming> phases;
   std::vector<criu::DumpStats> dumps;  // one a container
   std::vector<std::string> lacks;

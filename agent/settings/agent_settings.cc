@@ -10,6 +10,7 @@ namespace {
 constexpr size_t kRunDirBytesMax = 60;
 constexpr uint32_t kTimeoutSecondsMax = 86'400;
 constexpr uint32_t kHoldMsMax = 60'000;
+constexpr uint32_t kFreezeBudgetMsMax = 60'000;
 
 }  // namespace
 
@@ -33,6 +34,11 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
         "cryopod's inner programs; empty: ../libexec/cryopod beside the program", PathOrEmpty()},
        {"checkpoint_timeout", &settings.checkpoint_timeout_s, "seconds",
         "what a checkpoint may take when the caller names no time", seconds},
+       {"freeze_budget", &settings.freeze_budget_ms, "milliseconds",
+        "what a pod may stand still in tries of a checkpoint that come to nothing, because "
+        "something "
+        "was started in it meanwhile; 0: there is one try",
+        Between(0, kFreezeBudgetMsMax)},
        {"restore_timeout", &settings.restore_timeout_s, "seconds",
         "what a restore may take when the caller names no time", seconds},
        {"restore_idle_timeout", &settings.restore_idle_timeout_s, "seconds",

@@ -96,6 +96,7 @@ Result<jobs::CheckpointJob> DescribeCheckpointJob(const settings::AgentSettings&
   job.stop_source = request.stop_source;
   job.without_volumes = request.without_volumes;
   job.restore_once = request.restore_once;
+  job.freeze_budget_ms = config.freeze_budget_ms;
   job.timeout_s = static_cast<uint32_t>(operation.timeout.count());
   return job;
 }

@@ -37,10 +37,11 @@ class FreezePodTest : public test::CounterTest {
 
   CounterInCgroup second_{GetParam()};
   std::vector<DumpTarget> targets_;
+  std::chrono::nanoseconds stood_still_{0};
 };
 
 TEST_P(FreezePodTest, StopsEveryContainerUntilItIsThawed) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
   EXPECT_TRUE(BothStandStill());
   EXPECT_THAT(frozen.WaitFrozenAgain(Soon()), IsOk());
   EXPECT_GE(frozen.FrozenFor(), milliseconds(300));
@@ -50,10 +51,19 @@ TEST_P(FreezePodTest, StopsEveryContainerUntilItIsThawed) {
   EXPECT_TRUE(BothRun());
 }
 
+TEST_P(FreezePodTest, WhatAllFreezesHaveLastedIsAddedUp) {
+  for (int freeze = 1; freeze <= 2; ++freeze) {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+
+  EXPECT_GE(stood_still_, milliseconds(200));
+}
+
 TEST_P(FreezePodTest, ThawsWhenTheObjectGoesButNotOneThatWasMovedFrom) {
   std::optional<FrozenPod> kept;
   {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
     kept.emplace(std::move(frozen));
   }
   EXPECT_TRUE(counter_.StandsStill());
@@ -65,7 +75,7 @@ TEST_P(FreezePodTest, ThawsWhenTheObjectGoesButNotOneThatWasMovedFrom) {
 
 TEST_P(FreezePodTest, ForgottenItStaysFrozen) {
   {
-    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
     frozen.Forget();
   }
 
@@ -111,23 +121,24 @@ class Starter {
 TEST_P(FreezePodTest, APodIsNotCaughtWhileItStartsAProgram) {
   const Starter starter(counter_, milliseconds(100));
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
 
   EXPECT_EQ(ProcessCount(), 2u) << "the child of vfork is still there";
   EXPECT_TRUE(BothStandStill());
+  EXPECT_GT(stood_still_, milliseconds(0)) << "the tries before stood still, too";
 }
 
 TEST_P(FreezePodTest, ProcessesThatShareMemoryForGoodAreFrozenAllTheSame) {
   const Starter starter(counter_, milliseconds(60'000));
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
 
   EXPECT_EQ(ProcessCount(), 3u);
   EXPECT_TRUE(counter_.StandsStill());
 }
 
 TEST_P(FreezePodTest, AContainerThatIsGoneKeepsNoOtherFromBeingThawed) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
   ASSERT_THAT(targets_[0].cgroup.Kill(Soon()), IsOk());
   counter_.End();
   ASSERT_EQ(::rmdir(counter_.path().c_str()), 0) << std::strerror(errno);
@@ -204,6 +215,7 @@ class WaitingExecTest : public ::testing::Test {
   CounterInCgroup counter_{CgroupVersion::kV1};
   std::string below_;
   std::vector<DumpTarget> targets_;
+  std::chrono::nanoseconds stood_still_{0};
 };
 
 TEST_F(WaitingExecTest, APodThatIsCaughtInAnExecIsLetGoOnAndFrozenAgain) {
@@ -217,7 +229,7 @@ TEST_F(WaitingExecTest, APodThatIsCaughtInAnExecIsLetGoOnAndFrozenAgain) {
     EXPECT_THAT(below.Thaw(), IsOk());
   });
 
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
 
   EXPECT_TRUE(counter_.StandsStill());
   EXPECT_EQ(ProcessCount(), 2u);
@@ -225,7 +237,7 @@ TEST_F(WaitingExecTest, APodThatIsCaughtInAnExecIsLetGoOnAndFrozenAgain) {
 }
 
 TEST_F(WaitingExecTest, AnExecThatCameInAndCannotBeFrozenMakesTheCaptureNoCut) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
   const WaitingExec exec(below_);
   exec.Enter(counter_.path());
 
@@ -238,7 +250,7 @@ TEST_F(WaitingExecTest, AnExecThatCameInAndCannotBeFrozenMakesTheCaptureNoCut) {
 }
 
 TEST_F(WaitingExecTest, ADeadlineThatEndsTheWaitIsReportedAsOne) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(FrozenPod frozen, FreezePod(targets_, Soon(), stood_still_));
   const WaitingExec exec(below_);
   exec.Enter(counter_.path());
 
@@ -264,9 +276,13 @@ TEST(FreezePodDeadlineTest, APodThatDoesNotFreezeInTimeIsThawedAndTheContainerNa
   targets.push_back(MakeTarget("easy", easy.pid(), easy.cgroup()));
   targets.push_back(MakeTarget("hard", hard.pid(), hard.cgroup()));
 
-  const Result<FrozenPod> frozen = FreezePod(targets, Deadline::After(milliseconds(200)));
+  std::chrono::nanoseconds stood_still{0};
+
+  const Result<FrozenPod> frozen =
+      FreezePod(targets, Deadline::After(milliseconds(200)), stood_still);
 
   EXPECT_THAT(frozen, StatusIs(Code::kDeadlineExceeded, HasSubstr("container hard")));
+  EXPECT_GE(stood_still, milliseconds(200)) << "also a freeze that was none";
   EXPECT_TRUE(easy.Runs());
   ASSERT_THAT(holder.Thaw(), IsOk());
   EXPECT_TRUE(hard.Runs());

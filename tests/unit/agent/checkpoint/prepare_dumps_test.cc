@@ -125,7 +125,7 @@ class PreparedDumpTest : public test::CounterTest {
       std::vector<PreparedDump>& dumps, const std::function<void()>& meanwhile = [] {}) {
     CRYOPOD_ASSIGN_OR_RETURN(BirthWatch births, BirthWatch::Begin(pod_, Soon()));
     births_.emplace(std::move(births));  // until nobody lives who was forked meanwhile
-    CRYOPOD_ASSIGN_OR_RETURN(const FrozenPod frozen, FreezePod(pod_.targets, Soon()));
+    CRYOPOD_ASSIGN_OR_RETURN(const FrozenPod frozen, FreezePod(pod_.targets, Soon(), stood_still_));
     meanwhile();
     checkpoint_.containers.resize(pod_.targets.size());
     return CapturePod(pod_, dumps, frozen, *births_, Soon(), checkpoint_);
@@ -137,6 +137,7 @@ class PreparedDumpTest : public test::CounterTest {
   std::optional<StagingArea> staging_;
   archive::PodCheckpoint checkpoint_;
   std::optional<BirthWatch> births_;
+  std::chrono::nanoseconds stood_still_{0};
 };
 
 TEST_P(PreparedDumpTest, EverythingThatCanBeMadeBeforeTheFreezeIsThere) {
@@ -167,13 +168,47 @@ TEST_P(PreparedDumpTest, ACriuThatRefusesItsOptionsNamesTheContainerBeforeAnythi
                                              HasSubstr("images directory is gone"))));
 }
 
-TEST_P(PreparedDumpTest, WhatTheFreezeYieldedIsDescribed) {
-  const test::NamespaceHolder holder(CLONE_NEWPID);
-  ASSERT_TRUE(holder.ready());
-  counter_.Enter(holder.init());
-  counter_.End();
-  pod_.targets.clear();
-  Add(test::MakeTarget("app", holder.init(), counter_.cgroup()));
+TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
+
+  EXPECT_THAT(Capture(dumps, [this] { ++pod_.targets[1].state.init_start_ticks; }),
+              StatusIs(Code::kAborted, HasSubstr("container sidecar")));
+}
+
+// One container in a PID namespace of its own, in which nobody else is born.
+class CaptureTest : public PreparedDumpTest {
+ protected:
+  void SetUp() override {
+    PreparedDumpTest::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_TRUE(container_.ready());
+    counter_.Enter(container_.init());
+    counter_.End();
+    pod_.targets.clear();
+    Add(test::MakeTarget("app", container_.init(), counter_.cgroup()));
+  }
+  // The watch ends before the namespace, and what was forked meanwhile before the watch.
+  void TearDown() override {
+    newcomer_.reset();
+    births_.reset();
+  }
+
+  // What comes in from outside as soon as CRIU has begun to write.
+  void ComeIn() {
+    while (!fs::exists(staging_path() + "/app.images/pages-1.img")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    const UniqueFd& container = pod_.targets[0].init_pidfd;
+    newcomer_.emplace([&container] { return ::setns(container.get(), CLONE_NEWPID) == 0; },
+                      [] { return true; });
+    counter_.Enter(newcomer_->init());
+  }
+
+  const test::NamespaceHolder container_{CLONE_NEWPID};
+  std::optional<test::NamespaceHolder> newcomer_;
+};
+
+TEST_P(CaptureTest, WhatTheFreezeYieldedIsDescribed) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
   // Of two processes the second has ended: it has no thread.
   WriteText(staging_path() + "/app.images/pstree.img",
@@ -185,58 +220,34 @@ TEST_P(PreparedDumpTest, WhatTheFreezeYieldedIsDescribed) {
   EXPECT_EQ(checkpoint_.containers[0].processes, 2u);
   EXPECT_EQ(checkpoint_.containers[0].tasks, 1u) << "a zombie is a process and no task";
   EXPECT_EQ(checkpoint_.containers[0].rootfs_bytes, 3u);
-  births_.reset();  // before the namespace ends
 }
 
-TEST_P(PreparedDumpTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
+TEST_P(CaptureTest, ADumpThatFailsIsReportedWithContainerAndReasonAndItsLogKept) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-fails"));
 
   const Status captured = Capture(dumps);
 
   EXPECT_FALSE(captured.ok());
   EXPECT_THAT(captured.message(), AllOf(HasSubstr("container app"), HasSubstr("io_uring")));
-  for (const char* name : {"app", "sidecar"}) {
-    EXPECT_THAT(ReadText(staging_path() + "/" + name + ".work/dump.log"), HasSubstr("io_uring"));
-  }
+  EXPECT_THAT(ReadText(staging_path() + "/app.work/dump.log"), HasSubstr("io_uring"));
 }
 
-TEST_P(PreparedDumpTest, APodThatChangedIsNotDumped) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu"));
+TEST_P(CaptureTest, WhatComesInWhileAContainerIsDumpedIsNamedAndTheDumpGivenUp) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-writes"));
+  std::jthread comes_in;
+  const auto before = Deadline::Clock::now();
 
-  EXPECT_THAT(Capture(dumps, [this] { ++pod_.targets[1].state.init_start_ticks; }),
-              StatusIs(Code::kAborted, HasSubstr("container sidecar")));
-}
+  const Status lost = Capture(dumps, [&] { comes_in = std::jthread([this] { ComeIn(); }); });
 
-TEST_P(PreparedDumpTest, WhatCameIntoAContainerWhileItWasDumpedIsNamed) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(std::vector<PreparedDump> dumps, Prepare("criu-waits"));
-  pid_t newcomer = -1;
-  std::jthread comes_in_mid_dump;
-  const auto enter = [&newcomer, this] {
-    const Deadline patience = Soon();
-    while (!fs::exists(staging_path() + "/sidecar.work/dumping") && !patience.expired()) {
-      ::usleep(1000);
-    }
-    newcomer = ::fork();
-    if (newcomer == 0) {
-      while (true) ::pause();
-    }
-    sidecar_.Enter(newcomer);
-    for (const char* name : {"app", "sidecar"}) {
-      WriteText(staging_path() + "/" + name + ".work/finish", "");
-    }
-  };
-
-  const Status lost = Capture(dumps, [&] { comes_in_mid_dump = std::jthread(enter); });
-
-  comes_in_mid_dump.join();
-  EXPECT_THAT(lost, StatusIs(Code::kAborted,
-                             HasSubstr("container sidecar: process " + std::to_string(newcomer))));
+  EXPECT_LT(Deadline::Clock::now() - before, std::chrono::seconds(15)) << "it would write on";
+  comes_in.join();
+  EXPECT_THAT(lost,
+              StatusIs(Code::kAborted, HasSubstr("process " + std::to_string(newcomer_->init()))));
   EXPECT_EQ(lost.reason(), Reason::kPodChanged);
-  ::kill(newcomer, SIGKILL);
-  ASSERT_THAT(sidecar_.cgroup().Thaw(), IsOk());
-  ::waitpid(newcomer, nullptr, 0);
+  ASSERT_THAT(counter_.cgroup().Thaw(), IsOk());
 }
 
+INSTANTIATE_TEST_SUITE_P(Freezers, CaptureTest, test::kBothVersions, test::VersionName);
 INSTANTIATE_TEST_SUITE_P(Freezers, PreparedDumpTest, test::kBothVersions, test::VersionName);
 
 bool MapFile(const fs::path& path, int protection, int flags) {

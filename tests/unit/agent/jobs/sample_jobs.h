@@ -38,6 +38,7 @@ inline CheckpointJob SampleCheckpointJob() {
   job.restore_once = true;
   job.containers[0].image_id = "sha256:11";
   job.timeout_s = 17;
+  job.freeze_budget_ms = 18;
   return job;
 }
 
