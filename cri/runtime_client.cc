@@ -344,13 +344,15 @@ Result<Container> RuntimeClient::ContainerStatus(const std::string& container_id
 
 Result<ExecResult> RuntimeClient::ExecSync(const std::string& container_id,
                                            const std::vector<std::string>& command,
-                                           Deadline deadline) {
+                                           Deadline deadline, std::chrono::seconds limit) {
   v1::ExecSyncRequest request;
   request.set_container_id(container_id);
   for (const std::string& word : command) request.add_cmd(word);
-  // The runtime ends the command at its own timeout, and we wait no longer than that either.
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(
-      std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax));
+  // The runtime ends the command at its own timeout.
+  const auto seconds =
+      std::min(std::chrono::floor<std::chrono::seconds>(
+                   std::min<std::chrono::nanoseconds>(deadline.remaining(), kWaitMax)),
+               limit);
   request.set_timeout(std::max<int64_t>(1, seconds.count()));
   CRYOPOD_ASSIGN_OR_RETURN(
       v1::ExecSyncResponse response,

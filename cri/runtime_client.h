@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,8 +66,10 @@ class RuntimeClient {
   Status StopPodSandbox(const std::string& sandbox_id, Deadline deadline);
   Status RemovePodSandbox(const std::string& sandbox_id, Deadline deadline);
   Result<Container> ContainerStatus(const std::string& container_id, Deadline deadline);
+  // `limit` is the command's own, counted by the runtime from when it runs; whole seconds.
   Result<ExecResult> ExecSync(const std::string& container_id,
-                              const std::vector<std::string>& command, Deadline deadline);
+                              const std::vector<std::string>& command, Deadline deadline,
+                              std::chrono::seconds limit = std::chrono::hours(1));
 
  private:
   struct Stubs;

@@ -1,6 +1,7 @@
 // cri-tool: what the end-to-end tests ask of a container runtime, over cryopod's own CRI client.
 // Answers are JSON on stdout; an error is one line on stderr and exit code 1.
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -27,6 +28,7 @@ constexpr size_t kConfigFileBytesMax = size_t{4} << 20;
 struct Options {
   std::string socket = "/run/containerd/containerd.sock";
   int timeout_seconds = 120;
+  int limit_seconds = 3600;
   std::string handler;
   bool rollback = false;
   std::string id;
@@ -92,10 +94,32 @@ class Tool {
 
   Status Exec() {
     CRYOPOD_ASSIGN_OR_RETURN(const cryopod::cri::ExecResult result,
-                             client_.ExecSync(options_.id, options_.command, deadline_));
+                             client_.ExecSync(options_.id, options_.command, deadline_,
+                                              std::chrono::seconds(options_.limit_seconds)));
     CRYOPOD_RETURN_IF_ERROR(cryopod::WriteAll(STDOUT_FILENO, result.output));
     CRYOPOD_RETURN_IF_ERROR(cryopod::WriteAll(STDERR_FILENO, result.error));
     exit_code_ = result.exit_code;
+    return Status();
+  }
+
+  // As a kubelet's prober: one after the other at the ticks of a clock, with far more patience for
+  // the call than for what is run. A line of JSON for each, until standard input ends.
+  Status Probe() {
+    constexpr std::chrono::seconds kPeriod{1};
+    constexpr std::chrono::seconds kPatience{120};
+    Deadline tick = Deadline::After(kPeriod);
+    while (!cryopod::WaitReady(STDIN_FILENO, POLLIN, tick, "waiting for the next tick").ok()) {
+      const auto began = Deadline::Clock::now();
+      const auto result =
+          client_.ExecSync(options_.id, options_.command, Deadline::After(kPatience),
+                           std::chrono::seconds(options_.limit_seconds));
+      const std::chrono::duration<double> took = Deadline::Clock::now() - began;
+      Print({{"exit_code", result.ok() ? json(result->exit_code) : json()},
+             {"error", result.status().message()},
+             {"seconds", took.count()}});
+      std::cout.flush();
+      while (tick.expired()) tick = Deadline::At(tick.instant() + kPeriod);
+    }
     return Status();
   }
 
@@ -210,6 +234,8 @@ class CommandLine {
     app_.fallthrough();
     app_.add_option("--socket", options_.socket, "CRI socket of the runtime");
     app_.add_option("--timeout", options_.timeout_seconds, "seconds for the whole command");
+    app_.add_option("--limit", options_.limit_seconds,
+                    "seconds for what exec runs, once it runs: a probe's timeoutSeconds");
     AddCreators();
     AddById("start", "start a container", "CID", &Tool::Start);
     AddById("stop", "stop a container", "CID", &Tool::Stop)
@@ -223,7 +249,8 @@ class CommandLine {
     Add("ps", "all sandboxes and containers as JSON", &Tool::List);
     // The command's own words are never options of this program.
     exec_ = AddById("exec", "run a command in a container", "CID", &Tool::Exec);
-    exec_->fallthrough(false)->prefix_command();
+    probe_ = AddById("probe", "run a command in a container every second", "CID", &Tool::Probe);
+    for (CLI::App* runs : {exec_, probe_}) runs->fallthrough(false)->prefix_command();
   }
 
   int Main(int argc, char** argv) {
@@ -232,7 +259,7 @@ class CommandLine {
     } catch (const CLI::ParseError& error) {
       return app_.exit(error) == 0 ? 0 : 2;
     }
-    options_.command = exec_->remaining();
+    options_.command = (probe_->parsed() ? probe_ : exec_)->remaining();
     Tool tool(options_);
     const Status status = (tool.*action_)();
     if (status.ok()) return tool.exit_code();
@@ -275,6 +302,7 @@ class CommandLine {
   Options options_;
   Action action_ = nullptr;
   CLI::App* exec_ = nullptr;
+  CLI::App* probe_ = nullptr;
 };
 
 }  // namespace
