@@ -259,6 +259,7 @@ Status Checkpoint::LetGo() {
 
 Status Checkpoint::Capture() {
   const size_t phases_before = result_.phases.size();
+  std::chrono::nanoseconds first_freeze{0};
   for (int attempt = 1;; ++attempt) {
     Status captured = CaptureOnce(attempt > 1);
     Status let_go = captured.ok() ? Status() : LetGo();
@@ -267,9 +268,11 @@ Status Checkpoint::Capture() {
     if (!captured.ok() || !job_.stop_source) LetExecsIn();
     result_.freeze_us = Microseconds(stood_still_);
     if (captured.ok()) return captured;
+    // Nobody can do with less than one.
+    if (attempt == 1) first_freeze = stood_still_;
     if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
-        stood_still_ >= milliseconds(job_.freeze_budget_ms) || deadline_.expired() ||
-        result_.may_be_frozen) {
+        stood_still_ - first_freeze >= milliseconds(job_.freeze_budget_ms) ||
+        deadline_.expired() || result_.may_be_frozen) {
       jobs::KeepLogs(job_dir_, job_.state_dir, job_.operation_id);
       return NameTries(captured, attempt);
     }

@@ -52,7 +52,7 @@ struct CheckpointJob {
   bool without_volumes = false;
   bool restore_once = false;
   uint32_t timeout_s = 300;          // of the operation
-  uint32_t freeze_budget_ms = 2000;  // for the freezes that yield nothing
+  uint32_t freeze_budget_ms = 2000;  // for tries after the first that yield nothing
   bool operator==(const CheckpointJob&) const = default;
 };
 void Describe(json::Fields& fields, CheckpointJob& job);
