@@ -57,6 +57,8 @@ int RestoreContainer(const Call& call, const Request& request, AgentConnection c
                      Deadline deadline);
 // `start`: of a restored container it lets the processes run, everything else passes through.
 int Start(const Call& call);
+// Before what reaches into a container or waits for it: one that is held is recorded and let run.
+Status LetHeldRun(const Call& call);
 // `delete`: tells the agent about a restored container that was never started.
 int Delete(const Call& call);
 
