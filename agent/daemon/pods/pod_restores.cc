@@ -158,13 +158,15 @@ Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& re
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
                              agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
-    CRYOPOD_RETURN_IF_ERROR(WaitUntilLetGo(container, deadline));
+    const Status let_go = WaitUntilLetGo(container, deadline);
+    if (let_go.code() == Code::kDeadlineExceeded) return let_go;
     const Result<wrapper::ConsumedRecord> record =
         wrapper::ReadConsumed(agent_.config.state_dir, restore);
     if (!record.ok() || !record->restored.contains(container.name)) {
       return Status(Code::kInternal,
                     "container " + container.name + " runs and was not restored by this operation");
     }
+    CRYOPOD_RETURN_IF_ERROR(let_go);
     const std::string& remark = record->restored.at(container.name);
     if (!remark.empty()) {
       restored_.warnings.push_back("container " + container.name + ": " + remark);

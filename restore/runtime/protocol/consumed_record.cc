@@ -18,10 +18,10 @@ constexpr char kRestored[] = ".restored";
 constexpr char kCold[] = ".cold";
 constexpr char kSkipped[] = ".skipped";
 
-std::string DirectoryOf(const std::string& state_dir) { return state_dir + "/consumed"; }
+std::string RecordsDirectory(const std::string& state_dir) { return state_dir + "/consumed"; }
 
 std::string PodDirectory(const std::string& state_dir, const std::string& pod_uid) {
-  return DirectoryOf(state_dir) + "/" + pod_uid;
+  return RecordsDirectory(state_dir) + "/" + pod_uid;
 }
 
 Status SyncDirectory(const std::string& path) {
@@ -43,7 +43,7 @@ Status Write(const std::string& state_dir, int pod_dir, const std::string& name,
              const KeyValues& values) {
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, FormatKeyValues(values));
   CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(pod_dir, name, text));
-  CRYOPOD_RETURN_IF_ERROR(SyncDirectory(DirectoryOf(state_dir)));
+  CRYOPOD_RETURN_IF_ERROR(SyncDirectory(RecordsDirectory(state_dir)));
   return SyncDirectory(state_dir);
 }
 
@@ -200,7 +200,7 @@ Result<ConsumedRecord> ReadConsumed(const std::string& state_dir, const Request&
 }
 
 Result<std::vector<std::string>> ListConsumed(const std::string& state_dir) {
-  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(DirectoryOf(state_dir));
+  const Result<std::vector<DirectoryEntry>> entries = ListDirectory(RecordsDirectory(state_dir));
   if (!entries.ok() && entries.status().code() != Code::kNotFound) return entries.status();
   std::vector<std::string> uids;
   if (!entries.ok()) return uids;

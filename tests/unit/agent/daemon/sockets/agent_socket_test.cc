@@ -286,6 +286,7 @@ TEST_F(AgentServiceTest, InspectAndVerifyTellWhatIsInAnArchive) {
 }
 
 TEST_F(AgentServiceTest, AnArchiveThatIsRestoredFromIsNotDeletedAndTheRestoreIsNamed) {
+  MakeArchive("a");
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::ArchiveStore store,
                                archive::ArchiveStore::Open(config_.store_root()));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(UniqueFd lease, store.Lease("a"));
