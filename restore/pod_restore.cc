@@ -21,18 +21,6 @@ constexpr seconds kCheckTimeout{20};
 constexpr seconds kStageTimeout{100};
 constexpr char kNameInArchive[] = "a container name in the archive";
 
-bool Runs(const jobs::ContainerReport& container) {
-  return container.phase == jobs::Phase::kStarted || container.phase == jobs::Phase::kColdStarted;
-}
-
-bool IsHeld(const jobs::ContainerReport& container) {
-  return container.phase == jobs::Phase::kHeld;
-}
-
-bool IsStartedOrHeld(const jobs::ContainerReport& container) {
-  return Runs(container) || IsHeld(container);
-}
-
 }  // namespace
 
 PodRestore::PodRestore(jobs::RestoreJob job, std::string job_dir)
@@ -44,14 +32,30 @@ bool PodRestore::IsUnderWay(const jobs::ContainerReport& container) {
   return container.phase == jobs::Phase::kRestoring || container.phase == jobs::Phase::kRestored;
 }
 
+bool PodRestore::IsHeld(const jobs::ContainerReport& container) {
+  return container.phase == jobs::Phase::kHeld;
+}
+
+bool PodRestore::Runs(const jobs::ContainerReport& container) {
+  return container.phase == jobs::Phase::kStarted || container.phase == jobs::Phase::kColdStarted;
+}
+
+bool PodRestore::IsUntouched() const {
+  return std::ranges::none_of(report_.containers, [](const jobs::ContainerReport& container) {
+    return IsUnderWay(container) || IsHeld(container) || Runs(container);
+  });
+}
+
 void PodRestore::AdoptContainer(jobs::ContainerReport& container) {
-  // It ended before it could say that it had written the record.
-  if (container.phase == jobs::Phase::kRestored && IsConsumed(container)) {
+  // It ended before it could say that it had let it run.
+  if (container.phase == jobs::Phase::kRestored && WasRestored(container)) {
     container.phase = jobs::Phase::kHeld;
   }
-  if (IsStartedOrHeld(container)) return;
+  // Whose `start` has not been answered by then has failed for its caller.
+  const bool is_unheard = IsHeld(container) && wrapper::ReadRestoredMark(container.state_dir).ok();
+  if (Runs(container) || (IsHeld(container) && (!is_unheard || WasRestored(container)))) return;
   if (container.phase == jobs::Phase::kRestored && VerifyAlive(container).ok()) return;
-  if (IsUnderWay(container)) EndAttempt(container);
+  if (IsUnderWay(container) || is_unheard) EndAttempt(container);
   container.phase = jobs::Phase::kWaiting;
 }
 
@@ -59,7 +63,7 @@ void PodRestore::Adopt(const jobs::Report& left) {
   report_.containers = left.containers;
   for (jobs::ContainerReport& container : report_.containers) AdoptContainer(container);
   // The time to hold it has passed while nobody watched.
-  if (std::ranges::any_of(report_.containers, IsHeld)) ReleaseHeld();
+  static_cast<void>(ReleaseHeld().ok());
   Save();
 }
 
@@ -75,22 +79,34 @@ std::string PodRestore::DiskStagingPath() const {
 }
 
 Status PodRestore::Check() {
+  CRYOPOD_ASSIGN_OR_RETURN(lease_, LeaseArchiveOf(job_));
   CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, OpenArchiveOf(job_));
   CRYOPOD_RETURN_IF_ERROR(
       CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
   for (const archive::FinishedContainer& finished : archive.checkpoint().finished) {
     CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(finished.name, kNameInArchive));
+    finished_.insert(finished.name);
   }
   for (const archive::ContainerParts& parts : archive.containers()) {
     CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(parts.name, kNameInArchive));
-    if (!FindContainer(parts.name).ok()) report_.containers.emplace_back().name = parts.name;
+    if (!FindContainer(parts.name).ok()) Add(parts.name);
   }
   CRYOPOD_ASSIGN_OR_RETURN(const archive::UnpackLimits limits, StagingLimits(archive.checkpoint()));
-  CRYOPOD_ASSIGN_OR_RETURN(
-      StagingArea area, StagingArea::Create(job_.staging_dir, DiskStagingPath(), limits.bytes_max));
-  staging_.emplace(std::move(area));
+  if (!staging_) {
+    CRYOPOD_ASSIGN_OR_RETURN(
+        StagingArea area,
+        StagingArea::Create(job_.staging_dir, DiskStagingPath(), limits.bytes_max));
+    staging_.emplace(std::move(area));
+  }
   archive_.emplace(std::move(archive));
   return Status();
+}
+
+void PodRestore::Add(const std::string& name) {
+  jobs::ContainerReport& container = report_.containers.emplace_back();
+  container.name = name;
+  // By an earlier process, which was killed after that.
+  if (WasRestored(container)) container.phase = jobs::Phase::kColdStarted;
 }
 
 wrapper::OnceRecord PodRestore::OnceRecordOf() const {
@@ -106,6 +122,11 @@ Status PodRestore::CheckOnce() const {
 
 // What has failed is tried again with every request: an archive can be pulled, a CRIU installed.
 Status PodRestore::Prepare() {
+  const bool is_in_use = std::ranges::any_of(report_.containers, [](const auto& container) {
+    return container.phase == jobs::Phase::kRestoring;
+  });
+  if (reopen_archive_ && !is_in_use) archive_.reset();
+  if (!archive_.has_value()) reopen_archive_ = false;
   const bool checked = archive_.has_value();
   Status status = checked ? Status() : Check().While("restoring from archive " + job_.archive);
   if (status.ok()) status = CheckOnce();
@@ -114,6 +135,20 @@ Status PodRestore::Prepare() {
   report_.error = status;
   Save();
   return status;
+}
+
+// What is damaged may be replaced, so nothing keeps it; what was staged of it is as good as ever.
+void PodRestore::NoteArchive(const Status& failure, bool somebody_hears) {
+  if (failure.code() == Code::kDataLoss || failure.code() == Code::kNotFound) {
+    LetGoOfArchive(somebody_hears);
+  }
+}
+
+// Whoever makes the pod as a deliberate act reads the report, and ends what it has begun.
+void PodRestore::LetGoOfArchive(bool somebody_hears) {
+  lease_.Reset();
+  reopen_archive_ = true;
+  over_ = somebody_hears && IsUntouched() && job_.restore_operation.empty();
 }
 
 bool PodRestore::HasWork() const {
@@ -132,7 +167,10 @@ void PodRestore::Work() {
   for (jobs::ContainerReport& container : report_.containers) {
     if (container.phase != jobs::Phase::kWaiting) continue;
     const Status staged = EnsureStaged(container);
-    if (!staged.ok()) Failed(container, staged);
+    if (!staged.ok()) {
+      NoteArchive(staged, false);
+      Failed(container, staged);
+    }
     break;
   }
   if (!HasWork() && report_.stage == jobs::Stage::kStaging) report_.stage = jobs::Stage::kServing;
@@ -179,6 +217,9 @@ void PodRestore::EndAttempt(jobs::ContainerReport& container) {
         {{"container", container.name}, {"reason", ended.message()}});
   }
   container.pid = 0;
+  if (!container.state_dir.empty()) {
+    static_cast<void>(wrapper::RemoveHeldMark(container.state_dir).ok());
+  }
 }
 
 Answer PodRestore::GiveUp(jobs::ContainerReport& container, const Status& why) {
@@ -186,78 +227,14 @@ Answer PodRestore::GiveUp(jobs::ContainerReport& container, const Status& why) {
   return Failed(container, why);
 }
 
-void PodRestore::ReleaseHeld() {
-  for (jobs::ContainerReport& container : report_.containers) {
-    if (!IsHeld(container)) continue;
-    const Status released = wrapper::ReleaseHeld(container.state_dir);
-    if (!released.ok()) {
-      Log(LogLevel::kError, "letting a held container run",
-          {{"container", container.name}, {"reason", released.message()}});
-    }
-    container.phase = jobs::Phase::kStarted;
-  }
-  hold_end_.reset();
-  barrier_open_ = true;
-  if (finished()) report_.stage = jobs::Stage::kRestored;
-  Save();
-}
-
 bool PodRestore::finished() const {
-  return !report_.containers.empty() && std::ranges::all_of(report_.containers, Runs);
-}
-
-Answer PodRestore::OnStart(const wrapper::Request& request) {
-  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
-  if (!found.ok()) return Answer::Fail(found.status().message());
-  jobs::ContainerReport& container = **found;
-  if (container.id != request.container_id) {
-    return Answer::Fail("container " + request.container_id + " is not the one that was restored");
-  }
-  if (IsStartedOrHeld(container)) return Answer::Pass();
-  if (container.phase != jobs::Phase::kRestored) {
-    return Answer::Fail("container " + container.name + " is " +
-                        std::string(jobs::PhaseName(container.phase)) + ", not restored");
-  }
-  const Status consumed = Consume(request, container);
-  if (!consumed.ok()) return GiveUp(container, consumed);
-  container.phase = jobs::Phase::kHeld;
-  Save();
-  if (archive_.has_value() && IsAllConsumed()) ConsumeFinished();
-  if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
-  if (barrier_open_ || std::ranges::all_of(report_.containers, IsStartedOrHeld)) ReleaseHeld();
-  return Answer::Pass();
-}
-
-// The record is durable before anything can run. The mark comes first: with both in place a wrapper
-// that gets no answer can let the processes run by itself.
-Status PodRestore::Consume(const wrapper::Request& request, jobs::ContainerReport& container) {
-  CRYOPOD_RETURN_IF_ERROR(VerifyAlive(container));
-  if (job_.restore_once) {
-    CRYOPOD_RETURN_IF_ERROR(wrapper::ClaimOnce(job_.state_dir, job_.digest, OnceRecordOf()));
-  }
-  container.state_dir = request.state_dir;
-  CRYOPOD_RETURN_IF_ERROR(wrapper::WriteHeldMark(container.state_dir, container.cgroup_dir));
-  Status written = WriteRecord(container.name, attempts_[container.name].remark);
-  if (!written.ok()) static_cast<void>(wrapper::RemoveHeldMark(container.state_dir).ok());
-  return written;
-}
-
-Answer PodRestore::OnDeleted(const wrapper::Request& request) {
-  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
-  if (!found.ok() || (*found)->id != request.container_id) return Answer::Pass();
-  jobs::ContainerReport& container = **found;
-  if (container.phase == jobs::Phase::kRestored) {
-    EndAttempt(container);
-    container.phase = jobs::Phase::kWaiting;
-    Save();
-  }
-  return Answer::Pass();
+  return asked_ && !report_.containers.empty() && std::ranges::all_of(report_.containers, Runs);
 }
 
 void PodRestore::End() {
-  ReleaseHeld();
+  static_cast<void>(ReleaseHeld().ok());
   for (jobs::ContainerReport& container : report_.containers) {
-    if (!IsUnderWay(container)) continue;
+    if (!IsUnderWay(container) && !IsHeld(container)) continue;
     GiveUp(container, Status(Code::kAborted, "the restore was ended before this container ran",
                              Reason::kCancelled));
   }
@@ -266,6 +243,7 @@ void PodRestore::End() {
   if (!removed.ok()) {
     Log(LogLevel::kError, "removing the staging area", {{"reason", removed.message()}});
   }
+  asked_ = true;
   report_.stage = finished() ? jobs::Stage::kRestored : jobs::Stage::kAbandoned;
   Save();
 }

@@ -9,7 +9,9 @@
 #include "agent/jobs/restore_job.h"
 #include "agent/os/deadline.h"
 #include "agent/os/status.h"
+#include "agent/os/unique_fd.h"
 #include "restore/mounts/live_mounts.h"
+#include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
 #include "restore/runtime/protocol/once_record.h"
 #include "restore/security_context.h"
@@ -20,9 +22,9 @@ namespace cryopod::restore {
 // The restore of one pod: answers the runtime's calls for its containers and keeps the report of
 // the job directory up to date.
 //
-// A container goes waiting → staged → restoring → restored → held → started. What fails before
-// START can be tried again with a new container; what was let run is consumed, and never restored
-// again.
+// A container goes waiting → staged → restoring → restored → held → started. All that are held are
+// let run together, and recorded as one before that: until then the whole pod can be restored
+// again, from then on none of it is.
 //
 // Threads  one. Calls may take as long as verifying and unpacking a container takes.
 class PodRestore {
@@ -47,13 +49,19 @@ class PodRestore {
   wrapper::Answer OnStart(const wrapper::Request& request);
   wrapper::Answer OnDeleted(const wrapper::Request& request);
 
-  // When the started containers must be let run, whoever is missing.
-  std::optional<Deadline> hold_end() const { return hold_end_; }
-  void ReleaseHeld();
+  // When the held containers are to be let run, whoever is missing; none while nothing is held.
+  // Whose restore is under way is waited for, as long as it may take.
+  std::optional<Deadline> release_time() const;
+  // Nothing runs unless it could be recorded; on an error they stay held, and it is due again soon.
+  Status ReleaseHeld();
 
-  // Every container of the checkpoint runs.
+  // Somebody has asked, and every container of the checkpoint runs.
   bool finished() const;
-  // Lets run what is consumed, ends what is not, removes the staging area, writes the last report.
+  // The archive or the node does not serve, which somebody has been told, and nothing of the pod is
+  // restored: whoever asks again is for a process that begins with what stands in the store then.
+  bool over() const { return over_; }
+  // Lets run what is held, ends what was not started, removes the staging area, writes the last
+  // report.
   void End();
 
   const jobs::Report& report() const { return report_; }
@@ -65,11 +73,13 @@ class PodRestore {
     std::string work_dir;
     SecurityContext context;  // both of the live request
     LiveMounts mounts;
-    std::string remark;  // in what that differs from the archive
+    std::string remark;           // in what that differs from the archive
+    std::optional<Deadline> end;  // until then it may be restored and started
   };
 
   Status Prepare();
   Status Check();
+  void Add(const std::string& container);
   Status CheckOnce() const;
   wrapper::OnceRecord OnceRecordOf() const;
   Status EnsureStaged(jobs::ContainerReport& container);
@@ -78,20 +88,29 @@ class PodRestore {
   jobs::ContainerReport* FindAttempt(const std::string& container_id);
   // Its runtime restores, or has restored, and nothing of it has run.
   static bool IsUnderWay(const jobs::ContainerReport& container);
+  static bool IsHeld(const jobs::ContainerReport& container);
+  static bool Runs(const jobs::ContainerReport& container);
+  // Nothing of the pod is restored.
+  bool IsUntouched() const;
   Status CheckRequest(const wrapper::Request& request) const;
   Status AdaptImages(const wrapper::Request& request, const Attempt& attempt);
   Result<wrapper::Plan> BeginAttempt(const wrapper::Request& request,
                                      jobs::ContainerReport& container);
   Status Complete(jobs::ContainerReport& container, const Attempt& attempt);
   Status Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome);
-  Status Consume(const wrapper::Request& request, jobs::ContainerReport& container);
-  Status WriteRecord(const std::string& container, const std::string& remark = "") const;
-  bool IsConsumed(const jobs::ContainerReport& container) const;
-  bool IsAllConsumed() const;
+  wrapper::Answer OnCreateConsumed(const wrapper::Request& request, wrapper::Due due);
   wrapper::Answer OnCreateFinished(const wrapper::Request& request);
+  wrapper::Answer OnCreateUnknown(const wrapper::Request& request, const Status& why) const;
   Status Examine(const wrapper::Request& request, jobs::ContainerReport& container);
   wrapper::Answer Refused(const Status& why) const;
-  void ConsumeFinished();
+  void NoteArchive(const Status& failure, bool somebody_hears);
+  void LetGoOfArchive(bool somebody_hears);
+  Status Hold(const wrapper::Request& request, jobs::ContainerReport& container);
+  wrapper::ConsumedRecord ConsumedBy(const wrapper::Request& request,
+                                     const jobs::ContainerReport& container) const;
+  bool WasRestored(const jobs::ContainerReport& container) const;
+  void LookAtHeld();
+  bool IsReleaseDue() const;
   wrapper::Answer Failed(jobs::ContainerReport& container, const Status& why);
   void EndAttempt(jobs::ContainerReport& container);
   wrapper::Answer GiveUp(jobs::ContainerReport& container, const Status& why);
@@ -101,13 +120,18 @@ class PodRestore {
 
   const jobs::RestoreJob job_;
   const std::string job_dir_;
+  UniqueFd lease_;  // on the archive, so that it stays
   std::optional<archive::Archive> archive_;
+  bool reopen_archive_ = false;  // it is damaged, and may have been replaced since
   std::optional<StagingArea> staging_;
   jobs::Report report_;
   std::set<std::string> staged_;             // containers whose images lie in staging_
   std::map<std::string, Attempt> attempts_;  // by container
-  std::optional<Deadline> hold_end_;
-  bool barrier_open_ = false;  // containers that start from now on are not held
+  std::set<std::string> finished_;           // containers that had finished before the cut
+  std::set<std::string> replaced_;           // those of them that were asked for
+  std::optional<Deadline> hold_end_;         // since the first one is held
+  bool asked_ = false;
+  bool over_ = false;
 };
 
 }  // namespace cryopod::restore

@@ -33,6 +33,8 @@ constexpr seconds kHostnameTimeout{5};
 constexpr seconds kMountsTimeout{10};
 // The kubelet's time for a `create` bounds it as well.
 constexpr seconds kFillTimeout{60};
+// The kubelet's time for a `create`, after which its wrapper is killed.
+constexpr seconds kAttemptTimeout{120};
 
 }  // namespace
 
@@ -48,101 +50,91 @@ Status PodRestore::CheckRequest(const Request& request) const {
   return Status();
 }
 
-Status PodRestore::WriteRecord(const std::string& container, const std::string& remark) const {
-  return wrapper::WriteConsumed(
-      job_.state_dir, job_.pod_uid, container,
-      {job_.restore_from, job_.restore_operation, job_.operation_id, "", remark});
-}
-
-bool PodRestore::IsAllConsumed() const {
-  return std::ranges::all_of(report_.containers, [this](const jobs::ContainerReport& container) {
-    return IsConsumed(container);
-  });
-}
-
 // As long as anything of the pod may still be restored: what it would do again, it would do to what
-// is restored.
+// is restored. From then on its record says so, also without us; what an older version has recorded
+// says nothing of it.
 Answer PodRestore::OnCreateFinished(const Request& request) {
-  if (IsAllConsumed()) {
-    ConsumeFinished();
-    return Answer::Pass();
-  }
+  if (std::ranges::all_of(report_.containers, Runs)) return Answer::Pass();
   if (request.cold_start) {
     const Status written = wrapper::WriteSkipped(job_.state_dir, request);
     if (!written.ok()) return Answer::Fail(written.message());
   }
+  replaced_.insert(request.container_name);
   Log(LogLevel::kInfo, "a container that had finished before the checkpoint is not run again",
       {{"container", request.container_name}});
   return Answer::Finished();
 }
 
-// From here on the pod starts cold like any other, also without us. After the last container's own
-// record: the other way round, a node that fails in between would run an init container and then
-// restore.
-void PodRestore::ConsumeFinished() {
-  for (const archive::FinishedContainer& finished : archive_->checkpoint().finished) {
-    const Status written = WriteRecord(finished.name);
-    if (!written.ok()) Log(LogLevel::kError, written.message(), {{"container", finished.name}});
+// The wrapper knows it as well, unless the record was written a moment ago.
+Answer PodRestore::OnCreateConsumed(const Request& request, wrapper::Due due) {
+  if (due == wrapper::Due::kFinish) {
+    const Status written = wrapper::WriteReplaced(job_.state_dir, request);
+    return written.ok() ? Answer::Finished() : Answer::Fail(written.message());
   }
+  const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
+  if (found.ok() && !IsHeld(**found) && (*found)->phase != jobs::Phase::kStarted) {
+    (*found)->phase = jobs::Phase::kColdStarted;
+    (*found)->id = request.container_id;
+    if (finished()) report_.stage = jobs::Stage::kRestored;
+    Save();
+  }
+  return Answer::Pass();
 }
 
-bool PodRestore::IsConsumed(const jobs::ContainerReport& container) const {
-  Request request;
-  request.pod_uid = job_.pod_uid;
-  request.container_name = container.name;
-  request.restore_from = job_.restore_from;
-  request.restore_operation = job_.restore_operation;
-  const Result<bool> consumed = wrapper::IsConsumed(job_.state_dir, request);
-  return consumed.ok() && *consumed;
+// Injected by a mutating webhook, or an ephemeral container: nothing in a request tells them apart.
+// One more beside a pod that runs is like one beside any pod.
+Answer PodRestore::OnCreateUnknown(const Request& request, const Status& why) const {
+  if (std::ranges::all_of(report_.containers, Runs)) return Answer::Pass();
+  return Refused(Status(why.code(),
+                        why.message() + "; beside a pod that is restored, container " +
+                            request.container_name + " can be made once that runs",
+                        why.reason()));
 }
 
 Answer PodRestore::OnSandbox(const Request& request) {
+  asked_ = true;
+  over_ = false;
   Status status = CheckRequest(request);
-  if (status.ok()) status = Prepare();
-  return status.ok() ? Answer::Pass() : Refused(status);
+  if (!status.ok()) return Refused(status);
+  status = Prepare();
+  if (status.ok()) return Answer::Pass();
+  LetGoOfArchive(true);
+  return Refused(status);
 }
 
 // Nothing of the container is touched. What is restored of the pod already cannot go on beside what
 // starts cold.
 Answer PodRestore::Refused(const Status& why) const {
-  const bool any_is_restored = std::ranges::any_of(report_.containers, IsUnderWay);
-  return any_is_restored ? Answer::Fail(why.message()) : Answer::Refuse(why);
+  return IsUntouched() ? Answer::Refuse(why) : Answer::Fail(why.message());
 }
 
 Answer PodRestore::OnCreate(const Request& request) {
+  const Result<wrapper::Due> due = wrapper::DueOf(job_.state_dir, request);
+  if (!due.ok()) return Answer::Fail(due.status().message());
   Answer as_sandbox = OnSandbox(request);
   if (as_sandbox.decision != Answer::Decision::kPass) return as_sandbox;
-  const auto had_finished = [&](const archive::FinishedContainer& finished) {
-    return finished.name == request.container_name;
-  };
-  if (std::ranges::any_of(archive_->checkpoint().finished, had_finished)) {
-    return OnCreateFinished(request);
-  }
+  if (*due != wrapper::Due::kRestore) return OnCreateConsumed(request, *due);
+  if (finished_.contains(request.container_name)) return OnCreateFinished(request);
   const Result<jobs::ContainerReport*> found = FindContainer(request.container_name);
-  if (!found.ok()) return Refused(found.status());
+  if (!found.ok()) return OnCreateUnknown(request, found.status());
   jobs::ContainerReport& container = **found;
 
-  if (IsConsumed(container)) {
-    if (container.phase != jobs::Phase::kHeld && container.phase != jobs::Phase::kStarted) {
-      container.phase = jobs::Phase::kColdStarted;
-      container.id = request.container_id;
-      if (finished()) report_.stage = jobs::Stage::kRestored;
-      Save();
-    }
-    return Answer::Pass();
-  }
   // An earlier attempt whose container was deleted without a word.
-  if (IsUnderWay(container)) {
+  if (IsUnderWay(container) || IsHeld(container)) {
     EndAttempt(container);
     container.phase = jobs::Phase::kWaiting;
   }
   const Status examined = Examine(request, container);
   if (!examined.ok()) {
+    NoteArchive(examined, true);
     Failed(container, examined);
     return Refused(examined);
   }
   Result<wrapper::Plan> plan = BeginAttempt(request, container);
-  if (!plan.ok()) return Failed(container, plan.status());
+  if (!plan.ok()) {
+    NoteArchive(plan.status(), true);
+    return Failed(container, plan.status());
+  }
   return Answer::Restore(std::move(*plan));
 }
 
@@ -210,6 +202,7 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
   CRYOPOD_RETURN_IF_ERROR(
       CheckNobodyMayTrace(shared == request.namespace_paths.end() ? "" : shared->second)
           .While("restoring container " + container.name + " from archive " + job_.archive));
+  attempt.end = Deadline::After(kAttemptTimeout);
   container.phase = jobs::Phase::kRestoring;
   Save();
   return plan;

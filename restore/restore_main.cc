@@ -123,8 +123,8 @@ Result<std::set<int>> RestoreServer::Wait(const PodRestore& pod, Deadline idle_e
   std::vector<pollfd> polled = {{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
   for (const UniqueFd& control : controls_) polled.push_back({control.get(), POLLIN, 0});
   for (const Attempt& attempt : attempts_) polled.push_back({attempt.connection.get(), POLLIN, 0});
-  const Deadline end = idle_end.Sooner(pod.hold_end().value_or(idle_end));
-  const int timeout_ms = pod.HasWork() ? 0 : end.poll_timeout_ms();
+  const Deadline end = idle_end.Sooner(pod.release_time().value_or(idle_end));
+  const int timeout_ms = pod.HasWork() || pod.over() ? 0 : end.poll_timeout_ms();
   if (::poll(polled.data(), polled.size(), timeout_ms) < 0 && errno != EINTR) {
     return ErrnoStatus(errno, "poll", "control socket");
   }
@@ -143,9 +143,14 @@ Status RestoreServer::Run(PodRestore& pod) {
       Log(LogLevel::kInfo, "the restore was told to end");
       return Status();
     }
-    if (pod.hold_end().has_value() && pod.hold_end()->expired()) pod.ReleaseHeld();
     ServeReady(pod, ready);
-    if (ready.empty() && pod.HasWork()) pod.Work();
+    if (ready.empty()) {
+      // Who asks for the pod's next container comes first.
+      if (pod.over()) return Status();
+      const std::optional<Deadline> release = pod.release_time();
+      if (release && release->expired()) static_cast<void>(pod.ReleaseHeld().ok());
+      if (pod.HasWork()) pod.Work();
+    }
     if (!ready.empty() || !attempts_.empty()) idle_end = Deadline::After(idle_timeout_);
     if (idle_end.expired()) {
       Log(LogLevel::kWarning, "nobody has asked for the rest of the pod");

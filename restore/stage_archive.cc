@@ -17,6 +17,12 @@ constexpr uint64_t kStagingBytesMax = uint64_t{1} << 42;
 
 }  // namespace
 
+Result<UniqueFd> LeaseArchiveOf(const jobs::RestoreJob& job) {
+  CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
+                           archive::ArchiveStore::Open(job.store_root));
+  return store.Lease(job.archive);
+}
+
 Result<archive::Archive> OpenArchiveOf(const jobs::RestoreJob& job) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
                            archive::ArchiveStore::Open(job.store_root));

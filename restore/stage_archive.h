@@ -15,6 +15,9 @@ namespace cryopod::restore {
 // Errors: kNotFound, kFailedPrecondition (another digest), kDataLoss; each names the archive.
 Result<archive::Archive> OpenArchiveOf(const jobs::RestoreJob& job);
 
+// Keeps it in the store: archive::ArchiveStore::Lease.
+Result<UniqueFd> LeaseArchiveOf(const jobs::RestoreJob& job);
+
 // What the archive says of a container; nothing of one that it does not hold.
 const archive::ContainerCheckpoint& RecordOf(const archive::PodCheckpoint& checkpoint,
                                              const std::string& container);

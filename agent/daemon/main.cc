@@ -15,6 +15,7 @@
 #include "agent/daemon/config.h"
 #include "agent/daemon/end_within.h"
 #include "agent/daemon/operations/checkpoint_operations.h"
+#include "agent/daemon/operations/gone_pods.h"
 #include "agent/daemon/operations/restore_operations.h"
 #include "agent/daemon/pods/half_made_pods.h"
 #include "agent/daemon/pods/pod_restores.h"
@@ -121,6 +122,7 @@ Status Serve(const settings::AgentSettings& config, const sigset_t& signals, int
   // Before anything is served: nothing stays frozen because an agent died.
   CRYOPOD_RETURN_IF_ERROR(AdoptJobs(agent, checkpoints, half_made_pods, restores));
   CRYOPOD_ASSIGN_OR_RETURN(const std::jthread wrappers, ServeWrappers(config, restores));
+  const std::jthread gone_pods = WatchGonePods(agent, restores);
   PodRestores pods(agent, restores);
   CRYOPOD_ASSIGN_OR_RETURN(const ServedSocket agent_socket, ServeAgent(agent, checkpoints, pods));
   Log(LogLevel::kInfo, "serving",

@@ -54,7 +54,7 @@ enum class Phase {
   kHeld,         // "held": started, stopped for the pod's other containers
   kStarted,      // "started": the restored processes run
   kFailed,       // "failed": reason says why; the next create tries again
-  kColdStarted,  // "coldStarted": consumed before, started as any container
+  kColdStarted,  // "coldStarted": consumed before, it starts or runs like any
 };
 
 struct ContainerReport {

@@ -8,6 +8,7 @@
 #include "restore/runtime/bundle.h"
 #include "restore/runtime/finished_container.h"
 #include "restore/runtime/live_filters.h"
+#include "restore/runtime/protocol/attempt_lock.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/wrapper.h"
 
@@ -53,6 +54,12 @@ int FailWithoutAgent(const Call& call, const Request& request, const Status& why
 int CreateFinished(const Call& call, const Request& request) {
   const Status replaced = ReplaceProgram(request.bundle);
   return replaced.ok() ? PassThrough(call) : Fail(call.arguments, replaced.message());
+}
+
+// Where the pod's other containers run already, the record alone knows of it.
+int CreateFinishedOnce(const Call& call, const Request& request) {
+  const Status recorded = WriteReplaced(call.settings.state_dir, request);
+  return recorded.ok() ? CreateFinished(call, request) : Fail(call.arguments, recorded.message());
 }
 
 // The pod's annotation allows it where the restore was refused before anything was touched. It is
@@ -112,11 +119,18 @@ int Create(const Call& call) {
   request.hard_limits = HardLimits();
 
   // The record on disk outranks the agent, and saves asking it after every crash of the container.
-  const Result<bool> consumed = IsConsumed(call.settings.state_dir, request);
-  if (!consumed.ok()) return Fail(call.arguments, consumed.status().message());
-  if (*consumed) return PassThrough(call);
+  const Result<Due> due = DueOf(call.settings.state_dir, request);
+  if (!due.ok()) return Fail(call.arguments, due.status().message());
+  if (*due == Due::kStart) return PassThrough(call);
+  if (*due == Due::kFinish) return CreateFinishedOnce(call, request);
 
   const Deadline deadline = Deadline::After(call.settings.create_timeout);
+  UniqueFd attempt;
+  if (request.kind == Request::Kind::kCreate && request.namespace_paths.contains("pid")) {
+    Result<UniqueFd> begun = BeginAttempt(call.settings.state_dir, request.pod_uid);
+    if (!begun.ok()) return Fail(call.arguments, begun.status().message());
+    attempt = std::move(*begun);
+  }
   if (request.kind == Request::Kind::kCreate) ReadLiveFilters(call, request, deadline);
   Result<AgentConnection> connection =
       AskAgent(call, request, deadline.SoonerAfter(call.settings.answer_timeout));

@@ -1,3 +1,4 @@
+#include "restore/runtime/protocol/attempt_lock.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "restore/runtime/protocol/interrupted_restore.h"
@@ -14,16 +15,16 @@ int Started(const std::string& state_dir) {
   return 0;
 }
 
-// The other side went away. It writes the record as the last thing before it answers, so what is
-// consumed has been let run, or has only to be.
+// The other side went away. What is recorded has been let run, or has only to be; anything else has
+// not run, and is ended by its caller or by whoever comes after the restore that is gone.
 int StartWithoutAnswer(const Call& call, const Request& request, const Status& why) {
-  const Result<bool> consumed = IsConsumed(call.settings.state_dir, request);
-  if (!consumed.ok() || !*consumed) {
+  const Result<bool> restored = WasRestored(call.settings.state_dir, request);
+  if (!restored.ok() || !*restored) {
     return Fail(call.arguments, why.message() +
                                     ". The restored container was not started: start "
                                     "cryopod-agent on this node");
   }
-  const Status released = ReleaseHeld(request.state_dir);
+  const Status released = ReleaseHeld(call.settings.state_dir, {request.state_dir});
   if (!released.ok()) return Fail(call.arguments, released.message());
   return Started(request.state_dir);
 }
@@ -44,6 +45,22 @@ int Start(const Call& call) {
   const Answer& answer = connection->answer;
   if (answer.decision != Answer::Decision::kPass) return Fail(call.arguments, answer.reason);
   return Started(state_dir);
+}
+
+Status LetHeldRun(const Call& call) {
+  const std::string state_dir = call.arguments.state_dir();
+  // Its `start` has not been answered: whoever waits for that may be about to end it.
+  if (ReadRestoredMark(state_dir).status().code() != Code::kNotFound) return Status();
+  const Result<HeldMark> mark = ReadHeldMark(state_dir);
+  if (mark.status().code() == Code::kNotFound) return Status();
+  UniqueFd no_attempts;
+  // A pod that is being ended needs no restore of another one.
+  if (mark.ok() && !mark->pod_uid.empty() && call.arguments.subcommand != "kill") {
+    CRYOPOD_ASSIGN_OR_RETURN(no_attempts,
+                             WaitForAttempts(call.settings.state_dir, mark->pod_uid,
+                                             Deadline::After(call.settings.create_timeout)));
+  }
+  return ReleaseHeld(call.settings.state_dir, {state_dir});
 }
 
 int Delete(const Call& call) {

@@ -5,7 +5,6 @@
 #include "agent/os/unix_socket.h"
 #include "restore/runtime/bundle.h"
 #include "restore/runtime/programs.h"
-#include "restore/runtime/protocol/container_marks.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -39,8 +38,9 @@ int Dispatch(const Call& call) {
   if (subcommand == "start") return Start(call);
   if (subcommand == "delete") return Delete(call);
   if (NeedsRunningProcesses(subcommand)) {
-    const Status released = ReleaseHeld(call.arguments.state_dir());
-    if (!released.ok()) return Fail(call.arguments, released.message());
+    const Status released = LetHeldRun(call);
+    // Whoever ends it must be able to, also where nothing can be recorded.
+    if (!released.ok() && subcommand != "kill") return Fail(call.arguments, released.message());
   }
   return subcommand == "exec" ? Exec(call) : PassThrough(call);
 }

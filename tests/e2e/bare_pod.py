@@ -42,6 +42,11 @@ class BarePod:
         path, _ = self.node.write_pod(config, [])
         self.sandboxes[-1] = self._call("runp", path, "--handler", "cryopod")
 
+    def add(self, container):
+        """To those that it is made with; one that is there or that is made later."""
+        self.containers = (*self.containers, container)
+        self.made[container["metadata"]["name"]] = []
+
     def create(self, name="one"):
         container = next(c for c in self.containers if c["metadata"]["name"] == name)
         attempt = len(self.made[name])

@@ -189,17 +189,21 @@ class FinishedContainersTest(KubeletTest):
 class EndedContainersTest(KubeletTest):
     def test_one_that_had_finished_needs_nothing_of_its_image(self):
         # An image without a shell or a library; what it ran ended well when it was told to.
-        gone = lab.container("gone", ["/pause"], image="lab.local/pause:1", user=1000,
-                             restricted=True, read_only_root=True)
-        source = run_source(self.addCleanup, gone, lab.container("one", "counter"))
-        a.cri("stop", source.made["gone"][-1], "10")
+        first, last = [lab.container(name, ["/pause"], image="lab.local/pause:1", user=1000,
+                                     restricted=True, read_only_root=True)
+                       for name in ("first", "last")]
+        source = run_source(self.addCleanup, first, lab.container("one", "counter"), last)
+        for name in ("first", "last"):
+            a.cri("stop", source.made[name][-1], "10")
         before = source.report()
         target = self.target_of(source)
 
         target.run()
 
-        target.pod().wait_until_ended("gone")
-        self.assert_ended_well(target, "gone")
+        # Wherever it stands: the last one is made when the others run already.
+        for name in ("first", "last"):
+            target.pod().wait_until_ended(name)
+            self.assert_ended_well(target, name)
         self.assert_went_on(before, target.report())
 
 

@@ -92,6 +92,41 @@ class AfterStagingTest(AgainTest):
         self.assert_refused(self.pod.restart)
         self.assert_refused(self.pod.run)
 
+    def test_an_archive_that_is_restored_from_cannot_be_deleted(self):
+        self.run_staged_sandbox()
+
+        refused = b.ctl("delete", self.archive.name, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertRegex(refused.stderr, f"being restored from by operation r-.*{self.pod.name}")
+        self.pod.restart()
+
+        self.assert_restored()
+        lab.wait_until(lambda: b.ctl("delete", self.archive.name, check=False).returncode == 0,
+                       "the restore has ended, and nothing keeps the archive")
+
+    def test_a_damaged_archive_that_is_replaced_heals_the_pod_that_waits_for_it(self):
+        self.archive.flip_a_bit(self.archive.blob(CRIU_IMAGES))
+        self.pod.run_sandbox()
+        self.assert_refused(self.pod.restart)
+
+        b.ctl("delete", self.archive.name)
+        self.origin.copy(self.archive.name)
+        self.pod.restart()
+
+        self.assert_restored()
+
+    def test_an_archive_that_is_gone_and_comes_back_late_heals_it_too(self):
+        self.archive.flip_a_bit(self.archive.blob(CRIU_IMAGES))
+        self.pod.run_sandbox()
+        b.ctl("delete", self.archive.name)
+        self.assert_refused(self.pod.restart)
+        self.assert_refused(self.pod.restart)
+
+        self.origin.copy(self.archive.name)
+        self.pod.restart()
+
+        self.assert_restored()
+
     def test_an_archive_that_is_deleted_after_staging_is_refused_or_restored(self):
         self.run_staged_sandbox()
 
@@ -256,15 +291,93 @@ class TwoContainersTest(AgainTest):
         for _ in range(2):
             self.check_refused_or_restored("two")
 
-    def test_after_a_reboot_each_container_is_decided_for_itself(self):
+    def test_a_container_that_is_added_to_a_restored_pod_is_like_any_other(self):
+        self.pod.add(lab.container("debugger", "counter"))
         self.pod.run_sandbox()
         self.pod.restart("one")
+        self.assert_refused_by_name("debugger")
+        self.pod.restart("two")
+        self.archive.remove()
+
+        self.pod.restart("debugger")
+
+        self.pod.report("debugger")
+
+    def assert_refused_by_name(self, name):
+        with self.assertRaises(Refused) as caught:
+            self.pod.restart(name)
+        self.assertIn(f'no container "{name}"', caught.exception.reason)
+
+
+class RebootTest(AgainTest):
+    """A node that is lost between the first `create` and the last release: what comes up afterwards is
+    of one cut, or of none."""
+    CONTAINERS = ("one", "two")
+    HELD_FOR_LONG = "[agent]\nrestore_hold = 60000\n"
+
+    def state(self, name):
+        return b.shell(f"sed -n 's/^State:.//p' /proc/{self.pod.pod().pid(name)}/status")[:1]
+
+    def hold_one(self):
+        self.pod.restart("one")
+        self.assertEqual(self.state("one"), "T")
+
+    def create_both(self):
+        for name in self.CONTAINERS:
+            self.pod.create(name)
+
+    def start_one_of_two(self):
+        self.create_both()
+        self.pod.start("one")
+        self.assertEqual(self.state("one"), "T")
+
+    def execute_in_one(self):
+        self.hold_one()
+        self.pod.pod().exec("one", "/bin/true")
+        self.assertNotEqual(self.state("one"), "T")
+
+    def start_both(self):
+        for name in self.CONTAINERS:
+            self.pod.restart(name)
+
+    BEFORE = (create_both, hold_one, start_one_of_two)
+    AFTER = (start_both, execute_in_one)
+
+    def check(self, moments, assert_outcome):
+        self.configure_agent(b, self.HELD_FOR_LONG)
+        for reach in moments[-1:] if lab.SHORT else moments:
+            with self.subTest(moment=reach.__name__):
+                self.pod = BarePod(b, self.archive.name,
+                                   *[lab.container(name, "counter") for name in self.CONTAINERS])
+                self.addCleanup(self.pod.end)
+                self.pod.run_sandbox()
+                reach(self)
+
+                reboot(b)
+                self.pod.run()
+
+                assert_outcome()
+                self.pod.end()
+
+    def assert_all_cold(self):
+        for name in self.CONTAINERS:
+            self.assert_cold(name)
+
+    def test_before_anything_was_let_run_all_are_restored_again(self):
+        self.check(self.BEFORE, self.assert_restored)
+
+    def test_after_that_all_start_cold(self):
+        self.check(self.AFTER, self.assert_all_cold)
+
+    def test_after_one_was_let_run_alone_all_start_cold(self):
+        self.pod.run_sandbox()
+        self.pod.restart("one")
+        lab.wait_until(lambda: self.state("one") != "T", "the hold is over")
 
         reboot(b)
         self.pod.run()
 
-        self.assert_cold("one")
-        self.assert_restored("two")
+        self.assert_all_cold()
 
 
 if __name__ == "__main__":

@@ -166,10 +166,18 @@ Result<Archive> ArchiveStore::OpenArchive(const ArchiveReference& reference) con
   return archive;
 }
 
+Result<UniqueFd> ArchiveStore::Lease(const std::string& name) const {
+  CRYOPOD_RETURN_IF_ERROR(CheckArchiveName(name));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd partial, OpenPartialDirectory(dir_.get()));
+  Result<UniqueFd> lease = LeaseCommitted(dir_.get(), name, partial.get());
+  if (lease.status().code() == Code::kNotFound) return NotInStore(name, root_);
+  return lease;
+}
+
 Status ArchiveStore::Delete(const std::string& name) const {
   CRYOPOD_RETURN_IF_ERROR(CheckArchiveName(name));
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd partial, OpenPartialDirectory(dir_.get()));
-  const Status removed = RemoveThroughPartial(dir_.get(), name, partial.get());
+  const Status removed = DeleteCommitted(dir_.get(), name, partial.get());
   if (removed.code() == Code::kNotFound) return NotInStore(name, root_);
   return removed.While("archive \"" + name + "\"");
 }

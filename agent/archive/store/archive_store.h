@@ -119,7 +119,11 @@ class ArchiveStore {
   // Errors: kNotFound (names it and says how to list), kFailedPrecondition (another digest stands
   // under the name; names both), kDataLoss (damaged; says where).
   Result<Archive> OpenArchive(const ArchiveReference& reference) const;
-  // Invisible at once (renamed away first), then removed.
+  // As long as the descriptor lives, it is not deleted. Errors: kNotFound, kAborted (another
+  // process has it to itself for a moment).
+  Result<UniqueFd> Lease(const std::string& name) const;
+  // Invisible at once (renamed away first), then removed. Errors: kNotFound, kFailedPrecondition
+  // with reason busy (somebody has a lease).
   Status Delete(const std::string& name) const;
   // Claims the name. Errors: kAlreadyExists (committed, or being written now).
   Result<ArchiveWriter> Create(const std::string& name) const;

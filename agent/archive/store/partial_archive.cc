@@ -26,6 +26,15 @@ Status Lock(int fd) {
   return Status();
 }
 
+// False: a living process has it.
+Result<bool> TryLock(int fd, int how, const std::string& name) {
+  while (::flock(fd, how | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return false;
+    if (errno != EINTR) return ErrnoStatus(errno, "flock", name);
+  }
+  return true;
+}
+
 // Held while names are claimed or taken away: between mkdir and flock a claim looks abandoned.
 Result<UniqueFd> LockPartialDirectory(int partial_dir_fd) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd lock, OpenAt(partial_dir_fd, ".", O_RDONLY | O_DIRECTORY));
@@ -50,12 +59,20 @@ bool ExistsAt(int dir_fd, const std::string& name) {
 Result<bool> RemoveIfAbandoned(int partial_dir_fd, const std::string& name) {
   CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
                            OpenAt(partial_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  while (::flock(dir.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return false;
-    if (errno != EINTR) return ErrnoStatus(errno, "flock", name);
-  }
+  CRYOPOD_ASSIGN_OR_RETURN(const bool is_abandoned, TryLock(dir.get(), LOCK_EX, name));
+  if (!is_abandoned) return false;
   CRYOPOD_RETURN_IF_ERROR(RemoveThroughPartial(partial_dir_fd, name, partial_dir_fd));
   return true;
+}
+
+// Gone at once and whatever happens, and only its bytes still there.
+Result<std::string> MoveAway(int from_dir_fd, const std::string& name, int partial_dir_fd) {
+  std::string gone = GoneName();
+  if (::renameat(from_dir_fd, name.c_str(), partial_dir_fd, gone.c_str()) != 0) {
+    return ErrnoStatus(errno, "renameat", name);
+  }
+  CRYOPOD_RETURN_IF_ERROR(Sync(from_dir_fd, "directory of " + name));
+  return gone;
 }
 
 }  // namespace
@@ -68,11 +85,27 @@ Result<UniqueFd> OpenPartialDirectory(int store_dir_fd) {
 }
 
 Status RemoveThroughPartial(int from_dir_fd, const std::string& name, int partial_dir_fd) {
-  const std::string gone = GoneName();
-  if (::renameat(from_dir_fd, name.c_str(), partial_dir_fd, gone.c_str()) != 0) {
-    return ErrnoStatus(errno, "renameat", name);
-  }
-  CRYOPOD_RETURN_IF_ERROR(Sync(from_dir_fd, "directory of " + name));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string gone, MoveAway(from_dir_fd, name, partial_dir_fd));
+  return RemoveTreeAt(partial_dir_fd, gone);
+}
+
+Result<UniqueFd> LeaseCommitted(int store_dir_fd, const std::string& name, int partial_dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd turn, LockPartialDirectory(partial_dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir,
+                           OpenAt(store_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  CRYOPOD_ASSIGN_OR_RETURN(const bool is_leased, TryLock(dir.get(), LOCK_SH, name));
+  if (is_leased) return dir;
+  return Status(Code::kAborted, "archive \"" + name + "\" is being written right now");
+}
+
+Status DeleteCommitted(int store_dir_fd, const std::string& name, int partial_dir_fd) {
+  CRYOPOD_ASSIGN_OR_RETURN(UniqueFd turn, LockPartialDirectory(partial_dir_fd));
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir,
+                           OpenAt(store_dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  CRYOPOD_ASSIGN_OR_RETURN(const bool is_unused, TryLock(dir.get(), LOCK_EX, name));
+  if (!is_unused) return Status(Code::kFailedPrecondition, "is being restored from", Reason::kBusy);
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string gone, MoveAway(store_dir_fd, name, partial_dir_fd));
+  turn.Reset();
   return RemoveTreeAt(partial_dir_fd, gone);
 }
 
@@ -138,6 +171,8 @@ Status PartialArchive::Publish() {
     return ErrnoStatus(errno, "renameat2", name_);
   }
   published_ = true;
+  // It is anybody's from now on, also while its writer lives.
+  static_cast<void>(::flock(layout_dir_.get(), LOCK_UN));
   Status synced = Sync(store_dir_.get(), "the store");
   if (synced.ok()) synced = Sync(partial_dir_.get(), kPartialName);
   if (synced.ok()) return Status();

@@ -56,6 +56,12 @@ Result<UniqueFd> OpenPartialDirectory(int store_dir_fd);
 // Errors: kNotFound.
 Status RemoveThroughPartial(int from_dir_fd, const std::string& name, int partial_dir_fd);
 
+// A committed archive that stays as long as the descriptor lives, whoever wants to delete it: a
+// shared flock on its directory. Errors: kNotFound, kAborted.
+Result<UniqueFd> LeaseCommitted(int store_dir_fd, const std::string& name, int partial_dir_fd);
+// Removes one that nobody has leased. Errors: kNotFound, kFailedPrecondition with reason busy.
+Status DeleteCommitted(int store_dir_fd, const std::string& name, int partial_dir_fd);
+
 // Removes everything in .partial that no living process holds and that is not named in `running`.
 Status RemoveAbandonedIn(int partial_dir_fd, const std::vector<std::string>& running);
 

@@ -1,5 +1,6 @@
 #include "agent/daemon/operations/restore_operations.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -255,10 +256,16 @@ Status RestoreOperations::HandOver(Job& job, const Request& request, bool may_st
     }
     CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
   }
-  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd control,
-                           ConnectControl(agent_.job_dir(job.restore.operation_id), *job.process));
+  Result<UniqueFd> control = ConnectControl(agent_.job_dir(job.restore.operation_id), *job.process);
+  if (may_start && control.status().code() == Code::kUnavailable) {
+    // It was about to end: for this request another one begins with what stands in the store now.
+    EndIfDead(job);
+    CRYOPOD_RETURN_IF_ERROR(StartJob(job, request));
+    control = ConnectControl(agent_.job_dir(job.restore.operation_id), *job.process);
+  }
+  if (!control.ok()) return control.status();
   if (may_start && job.progress) job.progress->Begin();
-  return SendFrame(control.get(), wrapper::Serialize(request), Deadline::After(kControlTimeout),
+  return SendFrame(control->get(), wrapper::Serialize(request), Deadline::After(kControlTimeout),
                    {connection});
 }
 
@@ -274,10 +281,27 @@ Status RestoreOperations::AddImage(Request& request) const {
   return Status();
 }
 
+// What is restored and has not run yet is in no record.
+bool RestoreOperations::IsUntouched(const Job& job) const {
+  if (job.restore.operation_id.empty()) return true;
+  const auto report =
+      jobs::ReadFileOf<jobs::Report>(agent_.job_dir(job.restore.operation_id), jobs::kStateFile);
+  if (!report.ok()) return report.status().code() == Code::kNotFound;
+  return std::ranges::none_of(report->containers, [](const jobs::ContainerReport& container) {
+    return container.phase == jobs::Phase::kRestoring ||
+           container.phase == jobs::Phase::kRestored || container.phase == jobs::Phase::kHeld;
+  });
+}
+
 // Instead of a restore, as the pod allows. What works on that has no use any more.
 Status RestoreOperations::StartCold(const Request& request) {
   const std::shared_ptr<Job> job = JobOf(request);
   const std::lock_guard lock(job->mutex);
+  if (!IsUntouched(*job)) {
+    return Status(Code::kFailedPrecondition,
+                  "a container of the pod is restored already, and the others alone would be half "
+                  "of it");
+  }
   CRYOPOD_RETURN_IF_ERROR(wrapper::WriteColdStart(agent_.config.state_dir, request));
   Log(LogLevel::kWarning, "a pod starts cold in place of its restore, as its annotation allows",
       {{"pod", PodOf(request)},
@@ -302,11 +326,11 @@ void RestoreOperations::Serve(UniqueFd connection, const std::string& frame) {
   const bool begins =
       request->kind == Request::Kind::kSandbox || request->kind == Request::Kind::kCreate;
   if (begins) {
-    const Result<bool> consumed = wrapper::IsConsumed(agent_.config.state_dir, *request);
-    if (!consumed.ok()) {
-      return SendAnswer(connection.get(), *request, Answer::Fail(consumed.status().message()));
+    const Result<wrapper::Due> due = wrapper::DueOf(agent_.config.state_dir, *request);
+    if (!due.ok()) {
+      return SendAnswer(connection.get(), *request, Answer::Fail(due.status().message()));
     }
-    if (*consumed) {
+    if (*due == wrapper::Due::kStart) {
       Log(LogLevel::kInfo, "restore already consumed: a cold start is right",
           {{"pod", PodOf(*request)}, {"container", request->container_name}});
       return SendAnswer(connection.get(), *request, Answer::Pass());
@@ -357,7 +381,9 @@ void RestoreOperations::AdoptOrRepair(const std::string& operation_id) {
   jobs_.insert_or_assign(KeyOf(*restore), job);
 }
 
-void RestoreOperations::EndFor(const std::string& restore_operation) {
+// A job that somebody has in hand is waited for, without the table.
+template <typename Act>
+void RestoreOperations::ForEachJob(const Act& act) {
   std::vector<std::shared_ptr<Job>> all;
   {
     const std::lock_guard lock(mutex_);
@@ -365,8 +391,29 @@ void RestoreOperations::EndFor(const std::string& restore_operation) {
   }
   for (const std::shared_ptr<Job>& job : all) {
     const std::lock_guard lock(job->mutex);
-    if (job->restore.restore_operation == restore_operation) job->process->AskToEnd();
+    if (!job->restore.operation_id.empty()) act(*job);
   }
+}
+
+void RestoreOperations::EndFor(const std::string& restore_operation) {
+  ForEachJob([&](const Job& job) {
+    if (job.restore.restore_operation == restore_operation) job.process->AskToEnd();
+  });
+}
+
+std::vector<std::string> RestoreOperations::ListPods() {
+  std::vector<std::string> uids;
+  ForEachJob([&](const Job& job) { uids.push_back(job.restore.pod_uid); });
+  return uids;
+}
+
+void RestoreOperations::EndForPod(const std::string& pod_uid) {
+  ForEachJob([&](const Job& job) {
+    if (job.restore.pod_uid != pod_uid || !job.process->alive()) return;
+    Log(LogLevel::kInfo, "the pod of a restore is gone",
+        {{"operation", job.restore.operation_id}, {"pod", PodOf(job.restore)}});
+    job.process->AskToEnd();
+  });
 }
 
 }  // namespace cryopod::daemon

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "agent/daemon/operations/agent_parts.h"
 #include "agent/daemon/operations/restore_progress.h"
@@ -41,6 +42,10 @@ class RestoreOperations {
   // container fails.
   void EndFor(const std::string& restore_operation);
 
+  // UIDs of the pods for which a cryopod-restore works, and the end of those of one of them.
+  std::vector<std::string> ListPods();
+  void EndForPod(const std::string& pod_uid);
+
  private:
   // The restores of one pod, one after another.
   struct Job {
@@ -54,6 +59,7 @@ class RestoreOperations {
   };
 
   Status AddImage(wrapper::Request& request) const;
+  bool IsUntouched(const Job& job) const;
   Status StartCold(const wrapper::Request& request);
   std::shared_ptr<Job> JobOf(const wrapper::Request& request);
   void DropUnused();
@@ -61,6 +67,8 @@ class RestoreOperations {
   static void SetProcess(Job& job, jobs::JobProcess process);
   Status StartJob(Job& job, const wrapper::Request& request);
   void EndIfDead(Job& job);
+  template <typename Act>
+  void ForEachJob(const Act& act);
   Status BeginOperation(Job& job);
 
   const AgentParts agent_;

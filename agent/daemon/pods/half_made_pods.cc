@@ -56,12 +56,20 @@ void Add(const AgentParts& agent, const std::string& operation_id, std::list<Ent
   if (begun.ok() && !begun->found) entry.operation = std::move(begun->operation);
 }
 
-// Every container consumed its restore, by this very operation, and runs.
+bool HadFinished(const wrapper::ConsumedRecord& record, const std::string& name) {
+  return record.finished.contains(name) || record.replaced.contains(name);
+}
+
+// Every container was restored, by this very operation, and runs; or had finished before the cut.
 Result<bool> IsWhole(const AgentParts& agent, const Entry& entry, const cri::PodSandbox& pod) {
+  wrapper::Request request;
+  request.pod_uid = entry.journal.pod_uid;
+  request.restore_operation = entry.journal.restore_operation;
+  const Result<wrapper::ConsumedRecord> record =
+      wrapper::ReadConsumed(agent.config.state_dir, request);
+  if (!record.ok()) return false;
   for (const std::string& name : entry.journal.containers) {
-    const Result<wrapper::ConsumedRecord> record =
-        wrapper::ReadConsumed(agent.config.state_dir, entry.journal.pod_uid, name);
-    if (!record.ok() || record->restore_operation != entry.journal.restore_operation) return false;
+    if (!record->restored.contains(name) && !HadFinished(*record, name)) return false;
   }
   CRYOPOD_ASSIGN_OR_RETURN(const cri::PodSandbox described,
                            agent.runtime.DescribePodSandbox(pod.id, Deadline::After(kCallTimeout)));
@@ -70,7 +78,9 @@ Result<bool> IsWhole(const AgentParts& agent, const Entry& entry, const cri::Pod
   }
   bool all_run = true;
   for (const cri::Container& container : described.containers) {
-    if (container.state == cri::ContainerState::kExited) return false;
+    const bool has_exited = container.state == cri::ContainerState::kExited;
+    if (has_exited && HadFinished(*record, container.name)) continue;
+    if (has_exited) return false;
     all_run = all_run && container.state == cri::ContainerState::kRunning;
   }
   if (!all_run && InAftermath(entry.began)) {

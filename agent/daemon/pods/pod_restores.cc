@@ -129,36 +129,47 @@ Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string&
   return Status();
 }
 
-// A pod that runs is no proof that it was restored: the consumed records are.
+// Stopped as long as the pod's other containers are waited for.
+Status WaitUntilLetGo(const RestoredContainer& container, Deadline deadline) {
+  for (char state = 'T'; state == 'T'; std::this_thread::sleep_for(kReleaseInterval)) {
+    CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info, ReadProcessInfo(container.pid)
+                                                         .While("container " + container.name +
+                                                                " ended after its restore"));
+    state = info.state;
+    if (deadline.expired()) {
+      return Status(Code::kDeadlineExceeded,
+                    "container " + container.name + " was restored and not let go in time");
+    }
+  }
+  return Status();
+}
+
+// A pod that runs is no proof that it was restored: the consumed record is.
 Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& request) {
   CRYOPOD_RETURN_IF_ERROR(Enter("verify"));
   const Deadline deadline = deadline_.SoonerAfter(kReleaseTimeout);
+  wrapper::Request restore;
+  restore.pod_uid = request.pod_uid;
+  restore.restore_operation = journal_.restore_operation;
   for (RestoredContainer& container : restored_.containers) {
     const auto& finished = archive.checkpoint().finished;
     const auto is_finished = [&](const auto& one) { return one.name == container.name; };
     if (std::any_of(finished.begin(), finished.end(), is_finished)) continue;
-    const Result<wrapper::ConsumedRecord> record =
-        wrapper::ReadConsumed(agent_.config.state_dir, request.pod_uid, container.name);
-    if (!record.ok() || record->restore_operation != journal_.restore_operation) {
-      return Status(Code::kInternal,
-                    "container " + container.name + " runs and was not restored by this operation");
-    }
-    if (!record->remark.empty()) {
-      restored_.warnings.push_back("container " + container.name + ": " + record->remark);
-    }
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
                              agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
-    // Stopped as long as the pod's other containers are waited for.
-    for (char state = 'T'; state == 'T'; std::this_thread::sleep_for(kReleaseInterval)) {
-      CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info,
-                               ReadProcessInfo(live.pid).While("container " + container.name +
-                                                               " ended after its restore"));
-      state = info.state;
-      if (deadline.expired()) {
-        return Status(Code::kDeadlineExceeded,
-                      "container " + container.name + " was restored and not let go in time");
-      }
+    const Status let_go = WaitUntilLetGo(container, deadline);
+    if (let_go.code() == Code::kDeadlineExceeded) return let_go;
+    const Result<wrapper::ConsumedRecord> record =
+        wrapper::ReadConsumed(agent_.config.state_dir, restore);
+    if (!record.ok() || !record->restored.contains(container.name)) {
+      return Status(Code::kInternal,
+                    "container " + container.name + " runs and was not restored by this operation");
+    }
+    CRYOPOD_RETURN_IF_ERROR(let_go);
+    const std::string& remark = record->restored.at(container.name);
+    if (!remark.empty()) {
+      restored_.warnings.push_back("container " + container.name + ": " + remark);
     }
   }
   return Status();
@@ -267,6 +278,7 @@ Result<std::shared_ptr<Operation>> PodRestores::TryStart(const api::RestoreReque
                   journal, handler = asked.runtime_handler, deadline](const std::stop_token&) {
     NewPod pod(agent_, *operation, journal, handler, deadline);
     Outcome outcome = pod.Restore(archive, request);
+    if (!outcome.status.ok()) restores_.EndFor(journal.restore_operation);
     RecordRestore(agent_.metrics, outcome, operation->age());
     agent_.operations.Finish(operation, std::move(outcome), [&pod] { pod.RemoveJob(); });
   });

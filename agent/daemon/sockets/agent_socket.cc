@@ -215,13 +215,30 @@ Status SendArchive(const settings::AgentSettings& config, const v1::ExportReques
                                      sink, Deadline::After(kArchiveTimeout));
 }
 
-Status DeleteArchive(const settings::AgentSettings& config, const std::string& archive) {
+// Who restores from it, and what can be done about it.
+Status InUse(const OperationRegister& operations, const std::string& archive) {
+  std::vector<std::string> users;
+  for (const auto& operation : operations.ListRunning()) {
+    const OperationFacts& facts = operation->facts();
+    if (facts.archive != archive || facts.kind == jobs::JobKind::kCheckpoint) continue;
+    users.push_back("operation " + facts.id + " of pod " + facts.pod);
+  }
+  return Status(Code::kFailedPrecondition,
+                "archive \"" + archive + "\" is being restored from" +
+                    (users.empty() ? "" : " by " + Join(users)) +
+                    ": wait until the pod runs, or end the restore with \"cryopodctl cancel\"",
+                Reason::kBusy);
+}
+
+Status DeleteArchive(const AgentParts& agent, const std::string& archive) {
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveReference reference,
                            archive::ParseArchiveReference(archive));
   CRYOPOD_ASSIGN_OR_RETURN(const archive::ArchiveStore store,
-                           archive::ArchiveStore::Open(config.store_root()));
+                           archive::ArchiveStore::Open(agent.config.store_root()));
   if (!reference.digest.empty()) CRYOPOD_RETURN_IF_ERROR(store.OpenArchive(reference).status());
-  return store.Delete(reference.name);
+  Status deleted = store.Delete(reference.name);
+  if (deleted.reason() == Reason::kBusy) return InUse(agent.operations, reference.name);
+  return deleted;
 }
 
 class Service final : public v1::PodCheckpoints::Service {
@@ -292,7 +309,7 @@ class Service final : public v1::PodCheckpoints::Service {
 
   grpc::Status Delete(ServerContext* context, const v1::DeleteRequest* request,
                       v1::DeleteResponse*) override {
-    return ToGrpc(DeleteArchive(agent_.config, request->archive()), *context);
+    return ToGrpc(DeleteArchive(agent_, request->archive()), *context);
   }
 
   grpc::Status Export(ServerContext* context, const v1::ExportRequest* request,

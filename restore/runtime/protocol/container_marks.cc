@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <map>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -46,9 +48,11 @@ Status RemoveMark(const std::string& state_dir, const std::string& name) {
   return Status();
 }
 
+std::string ProcessesOf(const HeldMark& mark) { return mark.cgroup_dir + "/cgroup.procs"; }
+
 // SIGCONT to every process of the cgroup. One that has ended since is no error.
-Status ContinueProcesses(const std::string& cgroup_dir) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(cgroup_dir + "/cgroup.procs"));
+Status ContinueProcesses(const HeldMark& mark) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcessesOf(mark)));
   for (const std::string_view line : SplitLines(text)) {
     pid_t pid = 0;
     // 0 is a process outside our PID namespace, and kill(0) would signal ourselves.
@@ -60,14 +64,15 @@ Status ContinueProcesses(const std::string& cgroup_dir) {
   return Status();
 }
 
-Status Release(const std::string& state_dir) {
-  CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
-  const std::string cgroup_dir = Get(values, "cgroup");
-  if (!cgroup_dir.starts_with('/')) {
-    return Status(Code::kDataLoss, "damaged mark in " + state_dir + ": it names no cgroup");
+Status Record(const std::string& records_dir, const std::map<std::string, HeldMark>& held) {
+  std::string pod_uid;
+  std::optional<ConsumedRecord> record;
+  for (const auto& [state_dir, mark] : held) {
+    if (mark.pod_uid.empty()) continue;
+    pod_uid = mark.pod_uid;
+    record = record ? Merged(std::move(*record), mark.record) : mark.record;
   }
-  CRYOPOD_RETURN_IF_ERROR(ContinueProcesses(cgroup_dir).While("releasing a held container"));
-  return RemoveMark(state_dir, kHeldMark);
+  return record ? AddConsumed(records_dir, pod_uid, std::move(*record)) : Status();
 }
 
 }  // namespace
@@ -90,16 +95,41 @@ Status RemoveRestoredMark(const std::string& state_dir) {
   return RemoveMark(state_dir, kRestoredMark);
 }
 
-Status WriteHeldMark(const std::string& state_dir, const std::string& cgroup_dir) {
-  return WriteMark(state_dir, kHeldMark, {{"cgroup", cgroup_dir}});
+Status WriteHeldMark(const std::string& state_dir, const HeldMark& mark) {
+  KeyValues values = ValuesOf(mark.record);
+  values["cgroup"] = mark.cgroup_dir;
+  values["pod_uid"] = mark.pod_uid;
+  return WriteMark(state_dir, kHeldMark, values);
 }
+
+Result<HeldMark> ReadHeldMark(const std::string& state_dir) {
+  CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
+  HeldMark mark{Get(values, "cgroup"), Get(values, "pod_uid"), RecordFrom(values)};
+  if (mark.cgroup_dir.starts_with('/')) return mark;
+  return Status(Code::kDataLoss, "damaged mark in " + state_dir + ": it names no cgroup");
+}
+
+bool IsHeld(const std::string& state_dir) { return PathExists(state_dir + "/" + kHeldMark); }
 
 Status RemoveHeldMark(const std::string& state_dir) { return RemoveMark(state_dir, kHeldMark); }
 
-Status ReleaseHeld(const std::string& state_dir) {
-  const Status released = Release(state_dir);
-  // No mark, or no processes any more.
-  return released.code() == Code::kNotFound ? Status() : released;
+Status ReleaseHeld(const std::string& records_dir, const std::vector<std::string>& state_dirs) {
+  std::map<std::string, HeldMark> held;
+  for (const std::string& state_dir : state_dirs) {
+    Result<HeldMark> mark = ReadHeldMark(state_dir);
+    if (!mark.ok() && mark.status().code() != Code::kNotFound) return mark.status();
+    // Whose processes are gone has not run.
+    if (mark.ok() && PathExists(ProcessesOf(*mark))) held[state_dir] = std::move(*mark);
+  }
+  CRYOPOD_RETURN_IF_ERROR(Record(records_dir, held));
+  Status first;
+  for (const auto& [state_dir, mark] : held) {
+    Status released = ContinueProcesses(mark).While("releasing a held container");
+    if (released.code() == Code::kNotFound) continue;
+    if (released.ok()) released = RemoveHeldMark(state_dir);
+    if (first.ok()) first = released;
+  }
+  return first;
 }
 
 }  // namespace cryopod::wrapper

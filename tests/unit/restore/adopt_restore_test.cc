@@ -7,6 +7,7 @@
 #include "agent/os/mount.h"
 #include "restore/runtime/protocol/container_marks.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::restore {
 namespace {
@@ -19,21 +20,58 @@ class AdoptRestoreTest : public PodRestoreFixture {
   PodRestore& BeginAnew() { return MakePod(job_, SavedReport()); }
 };
 
-TEST_F(AdoptRestoreTest, WhatWasHeldOrConsumedBeforeThatCouldBeSavedIsLetRun) {
+TEST_F(AdoptRestoreTest, WhatWasHeldIsRecordedAndLetRun) {
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const pid_t pid = RestoreAndStart(app);
+
+  BeginAnew();
+
+  EXPECT_FALSE(IsStopped(pid));
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
+  EXPECT_FALSE(IsHeld(app));
+  EXPECT_TRUE(IsConsumed("app"));
+}
+
+TEST_F(AdoptRestoreTest, WhatWasRecordedBeforeThatCouldBeSavedIsLetRun) {
   const wrapper::Request app = CreateRequest("app", "c1");
   const pid_t pid = Restore(app);
   const jobs::Report before = SavedReport();
   ASSERT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
-  for (const jobs::Report& left : {SavedReport(), before}) {
-    MakePod(job_, left);
+  ASSERT_THAT(wrapper::AddConsumed(job_.state_dir, job_.pod_uid,
+                                   test::SampleRecord(job_.restore_from, {"app"})),
+              test::IsOk());
 
-    EXPECT_FALSE(IsStopped(pid));
-    EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
-    EXPECT_FALSE(IsHeld(app));
-    // For the other report it is as it was.
-    ASSERT_THAT(processes_.front().Kill(SIGSTOP), test::IsOk());
-    ASSERT_THAT(wrapper::WriteHeldMark(app.state_dir, CgroupOf(app)), test::IsOk());
-  }
+  MakePod(job_, before);
+
+  EXPECT_FALSE(IsStopped(pid));
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kStarted);
+  EXPECT_FALSE(IsHeld(app));
+}
+
+// Its runtime has been told that the start failed, and will make the container anew.
+TEST_F(AdoptRestoreTest, WhoseStartWasNotAnsweredIsEndedAndNotConsumed) {
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const pid_t pid = RestoreAndStart(app);
+  ASSERT_THAT(wrapper::WriteRestoredMark(app.state_dir, app), test::IsOk());
+
+  BeginAnew();
+
+  EXPECT_TRUE(IsGone(pid));
+  EXPECT_FALSE(IsConsumed("app"));
+  EXPECT_TRUE(CanBeRestored("app", "c2"));
+}
+
+TEST_F(AdoptRestoreTest, WhatAnEarlierRestoreOfThePodHasLetRunIsNotAskedForAgain) {
+  RestoreAndStart(CreateRequest("app", "c1"));
+  ASSERT_THAT(pod().ReleaseHeld(), test::IsOk());
+
+  MakePod(job_);
+  WorkAll();
+
+  EXPECT_EQ(PhaseOf("app"), jobs::Phase::kColdStarted);
+  EXPECT_FALSE(std::filesystem::exists(job_.staging_dir + "/app"));
+  RestoreAndStart(CreateRequest("sidecar", "c2"));
+  EXPECT_TRUE(pod().finished());
 }
 
 TEST_F(AdoptRestoreTest, WhatWasRestoredCanStillBeStarted) {

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "restore/runtime/protocol/consumed_record.h"
+#include "tests/support/read_text.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
 
 namespace cryopod::restore {
@@ -15,6 +17,12 @@ class FinishedContainerTest : public PodRestoreFixture {
   Answer CreateSetup() {
     return pod().OnCreate(CreateRequest("setup", "c" + std::to_string(++id_)));
   }
+  wrapper::Due DueOfSetup() {
+    const Result<wrapper::Due> due =
+        wrapper::DueOf(job_.state_dir, CreateRequest("setup", "c" + std::to_string(++id_)));
+    EXPECT_THAT(due, test::IsOk());
+    return due.ok() ? *due : wrapper::Due::kRestore;
+  }
   void RestoreAndStart(const std::string& container) {
     PodRestoreFixture::RestoreAndStart(CreateRequest(container, "c" + std::to_string(++id_)));
   }
@@ -23,29 +31,36 @@ class FinishedContainerTest : public PodRestoreFixture {
   int id_ = 0;
 };
 
-TEST_F(FinishedContainerTest, IsNotRunAgainUntilNothingIsLeftToRestoreAndThenLikeAnyOther) {
+TEST_F(FinishedContainerTest, InFrontOfTheOthersItIsReplacedAndThenLikeAnyOther) {
   EXPECT_EQ(CreateSetup(), Answer::Finished());
   RestoreAndStart("app");
   EXPECT_EQ(CreateSetup(), Answer::Finished()) << "the sidecar is still to be restored";
-  EXPECT_FALSE(IsConsumed("setup"));
 
   RestoreAndStart("sidecar");
 
   EXPECT_TRUE(pod().finished());
   EXPECT_EQ(pod().report().containers.size(), 2u);
-  EXPECT_TRUE(IsConsumed("setup")) << "so that the wrapper knows it without asking";
+  EXPECT_EQ(DueOfSetup(), wrapper::Due::kStart);
   EXPECT_EQ(CreateSetup(), Answer::Pass());
 }
 
-TEST_F(FinishedContainerTest, ARecordThatWasNotWrittenIsMadeUpFor) {
+TEST_F(FinishedContainerTest, BehindTheOthersItIsReplacedAsWell) {
   RestoreAndStart("app");
   RestoreAndStart("sidecar");
-  std::filesystem::remove(job_.state_dir + "/consumed/u-1/setup");
-  MakePod(job_);
+  EXPECT_EQ(DueOfSetup(), wrapper::Due::kFinish) << "so that the wrapper does it without asking";
+
+  EXPECT_EQ(CreateSetup(), Answer::Finished());
+
+  EXPECT_EQ(DueOfSetup(), wrapper::Due::kStart);
+}
+
+TEST_F(FinishedContainerTest, AfterARestoreOfAnOlderVersionItIsLikeAnyOther) {
+  for (const char* name : {"app", "sidecar"}) {
+    std::filesystem::create_directories(job_.state_dir + "/consumed/u-1");
+    test::WriteText(job_.state_dir + "/consumed/u-1/" + name, "restore_from=web-1\n");
+  }
 
   EXPECT_EQ(CreateSetup(), Answer::Pass());
-
-  EXPECT_TRUE(IsConsumed("setup"));
 }
 
 TEST_F(FinishedContainerTest, WithoutTheArchiveItIsRefusedToo) {

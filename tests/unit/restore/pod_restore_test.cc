@@ -8,6 +8,7 @@
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/restore/pod_restore_fixture.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::restore {
 namespace {
@@ -76,6 +77,17 @@ TEST_F(PodRestoreTest, AContainerThatTheArchiveLacksIsNeverStartedCold) {
   EXPECT_THAT(answer.reason, AllOf(HasSubstr("injected"), HasSubstr("app, sidecar")));
 }
 
+TEST_F(PodRestoreTest, OneMoreContainerIsLikeAnyOtherOnceThePodRuns) {
+  RestoreAndStart(CreateRequest("app", "c1"));
+  const Answer early = Create("debugger", "c2");
+  EXPECT_EQ(early.decision, Decision::kFail);
+  EXPECT_THAT(early.reason, HasSubstr("can be made once that runs"));
+
+  RestoreAndStart(CreateRequest("sidecar", "c3"));
+
+  EXPECT_EQ(Create("debugger", "c4"), Answer::Pass());
+}
+
 TEST_F(PodRestoreTest, ADamagedArchiveFailsEveryTry) {
   DamageImages("app");
 
@@ -85,6 +97,36 @@ TEST_F(PodRestoreTest, ADamagedArchiveFailsEveryTry) {
     EXPECT_THAT(answer.reason, HasSubstr("app"));
   }
   EXPECT_EQ(PhaseOf("app"), jobs::Phase::kFailed);
+  EXPECT_TRUE(pod().over()) << "another restore looks at what stands in the store then";
+}
+
+TEST_F(PodRestoreTest, BesideWhatIsRestoredADamagedArchiveThatIsReplacedServesAgain) {
+  Restore(CreateRequest("app", "c1"));
+  fs::copy(Path("store/web-1"), Path("whole"), fs::copy_options::recursive);
+  DamageImages("sidecar");
+  EXPECT_EQ(Create("sidecar", "c2").decision, Decision::kFail);
+  EXPECT_FALSE(pod().over()) << "it belongs to what is restored";
+
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::ArchiveStore store,
+                               archive::ArchiveStore::Open(job_.store_root));
+  EXPECT_THAT(store.Delete("web-1"), test::IsOk()) << "nobody keeps what is damaged";
+  fs::rename(Path("whole"), Path("store/web-1"));
+
+  EXPECT_TRUE(CanBeRestored("sidecar", "c3"));
+}
+
+TEST_F(PodRestoreTest, AnArchiveThatIsRestoredFromIsNotDeleted) {
+  WorkAll();
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::ArchiveStore store,
+                               archive::ArchiveStore::Open(job_.store_root));
+
+  const Status deleted = store.Delete("web-1");
+
+  EXPECT_EQ(deleted.code(), Code::kFailedPrecondition);
+  EXPECT_EQ(deleted.reason(), Reason::kBusy);
+  EXPECT_TRUE(CanBeRestored("app", "c1"));
+  MakePod(job_);
+  EXPECT_THAT(store.Delete("web-1"), test::IsOk());
 }
 
 TEST_F(PodRestoreTest, ASandboxMayBeMadeAndARequestOfAnotherPodOrArchiveIsRefused) {
@@ -216,7 +258,7 @@ TEST_F(PodRestoreTest, TheEndOfAnOldAttemptDoesNotTouchTheNewOne) {
 }
 
 TEST_F(PodRestoreTest, WhatIsConsumedStartsColdAndCountsAsDone) {
-  ASSERT_THAT(wrapper::WriteConsumed(job_.state_dir, "u-1", "app", {"web-1", "", "r-0", ""}),
+  ASSERT_THAT(wrapper::AddConsumed(job_.state_dir, "u-1", test::SampleRecord("web-1", {"app"})),
               test::IsOk());
 
   EXPECT_EQ(Create("app", "c1"), Answer::Pass());

@@ -183,6 +183,7 @@ wrapper::Request RestoreFixture::CreateRequest(const std::string& container,
   request.pod_uid = job_.pod_uid;
   request.container_name = container;
   request.container_id = id;
+  request.sandbox_id = "s1";
   request.restore_from = job_.restore_from;
   request.image = container + ":1";
   request.image_ref = "sha256:image";
@@ -224,7 +225,13 @@ bool RestoreFixture::IsHeld(const wrapper::Request& request) {
 }
 
 bool RestoreFixture::IsConsumed(const std::string& container) const {
-  return wrapper::ReadConsumed(job_.state_dir, job_.pod_uid, container).ok();
+  wrapper::Request request;
+  request.pod_uid = job_.pod_uid;
+  request.container_name = container;
+  request.restore_from = job_.restore_from;
+  const Result<bool> restored = wrapper::WasRestored(job_.state_dir, request);
+  EXPECT_THAT(restored, test::IsOk());
+  return restored.ok() && *restored;
 }
 
 bool RestoreFixture::IsStopped(pid_t pid) { return ReachesState(pid, 'T'); }

@@ -128,20 +128,26 @@ TEST_F(RestoreOnceTest, WhatDiffersAndIsAllowedIsRecordedWithTheRestore) {
 
   RestoreAndStart(request);
 
-  const auto record = wrapper::ReadConsumed(job_.state_dir, job_.pod_uid, "app");
+  ASSERT_THAT(pod().ReleaseHeld(), test::IsOk());
+  const auto record = wrapper::ReadConsumed(job_.state_dir, request);
   ASSERT_THAT(record, test::IsOk());
-  EXPECT_THAT(record->remark, AllOf(HasSubstr("sha256:other"), HasSubstr("sha256:image")));
+  EXPECT_THAT(record->restored.at("app"),
+              AllOf(HasSubstr("sha256:other"), HasSubstr("sha256:image")));
 }
 
-TEST_F(RestoreOnceTest, BesideAContainerThatIsRestoredNoneMayStartCold) {
-  Restore(CreateRequest("app", "c1"));
-  wrapper::Request request = CreateRequest("sidecar", "c2");
-  request.image_ref = "sha256:other";
+TEST_F(RestoreOnceTest, BesideAContainerThatIsRestoredOrHeldNoneMayStartCold) {
+  const wrapper::Request app = CreateRequest("app", "c1");
+  Restore(app);
+  for (const char* id : {"c2", "c3"}) {
+    wrapper::Request request = CreateRequest("sidecar", id);
+    request.image_ref = "sha256:other";
 
-  const Answer answer = pod().OnCreate(request);
+    const Answer answer = pod().OnCreate(request);
 
-  EXPECT_EQ(answer.decision, Decision::kFail);
-  EXPECT_FALSE(answer.may_start_cold);
+    EXPECT_EQ(answer.decision, Decision::kFail);
+    EXPECT_FALSE(answer.may_start_cold);
+    EXPECT_EQ(pod().OnStart(StartRequest(app)), Answer::Pass());
+  }
 }
 
 TEST_F(RestoreOnceTest, AFailureAfterTheContainerWasTouchedMayNotStartCold) {

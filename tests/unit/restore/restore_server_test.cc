@@ -74,6 +74,11 @@ class RestoreServerTest : public RestoreFixture {
     EXPECT_EQ(AnswerOn(wrapper), Answer::Pass());
     return static_cast<pid_t>(outcome.pid);
   }
+  static bool RunsSoon(pid_t pid) {
+    const Deadline deadline = Soon();
+    while (IsStopped(pid) && !deadline.expired()) std::this_thread::sleep_for(milliseconds(5));
+    return !IsStopped(pid);
+  }
   int WaitForExit() {
     const Result<ExitStatus> exit = program_->Wait(Soon());
     program_.reset();
@@ -115,9 +120,35 @@ TEST_F(RestoreServerTest, AHeldContainerRunsAfterTheHoldWithoutTheOthers) {
   const pid_t pid = Restore(app);
   ASSERT_EQ(Ask(StartRequest(app)), Answer::Pass());
 
-  for (int i = 0; i < 20 && IsStopped(pid); ++i) std::this_thread::sleep_for(milliseconds(50));
+  EXPECT_TRUE(RunsSoon(pid));
+}
 
-  EXPECT_FALSE(IsStopped(pid));
+TEST_F(RestoreServerTest, AHeldContainerWaitsForOneThatIsBeingRestoredAndNoLonger) {
+  job_.hold = milliseconds(0);
+  StartProgram();
+  const wrapper::Request app = CreateRequest("app", "c1");
+  const pid_t pid = Restore(app);
+  const wrapper::Request sidecar = CreateRequest("sidecar", "c2");
+  UniqueFd wrapper = HandOver(sidecar);
+  ASSERT_EQ(AnswerOn(wrapper).decision, Decision::kRestore);
+  ASSERT_EQ(Ask(StartRequest(app)), Answer::Pass());
+  const wrapper::Outcome outcome = RestoreProcess(sidecar);
+  EXPECT_TRUE(IsStopped(pid));
+
+  wrapper.Reset();
+
+  EXPECT_TRUE(RunsSoon(pid));
+  EXPECT_TRUE(IsGone(static_cast<pid_t>(outcome.pid)));
+}
+
+TEST_F(RestoreServerTest, WhereTheArchiveDoesNotServeItEndsWhenThatIsTold) {
+  StartProgram();
+  DamageImages("app");
+  DamageImages("sidecar");
+
+  EXPECT_EQ(Ask(CreateRequest("app", "c1")).decision, Decision::kFail);
+
+  EXPECT_EQ(WaitForExit(), 3);
 }
 
 TEST_F(RestoreServerTest, AWrapperThatClosesItsConnectionEndsItsRestore) {

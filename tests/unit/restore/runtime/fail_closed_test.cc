@@ -96,7 +96,7 @@ TEST_F(FailClosedCreateTest, TheReasonNamesTheRemedy) {
 TEST_F(FailClosedCreateTest, ADamagedConsumedRecordIsNoConsent) {
   WriteBundle("app");
   std::filesystem::create_directories(Path("state/consumed/u-1"));
-  test::WriteText(Path("state/consumed/u-1/app"), "rubbish");
+  test::WriteText(Path("state/consumed/u-1/.restored"), "rubbish");
   StartAgent(Answer::Pass());
 
   EXPECT_EQ(Create(), 1);

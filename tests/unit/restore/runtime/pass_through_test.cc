@@ -1,8 +1,14 @@
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <sstream>
+#include <thread>
 
+#include "restore/runtime/protocol/attempt_lock.h"
+#include "restore/runtime/protocol/consumed_record.h"
+#include "restore/runtime/protocol/container_marks.h"
 #include "tests/support/read_text.h"
+#include "tests/support/status_matchers.h"
 #include "tests/unit/restore/runtime/wrapper_fixture.h"
 
 namespace cryopod::wrapper {
@@ -99,12 +105,74 @@ TEST_F(HeldContainerTest, ExecKillPauseAndCheckpointReleaseItWithoutTheAgent) {
   EXPECT_EQ(RuntimeCalls().size(), calls.size());
 }
 
+TEST_F(HeldContainerTest, AnExecWaitsForTheRestoreOfOneThatSharesItsPids) {
+  Hold();
+  Result<UniqueFd> attempt = BeginAttempt(Path("state"), "u-1");
+  ASSERT_THAT(attempt, test::IsOk());
+  std::atomic<bool> is_done = false;
+  std::jthread exec([&] {
+    EXPECT_EQ(Call({"exec", "c1", "true"}), 0);
+    is_done = true;
+  });
+  // The call takes a few milliseconds where nothing keeps it.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(is_done);
+  EXPECT_TRUE(IsHeld());
+
+  attempt->Reset();
+  exec.join();
+
+  EXPECT_FALSE(IsHeld());
+}
+
+TEST_F(HeldContainerTest, OneThatIsEndedWaitsForNobody) {
+  Hold();
+  const Result<UniqueFd> attempt = BeginAttempt(Path("state"), "u-1");
+
+  EXPECT_EQ(Call({"kill", "c1", "15"}), 0);
+
+  EXPECT_FALSE(IsHeld());
+}
+
 TEST_F(HeldContainerTest, WhatOnlyLooksLeavesItHeld) {
   Hold();
 
   for (const char* subcommand : {"state", "ps", "events"}) {
     EXPECT_EQ(Call({subcommand, "c1"}), 0) << subcommand;
   }
+
+  EXPECT_TRUE(IsHeld());
+}
+
+TEST_F(HeldContainerTest, WhatIsLetRunIsRecordedBefore) {
+  Hold();
+  Request request;
+  request.pod_uid = "u-1";
+  request.container_name = "app";
+  request.restore_from = "web-1";
+  ASSERT_THAT(WasRestored(Path("state"), request), test::IsOkAnd(false));
+
+  EXPECT_EQ(Call({"exec", "c1", "true"}), 0);
+
+  EXPECT_THAT(WasRestored(Path("state"), request), test::IsOkAnd(true));
+}
+
+TEST_F(HeldContainerTest, WhereNothingCanBeRecordedItIsNotExecutedInAndCanBeEnded) {
+  Hold();
+  test::WriteText(Path("state/consumed"), "a file where the directory should be");
+
+  EXPECT_EQ(Call({"exec", "c1", "true"}), 1);
+  EXPECT_EQ(Call({"kill", "c1", "9"}), 0);
+
+  EXPECT_TRUE(IsHeld());
+  EXPECT_EQ(RuntimeCalls().size(), 1u);
+}
+
+TEST_F(HeldContainerTest, WhoseStartWasNotAnsweredIsEndedWithoutEverRunning) {
+  Hold();
+  ASSERT_THAT(WriteRestoredMark(state_dir(), Request()), test::IsOk());
+
+  EXPECT_EQ(Call({"kill", "c1", "9"}), 0);
 
   EXPECT_TRUE(IsHeld());
 }

@@ -10,6 +10,7 @@
 #include "restore/runtime/protocol/container_marks.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -146,13 +147,16 @@ int WrapperFixture::Create(const std::vector<std::string>& more) {
 }
 
 void WrapperFixture::Consume() {
-  ASSERT_THAT(WriteConsumed(Path("state"), "u-1", "app", {"web-1", "", "op-1", ""}), test::IsOk());
+  ASSERT_THAT(AddConsumed(Path("state"), "u-1", test::SampleRecord("web-1", {"app"})),
+              test::IsOk());
 }
 
 void WrapperFixture::Hold(const std::string& processes) {
   fs::create_directories(state_dir());
   test::WriteText(Path("cgroup.procs"), processes);
-  ASSERT_THAT(WriteHeldMark(state_dir(), temp_.path().string()), test::IsOk());
+  ASSERT_THAT(WriteHeldMark(state_dir(),
+                            {temp_.path().string(), "u-1", test::SampleRecord("web-1", {"app"})}),
+              test::IsOk());
 }
 
 void WrapperFixture::WriteBundle(const std::string& container, const std::string& more_config) {

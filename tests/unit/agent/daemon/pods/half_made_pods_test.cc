@@ -5,11 +5,13 @@
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/messages.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::daemon {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::SampleRecord;
 using cryopod::test::StatusIs;
 using nlohmann::json;
 using ::testing::Contains;
@@ -44,9 +46,9 @@ class HalfMadePodsTest : public test::AgentFixture {
   }
   // A container of the journal's sandbox, restored by this operation.
   std::string AddContainer(const std::string& name, const std::string& restore_operation = "ours") {
-    EXPECT_THAT(
-        wrapper::WriteConsumed(config_.state_dir, "u-1", name, {"a", restore_operation, "r-1", ""}),
-        IsOk());
+    EXPECT_THAT(wrapper::AddConsumed(config_.state_dir, "u-1",
+                                     SampleRecord("a", {name}, restore_operation)),
+                IsOk());
     return server_.AddContainer(journal_.sandbox_id, test::SampleContainerConfig(name), 4711);
   }
   void LeaveJournal() {
@@ -127,6 +129,31 @@ TEST_F(HalfMadePodsTest, APodThatWasWhollyRestoredIsKept) {
   EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
   EXPECT_THAT(OutcomeOfRestore(), IsOk());
   EXPECT_THAT(server_.calls(), Not(Contains(StartsWith("StopPodSandbox"))));
+}
+
+TEST_F(HalfMadePodsTest, AContainerThatHadFinishedMayHaveEndedAgain) {
+  journal_.sandbox_id = AddSandbox("ours");
+  for (const char* name : {"app", "sidecar"}) AddContainer(name);
+  wrapper::ConsumedRecord record = SampleRecord("a", {}, "ours");
+  record.replaced = {"setup"};
+  ASSERT_THAT(wrapper::AddConsumed(config_.state_dir, "u-1", std::move(record)), IsOk());
+  const std::string setup =
+      server_.AddContainer(journal_.sandbox_id, test::SampleContainerConfig("setup"), 4711);
+  ASSERT_THAT(runtime_.StopContainer(setup, 0, Soon()), IsOk());
+  journal_.containers = {"setup", "app", "sidecar"};
+
+  LeaveJournalAndSettle();
+
+  EXPECT_THAT(server_.sandbox_ids(), ElementsAre(journal_.sandbox_id));
+  EXPECT_THAT(OutcomeOfRestore(), IsOk());
+}
+
+TEST_F(HalfMadePodsTest, APodOfWhichAContainerIsStillToBeRestoredIsRemoved) {
+  journal_.sandbox_id = AddSandbox("ours");
+  AddContainer("app");
+  server_.AddContainer(journal_.sandbox_id, test::SampleContainerConfig("sidecar"), 4711);
+
+  ExpectRemoval();
 }
 
 TEST_F(HalfMadePodsTest, APodWhoseRestoreIsRememberedAsDoneIsNoLongerOurs) {

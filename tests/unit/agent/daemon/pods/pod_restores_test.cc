@@ -10,11 +10,13 @@
 #include "restore/runtime/protocol/messages.h"
 #include "restore/runtime/protocol/once_record.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::daemon {
 namespace {
 
 using cryopod::test::IsOk;
+using cryopod::test::SampleRecord;
 using cryopod::test::StatusIs;
 using nlohmann::json;
 using ::testing::AllOf;
@@ -55,14 +57,12 @@ class PodRestoresTest : public test::AgentFixture {
   void PlayWrapper(const std::string& id) {
     const std::string sandbox = server_.sandbox_ids().at(0);
     const json config = json::parse(server_.container_config(id));
-    wrapper::ConsumedRecord record;
-    record.remark = remark_;
-    record.restore_from = Annotation(sandbox, wrapper::kRestoreFromAnnotation);
-    record.restore_operation =
-        operation_.empty() ? Annotation(sandbox, wrapper::kRestoreOperationAnnotation) : operation_;
-    EXPECT_THAT(
-        wrapper::WriteConsumed(config_.state_dir, "u-new", config["metadata"]["name"], record),
-        IsOk());
+    wrapper::ConsumedRecord record =
+        SampleRecord(Annotation(sandbox, wrapper::kRestoreFromAnnotation), {},
+                     operation_.empty() ? Annotation(sandbox, wrapper::kRestoreOperationAnnotation)
+                                        : operation_);
+    record.restored[config["metadata"]["name"]] = remark_;
+    EXPECT_THAT(wrapper::AddConsumed(config_.state_dir, "u-new", std::move(record)), IsOk());
     server_.SetVerboseInfo(id, json{{"pid", ::getpid()}, {"config", config}}.dump());
   }
   Result<RestoreReport> Restore() {

@@ -285,6 +285,27 @@ TEST_F(AgentServiceTest, InspectAndVerifyTellWhatIsInAnArchive) {
               StatusIs(Code::kDataLoss, HasSubstr("verifying archive a")));
 }
 
+TEST_F(AgentServiceTest, AnArchiveThatIsRestoredFromIsNotDeletedAndTheRestoreIsNamed) {
+  MakeArchive("a");
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const archive::ArchiveStore store,
+                               archive::ArchiveStore::Open(config_.store_root()));
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(UniqueFd lease, store.Lease("a"));
+  OperationFacts restore;
+  restore.id = "r-1";
+  restore.kind = jobs::JobKind::kRestore;
+  restore.pod = "shop/web";
+  restore.pod_key = "u-1";
+  restore.archive = "a";
+  ASSERT_THAT(operations_.Begin(restore), IsOk());
+
+  EXPECT_THAT(client_->Delete("a", Soon()),
+              StatusIs(Code::kFailedPrecondition,
+                       AllOf(HasSubstr("operation r-1 of pod shop/web"), HasSubstr("cancel"))));
+
+  lease.Reset();
+  EXPECT_THAT(client_->Delete("a", Soon()), IsOk());
+}
+
 TEST_F(AgentServiceTest, AnArchiveIsDeletedUnlessAnotherOneStandsUnderItsName) {
   MakeArchive("a");
   EXPECT_THAT(client_->Delete("a@sha256:" + std::string(64, '0'), Soon()),

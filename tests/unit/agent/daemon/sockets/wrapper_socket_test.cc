@@ -9,12 +9,14 @@
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/runtime/protocol/once_record.h"
 #include "tests/unit/agent/daemon/daemon_fixture.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::daemon {
 namespace {
 
 using cryopod::test::IsOk;
 using cryopod::test::IsOkAnd;
+using cryopod::test::SampleRecord;
 using cryopod::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -45,10 +47,7 @@ class WrapperServerTest : public test::AgentFixture {
     ASSERT_THAT(served, IsOk());
     wrappers_ = std::move(served).value();
   }
-  // As the pod's cryopod-restore does it.
-  void ReportStage(const std::string& id, jobs::Stage stage) const {
-    jobs::Report report;
-    report.stage = stage;
+  void WriteReport(const std::string& id, const jobs::Report& report) const {
     ASSERT_THAT(jobs::WriteFileOf(JobDir(id), jobs::kStateFile, report), IsOk());
   }
   AgentParts parts() { return {config_, runtime_, *register_, metrics_}; }
@@ -109,8 +108,7 @@ TEST_F(WrapperServerTest, TheSocketIsForRootAlone) {
 }
 
 TEST_F(WrapperServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
-  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"a", "", "r-0", ""}),
-              IsOk());
+  ASSERT_THAT(wrapper::AddConsumed(config_.state_dir, "u-1", SampleRecord("a", {"app"})), IsOk());
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), Passes());
 
@@ -118,7 +116,7 @@ TEST_F(WrapperServerTest, AConsumedContainerStartsColdWithoutAnyProcess) {
 }
 
 TEST_F(WrapperServerTest, ARecordOfAnotherArchiveDoesNotCount) {
-  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "app", {"other", "", "r-0", ""}),
+  ASSERT_THAT(wrapper::AddConsumed(config_.state_dir, "u-1", SampleRecord("other", {"app"})),
               IsOk());
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith("from the restore of a"));
@@ -126,7 +124,7 @@ TEST_F(WrapperServerTest, ARecordOfAnotherArchiveDoesNotCount) {
 
 TEST_F(WrapperServerTest, ADamagedRecordFailsInsteadOfStartingCold) {
   std::filesystem::create_directories(config_.state_dir + "/consumed/u-1");
-  std::ofstream(config_.state_dir + "/consumed/u-1/app") << "\x01 rubbish";
+  std::ofstream(config_.state_dir + "/consumed/u-1/.restored") << "\x01 rubbish";
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kCreate)), FailsWith(""));
   EXPECT_THAT(Jobs(), SizeIs(0));
@@ -217,8 +215,16 @@ TEST_F(WrapperServerTest, AColdStartIsRecordedCountedAndEndsTheRestore) {
   EXPECT_TRUE(Eventually([&] { return Jobs().empty(); }));
 }
 
+TEST_F(WrapperServerTest, BesideAContainerThatIsHeldNoneStartsCold) {
+  jobs::ContainerReport held;
+  held.phase = jobs::Phase::kHeld;
+  WriteReport(BeginRestore(), {jobs::Stage::kServing, Status(), {held}});
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kColdStart)), FailsWith("half of it"));
+}
+
 TEST_F(WrapperServerTest, HalfAPodDoesNotStartCold) {
-  ASSERT_THAT(wrapper::WriteConsumed(config_.state_dir, "u-1", "db", {"a", "", "r-0", ""}), IsOk());
+  ASSERT_THAT(wrapper::AddConsumed(config_.state_dir, "u-1", SampleRecord("a", {"db"})), IsOk());
 
   EXPECT_THAT(Ask(RequestOf(Request::Kind::kColdStart)), FailsWith("half of it"));
 
@@ -368,9 +374,17 @@ TEST_F(WrapperServerTest, ARestoreStandsInTheRegisterWithItsStage) {
   EXPECT_EQ(operation->pod(), "shop/web");
   EXPECT_EQ(operation->facts().archive, "a");
 
-  ReportStage(operation->id(), jobs::Stage::kServing);
+  WriteReport(operation->id(), {jobs::Stage::kServing, Status(), {}});
 
   EXPECT_TRUE(Eventually([&] { return operation->progress().stage == "serving"; }));
+}
+
+TEST_F(WrapperServerTest, ARestoreThatIsAboutToEndHasASuccessorForWhoAsks) {
+  // The first one ends before anybody reaches it.
+  const std::string mark = temp_.path() / "ended-once";
+  SetRestoreProgram("[ \"$3\" = --end ] || [ -e " + mark + " ] || { touch " + mark + "; exit 3; }");
+
+  EXPECT_THAT(Ask(RequestOf(Request::Kind::kSandbox)), FailsWith("from the restore of a"));
 }
 
 TEST_F(WrapperServerTest, ARestoreKeepsACheckpointOfThePodAway) {
@@ -409,7 +423,7 @@ TEST_F(WrapperServerTest, ACancelledRestoreIsEndedAndRemembered) {
 TEST_F(WrapperServerTest, ARestoreIsRememberedWithItsOutcomeWhenItsProcessHasEnded) {
   BeginRestore();
   const std::shared_ptr<Operation> operation = TheRestore();
-  ReportStage(operation->id(), jobs::Stage::kRestored);
+  WriteReport(operation->id(), {jobs::Stage::kRestored, Status(), {}});
   WatchEnds();
 
   ::kill(JobPid(operation->id()), SIGKILL);

@@ -12,6 +12,7 @@
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
+#include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -62,7 +63,21 @@ class ContainerMarksTest : public ::testing::Test {
   std::string cgroup_dir() const { return (temp_.path() / "cgroup").string(); }
   void Hold(const std::string& processes) {
     test::WriteText(temp_.path() / "cgroup/cgroup.procs", processes);
-    ASSERT_THAT(WriteHeldMark(state_dir(), cgroup_dir()), test::IsOk());
+    ASSERT_THAT(WriteHeldMark(state_dir(), MarkOf("app")), test::IsOk());
+  }
+  HeldMark MarkOf(const std::string& container) const {
+    HeldMark mark{cgroup_dir(), "u-1", test::SampleRecord("web-1", {container})};
+    mark.record.waiting = {"app", "sidecar"};
+    mark.record.waiting.erase(container);
+    return mark;
+  }
+  std::string records_dir() const { return (temp_.path() / "records").string(); }
+  Status Release() const { return ReleaseHeld(records_dir(), {state_dir()}); }
+  Result<ConsumedRecord> Record() const {
+    Request request;
+    request.pod_uid = "u-1";
+    request.restore_from = "web-1";
+    return ReadConsumed(records_dir(), request);
   }
   bool IsHeld() const { return std::filesystem::exists(temp_.path() / "state/cryopod.held"); }
 
@@ -89,7 +104,7 @@ TEST_F(ContainerMarksTest, TheRestoredMarkTellsWhatAStartRequestSays) {
 
 TEST_F(ContainerMarksTest, AContainerWithoutMarksHasNone) {
   EXPECT_THAT(ReadRestoredMark(state_dir()), test::StatusIs(Code::kNotFound));
-  EXPECT_THAT(ReleaseHeld(state_dir()), test::IsOk());
+  EXPECT_THAT(Release(), test::IsOk());
   EXPECT_THAT(RemoveRestoredMark(state_dir()), test::IsOk());
   EXPECT_THAT(RemoveHeldMark(state_dir()), test::IsOk());
 }
@@ -101,11 +116,49 @@ TEST_F(ContainerMarksTest, ReleasingAHeldContainerLetsEveryProcessRunThatIsStill
   Hold("0\n4194303\n" + std::to_string(first.pid()) + "\n" + std::to_string(second.pid()) + "\n");
   ASSERT_TRUE(IsHeld());
 
-  EXPECT_THAT(ReleaseHeld(state_dir()), test::IsOk());
+  EXPECT_THAT(Release(), test::IsOk());
 
   EXPECT_TRUE(first.ReachesState('S'));
   EXPECT_TRUE(second.ReachesState('S'));
   EXPECT_FALSE(IsHeld());
+  ASSERT_THAT(Record(), test::IsOk());
+  EXPECT_EQ(Record()->restored.count("app"), 1u);
+  EXPECT_EQ(Record()->waiting.count("sidecar"), 1u) << "it alone was let run";
+}
+
+TEST_F(ContainerMarksTest, NothingRunsThatCannotBeRecorded) {
+  StoppedChild child;
+  Hold(std::to_string(child.pid()) + "\n");
+  test::WriteText(records_dir(), "a file where the directory should be");
+
+  EXPECT_FALSE(Release().ok());
+
+  EXPECT_TRUE(child.ReachesState('T'));
+  EXPECT_TRUE(IsHeld());
+}
+
+TEST_F(ContainerMarksTest, SeveralAreRecordedTogether) {
+  Hold("0\n");
+  const std::string other = (temp_.path() / "other").string();
+  std::filesystem::create_directory(other);
+  ASSERT_THAT(WriteHeldMark(other, MarkOf("sidecar")), test::IsOk());
+
+  EXPECT_THAT(ReleaseHeld(records_dir(), {state_dir(), other}), test::IsOk());
+
+  ASSERT_THAT(Record(), test::IsOk());
+  EXPECT_EQ(Record()->restored.size(), 2u);
+  EXPECT_TRUE(Record()->waiting.empty());
+}
+
+TEST_F(ContainerMarksTest, AMarkOfAnOlderVersionHasItsRecordAlready) {
+  StoppedChild child;
+  test::WriteText(temp_.path() / "cgroup/cgroup.procs", std::to_string(child.pid()) + "\n");
+  test::WriteText(temp_.path() / "state/cryopod.held", "cgroup=" + cgroup_dir() + "\n");
+
+  EXPECT_THAT(Release(), test::IsOk());
+
+  EXPECT_TRUE(child.ReachesState('S'));
+  EXPECT_THAT(Record(), test::StatusIs(Code::kNotFound));
 }
 
 TEST_F(ContainerMarksTest, AMarkThatIsTakenBackLetsNothingRun) {
@@ -115,7 +168,7 @@ TEST_F(ContainerMarksTest, AMarkThatIsTakenBackLetsNothingRun) {
   EXPECT_THAT(RemoveHeldMark(state_dir()), test::IsOk());
 
   EXPECT_FALSE(IsHeld());
-  EXPECT_THAT(ReleaseHeld(state_dir()), test::IsOk());
+  EXPECT_THAT(Release(), test::IsOk());
   EXPECT_TRUE(child.ReachesState('T'));
 }
 
@@ -123,16 +176,19 @@ TEST_F(ContainerMarksTest, AMarkThatNamesNoCgroupIsDamaged) {
   for (const char* text : {"cgroup=relative\n", "rubbish\n"}) {
     test::WriteText(temp_.path() / "state/cryopod.held", text);
 
-    EXPECT_THAT(ReleaseHeld(state_dir()), test::StatusIs(Code::kDataLoss)) << text;
+    EXPECT_THAT(Release(), test::StatusIs(Code::kDataLoss)) << text;
   }
 }
 
 TEST_F(ContainerMarksTest, AHeldContainerWhoseCgroupIsGoneStaysMarked) {
-  ASSERT_THAT(WriteHeldMark(state_dir(), cgroup_dir() + "/gone"), test::IsOk());
+  HeldMark mark = MarkOf("app");
+  mark.cgroup_dir += "/gone";
+  ASSERT_THAT(WriteHeldMark(state_dir(), mark), test::IsOk());
 
-  EXPECT_THAT(ReleaseHeld(state_dir()), test::IsOk());
+  EXPECT_THAT(Release(), test::IsOk());
 
   EXPECT_TRUE(IsHeld());
+  EXPECT_THAT(Record(), test::StatusIs(Code::kNotFound)) << "it has not run";
 }
 
 }  // namespace
