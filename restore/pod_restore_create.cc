@@ -235,8 +235,9 @@ Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcom
   container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(
       VerifyRestored(container, RecordOf(archive_->checkpoint(), container.name).tasks));
-  CRYOPOD_RETURN_IF_ERROR(Complete(container, attempt).While(doing));
-  return PutHostnameBack(container, Deadline::After(kHostnameTimeout));
+  // Before the rest, which takes its time: the pod's other containers may run and ask for it.
+  CRYOPOD_RETURN_IF_ERROR(PutHostnameBack(container, Deadline::After(kHostnameTimeout)));
+  return Complete(container, attempt).While(doing);
 }
 
 jobs::ContainerReport* PodRestore::FindAttempt(const std::string& container_id) {

@@ -271,8 +271,8 @@ Status Checkpoint::Capture() {
     // Nobody can do with less than one.
     if (attempt == 1) first_freeze = stood_still_;
     if (captured.code() != Code::kAborted || attempt == kCaptureAttemptsMax ||
-        stood_still_ - first_freeze >= milliseconds(job_.freeze_budget_ms) ||
-        deadline_.expired() || result_.may_be_frozen) {
+        stood_still_ - first_freeze >= milliseconds(job_.freeze_budget_ms) || deadline_.expired() ||
+        result_.may_be_frozen) {
       jobs::KeepLogs(job_dir_, job_.state_dir, job_.operation_id);
       return NameTries(captured, attempt);
     }
@@ -348,8 +348,8 @@ Status Checkpoint::KillSource() {
   for (const DumpTarget& target : pod_.targets) containers.push_back(&target.cgroup);
   const Status ended = KillEach(containers, Deadline::After(kKillTimeout));
   if (ended.ok()) return guard_.Disarm();
-  // All of it was told, and runs nothing any more: what is left waits in the kernel, for a disk or a
-  // server, and the runtime that removes the pod waits for that.
+  // All of it was told, and runs nothing any more: what is left waits in the kernel, for a disk or
+  // a server, and the runtime that removes the pod waits for that.
   Log(LogLevel::kWarning, "the source does not end yet", {{"reason", ended.message()}});
   return Status();
 }
