@@ -345,8 +345,8 @@ Status Checkpoint::KillSource() {
   for (const DumpTarget& target : pod_.targets) containers.push_back(&target.cgroup);
   const Status ended = KillEach(containers, Deadline::After(kKillTimeout));
   if (ended.ok()) return guard_.Disarm();
-  // All of it was told, and runs nothing any more: what is left waits in the kernel, for a disk or a
-  // server, and the runtime that removes the pod waits for that.
+  // All of it was told, and runs nothing any more: what is left waits in the kernel, for a disk or
+  // a server, and the runtime that removes the pod waits for that.
   Log(LogLevel::kWarning, "the source does not end yet", {{"reason", ended.message()}});
   return Status();
 }
