@@ -30,6 +30,7 @@ class RandomKillsTest(unittest.TestCase):
     def setUpClass(cls):
         nodes = cls.enterClassContext(lab.Lab(cgroup=CGROUP, nodes=1))
         cls.node = nodes["a"]
+        cls.node.agent("start")
         cls.node.write(SCRIPT, pathlib.Path(__file__).with_name("kill_anything.py").read_text())
         cls.met = collections.Counter()
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -38,6 +39,8 @@ class UnansweredMount {
   }
 
   bool valid() const { return valid_; }
+  // Somebody waits for an answer, and cannot be made to end any more.
+  bool asked() const { return asked_; }
   std::string path() const { return folder_ + "/anything"; }
 
  private:
@@ -57,16 +60,18 @@ class UnansweredMount {
     return ::write(device_.get(), &answer, sizeof answer) == sizeof answer;
   }
 
-  void TakeAll(const std::stop_token& stop) const {
+  void TakeAll(const std::stop_token& stop) {
     std::array<char, 65536> request{};
     while (!stop.stop_requested()) {
       if (::read(device_.get(), request.data(), request.size()) < 0) return;
+      asked_ = true;
     }
   }
 
   std::string folder_;
   UniqueFd device_;
   bool valid_ = false;
+  std::atomic<bool> asked_ = false;
   std::jthread taker_;
 };
 

@@ -220,7 +220,7 @@ TEST_P(CgroupTest, OneThatDoesNotEndKeepsNoOtherAlive) {
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup hung, Cgroup::Open(hung_path));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup other, Cgroup::Open(other_path));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess waits, SpawnIn(hung_path, {"/bin/cat", mount.path()}));
-  while (ReadProcessInfo(waits.pid())->state != 'D') std::this_thread::sleep_for(milliseconds(1));
+  while (!mount.asked()) std::this_thread::sleep_for(milliseconds(1));
   CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, SpawnIn(other_path));
 
   EXPECT_THAT(KillEach({&hung, &other}, Deadline::After(milliseconds(100))),
