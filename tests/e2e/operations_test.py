@@ -5,7 +5,7 @@ import pathlib
 import unittest
 
 import lab
-from bare_pod import BarePod, Refused
+from bare_pod import BarePod
 from lab import wait_until
 from layout import CRIU_IMAGES, Layout
 from two_nodes import PodTest, a, b, carry, setUpModule, tearDownModule, unique  # noqa: F401
@@ -141,21 +141,32 @@ class OperationsTest(OperationTest):
         self.assertEqual((ended["kind"], ended["archive"], ended["state"]),
                          ("restore", archive, "succeeded"))
 
-    def test_a_restore_that_waits_for_a_better_archive_can_be_cancelled(self):
-        pod = self.run_memory_pod("damaged")
-        archive = self.checkpoint(pod)["archive"]
+    def test_a_restore_that_waits_for_its_next_container_can_be_cancelled(self):
+        archive = self.checkpoint(self.run_memory_pod("waits"))["archive"]
         carry(archive)
-        layout = Layout(b, archive)
-        layout.flip_a_bit(layout.blob(CRIU_IMAGES))
-        refused = self.bare_pod(archive)
-        with self.assertRaises(Refused):
-            refused.run()
-        operation = self.operation_of(refused)["operation_id"]
+        restored = self.bare_pod(archive)
+        restored.run_sandbox()
+        restored.create("count")
+        operation = self.operation_of(restored)["operation_id"]
 
         self.assertEqual(b.ctl("cancel", operation).returncode, 0)
 
         self.assertEqual(self.operations(b), {})
-        self.assertEqual(self.operation_of(refused, "--all")["state"], "cancelled")
+        self.assertEqual(self.operation_of(restored, "--all")["state"], "cancelled")
+
+    def test_a_restore_whose_archive_is_damaged_has_failed_each_time_that_it_is_asked(self):
+        archive = self.checkpoint(self.run_memory_pod("damaged"))["archive"]
+        carry(archive)
+        layout = Layout(b, archive)
+        layout.flip_a_bit(layout.blob(CRIU_IMAGES))
+        refused = self.bare_pod(archive)
+
+        refused.refusals()
+
+        wait_until(lambda: self.operations(b) == {}, "nothing waits for it")
+        states = [operation["state"] for operation in self.operations(b, "--all").values()
+                  if operation["pod"] == f"default/{refused.name}"]
+        self.assertEqual(set(states), {"failed"})
 
     def bare_pod(self, archive):
         pod = BarePod(b, archive, lab.container("count", "counter"),
