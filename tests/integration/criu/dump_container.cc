@@ -13,6 +13,7 @@
 #include "agent/criu/images/criu_images.h"
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
+#include "agent/os/log.h"
 #include "agent/os/mount_info.h"
 
 namespace cryopod::criu {
@@ -80,5 +81,6 @@ int Run(const std::string& oci_runtime_root, const std::string& id, const std::s
 
 int main(int argc, char** argv) {
   if (argc != 5) return 2;
+  cryopod::SetLogLevelFromEnvironment();
   return cryopod::criu::Run(argv[1], argv[2], argv[3], argv[4]);
 }

@@ -139,7 +139,7 @@ class Container:
 
     def dump(self):
         return self.node.shell(f"rm -rf {WORK}/images {WORK}/criu-work; mkdir -m 700 {WORK}/images "
-                               f"{WORK}/criu-work; {WORK}/dump_container /run/runc c {WORK}/images "
+                               f"{WORK}/criu-work; CRYOPOD_LOG_LEVEL=debug {WORK}/dump_container /run/runc c {WORK}/images "
                                f"{WORK}/criu-work", check=False)
 
     def exec(self, command):
