@@ -345,6 +345,7 @@ Status Checkpoint::KillSource() {
   frozen_.reset();
   result_.source_killed = true;
   std::vector<const Cgroup*> containers;
+  containers.reserve(pod_.targets.size());
   for (const DumpTarget& target : pod_.targets) containers.push_back(&target.cgroup);
   const Status ended = KillEach(containers, Deadline::After(kKillTimeout));
   if (ended.ok()) return guard_.Disarm();

@@ -78,6 +78,7 @@ class GuardProcess {
         job_dir_fd_ >= 0 && ::faccessat(job_dir_fd_, jobs::kStoppingFile, F_OK, 0) == 0;
     if (!stop_is_decided) return ThawUntilCriuEnds(parent_lives);
     std::vector<const Cgroup*> all;
+    all.reserve(cgroups_.size());
     for (const Cgroup& cgroup : cgroups_) all.push_back(&cgroup);
     (void)KillEach(all, Deadline::After(kKillTimeout));
   }

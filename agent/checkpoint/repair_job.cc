@@ -57,6 +57,7 @@ Status ReleaseAll(const jobs::Journal& journal, bool kill) {
       KeepFirst(first, cgroup->Thaw());
   }
   std::vector<const Cgroup*> each;
+  each.reserve(to_kill.size());
   for (const Cgroup& cgroup : to_kill) each.push_back(&cgroup);
   KeepFirst(first, KillEach(each, Deadline::After(kKillTimeout)));
   return first;

@@ -99,7 +99,7 @@ std::string ReadLogTail(int work_dir_fd) {
 
 Status FailureOf(const Result<Answer>& answer, const ExitStatus& exit, int work_dir_fd) {
   const std::string log = ReadLogTail(work_dir_fd);
-  const Status reason = ReasonFromLog(log);
+  Status reason = ReasonFromLog(log);
   if (!reason.ok()) return reason;
   if (answer.ok() && !answer->error_message.empty()) {
     return Status(Code::kUnknown, "CRIU failed: " + Printable(answer->error_message),

@@ -115,9 +115,8 @@ Status RemoveAbandonedIn(int partial_dir_fd, const std::vector<std::string>& run
                            ListDirectory(partial_dir_fd));
   for (const DirectoryEntry& entry : entries) {
     if (std::find(running.begin(), running.end(), entry.name) != running.end()) continue;
-    const Status removed = entry.type == DT_DIR
-                               ? RemoveIfAbandoned(partial_dir_fd, entry.name).status()
-                               : RemoveTreeAt(partial_dir_fd, entry.name);
+    Status removed = entry.type == DT_DIR ? RemoveIfAbandoned(partial_dir_fd, entry.name).status()
+                                          : RemoveTreeAt(partial_dir_fd, entry.name);
     // Another process may be removing the same.
     if (!removed.ok() && removed.code() != Code::kNotFound) return removed;
   }

@@ -54,7 +54,7 @@ Status RemoveSource(const AgentParts& agent, const std::stop_token& stop,
                     const std::string& sandbox_id) {
   const Deadline deadline = Deadline::After(kRemoveSourceTimeout);
   for (int attempt = 1; true; ++attempt) {
-    const Status stopped =
+    Status stopped =
         agent.runtime.StopPodSandbox(sandbox_id, deadline.SoonerAfter(kRemoveCallTimeout));
     const bool gone = stopped.ok() || stopped.code() == Code::kNotFound;
     if (!gone && (attempt == kStopAttemptsMax || deadline.expired())) return stopped;
