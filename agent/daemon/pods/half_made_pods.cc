@@ -90,7 +90,7 @@ Result<bool> IsWhole(const AgentParts& agent, const Entry& entry, const cri::Pod
 }
 
 Status Undo(cri::RuntimeClient& runtime, const std::string& sandbox_id) {
-  const Status stopped = runtime.StopPodSandbox(sandbox_id, Deadline::After(kCallTimeout));
+  Status stopped = runtime.StopPodSandbox(sandbox_id, Deadline::After(kCallTimeout));
   if (!stopped.ok() && stopped.code() != Code::kNotFound) return stopped;
   const Status removed = runtime.RemovePodSandbox(sandbox_id, Deadline::After(kCallTimeout));
   return removed.code() == Code::kNotFound ? Status() : removed;
