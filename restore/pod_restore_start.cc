@@ -38,7 +38,7 @@ Answer PodRestore::OnStart(const Request& request) {
   if (!hold_end_.has_value()) hold_end_ = Deadline::After(job_.hold);
   Save();
   LookAtHeld();
-  const Status released = IsReleaseDue() ? ReleaseHeld() : Status();
+  Status released = IsReleaseDue() ? ReleaseHeld() : Status();
   return released.ok() ? Answer::Pass() : GiveUp(container, released);
 }
 
@@ -123,7 +123,7 @@ Status PodRestore::ReleaseHeld() {
   for (const jobs::ContainerReport& container : report_.containers) {
     if (IsHeld(container)) state_dirs.push_back(container.state_dir);
   }
-  const Status released = wrapper::ReleaseHeld(job_.state_dir, state_dirs);
+  Status released = wrapper::ReleaseHeld(job_.state_dir, state_dirs);
   if (!released.ok()) {
     Log(LogLevel::kError, "letting held containers run", {{"reason", released.message()}});
     hold_end_ = Deadline::After(kReleaseInterval);

@@ -213,7 +213,7 @@ Status Restore(const std::string& job_dir, bool end, bool& finished) {
     CRYOPOD_ASSIGN_OR_RETURN(server, RestoreServer::Create(job, job_dir));
   }
   pod.Adopt(left.ok() ? *left : jobs::Report());
-  const Status served = server ? server->Run(pod) : Status();
+  Status served = server ? server->Run(pod) : Status();
   server.reset();
   pod.End();
   finished = pod.finished();

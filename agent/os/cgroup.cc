@@ -64,7 +64,7 @@ Status WaitForEvents(int dir_fd, Deadline deadline,
     if (pleased) return Status();
     if (deadline.expired()) return Status(Code::kDeadlineExceeded, "cgroup.events did not change");
     const Deadline soon = deadline.SoonerAfter(kLongestPause);
-    const Status changed = WaitReady(file.get(), POLLPRI, soon, "cgroup.events");
+    Status changed = WaitReady(file.get(), POLLPRI, soon, "cgroup.events");
     if (!changed.ok() && changed.code() != Code::kDeadlineExceeded) return changed;
   }
 }

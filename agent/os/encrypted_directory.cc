@@ -32,7 +32,7 @@ Result<fscrypt_key_specifier> AddRandomKey(int dir_fd) {
     return ErrnoStatus(errno, "getrandom", "key");
   }
   const bool added = ::ioctl(dir_fd, FS_IOC_ADD_ENCRYPTION_KEY, add) == 0;
-  const Status refused = added ? Status() : Refused("add a key for");
+  Status refused = added ? Status() : Refused("add a key for");
   ::explicit_bzero(add->raw, kKeyBytes);
   if (!added) return refused;
   return add->key_spec;

@@ -47,7 +47,7 @@ Result<StagingArea> StagingArea::Create(const std::string& memory_path,
   }
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(path));
   if (!in_memory) {
-    const Status encrypted = EncryptDirectory(dir.get());
+    Status encrypted = EncryptDirectory(dir.get());
     if (!encrypted.ok() && encrypted.code() != Code::kUnimplemented) return encrypted;
   }
   return StagingArea(path, in_memory, std::move(dir));

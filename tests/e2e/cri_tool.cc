@@ -60,7 +60,7 @@ class Tool {
   Status Run() {
     CRYOPOD_ASSIGN_OR_RETURN(const std::string sandbox, RunSandbox());
     json containers = json::object();
-    const Status status = StartContainers(sandbox, &containers);
+    Status status = StartContainers(sandbox, &containers);
     if (!status.ok()) {
       if (options_.rollback) RollBack(sandbox);
       return status;

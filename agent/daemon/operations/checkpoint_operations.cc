@@ -174,7 +174,7 @@ Result<std::shared_ptr<Operation>> CheckpointOperations::TryStart(
   CRYOPOD_ASSIGN_OR_RETURN(OperationRegister::Begun begun,
                            agent_.operations.Begin(std::move(facts)));
   if (begun.found) return begun.operation;
-  const Status launched = Launch(request, pod, patience, begun.operation);
+  Status launched = Launch(request, pod, patience, begun.operation);
   if (launched.ok()) return begun.operation;
   agent_.operations.Drop(*begun.operation);
   return launched;

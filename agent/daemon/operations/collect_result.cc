@@ -60,7 +60,7 @@ Result<jobs::CheckpointResult> CollectResult(const std::stop_token& stop, Operat
   if (jobs::IsNotUnderstood(reported.status())) return reported;
   if (reported.ok() && !reported->may_be_frozen) return reported;
   const std::string stage = operation.progress().stage;
-  const Status repaired = RepairPatiently(stop, operation, job_dir);
+  Status repaired = RepairPatiently(stop, operation, job_dir);
   if (repaired.code() == Code::kCancelled || jobs::IsNotUnderstood(repaired)) return repaired;
   if (reported.ok()) return reported;
   // The source was past its cut: the repair has ended it, and with that the checkpoint is whole.

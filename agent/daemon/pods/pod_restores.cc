@@ -158,7 +158,7 @@ Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& re
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
                              agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
-    const Status let_go = WaitUntilLetGo(container, deadline);
+    Status let_go = WaitUntilLetGo(container, deadline);
     if (let_go.code() == Code::kDeadlineExceeded) return let_go;
     const Result<wrapper::ConsumedRecord> record =
         wrapper::ReadConsumed(agent_.config.state_dir, restore);

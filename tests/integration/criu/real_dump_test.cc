@@ -23,7 +23,7 @@ class RealDumpTest : public test::RealCriu {
         process.Park(OptionsFor(pid, leaf()), images_fd_.get(), work_fd_.get(), deadline));
     CRYOPOD_RETURN_IF_ERROR(Freeze());
     count_at_freeze_ = Count(counter());
-    const Status dumped = process.Dump(deadline);
+    Status dumped = process.Dump(deadline);
     CRYOPOD_RETURN_IF_ERROR(leaf().Thaw());
     process.Finish();
     return dumped;

@@ -52,7 +52,7 @@ class CriuClientTest : public test::FakeCriuFixture {
               Patience patience = {}) {
     CriuProcess process = Spawn(behaviour, patience);
     CRYOPOD_RETURN_IF_ERROR(Park(process));
-    const Status dumped = process.Dump(Deadline::After(limit));
+    Status dumped = process.Dump(Deadline::After(limit));
     process.Finish();
     return dumped;
   }
