@@ -37,9 +37,7 @@ Buckets PhaseBuckets() { return {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 3
 // 1 MiB to 1 TiB by factors of four.
 Buckets SizeBuckets() {
   Buckets buckets;
-  for (double size_bytes = 1 << 20; size_bytes <= double{1ull << 40}; size_bytes *= 4) {
-    buckets.push_back(size_bytes);
-  }
+  for (int power = 20; power <= 40; power += 2) buckets.push_back(std::ldexp(1, power));
   return buckets;
 }
 
