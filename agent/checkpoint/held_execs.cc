@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "agent/checkpoint/cancellation.h"
-#include "agent/os/directory.h"
 #include "agent/os/file.h"
 #include "agent/os/first_in_line.h"
 #include "agent/os/namespaces.h"
@@ -28,22 +27,6 @@ constexpr milliseconds kLookInterval{2};
 constexpr milliseconds kStopTime{1};
 
 std::string ProcOf(pid_t pid) { return "/proc/" + std::to_string(pid); }
-
-std::vector<pid_t> ChildrenOf(pid_t parent) {
-  std::vector<pid_t> children;
-  const Result<std::vector<pid_t>> threads = ListThreads(parent);
-  if (!threads.ok()) return children;
-  for (const pid_t thread : *threads) {
-    const Result<std::string> list =
-        ReadFile(ProcOf(parent) + "/task/" + std::to_string(thread) + "/children");
-    if (!list.ok()) continue;
-    for (const std::string_view word : SplitWords(*list)) {
-      pid_t child = 0;
-      if (ParseNumber(word, child)) children.push_back(child);
-    }
-  }
-  return children;
-}
 
 // What waits at a door (ClosedDoors) is nobody's to hold, and nobody waits for it.
 bool IsOurWrapper(pid_t pid) {
@@ -94,7 +77,9 @@ std::set<pid_t> FindExecs(const std::set<pid_t>& parents) {
   std::set<pid_t> execs;
   for (const pid_t parent : parents) {
     const Result<uint64_t> outside = NamespaceInode(parent, "pid");
-    for (const pid_t child : ChildrenOf(parent)) {
+    const Result<std::vector<pid_t>> children = ListChildren(parent);
+    if (!children.ok()) continue;
+    for (const pid_t child : *children) {
       if (!Executes(child, "exec") || IsOurWrapper(child)) continue;
       const Result<uint64_t> pids = NamespaceInode(child, "pid");
       if (outside.ok() && pids.ok() && *pids == *outside) execs.insert(child);

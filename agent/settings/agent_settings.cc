@@ -35,9 +35,8 @@ Program AgentProgram(AgentSettings& settings, const std::string& version) {
        {"checkpoint_timeout", &settings.checkpoint_timeout_s, "seconds",
         "what a checkpoint may take when the caller names no time", seconds},
        {"freeze_budget", &settings.freeze_budget_ms, "milliseconds",
-        "what a pod may stand still in tries of a checkpoint that come to nothing, because "
-        "something "
-        "was started in it meanwhile; 0: there is one try",
+        "what a pod may stand still in further tries of a checkpoint, after a first that came to "
+        "nothing because something was started in it meanwhile; 0: there is one try",
         Between(0, kFreezeBudgetMsMax)},
        {"restore_timeout", &settings.restore_timeout_s, "seconds",
         "what a restore may take when the caller names no time", seconds},

@@ -17,7 +17,7 @@ struct AgentSettings {
   std::string criu_program = "criu";                         // a path, or a name in PATH
   std::string libexec_dir;  // of this installation; empty: beside the program
   uint32_t checkpoint_timeout_s = 300;
-  uint32_t freeze_budget_ms = 2000;  // what a pod stands still for nothing, before it is given up
+  uint32_t freeze_budget_ms = 2000;  // beyond the first try, before it is given up
   uint32_t restore_timeout_s = 300;
   uint32_t restore_idle_timeout_s = 600;  // a staged restore that nobody asks for
   uint32_t restore_hold_ms = 1000;        // a started container waits this long for the others

@@ -7,7 +7,6 @@ Prints one JSON object: whom the kill has met, what the command said, and how lo
 cgroups were frozen.
 """
 import contextlib
-import glob
 import json
 import os
 import signal
@@ -15,29 +14,11 @@ import subprocess
 import sys
 import time
 
+from node_watch import frozen_files, is_frozen, processes
+
 WATCH_S = 60
 # Not a restore: it waits for those who ask for its pod again.
 OURS = {"cryopod-checkpo", "cryopod-guard", "criu"}
-
-
-def processes():
-    """(name, PID) of all but zombies."""
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            pid, _, rest = open(path).read().partition(" (")
-            name, _, rest = rest.rpartition(") ")
-            if rest[0] not in "ZX":
-                yield name, int(pid)
-
-
-def is_frozen():
-    for path in glob.glob("/sys/fs/cgroup/freezer/k8s.io/*/freezer.state") + \
-            glob.glob("/sys/fs/cgroup/k8s.io/*/cgroup.events"):
-        with contextlib.suppress(OSError):
-            text = open(path).read()
-            if "FROZEN" in text or "FREEZING" in text or "frozen 1" in text:
-                return True
-    return False
 
 
 def kill(victims):
@@ -56,12 +37,12 @@ def watch():
     last_frozen = None
     while True:
         now = time.monotonic() - began
-        if is_frozen():
+        if is_frozen(frozen_files()):
             last_frozen = now
         names = {name for name, _ in processes()} & OURS
         if now > WATCH_S:
-            sys.exit(f"{WATCH_S} s after the kill {names} still ran, frozen: {is_frozen()}")
-        if not names and not is_frozen():
+            sys.exit(f"{WATCH_S} s after the kill {names} still ran, frozen: {is_frozen(frozen_files())}")
+        if not names and not is_frozen(frozen_files()):
             return last_frozen
         time.sleep(0.02)
 

@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+from node_watch import frozen_files, is_frozen, processes
+
 JOBS = "/run/cryopod/jobs"
 WATCH_S = 30
 AGENT, GUARD, CRIU = "cryopod-agent", "cryopod-guard", "criu"
@@ -35,30 +37,6 @@ libc.ptrace.restype = ctypes.c_long
 def ptrace(request, pid, data=0):
     if libc.ptrace(request, pid, None, data) != 0:
         raise OSError(ctypes.get_errno(), "ptrace")
-
-
-def processes():
-    """(name, PID) of all but zombies."""
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            pid, _, rest = open(path).read().partition(" (")
-            name, _, rest = rest.rpartition(") ")
-            if rest[0] not in "ZX":
-                yield name, int(pid)
-
-
-def frozen_files():
-    return glob.glob("/sys/fs/cgroup/freezer/k8s.io/*/freezer.state") + \
-        glob.glob("/sys/fs/cgroup/k8s.io/*/cgroup.events")
-
-
-def is_frozen(files):
-    for path in files:
-        with contextlib.suppress(OSError):
-            text = open(path).read()
-            if "FROZEN" in text or "FREEZING" in text or "frozen 1" in text:
-                return True
-    return False
 
 
 class Job:

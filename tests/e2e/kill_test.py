@@ -36,7 +36,8 @@ nodes = None
 def setUpModule():
     global nodes
     nodes = unittest.enterModuleContext(lab.Lab(cgroup=CGROUP, nodes=1))
-    nodes["a"].write(SCRIPT, pathlib.Path(__file__).with_name("kill_at_stage.py").read_text())
+    for name in ("kill_at_stage.py", "node_watch.py"):
+        nodes["a"].write(f"/root/{name}", pathlib.Path(__file__).with_name(name).read_text())
 
 
 class KillTest(unittest.TestCase):

@@ -31,7 +31,8 @@ class RandomKillsTest(unittest.TestCase):
         nodes = cls.enterClassContext(lab.Lab(cgroup=CGROUP, nodes=1))
         cls.node = nodes["a"]
         cls.node.agent("start")
-        cls.node.write(SCRIPT, pathlib.Path(__file__).with_name("kill_anything.py").read_text())
+        for name in ("kill_anything.py", "node_watch.py"):
+            cls.node.write(f"/root/{name}", pathlib.Path(__file__).with_name(name).read_text())
         cls.met = collections.Counter()
 
     def kill(self, chance, victims, limit_ms, *command):
