@@ -34,7 +34,7 @@ TEST_F(AdoptCheckpointsTest, AnAgentThatEndsWhileItWaitsForACriuLeavesTheRepairT
   SetCheckpointProgram("sleep 600 & criu=$!\n" + WriteJournalOf("$criu") + Say("dump") +
                        "kill -9 $$");
   CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::shared_ptr<Operation> operation, Start());
-  ASSERT_TRUE(Eventually([&] { return operation->progress().stage == "dump"; }));
+  ASSERT_TRUE(Eventually([&] { return operation->progress().stage == "release"; }));
   const pid_t criu = json::parse(ReadText(journal))["criu"][0]["pid"];
 
   BeginAgent();
