@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/criu/plugin/check_plugin.h"
 #include "agent/jobs/job_file.h"
 #include "agent/os/log.h"
 #include "restore/check_node.h"
@@ -83,6 +84,8 @@ Status PodRestore::Check() {
   CRYOPOD_ASSIGN_OR_RETURN(archive::Archive archive, OpenArchiveOf(job_));
   CRYOPOD_RETURN_IF_ERROR(
       CheckNode(archive.checkpoint(), job_.criu_program, Deadline::After(kCheckTimeout)));
+  hold_plugin_ =
+      criu::CheckHoldPlugin(job_.hold_plugin, job_.criu_program, Deadline::After(kCheckTimeout));
   for (const archive::FinishedContainer& finished : archive.checkpoint().finished) {
     CRYOPOD_RETURN_IF_ERROR(wrapper::CheckComponent(finished.name, kNameInArchive));
     finished_.insert(finished.name);

@@ -97,6 +97,7 @@ class PodRestore {
   Result<wrapper::Plan> BeginAttempt(const wrapper::Request& request,
                                      jobs::ContainerReport& container);
   Status Complete(jobs::ContainerReport& container, const Attempt& attempt);
+  void RemarkHold(const jobs::ContainerReport& container, Attempt& attempt) const;
   Status Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome);
   wrapper::Answer OnCreateConsumed(const wrapper::Request& request, wrapper::Due due);
   wrapper::Answer OnCreateFinished(const wrapper::Request& request);
@@ -122,6 +123,7 @@ class PodRestore {
   const std::string job_dir_;
   UniqueFd lease_;  // on the archive, so that it stays
   std::optional<archive::Archive> archive_;
+  Status hold_plugin_;           // can it be used? Else stop signals hold what is restored
   bool reopen_archive_ = false;  // it is damaged, and may have been replaced since
   std::optional<StagingArea> staging_;
   jobs::Report report_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "agent/os/log.h"
+#include "agent/os/record_locks.h"
 #include "agent/os/subprocess.h"
 #include "agent/os/text.h"
 #include "restore/adapt_mounts.h"
@@ -14,7 +15,6 @@
 #include "restore/memory/fill_memory.h"
 #include "restore/mounts/mount_rules.h"
 #include "restore/pod_restore.h"
-#include "restore/record_locks.h"
 #include "restore/restore_container.h"
 #include "restore/runtime/protocol/consumed_record.h"
 #include "restore/shared_pids.h"
@@ -144,8 +144,9 @@ Status PodRestore::AdaptImages(const Request& request, const Attempt& attempt) {
   CRYOPOD_RETURN_IF_ERROR(
       CheckExternalFiles(RecordOf(archive_->checkpoint(), name), attempt.mounts)
           .While("restoring container " + name + " from archive " + job_.archive));
-  Status adapted = AdaptToRequest(job_, *archive_, request, attempt.mounts,
-                                  LiveRulesOf(attempt.context, attempt.mounts, request),
+  criu::LiveRules rules = LiveRulesOf(attempt.context, attempt.mounts, request);
+  rules.wakes_stopped = hold_plugin_.message();
+  Status adapted = AdaptToRequest(job_, *archive_, request, attempt.mounts, rules,
                                   staging_->PathOf(name), Deadline::After(kAdaptTimeout));
   // Half rewritten they are of no use.
   if (!adapted.ok()) staged_.erase(name);
@@ -197,6 +198,11 @@ Result<wrapper::Plan> PodRestore::BeginAttempt(const Request& request,
       PrepareAttempt(job_dir_, staging_->PathOf(container.name), container.name, ++attempt.number));
   // The one that Check() has asked; the wrapper has another PATH.
   CRYOPOD_ASSIGN_OR_RETURN(plan.criu, FindProgram(job_.criu_program));
+  if (hold_plugin_.ok()) {
+    CRYOPOD_RETURN_IF_ERROR(
+        PrepareHold(job_.hold_plugin, container.cgroup_dir,
+                    RecordOf(archive_->checkpoint(), container.name).record_locks, plan));
+  }
   attempt.work_dir = plan.work_dir;
   const auto shared = request.namespace_paths.find("pid");
   CRYOPOD_RETURN_IF_ERROR(
@@ -224,17 +230,35 @@ Status PodRestore::Complete(jobs::ContainerReport& container, const Attempt& att
   }
   // Whom the kernel killed for memory is missing now.
   CRYOPOD_RETURN_IF_ERROR(VerifyRestored(container, record.tasks));
-  return SetLostLocks(container.pid, container.cgroup_dir, record.record_locks);
+  CRYOPOD_ASSIGN_OR_RETURN(const size_t locks,
+                           SetLostLocks(container.pid, container.cgroup_dir, record.record_locks));
+  if (locks > 0) {
+    Log(LogLevel::kInfo, "record locks that CRIU had lost were set again",
+        {{"container", container.name}, {"locks", std::to_string(locks)}});
+  }
+  return Status();
+}
+
+// With the plugin in CRIU the processes cannot tell that they were held.
+void PodRestore::RemarkHold(const jobs::ContainerReport& container, Attempt& attempt) const {
+  if (container.frozen) return;
+  const std::string why = hold_plugin_.ok() ? "its runtime keeps CRIU out of the container's cgroup"
+                                            : hold_plugin_.message();
+  const std::string remark = "held by stop signals, which its processes can see: " + why;
+  Log(LogLevel::kWarning, "a container is held by stop signals",
+      {{"container", container.name}, {"reason", why}});
+  attempt.remark += (attempt.remark.empty() ? "" : "; ") + remark;
 }
 
 Status PodRestore::Judge(jobs::ContainerReport& container, const wrapper::Outcome& outcome) {
-  const Attempt& attempt = attempts_[container.name];
+  Attempt& attempt = attempts_[container.name];
   const std::string doing =
       "restoring container " + container.name + " from archive " + job_.archive;
   if (!outcome.restored) return ReasonOf(outcome, attempt.work_dir).While(doing);
   container.pid = static_cast<pid_t>(outcome.pid);
   CRYOPOD_RETURN_IF_ERROR(
       VerifyRestored(container, RecordOf(archive_->checkpoint(), container.name).tasks));
+  RemarkHold(container, attempt);
   // Before the rest, which takes its time: the pod's other containers may run and ask for it.
   CRYOPOD_RETURN_IF_ERROR(PutHostnameBack(container, Deadline::After(kHostnameTimeout)));
   return Complete(container, attempt).While(doing);

@@ -51,7 +51,8 @@ Status PodRestore::Hold(const Request& request, jobs::ContainerReport& container
   }
   container.state_dir = request.state_dir;
   return wrapper::WriteHeldMark(
-      container.state_dir, {container.cgroup_dir, job_.pod_uid, ConsumedBy(request, container)});
+      container.state_dir,
+      {container.cgroup_dir, job_.pod_uid, ConsumedBy(request, container), container.frozen});
 }
 
 // What is let run with this container alone.

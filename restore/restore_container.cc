@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/criu/criu_log.h"
+#include "agent/criu/plugin/plugin_contract.h"
 #include "agent/jobs/job_file.h"
 #include "agent/jobs/kept_logs.h"
 #include "agent/os/cgroup.h"
@@ -21,9 +22,14 @@ namespace {
 
 constexpr char kOptionsFile[] = "criu.conf";
 // leave-stopped: SIGSTOP is the last thing that CRIU does to a process, so none has run when the
-// runtime reports success. tcp-close: the addresses of the new pod are others. Neither is set by
-// the runtime's request, which would outrank this file.
+// runtime reports success. tcp-close: the addresses of the new pod are others. None of them is set
+// by the runtime's request, which would outrank this file.
 constexpr char kOptions[] = "leave-stopped\ntcp-close\n";
+constexpr char kHoldOptionsFile[] = "hold.conf";
+constexpr char kHoldOptions[] = "tcp-close\nlibdir ";
+constexpr char kRecordLocksFile[] = "record_locks";
+// CRIU has let them go a moment ago.
+constexpr std::chrono::seconds kFreezeTimeout{10};
 
 // A wrapper's end closes its connection a moment before the runtime below it, and CRIU below that,
 // are killed: what they still fork is caught by looking again.
@@ -65,6 +71,18 @@ Result<wrapper::Plan> PrepareAttempt(const std::string& job_dir, const std::stri
   return plan;
 }
 
+Status PrepareHold(const std::string& library, const std::string& cgroup_dir,
+                   const std::vector<RecordLock>& locks, wrapper::Plan& plan) {
+  const std::string options = kHoldOptions + library.substr(0, library.rfind('/')) + "\n";
+  CRYOPOD_ASSIGN_OR_RETURN(const UniqueFd dir, OpenDirectory(plan.work_dir));
+  CRYOPOD_RETURN_IF_ERROR(WriteFileAtomically(dir.get(), kHoldOptionsFile, options));
+  CRYOPOD_RETURN_IF_ERROR(
+      WriteFileAtomically(dir.get(), kRecordLocksFile, criu::FormatLocks(locks)));
+  plan.hold = {plan.work_dir + "/" + kHoldOptionsFile, cgroup_dir,
+               plan.work_dir + "/" + kRecordLocksFile};
+  return Status();
+}
+
 Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
   CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo init, ReadProcessInfo(container.pid));
   CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::OfProcess(container.pid));
@@ -73,7 +91,12 @@ Status VerifyRestored(jobs::ContainerReport& container, uint32_t tasks) {
     return NotRestored("the init process is in the cgroup " + cgroup.path() + ", not in " +
                        container.cgroup_dir);
   }
-  if (init.state != 'T' && init.state != 't') return NotRestored("they run already");
+  CRYOPOD_ASSIGN_OR_RETURN(const FreezeState state, cgroup.State());
+  container.frozen = state != FreezeState::kThawed;
+  if (!container.frozen && init.state != 'T') return NotRestored("they run already");
+  if (container.frozen) {
+    CRYOPOD_RETURN_IF_ERROR(cgroup.WaitFrozen(Deadline::After(kFreezeTimeout)));
+  }
   // Zombies come back too, and do not count: they are no tasks of the record either.
   CRYOPOD_ASSIGN_OR_RETURN(const std::vector<pid_t> living, cgroup.LivingThreads());
   if (tasks != 0 && living.size() != tasks) {
@@ -131,6 +154,9 @@ Status EndRestore(const jobs::ContainerReport& container, Deadline deadline) {
 }
 
 Status ReasonOf(const wrapper::Outcome& outcome, const std::string& work_dir) {
+  if (PathExists(work_dir + "/" + wrapper::kLauncherLogFile)) {
+    return Status(Code::kUnknown, outcome.log, Reason::kCriuFailed);
+  }
   const Result<std::string> log = jobs::ReadLog(work_dir + "/restore.log");
   if (log.ok()) {
     Status reason = criu::ReasonFromLog(*log);

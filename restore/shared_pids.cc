@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "agent/os/cgroup.h"
 #include "agent/os/directory.h"
 #include "agent/os/proc.h"
 #include "agent/os/text.h"
@@ -16,9 +17,7 @@ bool MayTrace(const CapabilitySets& sets) {
   return ((sets.permitted | sets.bounding) >> CAP_SYS_PTRACE & 1) != 0;
 }
 
-bool Runs(const ProcessInfo& process) {
-  return process.state != 'T' && process.state != 't' && !IsZombie(process);
-}
+bool Runs(const ProcessInfo& process) { return !IsZombie(process) && !StandsStill(process); }
 
 }  // namespace
 
@@ -36,7 +35,7 @@ Status CheckNobodyMayTrace(const std::string& pid_ns_path) {
     const Result<ProcessInfo> process = ReadProcessInfo(pid);
     const Result<TaskCredentials> credentials = ReadTaskCredentials(pid);
     if (!process.ok() || !credentials.ok()) continue;
-    if (!Runs(*process) || !MayTrace(credentials->capabilities)) continue;
+    if (!MayTrace(credentials->capabilities) || !Runs(*process)) continue;
     return Status(Code::kFailedPrecondition,
                   NameOf(*process) +
                       " runs already in the PID namespace that the pod's containers share, and has "

@@ -12,6 +12,7 @@ inline constexpr char kCgroupFreezer[] = "cgroup-freezer";     // v1's freezer, 
 inline constexpr char kCapabilities[] = "capabilities";        // of the agent
 inline constexpr char kCriu[] = "criu";                        // CRIU 4.1 or newer starts
 inline constexpr char kCriuFeatures[] = "criu-features";       // and can work on this kernel
+inline constexpr char kCriuPlugin[] = "criu-plugin";           // loads our library, or does without
 inline constexpr char kInnerPrograms[] = "inner-programs";     // cryopod-checkpoint, -restore
 inline constexpr char kUnpack[] = "unpack";                    // cryopod-unpack can be confined
 inline constexpr char kLandlock[] = "landlock";                // for archives of other nodes

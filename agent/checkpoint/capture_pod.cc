@@ -88,7 +88,7 @@ Result<std::vector<criu::DumpedProcess>> ReadCapture(const PreparedDump& dump,
                                                      archive::ContainerCheckpoint& container) {
   Result<std::vector<criu::DumpedProcess>> processes = criu::ReadPstree(dump.images_dir.get());
   if (!processes.ok()) return Status(Code::kInternal, processes.status().message());
-  const Result<std::vector<criu::RecordLock>> locks = criu::ReadRecordLocks(dump.images_dir.get());
+  Result<std::vector<RecordLock>> locks = criu::ReadRecordLocks(dump.images_dir.get());
   if (!locks.ok()) return Status(Code::kInternal, locks.status().message());
   if (locks->size() > archive::kRecordLocksMax) {
     return Status(Code::kFailedPrecondition, "its processes hold " + std::to_string(locks->size()) +
@@ -97,12 +97,7 @@ Result<std::vector<criu::DumpedProcess>> ReadCapture(const PreparedDump& dump,
                                                  " that an archive can hold");
   }
   container.processes = static_cast<uint32_t>(processes->size());
-  container.record_locks.clear();
-  for (const criu::RecordLock& lock : *locks) {
-    container.record_locks.push_back({static_cast<uint32_t>(lock.pid),
-                                      static_cast<uint32_t>(lock.fd), lock.exclusive, lock.start,
-                                      lock.length});
-  }
+  container.record_locks = std::move(*locks);
   container.rootfs_bytes = dump.upper.bytes();
   return processes;
 }

@@ -53,7 +53,7 @@ std::string NestedNamespace(pid_t pid, pid_t init) {
   return "";
 }
 
-void CheckProcess(const SeenProcess& seen, const std::string& container,
+void CheckProcess(const SeenProcess& seen, CgroupVersion cgroup, const std::string& container,
                   std::vector<Objection>& objections) {
   const ProcessInfo& process = seen.info;
   const std::string who = "container " + container + ": " + NameOf(process);
@@ -64,8 +64,11 @@ void CheckProcess(const SeenProcess& seen, const std::string& container,
     add(Reason::kTraced,
         " is traced by PID " + std::to_string(process.tracer_pid) + "; end the debugger first");
   }
-  if (process.state == 'T' || process.state == 't') {
-    add(Reason::kProcessStopped, " is stopped; continue it or end it first");
+  // On version 2 its freeze ends as soon as CRIU asks for it.
+  if (process.state == 'T' && cgroup == CgroupVersion::kV1) {
+    add(Reason::kProcessStopped,
+        " is stopped, and nobody can seize a stopped process that is frozen by a cgroup of version "
+        "1; continue it or end it first");
   }
   std::set<std::string> told;
   for (const SeenProcess::Link& link : seen.links) {
@@ -108,7 +111,7 @@ Status CheckProcesses(const DumpTarget& target, PreflightReport& report,
   CRYOPOD_ASSIGN_OR_RETURN(std::vector<SeenProcess> processes, LookAtProcesses(target.cgroup));
   std::vector<ProcessInfo> infos;
   for (const SeenProcess& process : processes) {
-    CheckProcess(process, target.requested.name, objections);
+    CheckProcess(process, target.cgroup.version(), target.requested.name, objections);
     const Result<uint64_t> bytes = DumpableBytes(process.info.pid);
     if (bytes.ok()) report.memory_bytes += *bytes;
     infos.push_back(process.info);

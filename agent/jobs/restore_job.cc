@@ -35,6 +35,7 @@ void Describe(json::Fields& fields, RestoreJob& job) {
   fields.Required("state_dir", job.state_dir, AbsolutePath);
   fields.Required("unpack_program", job.unpack_program, AbsolutePath);
   fields.Optional("criu_program", job.criu_program);
+  fields.Optional("hold_plugin", job.hold_plugin);
   fields.Required("staging_dir", job.staging_dir, AbsolutePath);
   fields.Optional("idle_timeout_s", job.idle_timeout);
   fields.Optional("hold_ms", job.hold);
@@ -56,6 +57,7 @@ void Describe(json::Fields& fields, ContainerReport& container) {
   fields.Optional("cgroup_dir", container.cgroup_dir);
   fields.Optional("uts_path", container.uts_path);
   fields.Optional("hostname", container.hostname);
+  fields.Optional("frozen", container.frozen);
   container.reason_code = reason_code.empty() ? Reason::kNone : ReasonFromName(reason_code);
 }
 

@@ -31,7 +31,8 @@ struct RestoreJob {
   std::string state_dir;       // of the records of what was restored
   std::string unpack_program;  // path of cryopod-unpack
   std::string criu_program = "criu";
-  std::string staging_dir;                 // where the tmpfs is mounted
+  std::string hold_plugin;  // path of the library for CRIU (agent/criu/plugin); empty: none
+  std::string staging_dir;  // where the tmpfs is mounted
   std::chrono::seconds idle_timeout{600};  // without a request
   std::chrono::milliseconds hold{1000};    // of a started container for the others
 };
@@ -51,7 +52,7 @@ enum class Phase {
   kStaged,       // "staged"
   kRestoring,    // "restoring": the real runtime's restore runs
   kRestored,     // "restored": the processes exist and have not run
-  kHeld,         // "held": started, stopped for the pod's other containers
+  kHeld,         // "held": started, held for the pod's other containers
   kStarted,      // "started": the restored processes run
   kFailed,       // "failed": reason says why; the next create tries again
   kColdStarted,  // "coldStarted": consumed before, it starts or runs like any
@@ -71,6 +72,7 @@ struct ContainerReport {
   std::string cgroup_dir;
   std::string uts_path;
   std::string hostname;  // of the pod, to be put back after a restore
+  bool frozen = false;   // what is restored is held in a frozen cgroup; else by stop signals
 
   bool operator==(const ContainerReport&) const = default;
 };

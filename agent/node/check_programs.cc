@@ -5,6 +5,7 @@
 
 #include "agent/archive/unpack/unpack.h"
 #include "agent/criu/criu_client.h"
+#include "agent/criu/plugin/check_plugin.h"
 #include "agent/node/checks.h"
 #include "agent/os/file.h"
 #include "agent/os/unix_socket.h"
@@ -48,6 +49,14 @@ Finding CheckCriuFeatures(const settings::AgentSettings& settings, Deadline dead
   return Finding::Lacking("", features.message(),
                           "run `criu check` as root: it says what of the kernel's configuration "
                           "is missing");
+}
+
+Finding CheckCriuPlugin(const settings::AgentSettings& settings, Deadline deadline) {
+  const std::string plugin = settings.hold_plugin();
+  const Status loads = criu::CheckHoldPlugin(plugin, settings.criu_program, deadline);
+  if (loads.ok()) return Finding::Met(plugin);
+  return Finding::Met("restored processes are held by stop signals, which they can see: " +
+                      loads.message());
 }
 
 Finding CheckInnerPrograms(const settings::AgentSettings& settings) {

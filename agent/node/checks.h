@@ -48,6 +48,8 @@ Finding CheckLandlock(int version, const settings::AgentSettings& settings);
 Finding CheckCriu(const settings::AgentSettings& settings, Deadline deadline);
 // Asks CRIU whether it can work on this kernel.
 Finding CheckCriuFeatures(const settings::AgentSettings& settings, Deadline deadline);
+// Asks CRIU to load our library. Without it restores work as well, and what was found says how.
+Finding CheckCriuPlugin(const settings::AgentSettings& settings, Deadline deadline);
 // cryopod-checkpoint and cryopod-restore are where this installation has them.
 Finding CheckInnerPrograms(const settings::AgentSettings& settings);
 // Lets cryopod-unpack give up its rights and unpack a blob that holds nothing.

@@ -110,6 +110,7 @@ class Look {
     const char* const capable = observer_.is_agent ? api::kCapabilities : api::kKernel;
     Add(api::kCriuFeatures, {api::kKernel, api::kCriu, capable},
         [this] { return CheckCriuFeatures(settings_, Soon()); });
+    Add(api::kCriuPlugin, {api::kCriu}, [this] { return CheckCriuPlugin(settings_, Soon()); });
     Add(api::kInnerPrograms, {}, [this] { return CheckInnerPrograms(settings_); });
     Add(api::kUnpack, {}, [this] { return CheckUnpack(settings_, Soon()); });
     Add(api::kLandlock, {}, [this] {

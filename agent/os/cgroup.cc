@@ -12,7 +12,6 @@
 
 #include "agent/os/directory.h"
 #include "agent/os/file.h"
-#include "agent/os/proc.h"
 #include "agent/os/text.h"
 
 namespace cryopod {
@@ -245,6 +244,14 @@ Status KillEach(const std::vector<const Cgroup*>& cgroups, Deadline deadline) {
   for (const Cgroup* cgroup : cgroups) keep(cgroup->KillOnce());
   for (const Cgroup* cgroup : cgroups) keep(cgroup->WaitEmptied(deadline));
   return first;
+}
+
+bool StandsStill(const ProcessInfo& process) {
+  if (process.state == 'T' || process.state == 't') return true;
+  const Result<Cgroup> cgroup = Cgroup::OfProcess(process.pid);
+  if (!cgroup.ok()) return false;
+  const Result<FreezeState> state = cgroup->State();
+  return state.ok() && *state == FreezeState::kFrozen;
 }
 
 Result<FreezeState> ParseFreezerState(std::string_view text) {

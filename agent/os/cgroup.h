@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agent/os/deadline.h"
+#include "agent/os/proc.h"
 #include "agent/os/status.h"
 #include "agent/os/unique_fd.h"
 
@@ -78,6 +79,9 @@ class Cgroup {
   std::string path_;
   UniqueFd dir_fd_;
 };
+
+// Does the process run nothing: in a stop, or in a cgroup that is frozen?
+bool StandsStill(const ProcessInfo& process);
 
 // Kill for several at once: every one is told to end before one is waited for, so that none that
 // does not end keeps another alive. Returns the first error.

@@ -128,6 +128,21 @@ const CgroupMount* FreezingMount(const std::vector<CgroupMount>& mounts) {
   return unified;
 }
 
+Result<std::string> OwnCgroupDirectory() {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile("/proc/self/cgroup"));
+  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<CgroupMount> mounts, ReadCgroupMounts());
+  const CgroupMount* const mount = FreezingMount(mounts);
+  std::optional<std::string> path;
+  if (mount != nullptr) path = CgroupPathOf(text, mount->controllers.empty() ? "" : "freezer");
+  if (path) {
+    const PathInMount in_mount = CgroupPathInMount(*path, mount->root);
+    if (in_mount.relation == PathInMount::kBeneath) return mount->path + in_mount.path;
+  }
+  return Status(
+      Code::kFailedPrecondition,
+      "no mounted hierarchy that can freeze shows where we are (" + DescribeCgroups(text) + ")");
+}
+
 Result<Cgroup> Cgroup::Open(const std::string& path) {
   CRYOPOD_ASSIGN_OR_RETURN(UniqueFd dir, OpenDirectory(path));
   struct statfs info {};

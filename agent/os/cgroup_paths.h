@@ -47,6 +47,10 @@ Result<std::vector<CgroupMount>> ReadCgroupMounts();
 // v2; null when neither is.
 const CgroupMount* FreezingMount(const std::vector<CgroupMount>& mounts);
 
+// The directory of our own cgroup in that hierarchy, also at its top. Errors: kFailedPrecondition
+// (there is none, or its mount does not show where we are).
+Result<std::string> OwnCgroupDirectory();
+
 // The lines that matter for freezing, in one line: "freezer:/a, unified:/b".
 std::string DescribeCgroups(std::string_view proc_cgroup);
 

@@ -1,5 +1,6 @@
 #include "agent/os/stopped_process.h"
 
+#include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -133,12 +134,7 @@ class Loan {
     call.rdx = parameter_;
     CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SETREGS, pid_, 0, &call, "setting registers of"));
     for ([[maybe_unused]] const char* side : {"enter", "leave"}) {
-      CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SYSCALL, pid_, 0, nullptr, "resuming"));
-      CRYOPOD_ASSIGN_OR_RETURN(const int signal, WaitForStop(pid_, Deadline::After(kStopTimeout)));
-      if (signal != kSyscallStop) {
-        return Status(Code::kInternal, NameOf(pid_) + " stopped with signal " +
-                                           std::to_string(signal) + " on its way to a call");
-      }
+      CRYOPOD_RETURN_IF_ERROR(GoToSyscallStop());
     }
     CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_GETREGS, pid_, 0, &call, "reading registers of"));
     return static_cast<int64_t>(call.rax);
@@ -154,11 +150,26 @@ class Loan {
     Status registers = Trace(PTRACE_SETREGS, pid_, 0, &registers_, "setting registers of");
     const Status mask =
         Trace(PTRACE_SETSIGMASK, pid_, sizeof(mask_), &mask_, "unblocking the signals of");
+    if (is_stop_kept_) ::kill(pid_, SIGSTOP);
     if (!registers.ok()) return registers;
     return mask.ok() ? memory : mask;
   }
 
  private:
+  // The one signal that nothing can block waits here until the process has its own again.
+  Status GoToSyscallStop() {
+    while (true) {
+      CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SYSCALL, pid_, 0, nullptr, "resuming"));
+      CRYOPOD_ASSIGN_OR_RETURN(const int signal, WaitForStop(pid_, Deadline::After(kStopTimeout)));
+      if (signal == kSyscallStop) return Status();
+      if (signal != SIGSTOP || is_stop_kept_) {
+        return Status(Code::kInternal, NameOf(pid_) + " stopped with signal " +
+                                           std::to_string(signal) + " on its way to a call");
+      }
+      is_stop_kept_ = true;
+    }
+  }
+
   const pid_t pid_;
   UniqueFd memory_;
   user_regs_struct registers_ = {};
@@ -167,19 +178,21 @@ class Loan {
   uint64_t mask_ = 0;
   char kept_[64] = {};
   bool taken_ = false;
+  bool is_stop_kept_ = false;
 };
 
 }  // namespace
 
 Result<StoppedProcess> StoppedProcess::Hold(pid_t pid) {
   CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info, ReadProcessInfo(pid));
+  if (info.tracer_pid == ::getpid()) return StoppedProcess(pid, false);
   if (info.state != 'T') {
     return Status(Code::kFailedPrecondition, NameOf(pid) + " does not stand still");
   }
   // ptrace(2) takes options where others take an address. NOLINTNEXTLINE(performance-no-int-to-ptr)
   void* const options = reinterpret_cast<void*>(PTRACE_O_TRACESYSGOOD);
   CRYOPOD_RETURN_IF_ERROR(Trace(PTRACE_SEIZE, pid, 0, options, "seizing"));
-  StoppedProcess held(pid);
+  StoppedProcess held(pid, true);
   // One that is in a group stop already reports that stop.
   CRYOPOD_RETURN_IF_ERROR(WaitForStop(pid, Deadline::After(kStopTimeout)).status());
   return held;
@@ -187,7 +200,7 @@ Result<StoppedProcess> StoppedProcess::Hold(pid_t pid) {
 
 StoppedProcess::~StoppedProcess() {
   // The group stop is still in effect, so it goes back into it.
-  if (pid_ != 0) ::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
+  if (pid_ != 0 && detaches_) ::ptrace(PTRACE_DETACH, pid_, nullptr, nullptr);
 }
 
 Status StoppedProcess::SetRecordLock(int fd, const struct flock& lock) {

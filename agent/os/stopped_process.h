@@ -14,20 +14,22 @@ namespace cryopod {
 // Errors: kNotFound (it has ended), kDeadlineExceeded.
 Result<int> WaitForStop(pid_t pid, Deadline deadline);
 
-// A process in a group stop (SIGSTOP), held by ptrace while this lives. It makes single system
-// calls for us; then everything of it is as it was, and it stands in the same stop.
+// A process that is held by ptrace while this lives. It makes single system calls for us; then
+// everything of it is as it was, and it stands where it stood.
 //
 // Some state of a process can be set by nobody else: a record lock belongs to the one that called.
-// Only the first thread is held; the others stay in the stop.
+// Only the first thread is held; the others stay where they are.
 //
 // Source   ptrace(2), "Group-stop"; x86-64 only.
 // Threads  the one that holds it.
 class StoppedProcess {
  public:
-  // Errors: kNotFound, kFailedPrecondition (it runs, or somebody traces it), kPermissionDenied,
-  // kUnimplemented (another instruction set than ours).
+  // One in a group stop (SIGSTOP); or in any stop of ptrace where we are its tracer already, and
+  // stay so. Errors: kNotFound, kFailedPrecondition (it runs, or somebody else traces it),
+  // kPermissionDenied, kUnimplemented (another instruction set than ours).
   static Result<StoppedProcess> Hold(pid_t pid);
-  StoppedProcess(StoppedProcess&& other) noexcept : pid_(std::exchange(other.pid_, 0)) {}
+  StoppedProcess(StoppedProcess&& other) noexcept
+      : pid_(std::exchange(other.pid_, 0)), detaches_(other.detaches_) {}
   StoppedProcess& operator=(StoppedProcess&&) = delete;
   ~StoppedProcess();
 
@@ -36,8 +38,9 @@ class StoppedProcess {
   Status SetRecordLock(int fd, const struct flock& lock);
 
  private:
-  explicit StoppedProcess(pid_t pid) : pid_(pid) {}
+  StoppedProcess(pid_t pid, bool detaches) : pid_(pid), detaches_(detaches) {}
   pid_t pid_;
+  bool detaches_;
 };
 
 }  // namespace cryopod

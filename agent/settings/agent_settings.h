@@ -31,6 +31,7 @@ struct AgentSettings {
   std::string runtime_socket() const { return run_dir + "/runtime.sock"; }
   std::string jobs_dir() const { return run_dir + "/jobs"; }
   std::string store_root() const { return state_dir + "/archives"; }
+  std::string hold_plugin() const { return libexec_dir + "/plugin/cryopod_hold.so"; }
   std::string criu_tools_dir() const { return libexec_dir + "/criu-tools"; }
   std::string checkpoint_program() const { return libexec_dir + "/cryopod-checkpoint"; }
   std::string restore_program() const { return libexec_dir + "/cryopod-restore"; }

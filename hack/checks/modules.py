@@ -4,7 +4,7 @@ import dataclasses
 import posixpath
 import re
 
-CALL = re.compile(r"\bcryopod_(module|program|proto)\s*\(([^)]*)\)")
+CALL = re.compile(r"\bcryopod_(module|program|plugin|proto)\s*\(([^)]*)\)")
 KEYWORDS = {"FLOOR", "SOURCES", "USES", "LIBRARIES", "DESTINATION", "FOR_TESTS", "EMBEDDED", "PROTO", "GRPC", "LITE"}
 
 

@@ -92,6 +92,24 @@ function(cryopod_program name)
   set_property(GLOBAL APPEND PROPERTY CRYOPOD_BUNDLED_PROGRAMS $<TARGET_FILE:${name}>)
 endfunction()
 
+# cryopod_plugin(NAME FLOOR n SOURCES … USES … DESTINATION dir)
+#
+# A library that a program of others loads, installed into DESTINATION. It fits into that program
+# whatever it is linked with: it brings the C++ library along, shows only what is marked, and has no
+# sanitizer. So it links no module: what it needs of those that it USES is named with target_sources().
+function(cryopod_plugin name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "FLOOR;DESTINATION" "SOURCES;USES")
+  add_library(${name} MODULE ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_compile_options(${name} PRIVATE -fno-sanitize=all -ffunction-sections)
+  target_link_options(${name} PRIVATE -fno-sanitize=all -static-libstdc++ -static-libgcc -s
+    LINKER:-z,defs LINKER:--gc-sections LINKER:--exclude-libs,ALL)
+  target_link_libraries(${name} PRIVATE cryopod_warnings)
+  install(TARGETS ${name} DESTINATION ${arg_DESTINATION})
+  add_dependencies(cryopod_programs ${name})
+endfunction()
+
 # cryopod_static_programs(NAME…)
 #
 # Links programs without any shared library. A dynamic start of one that uses the C++ library costs two

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "agent/criu/plugin/plugin_contract.h"
+#include "agent/os/cgroup_paths.h"
 #include "agent/os/file.h"
 #include "agent/os/subprocess.h"
 #include "restore/runtime/programs.h"
@@ -24,7 +26,7 @@ std::string PidFile(const Call& call, const Plan& plan) {
   return call.arguments.pid_file.empty() ? plan.work_dir + "/init.pid" : call.arguments.pid_file;
 }
 
-std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/launcher.log"; }
+std::string LauncherLog(const Plan& plan) { return plan.work_dir + "/" + kLauncherLogFile; }
 
 std::vector<std::string> RestoreCommand(const Call& call, const Request& request,
                                         const Plan& plan) {
@@ -49,13 +51,23 @@ Result<std::vector<std::string>> RestoreEnvironment(const Request& request, cons
   const char* path = std::getenv("PATH");
   const std::string search_path = path != nullptr ? path : "";
   CRYOPOD_ASSIGN_OR_RETURN(const std::string launcher, FindLauncherDirectory());
-  return std::vector<std::string>{
+  std::vector<std::string> environment = {
       "PATH=" + launcher + (search_path.empty() ? "" : ":" + search_path),
       "CRYOPOD_CRIU=" + plan.criu,
       "CRYOPOD_CRIU_CONFIG=" + plan.criu_config_file,
-      "CRYOPOD_LAUNCHER_LOG=" + LauncherLog(plan),
+      std::string(criu::kLauncherLog) + "=" + LauncherLog(plan),
       std::string("CRYOPOD_CGROUP_NAMESPACE=") + (request.cgroup_namespace ? "1" : "0"),
   };
+  // CRIU leaves the container's cgroup for the one that we are in, as its runtime is.
+  const Result<std::string> cgroup = OwnCgroupDirectory();
+  if (plan.hold != HoldPlan() && cgroup.ok()) {
+    using std::string_literals::operator""s;
+    environment.push_back(criu::kHoldConfig + "="s + plan.hold.criu_config_file);
+    environment.push_back(criu::kHoldCgroup + "="s + plan.hold.cgroup_dir);
+    environment.push_back(criu::kRecordLocks + "="s + plan.hold.record_locks_file);
+    environment.push_back(criu::kRuntimeCgroup + "="s + *cgroup);
+  }
+  return environment;
 }
 
 Result<ExitStatus> RunRestore(const Call& call, const Request& request, const Plan& plan,

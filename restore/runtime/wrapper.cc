@@ -21,8 +21,8 @@ int Run(const Call& call) {
   return PassThrough(call);
 }
 
-// These reach into the container or wait for it, which a held one would not answer; `ps`, `state`
-// and the like only look.
+// These reach into the container or wait for it, which a held one would not answer; `ps` and the
+// like only look.
 bool NeedsRunningProcesses(const std::string& subcommand) {
   return subcommand == "exec" || subcommand == "kill" || subcommand == "pause" ||
          subcommand == "checkpoint";
@@ -37,6 +37,7 @@ int Dispatch(const Call& call) {
   if (id.empty() || id.find('/') != std::string::npos || id[0] == '.') return PassThrough(call);
   if (subcommand == "start") return Start(call);
   if (subcommand == "delete") return Delete(call);
+  if (subcommand == "state") return State(call);
   if (NeedsRunningProcesses(subcommand)) {
     const Status released = LetHeldRun(call);
     // Whoever ends it must be able to, also where nothing can be recorded.

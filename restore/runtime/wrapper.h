@@ -60,6 +60,9 @@ int Start(const Call& call);
 // `exec`: waits while a checkpoint of the container has its door closed (agent/os/door.h: the state
 // directory), at the most 20 s.
 int Exec(const Call& call);
+// `state`: of a container that is restored and has not been let run it says "running", as of any
+// that has been started, and not "paused", which nobody has asked for.
+int State(const Call& call);
 // Before what reaches into a container or waits for it: one that is held is recorded and let run.
 Status LetHeldRun(const Call& call);
 // `delete`: tells the agent about a restored container that was never started.

@@ -3,7 +3,7 @@
 import unittest
 
 import lab
-from two_nodes import PodTest, b, carry, setUpModule, tearDownModule  # noqa: F401
+from two_nodes import CGROUP, PodTest, a, b, carry, setUpModule, tearDownModule  # noqa: F401
 
 PAGES_PER_MIB = 256
 
@@ -119,6 +119,60 @@ class ProcessesTest(PodTest):
         tasks = restored.exec("one", "sh", "-c", "ls -d /proc/[0-9]*/task/* | wc -l")
         # 12 processes, each with its first thread and four more; the shell, ls and wc beside them.
         self.assertGreaterEqual(int(tasks.stdout), 12 * 5)
+
+
+class HoldTest(PodTest):
+    """Restored processes wait for their `start` without a signal that they could see."""
+    PLUGIN = "/opt/cryopod/libexec/cryopod/plugin/cryopod_hold.so"
+
+    def restored_with_warnings(self, pod):
+        archive = self.checkpoint(pod)["archive"]
+        carry(archive)
+        answer = b.ctl_json("restore", archive, "--request-from-archive")
+        return self.restored(answer), answer["warnings"]
+
+    def test_no_handler_runs_and_no_parent_hears_of_a_stop(self):
+        pod = self.run_pod("unseen", lab.container("one", "children"))
+
+        restored, warnings = self.restored_with_warnings(pod)
+
+        self.assertEqual(warnings, [])
+        self.assertEqual(restored.verify("one"), "ok")
+        self.assertEqual(restored.report("one")["unexpected"], 0)
+
+    def test_a_process_that_was_stopped_at_the_cut_stands_and_goes_on_when_it_is_told(self):
+        pod = self.run_pod("stopped", lab.container("one", "process_states stopped_child"))
+        if CGROUP == "v1":
+            # CRIU could not seize it in a frozen cgroup, and would hang.
+            self.assertIn("is stopped", a.ctl("checkpoint", pod.sandbox, check=False).stderr)
+            return
+
+        archive = self.checkpoint(pod)["archive"]
+        carry(archive)
+        restored = self.restore(archive)
+
+        for one in (pod, restored):
+            self.assertEqual(one.verify("one"), "ok")
+            self.assertEqual(one.ask("one", "process_states", "corrupt"), "corrupted")
+            self.assertRegex(one.verify("one"), "^bad: a child that was stopped")
+        self.take_plugin_away()
+        answer = b.ctl("restore", archive, "--request-from-archive", check=False)
+        self.assertIn("was stopped at the cut and would be let run", answer.stderr)
+
+    def take_plugin_away(self):
+        b.shell(f"mount --bind /dev/null {self.PLUGIN}")
+        self.addCleanup(b.exec, "umount", self.PLUGIN)
+
+    def test_without_the_plugin_stop_signals_hold_and_say_so(self):
+        pod = self.run_pod("signals", lab.container("one", "counter"))
+        self.take_plugin_away()
+
+        restored, warnings = self.restored_with_warnings(pod)
+
+        self.assertEqual(restored.verify("one"), "ok")
+        self.assertRegex("\n".join(warnings), "held by stop signals.*does not load")
+        checked = b.ctl("node", "check", check=False)
+        self.assertRegex(checked.stdout, "criu-plugin.*does not load")
 
 
 class RightsTest(PodTest):

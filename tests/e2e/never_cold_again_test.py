@@ -118,7 +118,8 @@ class AfterStagingTest(AgainTest):
     def test_an_archive_that_is_gone_and_comes_back_late_heals_it_too(self):
         self.archive.flip_a_bit(self.archive.blob(CRIU_IMAGES))
         self.pod.run_sandbox()
-        b.ctl("delete", self.archive.name)
+        lab.wait_until(lambda: b.ctl("delete", self.archive.name, check=False).returncode == 0,
+                       "the damage is found, and nothing keeps the archive")
         self.assert_refused(self.pod.restart)
         self.assert_refused(self.pod.restart)
 

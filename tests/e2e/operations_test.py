@@ -98,10 +98,10 @@ class OperationsTest(OperationTest):
         self.assertIn("T", a.shell("ps -o stat= -C criu"), "nor by the next agent")
         a.exec("pkill", "-CONT", "-x", "criu")
 
-        self.check_counts(pod)
-        self.assertEqual(pod.verify("memory"), "ok")
         waited = a.ctl("wait", operation, check=False)
         self.assertEqual(waited.returncode, LATE, waited.stderr)
+        self.check_counts(pod)
+        self.assertEqual(pod.verify("memory"), "ok")
         self.assertNotIn(archive, a.archives())
         self.assertEqual(a.shell("pgrep -x criu; ls /run/cryopod/jobs"), "")
 

@@ -110,7 +110,11 @@ class PodTest(unittest.TestCase):
         if request is not None:
             node.write(f"/root/{archive}.json", json.dumps(request))
             how = f"--request=/root/{archive}.json"
-        sandbox = node.ctl_json("restore", archive, how, *options)["pod_sandbox_id"]
+        return self.restored(node.ctl_json("restore", archive, how, *options), node)
+
+    def restored(self, answer, node=b):
+        """The pod that an answer of `cryopodctl restore` speaks of."""
+        sandbox = answer["pod_sandbox_id"]
         described = next(entry for entry in node.pods() if entry["id"] == sandbox)
         containers = {entry["name"]: entry["id"] for entry in described["containers"]}
         pod = lab.Pod(node, sandbox, containers,

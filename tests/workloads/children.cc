@@ -3,8 +3,9 @@
 //   children
 //
 // Two threads fork without a pause. Child n writes n into a pipe and ends with an exit code that
-// follows from n; its parent must read n and then the end, see this code and no other, and get no
-// SIGCHLD but for children of its own that have exited. Some are zombies for a while.
+// follows from n; its parent must read n and then the end, see this code and no other, hear of none
+// that it was stopped or continued, and get no SIGCHLD but for children of its own that have
+// exited. Some are zombies for a while.
 //
 // One child stays and sends signals: SIGUSR1 to a handler, SIGUSR2 while it is blocked, and queued
 // signals with the values 1, 2, 3 … to the process and to one thread of it, so that always some of
@@ -73,8 +74,6 @@ void CountUnexpected(const siginfo_t& info) {
   first_unexpected_code = info.si_code;
 }
 
-void OnContinued(int) {}
-
 void OnUnexpected(int, siginfo_t* info, void*) { CountUnexpected(*info); }
 
 void OnUserSignal(int number, siginfo_t* info, void*) {
@@ -94,11 +93,10 @@ void Handle(int number, void (*handler)(int, siginfo_t*, void*)) {
 // All but those that end a workload, mean a fault of the program, or cannot be handled.
 void HandleSignals() {
   for (const int number : {SIGHUP, SIGQUIT, SIGALRM, SIGVTALRM, SIGPROF, SIGTSTP, SIGTTIN, SIGTTOU,
-                           SIGURG, SIGXCPU, SIGXFSZ, SIGWINCH, SIGIO, SIGPWR, SIGCHLD}) {
+                           SIGURG, SIGXCPU, SIGXFSZ, SIGWINCH, SIGIO, SIGPWR, SIGCHLD, SIGCONT}) {
     Handle(number, OnUnexpected);
   }
   for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) Handle(number, OnUnexpected);
-  std::signal(SIGCONT, OnContinued);
   Handle(SIGUSR1, OnUserSignal);
   Handle(SIGUSR2, OnUserSignal);
 }
@@ -241,7 +239,7 @@ class Children final : public Workload {
     int status = 0;
     pid_t reaped = -1;
     do {
-      reaped = ::waitpid(pid, &status, 0);
+      reaped = ::waitpid(pid, &status, WUNTRACED | WCONTINUED);
     } while (reaped < 0 && errno == EINTR);
     ++reaped_;
     if (reaped == pid && WIFEXITED(status) &&
@@ -259,7 +257,6 @@ class Children final : public Workload {
       siginfo_t info = {};
       if (::sigwaitinfo(&set, &info) < 0) continue;
       ++child_signals_;
-      if (info.si_code == CLD_STOPPED || info.si_code == CLD_CONTINUED) continue;
       const std::lock_guard lock(mutex_);
       const auto due = signals_due_.find(info.si_pid);
       if (info.si_code != CLD_EXITED || due == signals_due_.end()) {

@@ -54,6 +54,7 @@ class ProcessStates {
         {"orphan_of_subreaper", [&] { return MakeOrphan(true, false); }},
         {"zombie_of_subreaper", [&] { return MakeOrphan(true, true); }},
         {"orphan_beside_leader", [&] { return MakeOrphanBesideItsLeader(); }},
+        {"stopped_child", [&] { return MakeStoppedChild(); }},
         {"child_older_than_session", [&] { return MakeChildOlderThanSession(); }},
         {"pipes", [&] { return MakePipes(std::atoi(argument.c_str())); }},
         {"fifos", [&] { return MakeFifos(std::atoi(argument.c_str())); }},
@@ -77,6 +78,15 @@ class ProcessStates {
     for (const auto& [orphan, session] : orphans_) {
       if (::getsid(orphan) != session) return "an orphan is in another session, or gone";
     }
+    for (const pid_t child : stopped_) {
+      if (StateOf(child) != 'T') return "a child that was stopped is not";
+      int status = 0;
+      // CRIU stops it anew, of which we hear: whether we had heard of it before, nobody can tell.
+      const pid_t changed = ::waitpid(child, &status, WNOHANG | WUNTRACED | WCONTINUED);
+      if (changed != 0 && !(changed == child && WIFSTOPPED(status))) {
+        return "a child that was stopped has changed: " + std::to_string(status);
+      }
+    }
     for (const auto& [reading, writing] : pipes_) {
       char byte = 'x';
       if (::write(writing, &byte, 1) != 1 || ::read(reading, &byte, 1) != 1) {
@@ -92,6 +102,7 @@ class ProcessStates {
     // Their numbers stay taken: a connection must not get one, and with it what is written.
     const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     for (const auto& [reading, writing] : pipes_) ::dup3(nothing, writing, O_CLOEXEC);
+    for (const pid_t child : stopped_) ::kill(child, SIGCONT);
     for (const auto& [orphan, session] : orphans_) {
       ::kill(orphan, SIGKILL);
       for (int i = 0; i < 5000 && ::getsid(orphan) == session; ++i) ::usleep(1000);
@@ -206,6 +217,29 @@ class ProcessStates {
     });
   }
 
+  // A child that has stopped itself, of which its parent has heard.
+  bool MakeStoppedChild() {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::raise(SIGSTOP);
+      for (;;) ::pause();
+    }
+    stopped_.push_back(child);
+    int status = 0;
+    return ::waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status);
+  }
+
+  static char StateOf(pid_t pid) {
+    const int fd = ::open(("/proc/" + Number(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
+    char text[128] = {};
+    const ssize_t size = fd < 0 ? 0 : ::read(fd, text, sizeof(text) - 1);
+    ::close(fd);
+    const std::size_t end =
+        std::string_view(text, size > 0 ? static_cast<std::size_t>(size) : 0).rfind(") ");
+    return end == std::string_view::npos ? '?' : text[end + 2];
+  }
+
   bool MakeChildOlderThanSession() {
     return KeepChild([](int report_fd) {
       const pid_t child = ::fork();
@@ -285,6 +319,7 @@ class ProcessStates {
   std::string folder_;
   std::vector<timer_t> timers_;
   std::vector<int> files_;
+  std::vector<pid_t> stopped_;
   std::map<pid_t, pid_t> orphans_;  // process → session
   std::vector<std::pair<int, int>> pipes_;
 };

@@ -5,6 +5,23 @@
 
 #include "agent/json/fields.h"
 
+namespace cryopod {
+
+// Found by the namespace of what it describes.
+static void Describe(json::Fields& fields, RecordLock& lock) {
+  constexpr uint64_t kOffsetMax = std::numeric_limits<int64_t>::max();
+  fields.Optional("pid", lock.pid);
+  fields.Optional("fd", lock.fd);
+  fields.Optional("exclusive", lock.exclusive);
+  fields.Optional("start", lock.start);
+  fields.Optional("length", lock.length);
+  if (lock.start > kOffsetMax || lock.length > kOffsetMax - lock.start) {
+    fields.Fail("length", "reaches beyond any file");
+  }
+}
+
+}  // namespace cryopod
+
 namespace cryopod::archive {
 namespace {
 
@@ -61,18 +78,6 @@ void Describe(json::Fields& fields, NodeFacts& node) {
   fields.AtMost("cpu", node.cpu.size(), kCpuWordsMax);
   for (const auto& [word, bits] : node.cpu) {
     if (json::Name(word) != nullptr) fields.Fail("cpu", "a word without a proper name");
-  }
-}
-
-void Describe(json::Fields& fields, RecordLock& lock) {
-  constexpr uint64_t kOffsetMax = std::numeric_limits<int64_t>::max();
-  fields.Optional("pid", lock.pid);
-  fields.Optional("fd", lock.fd);
-  fields.Optional("exclusive", lock.exclusive);
-  fields.Optional("start", lock.start);
-  fields.Optional("length", lock.length);
-  if (lock.start > kOffsetMax || lock.length > kOffsetMax - lock.start) {
-    fields.Fail("length", "reaches beyond any file");
   }
 }
 

@@ -8,6 +8,7 @@
 #include "agent/archive/oci/program_record.h"
 #include "agent/json/fields.h"
 #include "agent/os/machine.h"
+#include "agent/os/record_locks.h"
 #include "agent/os/status.h"
 
 namespace cryopod::archive {
@@ -27,17 +28,6 @@ struct MountRecord {
   std::string source;       // on the node
   bool read_only = false;
   bool operator==(const MountRecord&) const = default;
-};
-
-// A lock of fcntl(2) that a process held at the cut. CRIU restores it, and loses it again when the
-// process has the same file mapped; so a restore looks for each and sets what is missing.
-struct RecordLock {
-  uint32_t pid = 0;  // in the container's PID namespace
-  uint32_t fd = 0;
-  bool exclusive = false;
-  uint64_t start = 0;
-  uint64_t length = 0;  // 0: to the end of the file, wherever that will be
-  bool operator==(const RecordLock&) const = default;
 };
 
 // More of them in one container are refused.
@@ -71,6 +61,8 @@ struct ContainerCheckpoint {
   uint64_t images_bytes = 0;  // CRIU images before compression
   uint64_t rootfs_bytes = 0;  // writable layer before compression
   std::vector<MountRecord> mounts;
+  // Held at the cut. CRIU restores them, and loses those of a file again that a process has mapped;
+  // so a restore looks for each and sets what is missing.
   std::vector<RecordLock> record_locks;
   std::vector<ExternalFile> external_files;
   bool operator==(const ContainerCheckpoint&) const = default;

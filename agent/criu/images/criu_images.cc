@@ -89,8 +89,9 @@ Result<std::vector<RecordLock>> ReadRecordLocks(int images_dir_fd) {
     if (entry.pid() <= 0 || entry.fd() < 0 || entry.start() < 0 || entry.len() < 0) {
       return BrokenImage(kFileLocksImage, "an entry holds no lock");
     }
-    locks.push_back({entry.pid(), entry.fd(), entry.type() == kWriteLock,
-                     static_cast<uint64_t>(entry.start()), static_cast<uint64_t>(entry.len())});
+    locks.push_back({static_cast<uint32_t>(entry.pid()), static_cast<uint32_t>(entry.fd()),
+                     entry.type() == kWriteLock, static_cast<uint64_t>(entry.start()),
+                     static_cast<uint64_t>(entry.len())});
   }
   return locks;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/os/record_locks.h"
 #include "agent/os/status.h"
 
 namespace cryopod::criu {
@@ -19,17 +20,6 @@ struct DumpedProcess {
 
 // Source: CRIU images/pstree.proto, include/image.h (IMG_COMMON_MAGIC, PSTREE_MAGIC).
 Result<std::vector<DumpedProcess>> ReadPstree(int images_dir_fd);
-
-// A lock of fcntl(2) that belongs to a process: gone as soon as it closes any descriptor of the
-// file.
-struct RecordLock {
-  pid_t pid = 0;  // as in DumpedProcess
-  int fd = -1;    // one of its descriptors of the file
-  bool exclusive = false;
-  uint64_t start = 0;
-  uint64_t length = 0;  // 0: to the end, wherever that will be
-  bool operator==(const RecordLock&) const = default;
-};
 
 // None when there is no such image; locks of other kinds are left out.
 // Source: CRIU images/file-lock.proto, criu/include/file-lock.h.

@@ -57,6 +57,9 @@ bool IsImageOfTmpfs(std::string_view name) {
 }
 
 // Source: CRIU 4.2, images/fdinfo.proto (fd_types).
+// Source: CRIU criu/include/image.h (TASK_STOPPED).
+constexpr uint32_t kTaskStopped = 3;
+
 enum DescriptorType : uint32_t {
   kInetSocket = 4,
   kPacketSocket = 10,
@@ -201,6 +204,14 @@ class Judging {
     CRYOPOD_RETURN_IF_ERROR(CheckKnown(name, *process));
     if (process->has_old_seccomp_mode() || process->has_old_seccomp_filter()) {
       return BrokenImage(name, "written by a CRIU older than 3.0");
+    }
+    if (!rules_.wakes_stopped.empty() && process->task_state() == kTaskStopped) {
+      return Status(Code::kFailedPrecondition,
+                    name +
+                        " holds a process that was stopped at the cut and would be let run, "
+                        "because stop signals hold what is restored on this node: " +
+                        rules_.wakes_stopped,
+                    Reason::kProcessStopped);
     }
     if (!rules_.seccomp_filters.empty() &&
         std::ranges::count(kPersonalities, process->personality()) == 0) {

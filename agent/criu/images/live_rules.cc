@@ -71,6 +71,7 @@ void Describe(json::Fields& fields, LiveRules& rules) {
   fields.Required("oom_score_adj", rules.oom_score_adj);
   fields.Required("hard_limits", rules.hard_limits);
   fields.Required("lsm_label", rules.lsm_label);
+  fields.Optional("wakes_stopped", rules.wakes_stopped);
   fields.Required("mounts", rules.mounts);
   fields.Required("devices", rules.devices);
   fields.Required("device_rules", rules.device_rules);

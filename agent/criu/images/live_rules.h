@@ -70,6 +70,9 @@ struct LiveRules {
   int32_t oom_score_adj = 0;
   std::vector<uint64_t> hard_limits;  // by the number of the resource (RLIMIT_*)
   std::string lsm_label;              // AppArmor profile or SELinux label; empty: none
+  // Why stop signals will hold what is restored, after which a process would run that was stopped
+  // at the cut; empty: nothing will wake it.
+  std::string wakes_stopped;
   std::vector<RuledMount> mounts;
   std::vector<RuledDevice> devices;
   std::vector<DeviceRule> device_rules;  // the later ones count

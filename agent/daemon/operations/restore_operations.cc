@@ -97,6 +97,7 @@ jobs::RestoreJob DescribeRestoreJob(const AgentParts& agent, const Request& requ
   job.state_dir = config.state_dir;
   job.unpack_program = config.unpack_program();
   job.criu_program = config.criu_program;
+  job.hold_plugin = config.hold_plugin();
   job.staging_dir = agent.job_dir(job.operation_id) + "/" + jobs::kStagingDirectory;
   job.idle_timeout = seconds(config.restore_idle_timeout_s);
   job.hold = milliseconds(config.restore_hold_ms);

@@ -1,6 +1,5 @@
 #include "agent/daemon/pods/half_made_pods.h"
 
-#include <algorithm>
 #include <list>
 #include <memory>
 #include <utility>
@@ -18,15 +17,6 @@ using std::chrono::seconds;
 constexpr seconds kCallTimeout{10};
 constexpr char kKept[] = "kept";
 constexpr std::chrono::milliseconds kInterval{250};
-// The runtime may go on with a call whose caller was killed. So long a sandbox that it has not told
-// yet may still turn up, and a container whose restore is consumed may still be started.
-constexpr seconds kAftermath{5};
-
-bool IsOurs(const cri::PodSandbox& pod, const jobs::PodJournal& journal) {
-  const auto annotation = pod.annotations.find(wrapper::kRestoreOperationAnnotation);
-  return annotation != pod.annotations.end() && annotation->second == journal.restore_operation;
-}
-
 bool InAftermath(Deadline::Clock::time_point began) {
   return Deadline::Clock::now() - began < kAftermath;
 }
@@ -98,12 +88,9 @@ Status Undo(cri::RuntimeClient& runtime, const std::string& sandbox_id) {
 
 // What was done, as a word for the log. Errors: kAborted when it is too early to say.
 Result<std::string> SettleOne(const AgentParts& agent, const Entry& entry) {
-  CRYOPOD_ASSIGN_OR_RETURN(const std::vector<cri::PodSandbox> pods,
-                           agent.runtime.ListPodSandboxes(Deadline::After(kCallTimeout)));
-  const auto ours = std::find_if(pods.begin(), pods.end(), [&](const cri::PodSandbox& pod) {
-    return IsOurs(pod, entry.journal);
-  });
-  if (ours == pods.end()) {
+  CRYOPOD_ASSIGN_OR_RETURN(const std::optional<cri::PodSandbox> ours,
+                           FindSandbox(agent, entry.journal));
+  if (!ours) {
     if (entry.journal.sandbox_id.empty() && InAftermath(entry.began)) {
       return Status(Code::kAborted, "the sandbox may still turn up");
     }
@@ -155,6 +142,20 @@ void Work(const AgentParts& agent, const std::stop_token& stop, std::list<Entry>
 }
 
 }  // namespace
+
+Result<std::optional<cri::PodSandbox>> FindSandbox(const AgentParts& agent,
+                                                   const jobs::PodJournal& journal) {
+  CRYOPOD_ASSIGN_OR_RETURN(std::vector<cri::PodSandbox> pods,
+                           agent.runtime.ListPodSandboxes(Deadline::After(kCallTimeout)));
+  for (cri::PodSandbox& pod : pods) {
+    const auto annotation = pod.annotations.find(wrapper::kRestoreOperationAnnotation);
+    if (annotation == pod.annotations.end() || annotation->second != journal.restore_operation) {
+      continue;
+    }
+    return std::optional(std::move(pod));
+  }
+  return std::optional<cri::PodSandbox>();
+}
 
 OperationFacts FactsOf(const jobs::PodJournal& journal) {
   OperationFacts facts;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,10 +14,20 @@ namespace cryopod::daemon {
 // The operation that makes the pod of this journal.
 OperationFacts FactsOf(const jobs::PodJournal& journal);
 
+// The runtime may go on with a call whose caller was killed, or gave up. So long a sandbox that it
+// has not told yet may still turn up, and a container whose restore is consumed may still be
+// started.
+inline constexpr std::chrono::seconds kAftermath{5};
+
+// The sandbox of the pod that is made by the operation of this journal, where the runtime has one:
+// it carries the restore's own annotation. Errors: of ListPodSandboxes.
+Result<std::optional<cri::PodSandbox>> FindSandbox(const AgentParts& agent,
+                                                   const jobs::PodJournal& journal);
+
 // At start-up: begins to settle what RestorePod calls of an agent that is gone have left in the
 // runtime, by the journals of these operations; one that is not understood is left alone. A pod
-// that was restored as a whole is kept, any other is stopped and removed. A pod is ours when it
-// carries the restore's own annotation; nothing else is ever touched.
+// that was restored as a whole is kept, any other is stopped and removed. Nothing is ever touched
+// but what FindSandbox finds.
 //
 // Threads  the one that it returns, which asks the runtime again until all is settled. What is not
 //          settled at its end is left to the next agent. The end lasts as long as one call of the

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "agent/daemon/pods/restore_request.h"
 #include "agent/jobs/job_directory.h"
 #include "agent/jobs/pod_journal.h"
+#include "agent/os/cgroup.h"
 #include "agent/os/deadline.h"
 #include "agent/os/directory.h"
 #include "agent/os/log.h"
@@ -30,6 +32,7 @@ constexpr char kDefaultHandler[] = "cryopod";
 constexpr seconds kRollbackTimeout{60};
 constexpr seconds kReleaseTimeout{30};
 constexpr std::chrono::milliseconds kReleaseInterval{5};
+constexpr std::chrono::milliseconds kSandboxInterval{250};
 constexpr seconds kBlameTimeout{60};
 
 Status Cancelled() { return Status(Code::kCancelled, "the operation was cancelled"); }
@@ -58,6 +61,7 @@ class NewPod {
   Status Make(const archive::Archive& archive, const cri::PodRequest& request);
   Status MakeContainers(const cri::PodRequest& request, const std::string& sandbox_config);
   Status Verify(const archive::Archive& archive, const cri::PodRequest& request);
+  void WaitForSandbox();
   bool Rollback();
 
   const AgentParts agent_;
@@ -82,6 +86,16 @@ Status NewPod::Enter(const std::string& stage, const std::string& container) {
   began_ = now;
   if (!stage.empty()) operation_.Report({stage, container, 0, 0});
   return operation_.cancelled() ? Cancelled() : Status();
+}
+
+// The call for it was given up, and the runtime may have gone on with it.
+void NewPod::WaitForSandbox() {
+  for (const Deadline deadline = Deadline::After(kAftermath); restored_.sandbox_id.empty();) {
+    const Result<std::optional<cri::PodSandbox>> found = FindSandbox(agent_, journal_);
+    if (found.ok() && *found) restored_.sandbox_id = (*found)->id;
+    if (deadline.expired()) return;
+    std::this_thread::sleep_for(kSandboxInterval);
+  }
 }
 
 // False when something is left.
@@ -129,19 +143,21 @@ Status NewPod::MakeContainers(const cri::PodRequest& request, const std::string&
   return Status();
 }
 
-// Stopped as long as the pod's other containers are waited for.
-Status WaitUntilLetGo(const RestoredContainer& container, Deadline deadline) {
-  for (char state = 'T'; state == 'T'; std::this_thread::sleep_for(kReleaseInterval)) {
+// Held as long as the pod's other containers are waited for. One that was stopped at the cut stays
+// so, and its record says that it was let go.
+Status WaitUntilLetGo(const RestoredContainer& container, const std::function<bool()>& is_recorded,
+                      Deadline deadline) {
+  while (true) {
     CRYOPOD_ASSIGN_OR_RETURN(const ProcessInfo info, ReadProcessInfo(container.pid)
                                                          .While("container " + container.name +
                                                                 " ended after its restore"));
-    state = info.state;
+    if (!StandsStill(info) || (info.state == 'T' && is_recorded())) return Status();
+    std::this_thread::sleep_for(kReleaseInterval);
     if (deadline.expired()) {
       return Status(Code::kDeadlineExceeded,
                     "container " + container.name + " was restored and not let go in time");
     }
   }
-  return Status();
 }
 
 // A pod that runs is no proof that it was restored: the consumed record is.
@@ -158,11 +174,14 @@ Status NewPod::Verify(const archive::Archive& archive, const cri::PodRequest& re
     CRYOPOD_ASSIGN_OR_RETURN(const cri::Container live,
                              agent_.runtime.ContainerStatus(container.id, deadline));
     container.pid = live.pid;
-    Status let_go = WaitUntilLetGo(container, deadline);
+    Result<wrapper::ConsumedRecord> record = Status(Code::kNotFound, "not read");
+    const auto is_recorded = [&] {
+      record = wrapper::ReadConsumed(agent_.config.state_dir, restore);
+      return record.ok() && record->restored.contains(container.name);
+    };
+    Status let_go = WaitUntilLetGo(container, is_recorded, deadline);
     if (let_go.code() == Code::kDeadlineExceeded) return let_go;
-    const Result<wrapper::ConsumedRecord> record =
-        wrapper::ReadConsumed(agent_.config.state_dir, restore);
-    if (!record.ok() || !record->restored.contains(container.name)) {
+    if (!is_recorded()) {
       return Status(Code::kInternal,
                     "container " + container.name + " runs and was not restored by this operation");
     }
@@ -187,8 +206,13 @@ Status NewPod::Make(const archive::Archive& archive, const cri::PodRequest& requ
            {wrapper::kOnFailureAnnotation, "fail"}}));
   CRYOPOD_RETURN_IF_ERROR(MakeLogDirectory(sandbox_config));
   const std::string handler = runtime_handler_.empty() ? kDefaultHandler : runtime_handler_;
-  CRYOPOD_ASSIGN_OR_RETURN(restored_.sandbox_id,
-                           agent_.runtime.RunPodSandbox(sandbox_config, handler, deadline_));
+  Result<std::string> sandbox = agent_.runtime.RunPodSandbox(sandbox_config, handler, deadline_);
+  if (!sandbox.ok()) {
+    const Code code = sandbox.status().code();
+    if (code == Code::kDeadlineExceeded || code == Code::kUnavailable) WaitForSandbox();
+    return sandbox.status();
+  }
+  restored_.sandbox_id = std::move(*sandbox);
   journal_.sandbox_id = restored_.sandbox_id;
   CRYOPOD_RETURN_IF_ERROR(
       jobs::RecordSandbox(agent_.config.jobs_dir(), journal_).While("writing the journal"));

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/text.h"
 #include "restore/runtime/protocol/key_values.h"
@@ -50,8 +51,12 @@ Status RemoveMark(const std::string& state_dir, const std::string& name) {
 
 std::string ProcessesOf(const HeldMark& mark) { return mark.cgroup_dir + "/cgroup.procs"; }
 
-// SIGCONT to every process of the cgroup. One that has ended since is no error.
-Status ContinueProcesses(const HeldMark& mark) {
+// One that has ended since is no error.
+Status LetRun(const HeldMark& mark) {
+  if (mark.frozen) {
+    CRYOPOD_ASSIGN_OR_RETURN(const Cgroup cgroup, Cgroup::Open(mark.cgroup_dir));
+    return cgroup.Thaw();
+  }
   CRYOPOD_ASSIGN_OR_RETURN(const std::string text, ReadFile(ProcessesOf(mark)));
   for (const std::string_view line : SplitLines(text)) {
     pid_t pid = 0;
@@ -99,12 +104,14 @@ Status WriteHeldMark(const std::string& state_dir, const HeldMark& mark) {
   KeyValues values = ValuesOf(mark.record);
   values["cgroup"] = mark.cgroup_dir;
   values["pod_uid"] = mark.pod_uid;
+  if (mark.frozen) values["frozen"] = "1";
   return WriteMark(state_dir, kHeldMark, values);
 }
 
 Result<HeldMark> ReadHeldMark(const std::string& state_dir) {
   CRYOPOD_ASSIGN_OR_RETURN(const KeyValues values, ReadMark(state_dir, kHeldMark));
-  HeldMark mark{Get(values, "cgroup"), Get(values, "pod_uid"), RecordFrom(values)};
+  HeldMark mark{Get(values, "cgroup"), Get(values, "pod_uid"), RecordFrom(values),
+                Get(values, "frozen") == "1"};
   if (mark.cgroup_dir.starts_with('/')) return mark;
   return Status(Code::kDataLoss, "damaged mark in " + state_dir + ": it names no cgroup");
 }
@@ -124,7 +131,7 @@ Status ReleaseHeld(const std::string& records_dir, const std::vector<std::string
   CRYOPOD_RETURN_IF_ERROR(Record(records_dir, held));
   Status first;
   for (const auto& [state_dir, mark] : held) {
-    Status released = ContinueProcesses(mark).While("releasing a held container");
+    Status released = LetRun(mark).While("releasing a held container");
     if (released.code() == Code::kNotFound) continue;
     if (released.ok()) released = RemoveHeldMark(state_dir);
     if (first.ok()) first = released;

@@ -11,19 +11,20 @@
 // that runtime removes with the container. They let the wrapper act without asking anybody.
 namespace cryopod::wrapper {
 
-// "cryopod.restored": restored, its processes stopped, not started yet. Holds what a START or
+// "cryopod.restored": restored, its processes held, not started yet. Holds what a START or
 // DELETED request says of the container.
 Status WriteRestoredMark(const std::string& state_dir, const Request& request);
 // The request of the mark, with kind unspecified. Errors: kNotFound (no mark), kDataLoss.
 Result<Request> ReadRestoredMark(const std::string& state_dir);
 Status RemoveRestoredMark(const std::string& state_dir);
 
-// "cryopod.held": started, its processes held stopped for the pod's other containers.
+// "cryopod.held": started, its processes held for the pod's other containers.
 struct HeldMark {
   std::string cgroup_dir;  // the container's leaf
   std::string pod_uid;     // empty: a mark of an older version, whose record stands already
   // What is recorded when it is let run, and nothing else with it.
   ConsumedRecord record;
+  bool frozen = false;  // the leaf is frozen; else stop signals hold them
 };
 Status WriteHeldMark(const std::string& state_dir, const HeldMark& mark);
 bool IsHeld(const std::string& state_dir);

@@ -102,6 +102,12 @@ std::string Serialize(const Answer& answer) {
     plan->set_work_dir(answer.plan.work_dir);
     plan->set_criu_config_file(answer.plan.criu_config_file);
     plan->set_criu(answer.plan.criu);
+    const HoldPlan& hold = answer.plan.hold;
+    if (hold != HoldPlan()) {
+      plan->mutable_hold()->set_criu_config_file(hold.criu_config_file);
+      plan->mutable_hold()->set_cgroup_dir(hold.cgroup_dir);
+      plan->mutable_hold()->set_record_locks_file(hold.record_locks_file);
+    }
   }
   return message.SerializeAsString();
 }
@@ -152,11 +158,16 @@ Result<Answer> ReceiveAnswer(int fd, Deadline deadline) {
     return Status(Code::kDataLoss, "an answer without a decision on the runtime socket");
   }
   const v1::Plan& plan = message.plan();
-  return Answer{static_cast<Answer::Decision>(message.decision()),
-                message.reason(),
-                {plan.images_dir(), plan.work_dir(), plan.criu_config_file(), plan.criu()},
-                message.may_start_cold(),
-                message.reason_code()};
+  return Answer{
+      static_cast<Answer::Decision>(message.decision()),
+      message.reason(),
+      {plan.images_dir(),
+       plan.work_dir(),
+       plan.criu_config_file(),
+       plan.criu(),
+       {plan.hold().criu_config_file(), plan.hold().cgroup_dir(), plan.hold().record_locks_file()}},
+      message.may_start_cold(),
+      message.reason_code()};
 }
 
 Result<Outcome> ReceiveOutcome(int fd, Deadline deadline) {

@@ -63,11 +63,20 @@ struct Request {
   bool operator==(const Request&) const = default;
 };
 
+// All empty: there is no plugin.
+struct HoldPlan {
+  std::string criu_config_file;
+  std::string cgroup_dir;
+  std::string record_locks_file;
+  bool operator==(const HoldPlan&) const = default;
+};
+
 struct Plan {
   std::string images_dir;
   std::string work_dir;
   std::string criu_config_file;
   std::string criu;
+  HoldPlan hold = {};
   bool operator==(const Plan&) const = default;
 };
 
@@ -105,6 +114,8 @@ struct FilterRecord {
 };
 
 inline constexpr size_t kOutcomeLogBytesMax = 4096;
+// In the work directory: what the launcher and CRIU's plugin have to say.
+inline constexpr char kLauncherLogFile[] = "launcher.log";
 
 std::string Serialize(const Request& request);
 std::string Serialize(const Answer& answer);

@@ -51,10 +51,12 @@ class RealCriu : public ::testing::TestWithParam<CgroupVersion> {
   std::string scratch(const std::string& name) const { return temp_.path() / name; }
 
   // Runs a program in the test's cgroup, in a session of its own.
-  Result<Subprocess> SpawnInLeaf(std::vector<std::string> argv) {
+  Result<Subprocess> SpawnInLeaf(std::vector<std::string> argv,
+                                 std::vector<std::string> environment = {}) {
     SpawnOptions options;
     options.argv = std::move(argv);
-    options.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+    options.environment = std::move(environment);
+    options.environment.push_back("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
     options.cgroup_dir_fds = {leaf_->dir_fd()};
     options.new_session = true;
     return Subprocess::Spawn(options);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/criu/images/criu_images.h"
+#include "agent/criu/plugin/plugin_contract.h"
 #include "agent/os/unix_socket.h"
 #include "real_criu.h"
 
@@ -11,6 +12,7 @@ namespace {
 using cryopod::test::IsOk;
 using cryopod::test::StatusIs;
 using std::chrono::seconds;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 
@@ -37,14 +39,50 @@ class RealDumpTest : public test::RealCriu {
     }
   }
 
-  Status Restore() {
-    CRYOPOD_ASSIGN_OR_RETURN(
-        Subprocess restore,
-        SpawnInLeaf({criu(), "restore", "-D", images_.path(), "-W", work_.path(), "-d", "-o",
-                     "restore.log", "-v4", "--manage-cgroups=ignore", "--tcp-close"}));
+  Status Restore(const std::vector<std::string>& more = {},
+                 const std::vector<std::string>& environment = {}) {
+    std::vector<std::string> argv = {criu(),
+                                     "restore",
+                                     "-D",
+                                     images_.path(),
+                                     "-W",
+                                     work_.path(),
+                                     "-d",
+                                     "-o",
+                                     "restore.log",
+                                     "-v4",
+                                     "--manage-cgroups=ignore",
+                                     "--tcp-close"};
+    argv.insert(argv.end(), more.begin(), more.end());
+    CRYOPOD_ASSIGN_OR_RETURN(Subprocess restore, SpawnInLeaf(std::move(argv), environment));
     CRYOPOD_ASSIGN_OR_RETURN(const ExitStatus exit, restore.Wait(Deadline::After(seconds(30))));
     if (exit.success()) return Status();
     return Status(Code::kUnknown, cryopod::test::ReadText(work_.path() / "restore.log"));
+  }
+
+  // Dumps a ticker and ends it, so that it can be restored.
+  void MakeDump() {
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
+    ASSERT_THAT(DumpFrozen(ticker.pid()), IsOk());
+    ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
+    ASSERT_THAT(ticker.Wait(Deadline::After(seconds(10))), IsOk());
+    WaitUntilPidIsFree(ticker.pid());
+    counts_at_end_ = Counts();
+  }
+
+  std::pair<uint64_t, uint64_t> Counts() const {
+    return {Count(counter()), Count(counter() + ".child")};
+  }
+
+  // As the launcher starts CRIU, which leaves the leaf for `runtime_cgroup`.
+  Status RestoreHeld(const std::string& runtime_cgroup) {
+    const std::string locks = work_.path() / "record_locks";
+    cryopod::test::WriteText(locks, "");
+    return Restore({"--libdir", std::filesystem::path(CRYOPOD_HOLD_PLUGIN).parent_path()},
+                   {std::string(kHoldCgroup) + "=" + leaf().path(),
+                    std::string(kRuntimeCgroup) + "=" + runtime_cgroup,
+                    std::string(kRecordLocks) + "=" + locks,
+                    std::string(kLauncherLog) + "=" + scratch("launcher.log")});
   }
 
   cryopod::test::TempDirectory images_;
@@ -52,6 +90,7 @@ class RealDumpTest : public test::RealCriu {
   const UniqueFd images_fd_ = OpenDirectory(images_.path()).value();
   const UniqueFd work_fd_ = OpenDirectory(work_.path()).value();
   uint64_t count_at_freeze_ = 0;
+  std::pair<uint64_t, uint64_t> counts_at_end_;  // of the one that was dumped
 };
 
 TEST_P(RealDumpTest, CriuIsNewEnoughAndWorksOnThisKernel) {
@@ -136,12 +175,36 @@ TEST_P(RealDumpTest, AParkedCriuThatIsNotNeededLeavesTheTasksAlone) {
   EXPECT_TRUE(Progresses());
 }
 
+TEST_P(RealDumpTest, WhatThePluginHoldsWaitsInItsFrozenCgroupForTheThaw) {
+  MakeDump();
+
+  ASSERT_THAT(RestoreHeld(std::filesystem::path(leaf().path()).parent_path()), IsOk());
+
+  ASSERT_THAT(leaf().WaitFrozen(Deadline::After(seconds(5))), IsOk());
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const std::vector<pid_t> held, leaf().Processes());
+  EXPECT_EQ(held.size(), 2u) << "CRIU has left";
+  EXPECT_EQ(Counts(), counts_at_end_);
+  ASSERT_THAT(leaf().Thaw(), IsOk());
+  EXPECT_TRUE(Progresses());
+}
+
+TEST_P(RealDumpTest, WhatThePluginCannotHoldIsKilledBeforeItRunsAndTheRestoreFails) {
+  MakeDump();
+
+  EXPECT_FALSE(RestoreHeld("/sys/fs/cgroup/gone").ok());
+
+  EXPECT_THAT(cryopod::test::ReadText(scratch("launcher.log")),
+              AllOf(HasSubstr("criu plugin: "), HasSubstr("/sys/fs/cgroup/gone")));
+  const auto is_empty = [&] { return leaf().LivingThreads().value().empty(); };
+  for (const Deadline deadline = Deadline::After(seconds(5)); !is_empty();) {
+    ASSERT_FALSE(deadline.expired());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(Counts(), counts_at_end_);
+}
+
 TEST_P(RealDumpTest, TheDumpIsRestoredAndGoesOnWhereItWas) {
-  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess ticker, StartTicker("8"));
-  ASSERT_THAT(DumpFrozen(ticker.pid()), IsOk());
-  ASSERT_THAT(leaf().Kill(Deadline::After(seconds(10))), IsOk());
-  ASSERT_THAT(ticker.Wait(Deadline::After(seconds(10))), IsOk());
-  WaitUntilPidIsFree(ticker.pid());
+  MakeDump();
 
   ASSERT_THAT(Restore(), IsOk());
 

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/os/cgroup.h"
 #include "agent/os/file.h"
 #include "agent/os/mount.h"
 #include "agent/os/namespaces.h"
@@ -125,6 +126,28 @@ TEST_F(RestoreContainerTest, TheReasonIsCriusOwnElseTheRuntimesOrAtLeastSomethin
               HasSubstr("bad size"));
 }
 
+TEST_F(RestoreContainerTest, WhatThePluginHoldsHasOptionsOfItsOwnAndItsLocks) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(wrapper::Plan plan, PrepareAttempt(job_dir(), "/images", "app", 1));
+
+  ASSERT_THAT(PrepareHold("/opt/plugin/hold.so", "/sys/fs/cgroup/c1", {{7, 3, true, 128, 1}}, plan),
+              test::IsOk());
+
+  EXPECT_EQ(plan.hold.cgroup_dir, "/sys/fs/cgroup/c1");
+  EXPECT_THAT(test::ReadText(plan.hold.criu_config_file),
+              AllOf(HasSubstr("tcp-close\n"), HasSubstr("libdir /opt/plugin\n"),
+                    ::testing::Not(HasSubstr("leave-stopped"))));
+  EXPECT_EQ(test::ReadText(plan.hold.record_locks_file), "7 3 write 128 1\n");
+}
+
+TEST_F(RestoreContainerTest, WhatThePluginSaysIsTheReason) {
+  test::WriteText(temp_.path() / "restore.log",
+                  "(00.01)      1: Error (criu/cr-restore.c:1911): Unable to detach 7: No such\n");
+  test::WriteText(temp_.path() / wrapper::kLauncherLogFile, "criu plugin: leaving /c1: refused\n");
+
+  EXPECT_THAT(ReasonOf({false, 0, "criu plugin: leaving /c1: refused"}, job_dir()).message(),
+              HasSubstr("leaving /c1"));
+}
+
 class EndRestoreTest : public RestoreFixture {
  protected:
   static jobs::ContainerReport ReportOf(const wrapper::Request& request) {
@@ -188,6 +211,25 @@ TEST_F(VerifyContainerTest, AStoppedProcessInItsCgroupIsTheRestoredOne) {
 
   EXPECT_GT(container.start_time_ticks, 0u);
   EXPECT_THAT(VerifyAlive(container), test::IsOk());
+}
+
+TEST_F(VerifyContainerTest, AProcessInItsFrozenCgroupIsTheRestoredOneAndStandsThereUnstopped) {
+  const wrapper::Request request = CreateRequest("app", "c1");
+  jobs::ContainerReport container = Restored(request);
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(CgroupOf(request)));
+  ASSERT_THAT(processes_.front().Kill(SIGCONT), test::IsOk());
+  while (IsStopped(container.pid)) {
+  }
+  ASSERT_THAT(cgroup.Freeze(), test::IsOk());
+
+  const Status verified = VerifyRestored(container, 1);
+  const Result<FreezeState> state = cgroup.State();
+
+  // Else nobody could end it.
+  ASSERT_THAT(cgroup.Thaw(), test::IsOk());
+  EXPECT_THAT(verified, test::IsOk());
+  EXPECT_TRUE(container.frozen);
+  EXPECT_THAT(state, test::IsOkAnd(FreezeState::kFrozen));
 }
 
 TEST_F(VerifyContainerTest, AMissingTaskAnotherCgroupAndProcessesThatRunAreNoticed) {

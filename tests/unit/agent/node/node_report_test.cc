@@ -105,11 +105,12 @@ TEST_F(NodeReportTest, ANodeThatHasAllLacksNothingAndTellsItsFactsAndEveryRequir
   EXPECT_FALSE(report.kernel.empty());
   std::vector<std::string> names;
   for (const api::Requirement& requirement : report.requirements) names.push_back(requirement.name);
-  EXPECT_THAT(names, ElementsAre("agent", "capabilities", "runtime-socket", "kernel",
-                                 "cgroup-freezer", "staging-memory", "criu", "criu-features",
-                                 "inner-programs", "unpack", "landlock", "directories",
-                                 "disk-space", "runtime", "snapshotter", "runtime-handler",
-                                 "runtime-annotations", "runtime-program", "oci-runtime"));
+  EXPECT_THAT(
+      names,
+      ElementsAre("agent", "capabilities", "runtime-socket", "kernel", "cgroup-freezer",
+                  "staging-memory", "criu", "criu-features", "criu-plugin", "inner-programs",
+                  "unpack", "landlock", "directories", "disk-space", "runtime", "snapshotter",
+                  "runtime-handler", "runtime-annotations", "runtime-program", "oci-runtime"));
 }
 
 TEST_F(NodeReportTest, WhatTheRuntimesHandlerLacksIsNamedAlone) {

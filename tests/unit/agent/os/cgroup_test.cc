@@ -93,6 +93,21 @@ TEST_P(CgroupTest, WhatIsFrozenDoesNotRunAndGoesOnAfterTheThaw) {
   EXPECT_THAT(cgroup_->State(), IsOkAnd(FreezeState::kThawed));
 }
 
+TEST_P(CgroupTest, WhoStandsStillIsStoppedOrFrozen) {
+  CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Sleep());
+  const auto stands_still = [&] { return StandsStill(ReadProcessInfo(child.pid()).value()); };
+  EXPECT_FALSE(stands_still());
+
+  Freeze(*cgroup_);
+  EXPECT_TRUE(stands_still());
+  ASSERT_THAT(cgroup_->Thaw(), IsOk());
+  EXPECT_FALSE(stands_still());
+
+  ASSERT_THAT(child.Kill(SIGSTOP), IsOk());
+  while (ReadProcessInfo(child.pid())->state != 'T') std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(stands_still());
+}
+
 TEST_P(CgroupTest, FreezesWhatForksAllTheTimeEachTimeItIsAsked) {
   // vfork and exec in three shells: a third of the freezes of v1 missed one before they were asked
   // again.

@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/os/file.h"
 #include "agent/os/proc.h"
+#include "tests/support/soon.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
 
@@ -118,6 +120,26 @@ TEST_F(StoppedProcessTest, ALockThatSomebodyHasIsAnErrorAndChangesNothing) {
     EXPECT_FALSE(held.SetRecordLock(9999, Lock()).ok());
   }
 
+  EXPECT_EQ(GoOn(), kRightExit);
+}
+
+// As CRIU holds what it restores, one that was stopped at the cut with the signal that it has sent.
+TEST_F(StoppedProcessTest, OneThatWeTraceStaysSoAndKeepsTheStopThatWaits) {
+  for (const bool has_stop : {false, true}) {
+    ASSERT_EQ(::ptrace(PTRACE_SEIZE, child_, 0, PTRACE_O_TRACESYSGOOD), 0);
+    ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, child_, 0, 0), 0);
+    ASSERT_THAT(WaitForStop(child_, test::Soon()), IsOk());
+    if (has_stop) {
+      ASSERT_EQ(::kill(child_, SIGSTOP), 0);
+    }
+
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(StoppedProcess held, StoppedProcess::Hold(child_));
+    EXPECT_THAT(held.SetRecordLock(file_.get(), Lock()), IsOk());
+
+    EXPECT_EQ(Holder(), child_);
+    ASSERT_EQ(::ptrace(PTRACE_DETACH, child_, 0, 0), 0);
+    WaitForState(has_stop ? 'T' : 'S');
+  }
   EXPECT_EQ(GoOn(), kRightExit);
 }
 

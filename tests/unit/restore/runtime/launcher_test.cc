@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <thread>
 
@@ -11,6 +12,7 @@
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
+#include "tests/support/test_cgroup.h"
 
 namespace cryopod::wrapper {
 namespace {
@@ -26,6 +28,7 @@ class LauncherTest : public ::testing::Test {
   void SetUp() override {
     test::WriteText(Path("criu"),
                     "#!/bin/sh\n{ echo \"$0 $*\"; echo \"config $CRIU_CONFIG_FILE\"; "
+                    "echo \"hold $CRYOPOD_HOLD_CGROUP\"; "
                     "readlink /proc/self/ns/cgroup; echo $$; } >" +
                         Path("record.partial") + "\nmv " + Path("record.partial") + " " +
                         Path("record") + "\ncat <&3 >/dev/null\nexit 7\n");
@@ -38,7 +41,7 @@ class LauncherTest : public ::testing::Test {
   }
 
   void Launch(const std::string& namespace_flag, std::vector<std::string> arguments = {"swrk", "3"},
-              const std::string& config = "criu.conf") {
+              const std::string& config = "criu.conf", const std::string& hold_cgroup = "") {
     SpawnOptions options;
     options.argv = {CRYOPOD_LAUNCHER_PROGRAM};
     options.argv.insert(options.argv.end(), arguments.begin(), arguments.end());
@@ -46,6 +49,11 @@ class LauncherTest : public ::testing::Test {
                            "CRYOPOD_CRIU_CONFIG=" + Path(config),
                            "CRYOPOD_CGROUP_NAMESPACE=" + namespace_flag,
                            "CRYOPOD_LAUNCHER_LOG=" + Path("launcher.log")};
+    if (!hold_cgroup.empty()) {
+      test::WriteText(Path("hold.conf"), "libdir /plugin\n");
+      options.environment.push_back("CRYOPOD_HOLD_CONFIG=" + Path("hold.conf"));
+      options.environment.push_back("CRYOPOD_HOLD_CGROUP=" + hold_cgroup);
+    }
     options.descriptors = {{3, criu_.get()}};
     CRYOPOD_ASSERT_OK_AND_ASSIGN(Subprocess child, Subprocess::Spawn(options));
     child_.emplace(std::move(child));
@@ -125,6 +133,33 @@ TEST_F(LauncherTest, WithoutAReadableOptionsFileCriuIsNotStarted) {
 
   EXPECT_THAT(test::ReadText(Path("launcher.log")), HasSubstr("absent.conf"));
   EXPECT_FALSE(fs::exists(Path("record")));
+}
+
+// As runc does between the start and the request.
+void Enter(const std::string& cgroup, pid_t pid) {
+  std::ofstream(cgroup + "/cgroup.procs") << pid << std::flush;
+}
+
+TEST_F(LauncherTest, InTheContainersCgroupCriuGetsThePluginAndElsewhereNot) {
+  const test::TestCgroup leaf(CgroupVersion::kV2);
+  ASSERT_TRUE(leaf.valid());
+  for (const bool enters : {true, false}) {
+    fs::remove(Path("record"));
+    Launch("0", {"swrk", "3"}, "criu.conf", leaf.path());
+    if (enters) Enter(leaf.path(), child_->pid());
+
+    SendRequest();
+
+    ASSERT_TRUE(WaitForRecord());
+    const std::string record = test::ReadText(Path("record"));
+    EXPECT_THAT(record, HasSubstr("config " + Path(enters ? "hold.conf" : "criu.conf") + "\n"));
+    EXPECT_THAT(record, HasSubstr("hold " + (enters ? leaf.path() : "") + "\n"));
+    if (enters) Enter(fs::path(leaf.path()).parent_path(), child_->pid());
+    ASSERT_THAT(child_->Kill(SIGKILL), test::IsOk());
+    ExitCode();
+    char request = 0;  // unless the one that stands for CRIU has read it
+    static_cast<void>(::recv(criu_.get(), &request, 1, MSG_DONTWAIT));
+  }
 }
 
 TEST_F(LauncherTest, OtherModesOfCriuNeedNoRequest) {

@@ -53,6 +53,7 @@ case $* in
     printf %s $! >"$pid_file"
     exit
     ;;
+  *" state "*) [ ! -e "$here/state.json" ] || { cat "$here/state.json"; exit; } ;;
   *" delete "*" cryopod-probe")
     [ ! -e "$here/probe.pid" ] || kill -KILL "$(cat "$here/probe.pid")"
     exit

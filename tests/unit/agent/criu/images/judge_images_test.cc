@@ -214,6 +214,19 @@ TEST_F(JudgeImagesTest, WhatIsTooMuchInATaskIsRefusedInEveryTask) {
   EXPECT_THAT(Judge(), IsOk());
 }
 
+TEST_F(JudgeImagesTest, OneThatWasStoppedIsRefusedWhereItWouldBeLetRun) {
+  core_.mutable_tc()->set_task_state(3);
+  WriteCore("7", core_);
+  EXPECT_THAT(Judge(), IsOk());
+
+  rules_.wakes_stopped = "CRIU loads no plugin";
+
+  const Status judged = Judge();
+  EXPECT_THAT(judged, StatusIs(Code::kFailedPrecondition,
+                               AllOf(HasSubstr("core-7.img"), HasSubstr("CRIU loads no plugin"))));
+  EXPECT_EQ(judged.reason(), Reason::kProcessStopped);
+}
+
 TEST_F(JudgeImagesTest, CapabilitySetsAreCutToThoseOfAFreshContainer) {
   rules_.uid = rules_.gid = 0;
   rules_.permitted = Bit("CAP_CHOWN") | Bit("CAP_KILL");

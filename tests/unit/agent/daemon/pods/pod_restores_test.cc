@@ -292,6 +292,25 @@ TEST_F(PodRestoresTest, ASandboxThatCannotBeMadeLeavesNothingToRemove) {
   EXPECT_THAT(server_.calls(), ::testing::Not(Contains(StartsWith("StopPodSandbox"))));
 }
 
+TEST_F(PodRestoresTest, ASandboxThatTurnsUpAfterItsCallWasGivenUpIsRemoved) {
+  server_.FailNext("RunPodSandbox", Code::kDeadlineExceeded, "context deadline exceeded");
+  bool is_there = false;
+  server_.BeforeEach("ListPodSandbox", [&](const std::string&) {
+    if (std::exchange(is_there, true)) return;
+    const auto journal = jobs::ReadPodJournal(config_.jobs_dir(), Jobs().at(0));
+    server_.AddPod(
+        json{{"metadata", {{"name", "web"}, {"namespace", "shop"}, {"uid", "u-new"}}},
+             {"annotations", {{wrapper::kRestoreOperationAnnotation, journal->restore_operation}}}}
+            .dump());
+  });
+
+  EXPECT_THAT(Restore(), StatusIs(Code::kDeadlineExceeded));
+
+  EXPECT_TRUE(is_there);
+  EXPECT_THAT(server_.sandbox_ids(), IsEmpty());
+  EXPECT_THAT(Jobs(), IsEmpty());
+}
+
 TEST_F(PodRestoresTest, NothingIsMadeForAnArchiveThatIsAbsentOrAnotherOrThatTheRequestDoesNotFit) {
   for (const auto& [archive, code] : std::vector<std::pair<std::string, Code>>{
            {"absent", Code::kNotFound},

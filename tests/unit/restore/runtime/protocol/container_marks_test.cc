@@ -7,11 +7,13 @@
 #include <string>
 #include <thread>
 
+#include "agent/os/cgroup.h"
 #include "agent/os/proc.h"
 #include "agent/os/subprocess.h"
 #include "tests/support/read_text.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_directory.h"
+#include "tests/support/test_cgroup.h"
 #include "tests/unit/restore/runtime/protocol/sample_record.h"
 
 namespace cryopod::wrapper {
@@ -159,6 +161,29 @@ TEST_F(ContainerMarksTest, AMarkOfAnOlderVersionHasItsRecordAlready) {
 
   EXPECT_TRUE(child.ReachesState('S'));
   EXPECT_THAT(Record(), test::StatusIs(Code::kNotFound));
+}
+
+TEST_F(ContainerMarksTest, WhatIsHeldInAFrozenCgroupIsThawedAndGetsNoSignal) {
+  for (const CgroupVersion version : {CgroupVersion::kV1, CgroupVersion::kV2}) {
+    const test::TestCgroup leaf(version);
+    if (!leaf.valid()) continue;
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const Cgroup cgroup, Cgroup::Open(leaf.path()));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(
+        Subprocess child,
+        test::SpawnIn(leaf.path(), {"/bin/sh", "-c", "trap 'exit 3' CONT; read line; exit 4"}));
+    ASSERT_THAT(cgroup.Freeze(), test::IsOk());
+    HeldMark mark = MarkOf("app");
+    mark.cgroup_dir = leaf.path();
+    mark.frozen = true;
+    ASSERT_THAT(WriteHeldMark(state_dir(), mark), test::IsOk());
+
+    EXPECT_THAT(Release(), test::IsOk());
+
+    EXPECT_FALSE(IsHeld());
+    EXPECT_THAT(cgroup.State(), test::IsOkAnd(FreezeState::kThawed));
+    CRYOPOD_ASSERT_OK_AND_ASSIGN(const ExitStatus exit, child.Wait(Deadline::After(seconds(5))));
+    EXPECT_EQ(exit.exit_code, 4) << "it read to the end of its input, and no handler ran";
+  }
 }
 
 TEST_F(ContainerMarksTest, AMarkThatIsTakenBackLetsNothingRun) {

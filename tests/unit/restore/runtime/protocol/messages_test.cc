@@ -68,7 +68,11 @@ class MessagesTest : public ::testing::Test {
 
 TEST_F(MessagesTest, EveryMessageArrivesWithEveryField) {
   EXPECT_THAT(ParseRequest(Serialize(FullRequest())), test::IsOkAnd(FullRequest()));
-  const Plan plan = {"/images", "/attempt", "/attempt/criu.conf", "/usr/sbin/criu"};
+  const Plan plan = {"/images",
+                     "/attempt",
+                     "/attempt/criu.conf",
+                     "/usr/sbin/criu",
+                     {"/attempt/hold.conf", "/sys/fs/cgroup/c1", "/attempt/record_locks"}};
   for (const Answer& answer :
        {Answer::Restore(plan), Answer::Finished(), Answer::Fail("no such archive"),
         Answer::Refuse(Status(Code::kNotFound, "no such archive"))}) {

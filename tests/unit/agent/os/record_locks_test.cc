@@ -1,4 +1,4 @@
-#include "restore/record_locks.h"
+#include "agent/os/record_locks.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -16,10 +16,9 @@
 #include "tests/support/temp_directory.h"
 #include "tests/support/test_cgroup.h"
 
-namespace cryopod::restore {
+namespace cryopod {
 namespace {
 
-using archive::RecordLock;
 using ::testing::HasSubstr;
 
 constexpr char kFdinfo[] =
@@ -89,7 +88,7 @@ class SetLostLocksTest : public ::testing::Test {
 TEST_F(SetLostLocksTest, WhatIsMissingIsSetAndWhatIsThereStays) {
   const std::vector<RecordLock> locks = {Lock(false, 5, 2), Lock(true, 10, 1), Lock(true, 20, 0)};
 
-  ASSERT_THAT(SetLostLocks(child_, cgroup_.path(), locks), test::IsOk());
+  EXPECT_THAT(SetLostLocks(child_, cgroup_.path(), locks), test::IsOkAnd(2u));
 
   for (const RecordLock& lock : locks) EXPECT_TRUE(HoldsLock(Fdinfo(), lock)) << lock.start;
 }
@@ -106,4 +105,4 @@ TEST_F(SetLostLocksTest, AProcessOrDescriptorThatIsNotThereIsAnError) {
 }
 
 }  // namespace
-}  // namespace cryopod::restore
+}  // namespace cryopod

@@ -1,19 +1,16 @@
-#include "restore/record_locks.h"
+#include "agent/os/record_locks.h"
 
 #include <map>
 #include <optional>
 
 #include "agent/os/cgroup.h"
 #include "agent/os/file.h"
-#include "agent/os/log.h"
 #include "agent/os/proc.h"
 #include "agent/os/stopped_process.h"
 #include "agent/os/text.h"
 
-namespace cryopod::restore {
+namespace cryopod {
 namespace {
-
-using archive::RecordLock;
 
 constexpr size_t kFdinfoBytesMax = size_t{1} << 20;
 
@@ -85,13 +82,13 @@ bool HoldsLock(std::string_view fdinfo, const RecordLock& lock) {
   return false;
 }
 
-Status SetLostLocks(pid_t init, const std::string& cgroup_dir,
-                    const std::vector<RecordLock>& locks) {
-  if (locks.empty()) return Status();
+Result<size_t> SetLostLocks(pid_t init, const std::string& cgroup_dir,
+                            const std::vector<RecordLock>& locks) {
+  size_t set = 0;
+  if (locks.empty()) return set;
   CRYOPOD_ASSIGN_OR_RETURN(const auto processes, FindProcesses(init, cgroup_dir));
   std::map<uint32_t, std::vector<RecordLock>> by_process;
   for (const RecordLock& lock : locks) by_process[lock.pid].push_back(lock);
-  size_t set = 0;
   for (const auto& [pid, held] : by_process) {
     const std::string doing = "record locks of process " + std::to_string(pid);
     const auto process = processes.find(pid);
@@ -101,11 +98,7 @@ Status SetLostLocks(pid_t init, const std::string& cgroup_dir,
     CRYOPOD_ASSIGN_OR_RETURN(const size_t count, SetLocksOf(process->second, held).While(doing));
     set += count;
   }
-  if (set > 0) {
-    Log(LogLevel::kInfo, "record locks that CRIU had lost were set again",
-        {{"locks", std::to_string(set)}});
-  }
-  return Status();
+  return set;
 }
 
-}  // namespace cryopod::restore
+}  // namespace cryopod
