@@ -116,6 +116,8 @@ class FaultTest(PodTest):
         prober.start()
         try:
             answers = [a.ctl("checkpoint", pod.sandbox, check=False) for _ in range(CHECKPOINTS)]
+            self.configure_agent(a, "[agent]\nfreeze_budget = 0\n")
+            hurried = [a.ctl("checkpoint", pod.sandbox, check=False) for _ in range(CHECKPOINTS)]
         finally:
             a.exec("touch", stop)
             prober.join()
@@ -128,6 +130,10 @@ class FaultTest(PodTest):
             self.assertIn("let the exec", error)
             self.assertNotIn("cryopodctl list", error)
         self.assertRegex("".join(changed), r"process \d+ \((sleep|sh|nsenter)", "none was ever caught")
+        self.assertIn("tries came to nothing", "".join(changed))
+        once = [answer.stderr for answer in hurried if answer.returncode == CHANGED]
+        self.assertTrue(once, [answer.stderr for answer in hurried])
+        self.assertEqual({error.count(": freeze\n") for error in once}, {1}, "the budget ends the tries")
         self.check_runs(pod)
 
     def test_a_container_that_is_started_meanwhile_is_no_part_of_any_archive(self):

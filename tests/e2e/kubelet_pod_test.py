@@ -223,23 +223,22 @@ class BarrierTest(KubeletTest):
         self.target.run_sandbox()
         self.target.restart("one")
 
-    def is_stopped(self, name):
-        status = b.read(f"/proc/{self.target.pod().pid(name)}/status")
-        return "State:\tT" in status
+    def is_held(self, name):
+        return self.target.pod().is_held(name)
 
     def test_a_hook_after_the_start_lets_its_container_go(self):
-        self.assertTrue(self.is_stopped("one"))
+        self.assertTrue(self.is_held("one"))
 
         answer = self.target.pod().exec("one", "echo", "hook", timeout_s=30)
 
         self.assertEqual(answer.stdout, "hook\n")
-        self.assertFalse(self.is_stopped("one"))
+        self.assertFalse(self.is_held("one"))
         self.target.restart("two")
         for name in ("one", "two"):
             self.assert_went_on(self.before[name], self.target.report(name))
 
     def test_a_held_container_can_be_stopped(self):
-        self.assertTrue(self.is_stopped("one"))
+        self.assertTrue(self.is_held("one"))
 
         b.cri("stop", self.target.made["one"][-1], "60", timeout_s=30)
 

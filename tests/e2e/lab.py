@@ -298,6 +298,10 @@ class Pod:
         self.containers = dict(containers)
         self.config = config
 
+    def is_held(self, name):
+        """Restored, and not let run yet: its cgroup is frozen."""
+        return any(self.containers[name] in path for path in self.node.frozen_cgroups())
+
     def exec(self, name, *command, **options):
         return self.node.exec(CRI_TOOL, "exec", self.containers[name], *command, **options)
 
