@@ -129,7 +129,7 @@ class HoldTest(PodTest):
         archive = self.checkpoint(pod)["archive"]
         carry(archive)
         answer = b.ctl_json("restore", archive, "--request-from-archive")
-        return self.restored(answer), answer["warnings"]
+        return self.answered_pod(answer), answer["warnings"]
 
     def test_no_handler_runs_and_no_parent_hears_of_a_stop(self):
         pod = self.run_pod("unseen", lab.container("one", "children"))

@@ -110,9 +110,9 @@ class PodTest(unittest.TestCase):
         if request is not None:
             node.write(f"/root/{archive}.json", json.dumps(request))
             how = f"--request=/root/{archive}.json"
-        return self.restored(node.ctl_json("restore", archive, how, *options), node)
+        return self.answered_pod(node.ctl_json("restore", archive, how, *options), node)
 
-    def restored(self, answer, node=b):
+    def answered_pod(self, answer, node=b):
         """The pod that an answer of `cryopodctl restore` speaks of."""
         sandbox = answer["pod_sandbox_id"]
         described = next(entry for entry in node.pods() if entry["id"] == sandbox)

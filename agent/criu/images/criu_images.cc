@@ -110,6 +110,7 @@ Result<std::vector<FileByPath>> ReadFilesByPath(int images_dir_fd) {
     files[file.name()] = {file.name(), regular, regular ? file.size() : 0};
   }
   std::vector<FileByPath> list;
+  list.reserve(files.size());
   for (auto& [path, file] : files) list.push_back(std::move(file));
   return list;
 }

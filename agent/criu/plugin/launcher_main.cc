@@ -84,7 +84,7 @@ bool IsInContainersCgroup() {
 // CRIU's options file by whether the plugin can hold what is restored, or stop signals must.
 std::string ChooseConfig(const std::string& with_stop_signals) {
   using namespace cryopod::criu;
-  const std::string with_plugin = Environment(kHoldConfig);
+  std::string with_plugin = Environment(kHoldConfig);
   if (!with_plugin.empty() && IsInContainersCgroup()) return with_plugin;
   for (const char* const name : {kHoldConfig, kHoldCgroup, kRuntimeCgroup, kRecordLocks}) {
     ::unsetenv(name);
