@@ -60,7 +60,7 @@ void CheckProcess(const SeenProcess& seen, CgroupVersion cgroup, const std::stri
   const auto add = [&](Reason word, const std::string& what) {
     objections.push_back({word, who + what});
   };
-  if (process.tracer_pid != 0) {
+  if (process.tracer_pid != 0 || process.state == 't') {
     add(Reason::kTraced,
         " is traced by PID " + std::to_string(process.tracer_pid) + "; end the debugger first");
   }

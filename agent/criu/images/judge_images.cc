@@ -56,10 +56,10 @@ bool IsImageOfTmpfs(std::string_view name) {
   return IsNumbered(name, "tmpfs-", ".tar.gz.img") || IsNumbered(name, "tmpfs-dev-", ".tar.gz.img");
 }
 
-// Source: CRIU 4.2, images/fdinfo.proto (fd_types).
-// Source: CRIU criu/include/image.h (TASK_STOPPED).
+// Source: CRIU 4.2, compel/include/uapi/task-state.h.
 constexpr uint32_t kTaskStopped = 3;
 
+// Source: CRIU 4.2, images/fdinfo.proto (fd_types).
 enum DescriptorType : uint32_t {
   kInetSocket = 4,
   kPacketSocket = 10,

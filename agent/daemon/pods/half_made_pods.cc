@@ -17,6 +17,7 @@ using std::chrono::seconds;
 constexpr seconds kCallTimeout{10};
 constexpr char kKept[] = "kept";
 constexpr std::chrono::milliseconds kInterval{250};
+
 bool InAftermath(Deadline::Clock::time_point began) {
   return Deadline::Clock::now() - began < kAftermath;
 }
