@@ -92,7 +92,9 @@ Status AdoptJobs(const AgentParts& agent, CheckpointOperations& checkpoints,
     }
   }
   for (const std::string& id : by_kind[jobs::JobKind::kCheckpoint]) checkpoints.AdoptOrRepair(id);
-  half_made_pods = SettleHalfMadePods(agent, by_kind[jobs::JobKind::kPod]);
+  half_made_pods = SettleHalfMadePods(
+      agent, by_kind[jobs::JobKind::kPod],
+      [&restores](const std::string& restore_operation) { restores.EndFor(restore_operation); });
   for (const std::string& id : by_kind[jobs::JobKind::kRestore]) restores.AdoptOrRepair(id);
   const Status swept = StagingArea::RemoveAllBut(config.state_dir + "/staging", known);
   if (!swept.ok()) {

@@ -19,6 +19,7 @@ from node_watch import frozen_files, is_frozen, processes
 WATCH_S = 60
 # Not a restore: it waits for those who ask for its pod again.
 OURS = {"cryopod-checkpo", "cryopod-guard", "criu"}
+AGENT = "cryopod-agent"
 
 
 def kill(victims):
@@ -32,14 +33,18 @@ def kill(victims):
 
 
 def watch():
-    """Until nobody is left who could freeze or thaw: when a cgroup was last seen frozen."""
+    """Until nobody is left who could freeze or thaw: when a cgroup was last seen frozen; None as well
+    when all who could thaw were killed, and the next agent has to."""
     began = time.monotonic()
     last_frozen = None
     while True:
         now = time.monotonic() - began
         if is_frozen(frozen_files()):
             last_frozen = now
-        names = {name for name, _ in processes()} & OURS
+        living = {name for name, _ in processes()}
+        names = living & OURS
+        if not names and AGENT not in living:
+            return None
         if now > WATCH_S:
             sys.exit(f"{WATCH_S} s after the kill {names} still ran, frozen: {is_frozen(frozen_files())}")
         if not names and not is_frozen(frozen_files()):
@@ -55,7 +60,7 @@ def main():
     killed = [] if ended else kill(victims.split(","))
     # Without an agent nobody answers it, and what was under way goes on without it.
     with contextlib.suppress(subprocess.TimeoutExpired):
-        client.wait(5 if "cryopod-agent" in killed else 90)
+        client.wait(5 if AGENT in killed else 90)
     client.kill()
     output, _ = client.communicate()
     print(json.dumps({"killed": sorted(killed), "output": output[-2000:],

@@ -46,6 +46,7 @@ class RandomKillsTest(unittest.TestCase):
                        "containerd is back", timeout_s=30)
         if "cryopod-agent" in kill["killed"]:
             self.node.agent("start")
+            wait_until(lambda: not self.node.frozen_cgroups(), f"nothing stands still after {kill}", 60)
         self.check_nothing_is_left(kill)
         return kill
 

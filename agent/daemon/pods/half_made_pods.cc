@@ -103,7 +103,7 @@ Result<std::string> SettleOne(const AgentParts& agent, const Entry& entry) {
   return std::string("what was made is removed");
 }
 
-bool IsSettled(const AgentParts& agent, Entry& entry) {
+bool IsSettled(const AgentParts& agent, const EndRestore& end_restore, Entry& entry) {
   const Result<std::string> outcome = SettleOne(agent, entry);
   if (outcome.status().code() == Code::kAborted) return false;
   const OperationFacts& facts = entry.facts;
@@ -116,6 +116,7 @@ bool IsSettled(const AgentParts& agent, Entry& entry) {
   }
   Log(LogLevel::kInfo, "restore of an agent that ended is settled",
       {{"operation", facts.id}, {"pod", facts.pod}, {"outcome", *outcome}});
+  if (*outcome != kKept) end_restore(entry.journal.restore_operation);
   const auto remove_job = [&] { (void)jobs::RemoveJob(agent.config.jobs_dir(), facts.id); };
   if (entry.operation == nullptr) {
     remove_job();
@@ -133,10 +134,12 @@ bool IsSettled(const AgentParts& agent, Entry& entry) {
   return true;
 }
 
-void Work(const AgentParts& agent, const std::stop_token& stop, std::list<Entry> entries) {
+void Work(const AgentParts& agent, const std::stop_token& stop, const EndRestore& end_restore,
+          std::list<Entry> entries) {
   while (!entries.empty()) {
-    entries.remove_if(
-        [&](Entry& entry) { return !stop.stop_requested() && IsSettled(agent, entry); });
+    entries.remove_if([&](Entry& entry) {
+      return !stop.stop_requested() && IsSettled(agent, end_restore, entry);
+    });
     if (stop.stop_requested()) return;
     if (!entries.empty()) std::this_thread::sleep_for(kInterval);
   }
@@ -170,12 +173,14 @@ OperationFacts FactsOf(const jobs::PodJournal& journal) {
 }
 
 std::jthread SettleHalfMadePods(const AgentParts& agent,
-                                const std::vector<std::string>& operation_ids) {
+                                const std::vector<std::string>& operation_ids,
+                                EndRestore end_restore) {
   std::list<Entry> entries;
   for (const std::string& id : operation_ids) Add(agent, id, entries);
   if (entries.empty()) return {};
-  return std::jthread([agent, entries = std::move(entries)](const std::stop_token& stop) mutable {
-    Work(agent, stop, std::move(entries));
+  return std::jthread([agent, end_restore = std::move(end_restore),
+                       entries = std::move(entries)](const std::stop_token& stop) mutable {
+    Work(agent, stop, end_restore, std::move(entries));
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -27,12 +28,14 @@ Result<std::optional<cri::PodSandbox>> FindSandbox(const AgentParts& agent,
 // At start-up: begins to settle what RestorePod calls of an agent that is gone have left in the
 // runtime, by the journals of these operations; one that is not understood is left alone. A pod
 // that was restored as a whole is kept, any other is stopped and removed. Nothing is ever touched
-// but what FindSandbox finds.
+// but what FindSandbox finds. Of what is not kept, `end_restore` ends what still works for it.
 //
 // Threads  the one that it returns, which asks the runtime again until all is settled. What is not
 //          settled at its end is left to the next agent. The end lasts as long as one call of the
 //          runtime that is under way.
+using EndRestore = std::function<void(const std::string& restore_operation)>;
 std::jthread SettleHalfMadePods(const AgentParts& agent,
-                                const std::vector<std::string>& operation_ids);
+                                const std::vector<std::string>& operation_ids,
+                                EndRestore end_restore);
 
 }  // namespace cryopod::daemon

@@ -57,7 +57,11 @@ class HalfMadePodsTest : public test::AgentFixture {
       ASSERT_THAT(jobs::RecordSandbox(config_.jobs_dir(), journal_), IsOk());
     }
   }
-  void Settle() { settling_ = SettleHalfMadePods(agent_, {"p-1"}); }
+  void Settle() {
+    settling_ = SettleHalfMadePods(agent_, {"p-1"}, [this](const std::string& restore_operation) {
+      ended_restores_.push_back(restore_operation);
+    });
+  }
   void LeaveJournalAndSettle() {
     LeaveJournal();
     Settle();
@@ -78,6 +82,7 @@ class HalfMadePodsTest : public test::AgentFixture {
   }
 
   jobs::PodJournal journal_;
+  std::vector<std::string> ended_restores_;
   std::jthread settling_;
 };
 
@@ -90,6 +95,7 @@ TEST_F(HalfMadePodsTest, APodWithoutAllContainersIsStoppedAndRemoved) {
 
   EXPECT_THAT(Ends(), ElementsAre("p-1.json", "p-1"));
   EXPECT_THAT(OutcomeOfRestore(), StatusIs(Code::kAborted, HasSubstr("is removed")));
+  EXPECT_THAT(ended_restores_, ElementsAre("ours"));
   EXPECT_EQ(OutcomeOfRestore().reason(), Reason::kProcessDied);
 }
 
@@ -218,7 +224,7 @@ TEST_F(HalfMadePodsTest, AnAgentThatEndsLeavesTheRestToTheNextOne) {
   LeaveJournal();
   {
     OperationRegister earlier(config_.state_dir);
-    SettleHalfMadePods({config_, runtime_, earlier, metrics_}, {"p-1"});
+    SettleHalfMadePods({config_, runtime_, earlier, metrics_}, {"p-1"}, [](const std::string&) {});
   }
   ASSERT_THAT(Jobs(), SizeIs(1)) << "it was too early to say";
 
