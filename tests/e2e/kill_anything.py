@@ -3,8 +3,8 @@
     kill_anything.py DELAY_MS VICTIM[,VICTIM...] COMMAND...
 
 VICTIM    name of processes as the kernel keeps it, 15 characters
-Prints one JSON object: whom the kill has met, what the command said, and how long after the kill
-cgroups were frozen.
+Prints one JSON object: whom the kill has met, what the command said, how long it took where it ended
+before, and how long after the kill cgroups were frozen.
 """
 import contextlib
 import json
@@ -55,16 +55,19 @@ def watch():
 def main():
     delay_ms, victims, *command = sys.argv[1:]
     client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    time.sleep(float(delay_ms) / 1000)
-    ended = client.poll() is not None
-    killed = [] if ended else kill(victims.split(","))
+    began, took_ms = time.monotonic(), None
+    try:
+        client.wait(float(delay_ms) / 1000)
+        took_ms, killed = (time.monotonic() - began) * 1000, []
+    except subprocess.TimeoutExpired:
+        killed = kill(victims.split(","))
     # Without an agent nobody answers it, and what was under way goes on without it.
     with contextlib.suppress(subprocess.TimeoutExpired):
         client.wait(5 if AGENT in killed else 90)
     client.kill()
     output, _ = client.communicate()
     print(json.dumps({"killed": sorted(killed), "output": output[-2000:],
-                      "exit_code": client.returncode, "frozen_s": watch()}))
+                      "exit_code": client.returncode, "took_ms": took_ms, "frozen_s": watch()}))
 
 
 main()

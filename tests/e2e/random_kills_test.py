@@ -21,8 +21,8 @@ RESTORE_VICTIMS = ["cryopod-agent", "cryopod-restore", "cryopod-unpack", "runc",
                    "cryopod-agent,cryopod-restore"]
 SHAPES = [{"count": "counter"}, {"count": "counter", "memory": "memory_load 24"}]
 SCRIPT = "/root/kill_anything.py"
-# What an operation takes on a quiet machine, and some.
-CHECKPOINT_MS, RESTORE_MS = 600, 1500
+# What an operation takes, and some: it follows those that had ended before their kill.
+LIMITS_MS = {"checkpoint": 600, "restore": 1500}
 
 
 class RandomKillsTest(unittest.TestCase):
@@ -34,12 +34,16 @@ class RandomKillsTest(unittest.TestCase):
         for name in ("kill_anything.py", "node_watch.py"):
             cls.node.write(f"/root/{name}", pathlib.Path(__file__).with_name(name).read_text())
         cls.met = collections.Counter()
+        cls.limits_ms = dict(LIMITS_MS)
 
-    def kill(self, chance, victims, limit_ms, *command):
+    def kill(self, chance, victims, *command):
         victim = chance.choice(victims)
+        limit_ms = self.limits_ms[command[0]]
         answer = self.node.exec("python3", SCRIPT, str(chance.uniform(0, limit_ms)), victim,
                                 *lab.CTL.split(), *command, timeout_s=240)
         kill = json.loads(answer.stdout)
+        if kill["took_ms"]:
+            self.limits_ms[command[0]] = (limit_ms + kill["took_ms"]) / 2
         self.met.update(set(kill["killed"]))
         if "containerd" in kill["killed"]:
             wait_until(lambda: self.node.exec(lab.CRI_TOOL, "ps", check=False).returncode == 0,
@@ -87,8 +91,7 @@ class RandomKillsTest(unittest.TestCase):
     def restore(self, archive, pod, before, chance):
         """With a kill, and then, if that left nothing of it, without one."""
         name = pod.config["metadata"]["name"]
-        kill = self.kill(chance, RESTORE_VICTIMS, RESTORE_MS, "restore", archive,
-                         "--request-from-archive")
+        kill = self.kill(chance, RESTORE_VICTIMS, "restore", archive, "--request-from-archive")
         found = [entry for entry in self.node.pods() if entry["name"] == name]
         if not found:
             self.node.ctl("restore", archive, "--request-from-archive")
@@ -112,8 +115,8 @@ class RandomKillsTest(unittest.TestCase):
         before = {name: pod.report(name) for name in pod.containers}
         archive = unique("kills")
         stop = chance.choice([[], ["--stop"]])
-        kill = self.kill(chance, CHECKPOINT_VICTIMS, CHECKPOINT_MS, "checkpoint", pod.sandbox,
-                         "--archive", archive, *stop)
+        kill = self.kill(chance, CHECKPOINT_VICTIMS, "checkpoint", pod.sandbox, "--archive", archive,
+                         *stop)
         is_there = pod.sandbox in self.node.sandboxes()
         is_archived = archive in self.node.archives()
         if is_archived:
