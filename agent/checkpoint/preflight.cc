@@ -64,7 +64,7 @@ void CheckProcess(const SeenProcess& seen, CgroupVersion cgroup, const std::stri
     add(Reason::kTraced,
         " is traced by PID " + std::to_string(process.tracer_pid) + "; end the debugger first");
   }
-  // On version 2 its freeze ends as soon as CRIU asks for it.
+  // A frozen cgroup of version 2 is no hindrance: the kernel lets a tracer have its tasks.
   if (process.state == 'T' && cgroup == CgroupVersion::kV1) {
     add(Reason::kProcessStopped,
         " is stopped, and nobody can seize a stopped process that is frozen by a cgroup of version "
